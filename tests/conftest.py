@@ -11,6 +11,7 @@ import matplotlib
 import pytest
 from jaxtyping import install_import_hook
 
+pytest_plugins = ["tests.sentences"]
 gc.set_threshold(
     20_000, 10, 10
 )  # tracing makes many objects, which Python's 700 would search again and again

@@ -30,6 +30,7 @@ from benchmarks.accelerator import task as tasks
 from benchmarks.accelerator.task import SMOKE, Candidate, Task
 from benchmarks.accelerator.work import Work
 from langevax.sklearn import training
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -255,7 +256,7 @@ def test_data_sheets_are_those_of_the_very_device():
 
 
 def test_full_sizes_need_an_accelerator():
-    with pytest.raises(SystemExit, match="pass --smoke for small sizes"):
+    with refuses(SystemExit, "--smoke"):
         accelerator.main([])
 
 
@@ -628,10 +629,7 @@ def test_log_densities_of_many_rows_are_known_to_what_nuts_needs():
 def test_a_word_that_no_task_has_is_answered_with_their_names(tmp_path, monkeypatch):
     monkeypatch.setattr(accelerator.peaks, "measured", lambda *sizes: {})
     monkeypatch.setattr(accelerator.precision, "measured", lambda *sizes: [])
-    with pytest.raises(
-        SystemExit,
-        match=r"no task has 'nothing like it' in its name; the tasks are\n  mean-field",
-    ):
+    with refuses(SystemExit):
         accelerator.main(
             [
                 "--smoke",

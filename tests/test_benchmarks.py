@@ -39,6 +39,7 @@ from benchmarks.predictive import rivals
 from langevax import trees
 from langevax.keys import unrolled
 from langevax.optimize import local_search, portfolio
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.slow
 
@@ -386,10 +387,7 @@ def test_the_command_writes_what_there_is_and_fails_where_a_line_failed(
     capsys.readouterr()
     assert command.main(["--out", str(out), "--show", "--markdown"]) == 0
     assert capsys.readouterr().out.splitlines()[2].startswith("| **simulate: SVRG-LD")
-    with pytest.raises(
-        SystemExit,
-        match=r"no task has 'nothing like it' in its name; the tasks are\n  mean-field",
-    ):
+    with refuses(SystemExit):
         command.main(["nothing like it"])
 
 
@@ -580,9 +578,7 @@ def test_a_grid_that_ends_before_the_law_of_an_optimum_does_is_refused(monkeypat
     """Of a cold regression with outliers, whose optimum on nine deviations of the prior is .02 too high."""
     assert problems.outliers(5005).optimum == pytest.approx(3.6006717, abs=1e-6)
     monkeypatch.setattr(problems, "AXIS", np.linspace(-9, 9, 4001))
-    with pytest.raises(
-        ValueError, match="of its mass at the border of the grid; make the grid larger"
-    ):
+    with refuses(ValueError):
         problems.outliers(5005)
 
 

@@ -26,6 +26,7 @@ from langevax.optimize.local_search import (
 from langevax.optimize.newton import Derivatives, newton, newton_step
 from langevax.optimize.values_only import FiniteDifferences
 from langevax.problems.problem import Function
+from tests.sentences import refuses, tells
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -396,7 +397,7 @@ def test_a_circle_of_minima_is_one_minimum():
     result = minimize(rings, jnp.array([2.0, 1.0]), key=KEY, bounds=[(-4.0, 4.0)] * 2)
     assert result.success
     assert np.linalg.norm(result.x) == pytest.approx(1, abs=0.05)
-    assert "the others in a worse basin." in result.message
+    tells(result.message)
     assert len(result.basins) > 10
 
 
@@ -608,9 +609,7 @@ def test_callbacks_are_called_as_scipy_does():
         max_evaluations=500,
     )
     assert points[0].shape == (2,)
-    with pytest.raises(
-        TypeError, match="callback must return a boolean or None, got 1"
-    ):
+    with refuses(TypeError, "callback None 1"):
         minimize(rastrigin, jnp.ones(2), key=KEY, bounds=BOX, callback=lambda x: 1)
 
 
@@ -658,9 +657,7 @@ def test_a_kink_is_not_a_minimum_to_rounding():
         lambda x: jnp.sum(jnp.abs(x)), jnp.ones(2), key=KEY, max_evaluations=2000
     )
     assert (result.success, result.status) == (False, 2)
-    assert (
-        "x is not a minimum to rounding: the gradient there has norm" in result.message
-    )
+    tells(result.message, "x")
 
 
 @pytest.mark.slow
@@ -685,42 +682,42 @@ REFUSED = {
     "a seed": (
         refused(key=0),
         TypeError,
-        "key must be a typed key, got int; pass jax.random.key(seed)",
+        "key jax.random.key(seed)",
     ),
     "fun that is not a function": (
         refused(fun=3.0),
         TypeError,
-        "fun must be a function of the position or a",
+        "fun",
     ),
     "fun that is not scalar": (
         refused(fun=lambda x: x**2),
         ValueError,
-        "fun must return a scalar, got shape (2,); sum",
+        "fun (2,)",
     ),
     "fun that is whole": (
         refused(fun=lambda x: jnp.sum(x).astype(int)),
         TypeError,
-        "fun must return a floating number",
+        "fun",
     ),
     "fun in NumPy": (
         refused(fun=lambda x: np.sum(np.asarray(x))),
         TypeError,
-        "fun must be a function that JAX can trace",
+        "fun JAX",
     ),
     "fun that is NaN": (
         refused(fun=lambda x: jnp.sum(jnp.log(x - 1))),
         ValueError,
-        "fun at x0 is nan; start where",
+        "fun x0 nan",
     ),
     "a gradient that is NaN": (
         refused(fun=lambda x: jnp.sum(jnp.sqrt(x)), x0=(0.0, 1.0)),
         ValueError,
-        "the norm of the gradient of fun at x0 is inf",
+        "x0 inf",
     ),
     "values that are NaN": (
         refused(fun=lambda x: float("nan"), use_gradients=False, x0=np.ones(2)),
         ValueError,
-        "fun at x0 is nan; start where",
+        "fun x0 nan",
     ),
     "fun that is NaN at every start": (
         refused(
@@ -728,87 +725,87 @@ REFUSED = {
             x0=lambda key: -jax.random.uniform(key, (2,)) - 1,
         ),
         ValueError,
-        "fun is not finite at any of 16 starts",
+        "fun 16",
     ),
     "a constant": (
         refused(fun=lambda x: 0.0 * jnp.sum(x) + 7),
         ValueError,
-        "fun is 7 at x0 and at all of",
+        "fun 7 x0",
     ),
     "an array of integers": (
         refused(x0=(1, 2)),
         TypeError,
-        "x0 must be floating, got int32; pass for instance x0.astype(float)",
+        "x0 int32 x0.astype(float)",
     ),
     "x0 outside": (
         refused(bounds=[(0, 1), (1, 2)]),
         ValueError,
-        "x0[1] is 0.5, outside of bounds[1] = (1.0, 2.0)",
+        "x0[1] 0.5 bounds[1] 1.0 2.0",
     ),
     "a bound that is NaN": (
         refused(bounds=[(0, 1), (0, np.nan)]),
         ValueError,
-        "bounds[1] is (0.0, nan); pass None, or an infinity, for an open side",
+        "bounds[1] 0.0 nan None",
     ),
     "bounds upside down": (
         refused(bounds=[(0, 1), (2, -2)]),
         ValueError,
-        "bounds[1] is (2.0, -2.0), whose lower end",
+        "bounds[1] 2.0 -2.0",
     ),
     "a bound of one number": (
         refused(bounds=[(0.5, 0.5), (0, 1)]),
         ValueError,
-        "bounds[0] is (0.5, 0.5), whose ends are",
+        "bounds[0] 0.5",
     ),
     "fun without a value": (
         refused(fun=lambda x: None),
         TypeError,
-        "fun must return a scalar, got None; return its",
+        "fun None",
     ),
     "fun that is a word": (
         refused(fun=lambda x: "low"),
         TypeError,
-        "fun must return a scalar, got 'low'; return its",
+        "fun 'low'",
     ),
     "no evaluations": (
         refused(max_evaluations=0),
         ValueError,
-        "max_evaluations must be at least 1, got 0",
+        "max_evaluations 1 0",
     ),
     "a part of an evaluation": (
         refused(max_evaluations=1e3),
         TypeError,
-        "max_evaluations must be an int",
+        "max_evaluations",
     ),
     "odds of nothing": (
         refused(max_odds=0.0),
         ValueError,
-        "max_odds must be finite and > 0, got 0.0",
+        "max_odds 0 0.0",
     ),
     "one start": (
         refused(spread=0.0),
         ValueError,
-        "spread must be finite and > 0, got 0.0",
+        "spread 0 0.0",
     ),
     "a spread that does not fit": (
         refused(spread=np.ones(3)),
         ValueError,
-        "spread has shape (3,) but x0 has 2 numbers",
+        "spread (3,) x0 2",
     ),
     "a spread of drawn starts": (
         refused(x0=lambda key: jax.random.uniform(key, (2,)), spread=0.1),
         ValueError,
-        "spread is 0.1, but x0 is a function",
+        "spread 0.1 x0",
     ),
     "gradients by a word": (
         refused(use_gradients="no"),
         TypeError,
-        "use_gradients must be",
+        "use_gradients",
     ),
     "an annealing": (
         refused(temperature=1.0),
         TypeError,
-        "unexpected keyword argument 'temperature'",
+        "'temperature'",
     ),
 }
 
@@ -816,8 +813,8 @@ REFUSED = {
 @pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize("name", REFUSED)
 def test_mistakes_are_named(name):
-    call, error, message = REFUSED[name]
-    with pytest.raises(error, match=re.escape(message)):
+    call, error, facts = REFUSED[name]
+    with refuses(error, facts):
         call()
 
 

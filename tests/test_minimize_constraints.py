@@ -9,6 +9,7 @@ from scipy.optimize import Bounds, LinearConstraint, NonlinearConstraint
 
 import langevax
 from langevax.optimize import minimize, multipliers
+from tests.sentences import refuses, tells
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -220,7 +221,7 @@ def test_constraints_without_a_multiplier_are_not_a_success():
             constraints=NonlinearConstraint(lambda x: x**2, 0, 0),
         )
     assert not result.success
-    assert "which lowers fun by about" in result.message
+    tells(result.message)
 
 
 @pytest.mark.slow
@@ -233,10 +234,7 @@ def test_constraints_that_contradict_each_other_have_their_own_status():
     assert result.status == 4
     assert not result.success
     assert not result.basins
-    assert (
-        "no place that satisfies the constraints was met; the smallest violation met is"
-        in result.message
-    )
+    tells(result.message)
     side = float(jnp.sum(result.x))
     assert result.maxcv == pytest.approx(max(side + 1, 1 - side), rel=1e-5)
     assert result.maxcv < 1.5
@@ -346,80 +344,78 @@ def test_none_and_infinite_sides_are_no_constraints():
 
 
 BAD = [
-    (3, TypeError, "constraints must be a scipy.optimize.NonlinearConstraint.*got 3"),
-    ([None], TypeError, r"constraints\[0\] must be .*got None"),
-    (Bounds(0, 1), TypeError, "pass it as bounds"),
+    (3, TypeError, "constraints 3"),
+    ([None], TypeError, "constraints[0] None"),
+    (Bounds(0, 1), TypeError, ""),
     (
         {"type": "le", "fun": squares},
         ValueError,
-        r"constraints\['type'\] must be 'ineq'.*got 'le'",
+        "constraints['type'] 'ineq' 'le'",
     ),
-    ({"fun": squares}, ValueError, "has the keys"),
-    ({"type": "eq", "fun": 3}, TypeError, "constraints.fun must be a function, got 3"),
+    ({"fun": squares}, ValueError, ""),
+    ({"type": "eq", "fun": 3}, TypeError, "constraints.fun 3"),
     (
         NonlinearConstraint(squares, 2, 1),
         ValueError,
-        r"constraints asks for 2.0 <= c\(x\) <= 1.0",
+        "2.0 c(x) 1.0",
     ),
     (
         [NonlinearConstraint(squares, np.nan, 1)],
         ValueError,
-        r"constraints\[0\] asks for nan",
+        "constraints[0] nan",
     ),
-    (NonlinearConstraint(squares, "a", 1), ValueError, "must be 1 real numbers"),
+    (NonlinearConstraint(squares, "a", 1), ValueError, "1"),
     (
         NonlinearConstraint(squares, 0, 1, keep_feasible=True),
         ValueError,
-        "keep_feasible is True.*pass bounds",
+        "keep_feasible True",
     ),
     (
         NonlinearConstraint(lambda x: x, [0, 0, 0], 1),
         ValueError,
-        "must be 2 real numbers each",
+        "2",
     ),
     (
         LinearConstraint([[1, 1, 1]], 0, 1),
         ValueError,
-        r"constraints.A has shape \(1, 3\) but x0 has 2 numbers",
+        "(1, 3) x0 2",
     ),
     (
         LinearConstraint([[np.nan, 1]], 0, 1),
         ValueError,
-        "constraints.A has entries that are not finite",
+        "",
     ),
     (
         NonlinearConstraint(lambda x: x > 0, 0, 1),
         TypeError,
-        "got bool; return the number",
+        "",
     ),
     (
         NonlinearConstraint(lambda x: x.astype(complex), 0, 1),
         TypeError,
-        "got complex64; return real",
+        "complex64",
     ),
     (
         NonlinearConstraint(lambda x: jnp.outer(x, x), 0, 1),
         ValueError,
-        r"got shape \(2, 2\); ravel it",
+        "(2, 2)",
     ),
     (
         NonlinearConstraint(lambda x: float(np.sum(x)), 0, 1),
         TypeError,
-        "that JAX can trace.*use_gradients=False",
+        "JAX use_gradients=False",
     ),
     (
         NonlinearConstraint(lambda x: jnp.log(x[0] - 1), 0, 1),
         ValueError,
-        r"constraints.fun at x0 is \[nan\]",
+        "constraints.fun x0 nan",
     ),
 ]
 
 
-@pytest.mark.parametrize(
-    ("constraints", "error", "words"), BAD, ids=[words for *_, words in BAD]
-)
-def test_bad_constraints_end_in_a_sentence(constraints, error, words):
-    with pytest.raises(error, match=words):
+@pytest.mark.parametrize(("constraints", "error", "facts"), BAD)
+def test_bad_constraints_end_in_a_sentence(constraints, error, facts):
+    with refuses(error, facts):
         minimize(quadratic, jnp.zeros(2), key=KEY, constraints=constraints)
 
 
@@ -427,9 +423,7 @@ def test_bad_constraints_end_in_a_sentence(constraints, error, words):
 def test_sums_over_rows_are_refused_with_the_way_that_works():
     rows = langevax.FiniteSum(lambda x, row: jnp.sum((x - row) ** 2), jnp.ones((5, 2)))
     half = LinearConstraint([[1, 1]], -np.inf, 1)
-    with pytest.raises(
-        ValueError, match=r"a problem of 5 rows; pass fun=problem\.potential"
-    ):
+    with refuses(ValueError, "5 fun=problem.potential"):
         minimize(rows, jnp.zeros(2), key=KEY, constraints=half)
     result = minimize(
         rows.potential, jnp.zeros(2), key=KEY, bounds=BOX, constraints=half

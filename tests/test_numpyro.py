@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import langevax
+from tests.sentences import refuses, tells
 
 numpyro = pytest.importorskip("numpyro")
 dist = pytest.importorskip("numpyro.distributions")
@@ -118,7 +119,7 @@ def test_constants_of_the_model_raise_no_warning():
     assert np.isnan(table.loc["root[0, 0]", "r_hat"])
     assert samples.max_rhat < 1.01
     still = dataclasses.replace(samples, draws=np.zeros_like(samples.draws))
-    assert "R-hat of root[0, 0] is nan" in still.warnings[0]
+    tells(still.warnings[0], "root[0 0 nan")
 
 
 HALF = np.arange(200) < 100
@@ -388,18 +389,18 @@ def test_models_that_are_not_rows_are_refused():
         with numpyro.plate("rows", len(y)):
             numpyro.sample("y", dist.Normal(k.astype(jnp.float32), 1), obs=y)
 
-    for model, message in (
+    for model, facts in (
         (
             subsampled,
-            "plate 'rows' draws a subsample of 20 rows.*leave subsample_size out",
+            "'rows' 20 subsample_size",
         ),
-        (silent, "the model observes nothing"),
-        (discrete, "site 'k' is discrete"),
+        (silent, ""),
+        (discrete, "'k'"),
     ):
         with (
-            pytest.raises(ValueError, match=message),
+            refuses(ValueError, facts),
             jax.numpy_dtype_promotion("standard"),
         ):
             langevax.numpyro.posterior(model, Y)
-    with pytest.raises(ValueError, match="leading axes of data disagree"):
+    with refuses(ValueError):
         langevax.numpyro.posterior(regression, X, Y[:5])

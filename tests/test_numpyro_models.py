@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import langevax
+from tests.sentences import refuses
 
 numpyro = pytest.importorskip("numpyro")
 dist = pytest.importorskip("numpyro.distributions")
@@ -513,12 +514,12 @@ WHOLE = [
     (no_rows, (), "no array with several rows"),
 ]
 REFUSED = [
-    (subsampled, "plate 'rows' draws a subsample of 4 rows"),
-    (discrete, "site 'k' is discrete.*numpyro.infer.NUTS.*enumerate"),
-    (local_discrete, "site 'k' is discrete.*numpyro.infer.NUTS.*enumerate"),
-    (observes_nothing, "the model observes nothing"),
-    (random_density, "the log density of the model is random"),
-    (all_observed, "no latent site"),
+    (subsampled, "'rows' 4"),
+    (discrete, "'k'"),
+    (local_discrete, "'k'"),
+    (observes_nothing, ""),
+    (random_density, ""),
+    (all_observed, ""),
 ]
 
 
@@ -586,9 +587,9 @@ def test_any_other_model_is_sampled_by_its_whole_density(model, data, reason):
     assert_numpyros(adapted, model, data)
 
 
-@pytest.mark.parametrize(("model", "message"), REFUSED, ids=name_of)
-def test_what_has_no_density_of_its_own_is_refused(model, message):
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize(("model", "facts"), REFUSED, ids=name_of)
+def test_what_has_no_density_of_its_own_is_refused(model, facts):
+    with refuses(ValueError, facts):
         langevax.numpyro.posterior(model, Y)
     print(f"{name_of(model)}: refused")
 

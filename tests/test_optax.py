@@ -1,7 +1,5 @@
 """Transformations of optax: noise of the right size in any chain, and the gradients of SVRG and SARAH."""
 
-import re
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,6 +14,7 @@ from langevax.gradients import batches
 from langevax.theory.gaussian import stationary_variance
 from tests.errorbars import assert_mean
 from tests.papers import transcripts
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -527,98 +526,91 @@ def test_a_flax_network_learns():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "message"),
+    ("arguments", "error", "facts"),
     [
         (
             {"step_size": np.nan},
             ValueError,
-            "step_size must be finite and > 0, got nan; pass a number > 0",
+            "step_size 0 nan",
         ),
-        ({"step_size": 0.0}, ValueError, "step_size must be finite and > 0, got 0.0"),
+        ({"step_size": 0.0}, ValueError, "step_size 0 0.0"),
         (
             {"step_size": "small"},
             TypeError,
-            "step_size must be a number or a schedule of the step, got 'small'",
+            "step_size 'small'",
         ),
         (
             {"step_size": jnp.ones(3)},
             ValueError,
-            "step_size must be one number, got an array of shape (3,); pass a",
+            "step_size (3,)",
         ),
         (
             {"temperature": -1.0},
             ValueError,
-            "temperature must be finite and >= 0, got -1.0; pass a number >= 0",
+            "temperature 0 -1.0",
         ),
-        ({"temperature": np.inf}, ValueError, "temperature must be finite"),
+        ({"temperature": np.inf}, ValueError, "temperature"),
         (
             {"precision": {"a": -1.0}},
             ValueError,
-            "precision must be finite and >= 0, got -1.0",
+            "precision 0 -1.0",
         ),
         (
             {"key": None},
             TypeError,
-            "key must be a typed key, got NoneType; pass jax.random.key(seed)",
+            "key NoneType jax.random.key(seed)",
         ),
         (
             {"key": 0},
             TypeError,
-            "key must be a typed key, got int; pass jax.random.key(seed)",
+            "key jax.random.key(seed)",
         ),
         (
             {"key": jax.random.PRNGKey(0)},
             TypeError,
-            "got an old-style uint32 key; pass jax.random.wrap_key_data",
+            "uint32 jax.random.wrap_key_data",
         ),
         (
             {"key": jax.random.split(KEY, 3)},
             ValueError,
-            "key must be one key, got an array of keys of shape (3,)",
+            "key (3,)",
         ),
     ],
 )
-def test_a_mistaken_argument_is_named(arguments, error, message, unchecked_types):
-    with pytest.raises(error, match=re.escape(message)):
+def test_a_mistaken_argument_is_named(arguments, error, facts, unchecked_types):
+    with refuses(error, facts):
         langevax.optax.langevin(
             **({"step_size": H, "temperature": T, "key": KEY} | arguments)
         )
 
 
 def test_there_is_no_default_key():
-    with pytest.raises(TypeError, match="key"):
+    with refuses(TypeError, "key"):
         langevax.optax.langevin(H, T)  # pyright: ignore[reportCallIssue]
 
 
 @pytest.mark.parametrize("make", [langevax.optax.svrg, langevax.optax.sarah])
 def test_a_mistaken_period_or_missing_function_is_named(make, unchecked_types):
-    with pytest.raises(
-        ValueError, match="period must be at least 1, got 0; pass an int >= 1"
-    ):
+    with refuses(ValueError, "period 1 0"):
         make(0)
-    with pytest.raises(TypeError, match=r"period must be an int, got 2\.5"):
+    with refuses(TypeError, "period 2.5"):
         make(2.5)
     params = jnp.ones(2)
     optimizer = optax.chain(make(2), langevax.optax.langevin(H, T, key=KEY))
     state = optimizer.init(params)
     both = {"value_fn": jnp.sum, "full_value_fn": jnp.sum}
-    with pytest.raises(
-        ValueError, match=r"params is None .* pass update\(grads, state, params\)"
-    ):
+    with refuses(ValueError, "params None"):
         optimizer.update(params, state, **both)
     for missing in both:
         others = {name: function for name, function in both.items() if name != missing}
-        message = rf"^{missing} must be a function of params, got None; pass {missing}=lambda params: loss"
-        with pytest.raises(TypeError, match=message):
+        facts = f"{missing} None {missing}=lambda"
+        with refuses(TypeError, facts):
             optimizer.update(params, state, params, **others)
 
 
 def test_a_precision_asks_for_params():
     optimizer = langevax.optax.langevin(H, T, key=KEY, precision=PRECISION)
-    with pytest.raises(
-        ValueError,
-        match=r"params is None but langevin has a precision; pass update\(grads, state, pa",
-    ):
+    with refuses(ValueError, "params None"):
         optimizer.update(jnp.ones(2), optimizer.init(jnp.ones(2)))
 
 
@@ -627,7 +619,5 @@ def test_a_precision_asks_for_params():
 )
 def test_a_gradient_that_is_not_real_and_floating_is_named(leaf):
     optimizer = langevax.optax.langevin(H, T, key=KEY)
-    with pytest.raises(
-        TypeError, match=r"updates\['a'\] must be real floating gradients, got dtype"
-    ):
+    with refuses(TypeError, "updates['a']"):
         optimizer.update({"a": leaf}, optimizer.init({"a": leaf}))

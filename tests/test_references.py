@@ -9,6 +9,7 @@ import langevax.numpyro
 from benchmarks import calibration, posteriors, sampling
 from benchmarks.posteriors import references
 from benchmarks.posteriors.models import POSTERIORS
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")
 STORED = references.load()
@@ -120,7 +121,7 @@ def test_draws_are_judged_by_their_errors():
 
 
 def test_a_site_without_a_reference_is_an_error():
-    with pytest.raises(KeyError, match="b"):
+    with refuses(KeyError):
         posteriors.judge({"b": np.zeros((2, 10))}, {"numbers": {"a": [1.0, 2.0]}})
 
 

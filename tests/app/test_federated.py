@@ -14,6 +14,7 @@ from langevax.app.options import SimulationOptions
 from langevax.federated import defaults
 from langevax.federated.defaults import FEDERATED_METHODS
 from tests.app.conftest import langevax
+from tests.sentences import tells
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -165,7 +166,7 @@ def test_json_is_the_only_output_and_a_run_is_replaced_only_by_force(tmp_path):
     assert json.loads(answer.stdout)["exchanges"] == 6
     refused = langevax(*words, *QUICK)
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert "holds a finished run of langevax federated simulate" in refused.stderr
+    tells(refused.stderr)
     assert langevax(*words, *QUICK, "--force").exit_code == 0
 
 
@@ -192,7 +193,7 @@ def test_the_history_of_an_interrupted_run_is_on_disk(tmp_path, monkeypatch):
     answer = langevax(*words)
     assert answer.exit_code == 130
     history = tmp_path / "r" / "training" / "history.csv"
-    assert f"The rounds so far are in {str(history)!r}" in answer.stderr
+    tells(answer.stderr, f"{str(history)!r}")
     assert [line.split(",")[0] for line in history.read_text().splitlines()] == [
         "round",
         "0",

@@ -8,6 +8,7 @@ from langevax.app.tables import columns
 from langevax.app.tables.columns import of_last_row, read_columns
 from langevax.app.tables.dates import days_of
 from langevax.app.tables.styles import STAND_FOR_MISSING, Choices, Style, parse
+from tests.sentences import refuses, tells
 
 
 def read(separator=",", choices=(), **table):
@@ -67,7 +68,7 @@ def test_plain_columns_need_no_sentence():
     ],
 )
 def test_a_column_of_which_most_cells_are_alike_is_asked_about(cells):
-    with pytest.raises(BadInput, match=r"holds .* in \d rows?, but also") as asked:
+    with refuses(BadInput) as asked:
         read(x=cells)
     kind = "dates" if "/" in "".join(cells) else "numbers"
     assert f"--read x={kind}" in str(asked.value)
@@ -78,22 +79,22 @@ def test_a_column_of_which_most_cells_are_alike_is_asked_about(cells):
 
 
 def test_all_questions_are_asked_at_once():
-    with pytest.raises(BadInput, match=r"column 'a' .* Also, column 'b'"):
+    with refuses(BadInput, "'a' 'b'"):
         read(a=["1", "2", "x"], b=["01/02/2024", "03/04/2024", None])
 
 
 def test_years_of_two_digits_are_refused():
-    with pytest.raises(BadInput, match="years of two digits"):
+    with refuses(BadInput):
         read(x=["31.01.24", "01.02.54"])
 
 
 def test_another_column_decides_and_is_named():
     table = read(";", sold=["1.234", "2.345", "3.456"], size=["0,5", "1,5", "2"])
     assert table["sold"].values.to_list() == [1234, 2345, 3456]
-    assert "1234 and not 1.234, as column 'size' shows" in sentence(table["sold"])
+    tells(sentence(table["sold"]), "1234 1.234 'size'")
     table = read(start=["01/02/2024", "03/04/2024"], end=["25/02/2024", "28/04/2024"])
     assert table["start"].style.order == "day-first"
-    with pytest.raises(BadInput, match="'sold' can be read in two ways"):
+    with refuses(BadInput, "'sold'"):
         read(
             ";",
             sold=["1,234", "2,345", "3,456"],
@@ -118,9 +119,7 @@ def test_the_user_decides(answer, values):
 def test_points_are_ambiguous_between_semicolons_only():
     assert read(x=["1.234", "2.345"])["x"].values.to_list() == [1.234, 2.345]
     assert read(x=["1,234", "2,345"])["x"].values.to_list() == [1234, 2345]
-    with pytest.raises(
-        BadInput, match="--read x=decimal-point or --read x=decimal-comma"
-    ):
+    with refuses(BadInput, "--read x=decimal-point x=decimal-comma"):
         read(";", x=["1.234", "2.345"])
 
 
@@ -177,7 +176,7 @@ def test_distinct_integers_identify_rows_where_their_name_says_so(name, dropped)
 def test_integers_beyond_float64_are_words():
     reading = read(number=[str(2**53 + i) for i in range(5)])["number"]
     assert reading.kind == "categorical"
-    assert "more digits than a number keeps" in sentence(reading)
+    tells(sentence(reading))
 
 
 def test_words_without_digits_are_not_tried_as_numbers_or_dates(monkeypatch):

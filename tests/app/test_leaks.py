@@ -11,6 +11,7 @@ from langevax.app.fitting.data import prepare
 from langevax.app.options import FitOptions
 from langevax.app.tables.leaks import leaks
 from langevax.app.tables.schema import read_schema, write_schema
+from tests.sentences import refuses, tells
 
 RNG = np.random.default_rng(0)
 ROWS = 200
@@ -37,7 +38,7 @@ def test_functions_of_a_target_of_numbers_are_named():
     }
     sentences = named(columns, NUMBERS, "regression")
     assert list(sentences) == ["linear", "increasing", "gaps"]
-    assert "rank correlation with the target is 1.0000" in sentences["increasing"]
+    tells(sentences["increasing"], "1.0000")
     assert "--drop gaps" in sentences["gaps"]
 
 
@@ -67,7 +68,7 @@ def test_a_column_ordered_by_the_rare_class_is_named():
     after = {"fee": fee, "weak": 2 * late + rng.normal(size=rows)}
     sentences = named(after, late, "classification")
     assert list(sentences) == ["fee"]
-    assert "alone it orders 99.6% of the pairs of rows" in sentences["fee"]
+    tells(sentences["fee"], "99.6%")
     gaps = [float(i) if i % 2 else None for i in range(rows)]  # by chance
     assert not named({"x": pl.Series(gaps)}, late, "classification")
 
@@ -90,13 +91,10 @@ def test_decisions_and_leaks_are_stored_in_the_schema(tmp_path):
     data = prepare(
         FitOptions(tmp_path / "t.csv", "y", tmp_path / "out", task="regression")
     )
-    assert (
-        "'code' is left out: its words, such as '0000', identify rows; use it with --keep code."
-        in " ".join(data.notes)
-    )
-    assert "Column 'rest': 'unknown' in data row 6 counts as missing." in data.notes
+    tells(" ".join(data.notes), "'code' '0000' --keep")
+    tells("\n".join(data.notes), "'rest' 'unknown' 6")
     assert len(data.leaks) == 1
-    assert "'half' may leak the target" in data.leaks[0]
+    tells(data.leaks[0], "'half'")
     write_schema(data.schema, tmp_path / "schema.json")
     assert read_schema(tmp_path / "schema.json") == data.schema
     stored = json.loads((tmp_path / "schema.json").read_text())
@@ -116,9 +114,7 @@ def test_a_schema_of_an_older_format_is_refused_by_its_version(tmp_path):
         "classes": [],
     }
     (tmp_path / "schema.json").write_text(json.dumps(content | {"columns": []}))
-    with pytest.raises(
-        BadInput, match="has format 1, where this langevax reads 6; fit again"
-    ):
+    with refuses(BadInput, "1 6"):
         read_schema(tmp_path / "schema.json")
 
 
@@ -127,5 +123,5 @@ def test_what_read_cannot_mean_is_refused(tmp_path, read):
     (tmp_path / "t.csv").write_text(
         "x,y\n" + "".join(f"{i % 7},{i / 2}\n" for i in range(20))
     )
-    with pytest.raises(ValueError, match="--read"):
+    with refuses(ValueError, "--read"):
         prepare(FitOptions(tmp_path / "t.csv", "y", tmp_path / "out", read=read))

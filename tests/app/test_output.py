@@ -12,6 +12,7 @@ from langevax.app import errors
 from langevax.app.errors import BadInput, RunFailed, exit_codes, listing, nearest
 from langevax.app.options import FitOptions
 from langevax.app.output import Output, aligned, plain
+from tests.sentences import refuses
 
 
 def test_numbers_are_aligned_on_decimal_points():
@@ -101,5 +102,5 @@ def test_the_command_contains_options_not_at_their_defaults(tmp_path):
 
 @pytest.mark.parametrize("temperature", [-1.0, 0.0, float("inf"), float("nan")])
 def test_invalid_temperatures_are_refused(tmp_path, temperature):
-    with pytest.raises(BadInput, match=f"--temperature {temperature} is not"):
+    with refuses(BadInput, f"--temperature {temperature}"):
         FitOptions(tmp_path, "y", tmp_path, temperature=temperature)

@@ -7,6 +7,7 @@ import pytest
 
 from langevax.app.errors import BadInput
 from langevax.app.tables.files import read_table, write_table
+from tests.sentences import refuses
 
 ROWS = [{"x": "1", "y": "a b"}, {"x": None, "y": "c"}]
 
@@ -71,52 +72,52 @@ def test_cells_that_a_spreadsheet_would_execute_are_written_as_text(tmp_path, ki
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("name", "content", "facts"),
     [
-        ("t.csv", b"", "is empty"),
-        ("t.csv", b"\n \n", "is empty"),
-        ("t.csv", b"x,y\n", r"has a header \(x, y\) but no rows"),
-        ("t.csv", b"PNG\r\n\x1a\n\x00\x00\x00", "is not a table"),
-        ("t.csv", bytes(range(256)) * 4, "neither UTF-8 nor Western European"),
-        ("t.csv", "x,y\n1,2\n".encode("utf-16")[2:], "binary data"),
-        ("t.csv", b"PK\x03\x04rest", "spreadsheet or a zip"),
+        ("t.csv", b"", ""),
+        ("t.csv", b"\n \n", ""),
+        ("t.csv", b"x,y\n", ""),
+        ("t.csv", b"PNG\r\n\x1a\n\x00\x00\x00", ""),
+        ("t.csv", bytes(range(256)) * 4, "UTF-8"),
+        ("t.csv", "x,y\n1,2\n".encode("utf-16")[2:], ""),
+        ("t.csv", b"PK\x03\x04rest", ""),
         (
             "t.csv",
             b"x,y\n1,2,3\n",
-            "line 2 has 3 fields where the others have 2, separated by commas",
+            "2 3",
         ),
-        ("t.csv.gz", gzip.compress(b"x,y\n1,2\n" * 99, mtime=0)[:-9], "damaged gzip"),
-        ("t.parquet", b"PAR1 and then nothing", "not a valid Parquet"),
-        ("t.parquet", b"x,y\n1,2\n", "not a valid Parquet"),
+        ("t.csv.gz", gzip.compress(b"x,y\n1,2\n" * 99, mtime=0)[:-9], ""),
+        ("t.parquet", b"PAR1 and then nothing", ""),
+        ("t.parquet", b"x,y\n1,2\n", ""),
     ],
 )
-def test_invalid_tables_are_refused_in_one_line(tmp_path, name, content, message):
+def test_invalid_tables_are_refused_in_one_line(tmp_path, name, content, facts):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(BadInput, match=message) as refusal:
+    with refuses(BadInput, facts) as refusal:
         read_table(tmp_path / name)
     assert name in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "facts"),
     [
-        ("x,y,x\n1,2,3\n", "has two columns named 'x'"),
-        ("x,y\n1,2\n3\n4,5\n", "line 3 has 1 field where the others have 2"),
-        ("Sales\nx,y\n1,2\n3,4\n", "line 1 has 1 field where the others have 2"),
-        ("x,y\n1,2\n3,4\n\nSource: us\n", "line 5 has 1 field"),
-        ("x,y\n1,2\n3,4\n5,6,7\n", "line 4 has 3 fields"),
-        ('x,y\n1,"2\n3,4\n', "quotation mark in line 2"),
-        ('x,y\n1,"2" inch\n3,4\n', "quotation mark in line 2"),
-        ("Sales,\nx,y\n1,2\n", "no name for column 2, which holds 'y' in data row 1"),
-        ("1,a\n2,b\n3,a\n", "seems to have no header: 'a'"),
-        ("5,1,9\n7,8,9\n", "seems to have no header: '5'"),
-        ("<html></html>", "is a web page, XML or JSON"),
+        ("x,y,x\n1,2,3\n", "'x'"),
+        ("x,y\n1,2\n3\n4,5\n", "3 1 2"),
+        ("Sales\nx,y\n1,2\n3,4\n", "1 2"),
+        ("x,y\n1,2\n3,4\n\nSource: us\n", "5 1"),
+        ("x,y\n1,2\n3,4\n5,6,7\n", "4 3"),
+        ('x,y\n1,"2\n3,4\n', "2"),
+        ('x,y\n1,"2" inch\n3,4\n', "2"),
+        ("Sales,\nx,y\n1,2\n", "2 'y' 1"),
+        ("1,a\n2,b\n3,a\n", "'a'"),
+        ("5,1,9\n7,8,9\n", "'5'"),
+        ("<html></html>", "XML JSON"),
     ],
 )
-def test_lines_that_are_not_rows_or_a_header_are_refused(tmp_path, content, message):
+def test_lines_that_are_not_rows_or_a_header_are_refused(tmp_path, content, facts):
     (tmp_path / "t.csv").write_text(content)
-    with pytest.raises(BadInput, match=message):
+    with refuses(BadInput, facts):
         read_table(tmp_path / "t.csv")
 
 
@@ -144,32 +145,29 @@ def test_rows_without_any_value_stay_where_each_row_has_a_prediction(tmp_path):
 
 def test_an_encoding_is_taken_from_the_user(tmp_path):
     (tmp_path / "t.csv").write_bytes("x,y\n1,Москва\n".encode("cp1251"))
-    with pytest.raises(
-        BadInput,
-        match="neither UTF-8 nor Western European throughout; export it as UTF-8, or pass --encoding",
-    ):
+    with refuses(BadInput, "UTF-8 --encoding"):
         read_table(tmp_path / "t.csv")
     assert read_table(tmp_path / "t.csv", encoding="cp1251").frame["y"].to_list() == [
         "Москва"
     ]
-    with pytest.raises(BadInput, match="--encoding 'cp0' is not known"):
+    with refuses(BadInput, "--encoding 'cp0'"):
         read_table(tmp_path / "t.csv", encoding="cp0")
 
 
 def test_a_missing_file_is_answered_with_the_nearest_name(tmp_path):
     (tmp_path / "wine.csv").write_text("x\n1\n")
-    with pytest.raises(BadInput, match=r"does not exist; did you mean 'wine.csv'\?"):
+    with refuses(BadInput, "'wine.csv'"):
         read_table(tmp_path / "wnie.csv")
-    with pytest.raises(BadInput, match="no folder"):
+    with refuses(BadInput):
         read_table(tmp_path / "nowhere" / "wine.csv")
 
 
 def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(BadInput, match="cannot be read"):
+    with refuses(BadInput):
         read_table(tmp_path)
 
 
 def test_an_unwritable_place_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match=r"--out .* cannot be written"):
+    with refuses(BadInput, "--out"):
         write_table(pl.DataFrame(ROWS), tmp_path / "file" / "t.csv")

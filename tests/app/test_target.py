@@ -7,6 +7,7 @@ import pytest
 from langevax.app.errors import BadInput
 from langevax.app.fitting.splitting import row_groups, split_rows
 from langevax.app.tables.targets import TargetColumn, read_target
+from tests.sentences import refuses, tells
 
 
 def target_of(values, task=None):
@@ -44,25 +45,25 @@ def test_rows_without_a_target_are_left_out():
 
 
 @pytest.mark.parametrize(
-    ("values", "task", "message"),
+    ("values", "task", "facts"),
     [
-        ([None, None], None, "missing in every row"),
-        (["1"], None, "is 1 in every row that has one"),
-        (["2", "2"], None, "is 2 in every row"),
-        (["a", "a"], None, "is 'a' in every row"),
-        (["a", "b", "a"], "regression", "--task regression needs numbers"),
-        (["a", "b", "c", "d"], None, "4 classes in 4 rows"),
+        ([None, None], None, ""),
+        (["1"], None, "1"),
+        (["2", "2"], None, "2"),
+        (["a", "a"], None, "'a'"),
+        (["a", "b", "a"], "regression", "--task"),
+        (["a", "b", "c", "d"], None, "4"),
         (
             [f"c{i % 150}" for i in range(600)],
             None,
-            "150 classes in 600 rows, where at most 100 are learned",
+            "150 600 100",
         ),
-        (["2024-01-01", "2024-01-02"], None, "holds dates"),
-        ([[1], [2]], None, "holds List"),
+        (["2024-01-01", "2024-01-02"], None, ""),
+        ([[1], [2]], None, ""),
     ],
 )
-def test_invalid_targets_are_refused(values, task, message):
-    with pytest.raises(BadInput, match=message) as refusal:
+def test_invalid_targets_are_refused(values, task, facts):
+    with refuses(BadInput, facts) as refusal:
         target_of(values, task)
     assert "--target 'y'" in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -94,17 +95,12 @@ def test_words_for_a_missing_target_leave_its_rows_out():
 
 def test_classes_of_many_different_numbers_are_refused():
     numbers = [f"{i * 0.5}" for i in range(40)]
-    with pytest.raises(
-        BadInput,
-        match="'y' has 40 different numbers in 40 rows, where at most 10 are learned",
-    ):
+    with refuses(BadInput, "'y' 40 10"):
         target_of(numbers, "classification")
 
 
 def test_an_unknown_target_is_answered_with_the_nearest_name():
-    with pytest.raises(
-        BadInput, match=r"not a column of the table; did you mean 'Quality'\?"
-    ):
+    with refuses(BadInput, "'Quality'"):
         read_target(pl.DataFrame({"Quality": [1, 2], "x": [1, 2]}), "qualty", None)
 
 
@@ -133,18 +129,18 @@ def test_a_class_with_one_row_goes_to_training():
     for seed in range(5):
         train, _, notes = split_rows(target, 0.2, seed)
         assert 20 in train
-        assert "class 'lonely' is used for training" in notes[0]
+        tells(notes[0], "'lonely'")
 
 
 def test_too_few_rows_for_every_class_give_a_plain_split():
     target = classes_of(list("aabbccddeeff"))
     _, test, notes = split_rows(target, 0.2, 0)
     assert len(test) == 3
-    assert "without regard to classes" in notes[0]
+    tells(notes[0])
 
 
 def test_a_split_that_leaves_nothing_to_learn_is_refused():
-    with pytest.raises(BadInput, match="--target leaves 0 rows"):
+    with refuses(BadInput, "--target 0"):
         split_rows(classes_of(["a", "b"] * 5), 0.95, 0)
 
 
@@ -188,11 +184,11 @@ def test_columns_that_are_no_groups_are_refused():
             "few": ["a", "b", None, "c"] * 4 + ["a", "b", "n.a.", "c"],
         }
     )
-    with pytest.raises(BadInput, match="--group 'site' has 2 values"):
+    with refuses(BadInput, "--group 'site' 2"):
         row_groups("site", frame, np.arange(20))
-    with pytest.raises(BadInput, match="another value in each row"):
+    with refuses(BadInput):
         row_groups("row", frame, np.arange(20))
     groups, notes = row_groups("few", frame, np.arange(20))
     assert len(np.unique(groups)) == 8
-    assert notes[0] == "5 rows without 'few': each is a group of its own."
+    tells(notes[0], "5 'few'")
     assert notes[1].startswith("8 groups are few")

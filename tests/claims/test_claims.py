@@ -14,6 +14,7 @@ import xarray
 
 import atlas
 from claims import DATA, FIGURE, RESULT, Check, Verdict, sections, table
+from tests.sentences import refuses
 
 PAPERS = Path(atlas.__file__).parent
 
@@ -94,7 +95,7 @@ def test_a_verdict_without_checks_does_not_hold():
 @pytest.mark.parametrize("missing", ["Claim", "Formula", "Source", "Figure"])
 def test_a_docstring_without_a_section_is_refused(missing):
     docstring = TOWER.split('"""')[1].replace(f"{missing}:", "")
-    with pytest.raises(ValueError, match=f"0 paragraphs that begin with '{missing}:'"):
+    with refuses(ValueError, f"0 '{missing}:'"):
         sections(docstring)
 
 
@@ -168,7 +169,7 @@ def test_a_crash_is_reported_and_a_second_run_measures_only_what_is_missing(
 ):
     out = tmp_path / "out"
     towers(low="pass", fallen="raise ValueError('the tower fell')")
-    with pytest.raises(SystemExit, match="crashed: fallen"):
+    with refuses(SystemExit):
         atlas.main(["--seed", "1", "--jobs", "2", "--out", str(out)])
     printed = capsys.readouterr().out
     assert "exit code 1: ValueError: the tower fell" in printed

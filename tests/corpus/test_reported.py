@@ -11,6 +11,7 @@ import pytest
 
 import langevax as lx
 from langevax import losses, neurons, spaces
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.usefixtures("unchecked_types")
 KEY = jax.random.key(0)
@@ -25,67 +26,67 @@ def run(algorithm, problem=BOWL, start=(1.0, 1.0), **options):
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("call", "facts"),
     [
         (
             lambda: run(lx.MALA(0.1, 1.0), LOGARITHM, (-1.0, 1.0)),
-            "the potential at start is NaN; pass a start",
+            "NaN",
         ),
         (
             lambda: run(lx.PCN(0.1, 1.0), LOGARITHM, (-1.0, 1.0)),
-            "the value at start is NaN; pass a start",
+            "NaN",
         ),
         (
             lambda: run(lx.Langevin(0.1, lambda step: -1.0)),
-            "temperature is a schedule that is negative .* at step 0",
+            "temperature 0",
         ),
         (
             lambda: run(
                 lx.Langevin(lambda step: jnp.float32(1) - step.astype(jnp.float32), 1.0)
             ),
-            "step_size is a schedule that is negative .* at step 2",
+            "step_size 2",
         ),
         (
             lambda: run(lx.Langevin(lambda step: "word", 1.0)),
-            "a schedule must return a number, got 'word'",
+            "'word'",
         ),
         (
             lambda: run(lx.Langevin(0.1, 1.0), checkpoint="gs://bucket/run"),
-            "checkpoint is 'gs://bucket/run', but only",
+            "checkpoint 'gs://bucket/run'",
         ),
         (
             lambda: lx.Langevin(0.1, 1.0, "svrg"),
-            "gradient must be a GradientEstimator, got 'svrg'; pass for instance",
+            "gradient GradientEstimator 'svrg'",
         ),
         (
             lambda: lx.Langevin(0.1, 1.0, integrator="explicit"),
-            "integrator must be an Integrator, got 'explicit'",
+            "integrator 'explicit'",
         ),
         (
             lambda: lx.FiniteSum(BOWL.fun, np.ones((3, 2)), regularizer=3),
-            "regularizer must be a function or None, got 3",
+            "regularizer None 3",
         ),
         (
             lambda: lx.FiniteSum(BOWL.fun, np.ones((3, 2)), count="3"),
-            "count must be an int, got '3'",
+            "count '3'",
         ),
         (
             lambda: lx.MeanFieldRisk(None, losses.squared, np.ones((3, 2)), np.ones(3)),
-            "neuron must be a Neuron, got None",
+            "neuron None",
         ),
         (
             lambda: lx.meanfield.certify(None, 0.1, key=KEY),
-            "risk must be a MeanFieldRisk, got None",
+            "risk MeanFieldRisk None",
         ),
         (
             lambda: lx.sklearn.MeanFieldRegressor(step_size=0.1),
-            "no parameter 'step_size'; did you mean 'relative_step_size'",
+            "'step_size' 'relative_step_size'",
         ),
         (
             lambda: lx.sklearn.MeanFieldRegressor().fit(
                 np.ones((3, 2)), np.array(["a", "b", "c"])
             ),
-            "y holds words such as 'a', not numbers; pass y.astype",
+            "y 'a' y.astype",
         ),
         (
             lambda: run(
@@ -99,12 +100,12 @@ def run(algorithm, problem=BOWL, start=(1.0, 1.0), **options):
                 ),
                 np.ones((5, 7)),
             ),
-            r"particles of 3 numbers, got shape \(5, 7\); pass \(num_particles, 3\)",
+            "3 (5, 7) num_particles",
         ),
     ],
 )
-def test_a_wrong_value_is_named_with_a_remedy(call, message):
-    with pytest.raises((TypeError, ValueError), match=message):
+def test_a_wrong_value_is_named_with_a_remedy(call, facts):
+    with refuses((TypeError, ValueError), facts):
         call()
 
 
@@ -113,24 +114,24 @@ def test_an_integer_of_numpy_counts_modes():
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "facts"),
     [
         (
             "x,y\n1,2\n16777217,3\n",
-            r"column 'x' holds 16,777,217 in data row 2, .* 24 binary digits round; drop it",
+            "'x' 16,777,217 2 24",
         ),
         (
             "x,y\n1,2\n5,9007199254740993\n",
-            r"targets at data row 2, column 'y', is 9007199254740993, which does not fit",
+            "targets 2 'y' 9007199254740993",
         ),
-        ("x,x,y\n1,2,3\n", "has two columns named 'x'; rename one"),
+        ("x,x,y\n1,2,3\n", "'x'"),
     ],
 )
 def test_integers_that_would_be_rounded_and_columns_of_one_name_are_refused(
-    tmp_path, text, message
+    tmp_path, text, facts
 ):
     (tmp_path / "t.csv").write_text(text)
-    with pytest.raises(ValueError, match=message):
+    with refuses(ValueError, facts):
         lx.data.convert_table(tmp_path / "t.csv", tmp_path / "t.rows", target="y")
 
 
@@ -205,11 +206,7 @@ def test_a_run_in_a_process_that_was_forked_after_one_is_refused():
     "path", ["gs://bucket/t.rows", "s3://bucket/t.rows", "https://host/t.rows"]
 )
 def test_only_local_files_are_read_and_written(path):
-    with pytest.raises(
-        ValueError, match=r"path is .*, but only local files are read and written"
-    ):
+    with refuses(ValueError, "path"):
         lx.data.write_rows(path, {"x": np.ones(3)})
-    with pytest.raises(
-        ValueError, match=r"file is .*, but only local files are read and written"
-    ):
+    with refuses(ValueError, "file"):
         lx.sklearn.load(path)

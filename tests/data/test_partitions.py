@@ -6,6 +6,7 @@ import pytest
 
 from langevax import Federation
 from langevax.data import partitions
+from tests.sentences import refuses
 
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 60))
 
@@ -127,55 +128,55 @@ def test_the_stack_makes_a_federation_of_the_same_rows():
 
 
 @pytest.mark.parametrize(
-    ("split", "message"),
+    ("split", "facts"),
     [
         (
             lambda: partitions.evenly(3, 5, key=jax.random.key(0)),
-            "num_rows must be at least 5, got 3",
+            "num_rows 5 3",
         ),
         (
             lambda: partitions.by_concentration(LABELS, 10, 1.5, key=jax.random.key(0)),
-            "concentration must lie in 0..1, got 1.5",
+            "concentration 1.5",
         ),
         (
             lambda: partitions.by_concentration(
                 LABELS[:20], 15, 1.0, key=jax.random.key(0)
             ),
-            "without rows; pass fewer clients",
+            "",
         ),
         (
             lambda: partitions.by_concentration(
                 LABELS[:, None], 2, 0.5, key=jax.random.key(0)
             ),
-            r"labels must be one per row, got shape",
+            "labels",
         ),
         (
             lambda: partitions.dirichlet(LABELS, 700, 1.0, key=jax.random.key(0)),
-            "num_clients is 700 but there are 600 rows",
+            "num_clients 700 600",
         ),
         (
             lambda: partitions.dirichlet(LABELS, 7, 0.0, key=jax.random.key(0)),
-            "alpha must be finite and > 0, got 0.0",
+            "alpha 0 0.0",
         ),
         (
             lambda: partitions.dirichlet(LABELS[:20], 15, 0.01, key=jax.random.key(0)),
-            "none of 1000 draws gave each of 15 clients 1",
+            "1000 15 1",
         ),
         (
             lambda: partitions.shards(LABELS, 301, key=jax.random.key(0)),
-            "602 shards are more than the 600 rows",
+            "602 600",
         ),
         (
             lambda: partitions.stack(LABELS, [[1], []]),
-            r"parts\[1\] has no rows; leave empty clients out",
+            "parts[1]",
         ),
         (
             lambda: partitions.stack(LABELS, [[600]]),
-            r"row indices in 0..599, got 600..600",
+            "",
         ),
     ],
     ids=range(10),
 )
-def test_splits_that_cannot_be_are_refused(split, message):
-    with pytest.raises(ValueError, match=message):
+def test_splits_that_cannot_be_are_refused(split, facts):
+    with refuses(ValueError, facts):
         split()

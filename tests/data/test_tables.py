@@ -10,6 +10,7 @@ import pytest
 from langevax.app.tables import styles as columns
 from langevax.data import convert_table, files, open_rows, write_rows
 from tests.data.test_rows import in_a_new_process, linux_only
+from tests.sentences import refuses
 
 TABLE = "age,visits,bought\n31,2.5,0\n54,9,1\n40,4,1\n"
 
@@ -155,52 +156,52 @@ def test_numbers_are_kept_as_wide_as_they_are_when_asked(tmp_path, path):
 
 
 @pytest.mark.parametrize(
-    ("text", "options", "message"),
+    ("text", "options", "facts"),
     [
         (
             TABLE + "x,1,0\n",
             {},
-            "column 'age' holds words, 'x' in data row 4; encode it as numbers first, or drop it",
+            "'age' 'x' 4",
         ),
         (
             TABLE.replace("9,1", "9,yes"),
             {},
-            "column 'bought' holds words, 'yes' in data row 2",
+            "'bought' 'yes' 2",
         ),
         (
             TABLE + "NA,1,0\n",
             {},
-            r"inputs at data row 4, column 'age', is nan; drop or fill such rows",
+            "inputs 4 'age' nan",
         ),
-        (TABLE + "1,,0\n", {}, r"inputs at data row 4, column 'visits', is nan"),
-        (TABLE + "1, nan ,0\n", {}, r"inputs at data row 4, column 'visits', is nan"),
-        (TABLE + "1,inf,0\n", {}, r"column 'visits', is inf"),
+        (TABLE + "1,,0\n", {}, "inputs 4 'visits' nan"),
+        (TABLE + "1, nan ,0\n", {}, "inputs 4 'visits' nan"),
+        (TABLE + "1,inf,0\n", {}, "'visits' inf"),
         (
             TABLE + "1,1e300,0\n",
             {},
-            r"column 'visits', is 1e\+300, which does not fit float32; .*dtype=None",
+            "'visits' 1e+300 float32 dtype=None",
         ),
-        (TABLE + "1,1,\n", {}, r"targets at data row 4, column 'bought', is nan"),
+        (TABLE + "1,1,\n", {}, "targets 4 'bought' nan"),
         (
             TABLE,
             {"target": "sold"},
-            "target 'sold' is not a column of .*table.csv; it has 'age', 'visits', 'bought'",
+            "'sold' table.csv 'age' 'visits' 'bought'",
         ),
-        (TABLE, {"inputs": ["ages"]}, "inputs 'ages' is not a column"),
-        (TABLE, {"drop": ["ages"]}, "drop 'ages' is not a column"),
-        (TABLE, {"drop": ["bought"]}, "the target 'bought' is also in inputs or drop"),
-        (TABLE, {"drop": ["age", "visits"]}, "no column of .* is left as an input"),
-        ("age,age,bought\n1,2,3\n", {}, "two columns named 'age'"),
-        ("", {}, "table.csv cannot be read as columns of text .*empty CSV"),
-        (TABLE + "1,2,3,4\n", {}, "cannot be read as columns of text .*more fields"),
-        ("age,bought\n", {}, "blocks held no rows"),
+        (TABLE, {"inputs": ["ages"]}, "'ages'"),
+        (TABLE, {"drop": ["ages"]}, "'ages'"),
+        (TABLE, {"drop": ["bought"]}, "'bought'"),
+        (TABLE, {"drop": ["age", "visits"]}, ""),
+        ("age,age,bought\n1,2,3\n", {}, "'age'"),
+        ("", {}, "table.csv CSV"),
+        (TABLE + "1,2,3,4\n", {}, ""),
+        ("age,bought\n", {}, ""),
     ],
 )
 def test_a_bad_table_is_refused_with_its_place_and_remedy(
-    tmp_path, path, text, options, message
+    tmp_path, path, text, options, facts
 ):
     table = written(tmp_path, text)
-    with pytest.raises(ValueError, match=message):
+    with refuses(ValueError, facts):
         convert_table(table, path, **{"target": "bought"} | options)
     assert list(tmp_path.iterdir()) == [table]
 
@@ -214,12 +215,10 @@ def test_a_word_or_gap_beyond_the_first_part_is_named_by_its_row_of_the_whole_ta
     second.write_text(
         "\n".join([*table.write_csv().splitlines()[:49_000], "1,2,low,3,4"])
     )
-    with pytest.raises(
-        ValueError, match="column 'x2' holds words, 'low' in data row 99,000"
-    ):
+    with refuses(ValueError, "'x2' 'low' 99,000"):
         convert_table([first, second], path, target="y")
     second.write_text(second.read_text().replace("low", "?"))
-    with pytest.raises(ValueError, match=r"data row 99,000, column 'x2', is nan"):
+    with refuses(ValueError, "99,000 'x2' nan"):
         convert_table([first, second], path, target="y")
 
 
@@ -236,10 +235,7 @@ def test_a_non_numeric_column_of_parquet_is_named_unless_dropped(
 ):
     table = tmp_path / "t.parquet"
     pl.DataFrame({"x": [1.0, 2.0], "city": values, "y": [0, 1]}).write_parquet(table)
-    with pytest.raises(
-        ValueError,
-        match=r"column 'city' of .*t\.parquet holds .*; encode it as numbers first, or drop",
-    ):
+    with refuses(ValueError, "'city' t.parquet"):
         convert_table(table, path, target="y")
     assert convert_table(table, path, target="y", drop=["city"]).columns["inputs"] == [
         "x"
@@ -251,40 +247,32 @@ def test_a_missing_value_of_parquet_is_named(tmp_path, path):
     pl.DataFrame({"x": [1, None], "flag": [True, False], "y": [0, 1]}).write_parquet(
         table
     )
-    with pytest.raises(ValueError, match=r"inputs at data row 2, column 'x', is nan"):
+    with refuses(ValueError, "inputs 2 'x' nan"):
         convert_table(table, path, target="y")
     pl.DataFrame({"x": [1, 2], "y": [True, None]}).write_parquet(table)
-    with pytest.raises(ValueError, match=r"targets at data row 2, column 'y', is nan"):
+    with refuses(ValueError, "targets 2 'y' nan"):
         convert_table(table, path, target="y")
 
 
 def test_files_that_are_not_there_or_differ_are_named(tmp_path, path):
-    with pytest.raises(
-        FileNotFoundError,
-        match=r"'.*no\.csv' does not exist; name CSV or Parquet files",
-    ):
+    with refuses(FileNotFoundError, "no.csv CSV"):
         convert_table(tmp_path / "no.csv", path, target="y")
-    with pytest.raises(
-        IsADirectoryError, match=r"is a folder; name its files, such as"
-    ):
+    with refuses(IsADirectoryError):
         convert_table(tmp_path, path, target="y")
-    with pytest.raises(ValueError, match="names no file"):
+    with refuses(ValueError):
         convert_table([], path, target="y")
     pair = [written(tmp_path, f"x,{name}\n1,2\n", f"{name}.csv") for name in ("y", "z")]
-    with pytest.raises(
-        ValueError,
-        match=r"z\.csv and .*y\.csv differ in 'y', 'z'; make their columns agree",
-    ):
+    with refuses(ValueError, "z.csv y.csv 'y' 'z'"):
         convert_table(pair, path, target="x")
     damaged = tmp_path / "t.parquet"
     damaged.write_bytes(b"PAR1 and then something else PAR1")
-    with pytest.raises(ValueError, match=r"t\.parquet cannot be read as Parquet"):
+    with refuses(ValueError, "t.parquet"):
         convert_table(damaged, path, target="x")
 
 
 def test_an_existing_row_file_is_refused_before_the_table_is_read(tmp_path, path):
     write_rows(path, {"x": np.ones(3)})
-    with pytest.raises(FileExistsError, match="overwrite=True"):
+    with refuses(FileExistsError, "overwrite=True"):
         convert_table(tmp_path / "no.csv", path, target="y")
 
 
@@ -295,9 +283,7 @@ def test_missing_numbers_are_filled_as_by_the_command_fit():
 def test_without_polars_its_package_is_named(tmp_path, path, monkeypatch):
     monkeypatch.delitem(sys.modules, "langevax.data.files", raising=False)
     monkeypatch.setitem(sys.modules, "polars", None)
-    with pytest.raises(
-        ImportError, match=r"needs the package polars.*langevax\[tables\]"
-    ):
+    with refuses(ImportError):
         convert_table(tmp_path / "t.csv", path, target="y")
 
 
@@ -365,9 +351,7 @@ def test_converting_takes_no_memory_for_the_rows(tmp_path, kind, most):
     "names", [{"x": ["a"]}, {"x": ["a", "b", "c"]}, {"y": ["a", "b"]}, {"z": ["a"]}]
 )
 def test_names_of_columns_that_do_not_fit_are_refused(path, names):
-    with pytest.raises(
-        ValueError, match=r"columns\['[xyz]'\] has \d names for [012] columns"
-    ):
+    with refuses(ValueError, "columns"):
         write_rows(path, {"x": np.ones((3, 2)), "y": np.ones(3)}, columns=names)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import langevax
 from langevax import Federation, federated
+from tests.sentences import refuses
 
 
 def loss(x, row):
@@ -19,99 +20,95 @@ def federation():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "facts"),
     [
-        (lambda: federated.FedAvg(0.0, 2), "step_size must be finite and > 0, got 0.0"),
+        (lambda: federated.FedAvg(0.0, 2), "step_size 0 0.0"),
         (
             lambda: federated.FedAvg(0.1, 0),
-            "num_local_steps must be at least 1, got 0; pass an int >= 1",
+            "num_local_steps 1 0",
         ),
         (
             lambda: federated.FedAvg(0.1, 2, batch_size=0),
-            "batch_size must be at least 1, got 0",
+            "batch_size 1 0",
         ),
         (
             lambda: federated.FedAvg(0.1, 2, clients_per_round=0),
-            "clients_per_round must be at least 1, got 0",
+            "clients_per_round 1 0",
         ),
         (
             lambda: federated.FedAvg(0.1, 2, server_step_size=-1.0),
-            "server_step_size must be finite and > 0, got -1",
+            "server_step_size 0 -1",
         ),
         (
             lambda: federated.FedAvg(0.1, 2, dropout=1.0),
-            "dropout must be below 1, or nobody answers; got 1.0",
+            "dropout 1 1.0",
         ),
         (
             lambda: federated.MinibatchSGD(0.1, dropout=-0.1),
-            "dropout must be finite and >= 0, got -0.1",
+            "dropout 0 -0.1",
         ),
         (
             lambda: federated.SCAFFOLD(0.1, 2, option="III"),
-            "option must be 'I' or 'II', got 'III'",
+            "option 'I' 'II' 'III'",
         ),
         (
             lambda: federated.FedProx(0.1, 2, proximal_precision=-1.0),
-            "proximal_precision must be finite and >= 0",
+            "proximal_precision 0",
         ),
         (
             lambda: federated.FedDyn(0.1, 2, proximal_precision=0.0),
-            "proximal_precision must be finite and > 0, got 0",
+            "proximal_precision 0",
         ),
         (
             lambda: federated.FedNova(0.1, 0),
-            "num_local_epochs must be at least 1, got 0; pass an int >= 1",
+            "num_local_epochs 1 0",
         ),
         (
             lambda: federated.SCAFFOLDM(0.1, 2, momentum=1.0),
-            r"momentum must be below 1, got 1.0; pass a number in",
+            "momentum 1 1.0",
         ),
         (
             lambda: federated.FedAvg(0.1, 2, server_optimizer="sgd"),
-            "server_optimizer must be 'momentum', 'adam', 'yogi', 'adagrad', an optax.GradientTransformation or None, "
-            "got 'sgd'; pass for instance 'momentum'",
+            "server_optimizer 'momentum' 'adam' 'yogi' 'adagrad' None 'sgd'",
         ),
-        (lambda: federated.MimeSGD(0.1, 0), "num_local_steps must be at least 1"),
+        (lambda: federated.MimeSGD(0.1, 0), "num_local_steps 1"),
         (
             lambda: federated.MinibatchSARAH(0.1, period=0),
-            "period must be at least 1, got 0",
+            "period 1 0",
         ),
-        (lambda: federated.BVRLSGD(0.1, 0), "num_local_steps must be at least 1"),
+        (lambda: federated.BVRLSGD(0.1, 0), "num_local_steps 1"),
         (
             lambda: federated.BVRLPSGD(0.1, 2, radius=-1.0),
-            "radius must be finite and >= 0, got -1",
+            "radius 0 -1",
         ),
-        (lambda: federated.FLEDGE(0.1, 0), "num_local_steps must be at least 1"),
+        (lambda: federated.FLEDGE(0.1, 0), "num_local_steps 1"),
         (
             lambda: federated.FLEDGE(0.1, 2, radius=float("nan")),
-            "radius must be finite",
+            "radius",
         ),
         (
             lambda: federated.FLEDGE(0.1, 2, table="cloud"),
-            "table must be 'server' or 'client', got 'cloud'",
+            "table 'server' 'client' 'cloud'",
         ),
         (
             lambda: federated.FLEDGE(0.1, 2, initial_table="none"),
-            "initial_table must be 'full' or 'mini', got 'none'",
+            "initial_table 'full' 'mini' 'none'",
         ),
     ],
 )
-def test_invalid_arguments_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
+def test_invalid_arguments_are_refused(make, facts):
+    with refuses(ValueError, facts):
         make()
 
 
 def test_a_schedule_of_drop_outs():
-    with pytest.raises(TypeError, match="dropout must be a number"):
+    with refuses(TypeError, "dropout"):
         federated.FedAvg(0.1, 2, dropout=lambda step: 0.5)
 
 
 @pytest.mark.usefixtures("unchecked_types")
 def test_an_optimizer_that_is_not_a_transformation():
-    with pytest.raises(
-        TypeError,
-        match=r"server_optimizer must be .* or None, got 0.1; pass for instance 'momentum'",
-    ):
+    with refuses(TypeError, "server_optimizer None 0.1 'momentum'"):
         federated.SCAFFOLD(0.1, 2, server_optimizer=0.1)
 
 
@@ -119,19 +116,14 @@ def test_an_optimizer_that_is_not_a_transformation():
     "make", [federated.FedAvg, federated.SCAFFOLD, federated.MimeSGD, federated.FLEDGE]
 )
 def test_more_clients_a_round_than_there_are(make, federation):
-    with pytest.raises(
-        ValueError,
-        match=r"clients_per_round is 5 but the federation has 4 clients; pass .* <= 4",
-    ):
+    with refuses(ValueError, "clients_per_round 5 4"):
         make(0.1, 2, clients_per_round=5).check(federation)
     make(0.1, 2, clients_per_round=4).check(federation)
 
 
 def test_a_problem_without_clients():
     problem = langevax.FiniteSum(loss, jnp.ones((3, 2)))
-    with pytest.raises(
-        TypeError, match=r"FedAvg needs a langevax\.Federation, got FiniteSum"
-    ):
+    with refuses(TypeError, "FedAvg langevax.Federation FiniteSum"):
         langevax.simulate(
             federated.FedAvg(0.1, 2),
             problem,
@@ -150,9 +142,7 @@ def test_a_client_that_turns_non_finite_ends_the_run_at_its_round():
         )  # x grows by step_size until a client breaks
 
     federation = Federation(breaking, np.array([[[1e9]], [[1.95]]], np.float32))
-    with pytest.raises(
-        langevax.DivergenceError, match="non-finite at step 21"
-    ) as caught:
+    with refuses(langevax.DivergenceError, "21") as caught:
         langevax.simulate(
             federated.FedAvg(0.1, 1),
             federation,
@@ -169,10 +159,7 @@ def test_a_round_that_moves_more_bytes_than_can_be_counted():
     huge = jax.ShapeDtypeStruct((2**25,), jnp.float32)
     method = federated.FedAvg(0.1, 1)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    with pytest.raises(
-        ValueError,
-        match="one exchange moves 10737418240 bytes, more than can be counted",
-    ):
+    with refuses(ValueError, "10737418240"):
         jax.eval_shape(
             lambda x, k: method.step(
                 federation, method.init(federation, x, k)[0], k, jnp.int32(0)

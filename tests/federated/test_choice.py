@@ -13,6 +13,7 @@ from langevax.federated import choice, choose_method
 from langevax.federated.choice import ProbingRounds
 from langevax.federated.exchange import Replies
 from langevax.federated.sampling import Selection
+from tests.sentences import refuses, tells
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -150,7 +151,7 @@ def test_the_rule_follows_how_clients_differ():
     )
     assert hessians.algorithm.step_size == 0.04
     assert gradients.counts["exchanges"] == 4
-    assert "their Hessians differ by" in gradients.reason
+    tells(gradients.reason)
 
 
 @pytest.mark.slow
@@ -163,14 +164,11 @@ def test_few_clients_a_round_lead_to_a_method_for_few():
 def test_two_clients_are_needed():
     federation = langevax.Federation(squared, np.ones((3, 2, 3)))
     options = {"key": KEY, "step_size": 0.1, "num_local_steps": 2}
-    with pytest.raises(
-        ValueError,
-        match="clients_per_round is 1, but differences between clients need two",
-    ):
+    with refuses(ValueError, "clients_per_round 1"):
         choose_method(federation, jnp.zeros(2), clients_per_round=1, **options)
-    with pytest.raises(ValueError, match="num_rounds"):
+    with refuses(ValueError, "num_rounds"):
         choose_method(federation, jnp.zeros(2), num_rounds=1, **options)
-    with pytest.raises(ValueError, match="step_size"):
+    with refuses(ValueError, "step_size"):
         choose_method(federation, jnp.zeros(2), **options | {"step_size": 0.0})
 
 

@@ -8,6 +8,7 @@ import pytest
 import langevax
 from langevax import Federation, federated
 from langevax.federated.collapse import LossWatch
+from tests.sentences import refuses
 
 METHOD = federated.FedAvg(0.5, 2)
 
@@ -15,19 +16,19 @@ COLLAPSED = {
     "far above the start": (
         [2.39, 5.37, 7.52, 9.83, 6.74, 5.29],
         5,
-        "the loss is 6.74, .* 2.39 at the start;",
+        "6.74 2.39",
     ),
     "the gain is lost": (
         [2.39, 2.29, 1.95, 1.99, 1.97, 2.2, 2.36, 2.32, 2.3, 2.3, 2.3],
         8,
-        "the loss is 2.3, .* 2.39 at the start and 1.95 at its best;",
+        "2.3 2.39 1.95",
     ),
     "a rise without a gain": (
         [2.39, 2.47, 3.2, 5.19, 2.61, 2.47, 2.4, 2.34, 2.3, 2.29, 2.36],
         10,
-        "the loss is 2.34, .* 2.39 at the start, and it rose to 5.19;",
+        "2.34 2.39 5.19",
     ),
-    "not finite": ([2.39, 1.2, float("nan")], 2, "the loss is nan;"),
+    "not finite": ([2.39, 1.2, float("nan")], 2, "nan"),
 }
 HEALTHY = {
     "slow": np.linspace(2.39, 2.38, 50),
@@ -55,13 +56,12 @@ HEALTHY = {
 
 @pytest.mark.parametrize("name", COLLAPSED)
 def test_losses_that_show_a_collapse(name):
-    losses, round, words = COLLAPSED[name]
+    losses, round, printed = COLLAPSED[name]
     watch = LossWatch(METHOD)
     for i, loss in enumerate(losses[:round]):
         watch.add(i, loss)
-    with pytest.raises(
-        federated.CollapseError,
-        match=rf"by round {round}: {words} step_size is 0.5, try .*=0.125\.",
+    with refuses(
+        federated.CollapseError, f"{round} {printed} step_size 0.5 0.125"
     ) as e:
         watch.add(round, losses[round])
     assert (e.value.round, e.value.suggested_step_size) == (round, 0.125)
@@ -76,10 +76,7 @@ def test_losses_of_runs_that_go_on(name):
 
 def test_a_schedule_has_no_suggested_step_size():
     watch = LossWatch(federated.FedAvg(lambda step: 0.1, 2))
-    with pytest.raises(
-        federated.CollapseError,
-        match="scale the step-size schedule down, for example by 4",
-    ):
+    with refuses(federated.CollapseError, "4"):
         watch.add(0, float("inf"))
 
 
@@ -106,10 +103,7 @@ def test_a_run_that_collapses_ends_at_its_round():
                 == 60
             )
             continue
-        with pytest.raises(
-            federated.CollapseError,
-            match=r"by round 10: .* step_size is 300, try step_size=75",
-        ):
+        with refuses(federated.CollapseError, "10 step_size 300 step_size=75"):
             langevax.simulate(method, federation, start, callbacks=[watch], **options)
 
 
@@ -120,9 +114,7 @@ def test_several_chains_are_refused():
         jnp.full(2, 0.1),
     )
     watch = federated.CollapseWatch(METHOD, federation, start)
-    with pytest.raises(
-        ValueError, match="callbacks has a CollapseWatch, which watches one chain"
-    ):
+    with refuses(ValueError, "callbacks CollapseWatch"):
         langevax.simulate(
             *(METHOD, federation, start),
             key=jax.random.key(0),

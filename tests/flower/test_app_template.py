@@ -10,6 +10,8 @@ import jax
 import numpy as np
 import pytest
 
+from tests.sentences import refuses
+
 pytest.importorskip(
     "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
 )
@@ -192,7 +194,7 @@ def test_the_commands_of_the_readme_are_flowers_own(tmp_path):
 def test_files_are_not_written_over_unless_forced(tmp_path):
     [readme, *_] = write_app(tmp_path / "app")
     readme.write_text("mine")
-    with pytest.raises(ValueError, match=r"README\.md' already; pass force=True"):
+    with refuses(ValueError, "README.md force=True"):
         write_app(tmp_path / "app")
     assert readme.read_text() == "mine"
     write_app(tmp_path / "app", force=True)
@@ -200,22 +202,22 @@ def test_files_are_not_written_over_unless_forced(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "message"),
+    ("name", "options", "facts"),
     [
         (
             "app",
             {"framework": "tensorflow"},
-            "framework must be one of jax, torch, numpy, got 'tensorflow'",
+            "framework 'tensorflow'",
         ),
         (
             "app",
             {"method": "fedmatch"},
-            "method must be one of minibatch-sgd, .*, got 'fedmatch'",
+            "method 'fedmatch'",
         ),
-        ("7", {}, "the folder is named '7'.*begin it with a letter"),
+        ("7", {}, "'7'"),
     ],
 )
-def test_a_mistake_is_reported_and_nothing_is_written(tmp_path, name, options, message):
-    with pytest.raises(ValueError, match=message):
+def test_a_mistake_is_reported_and_nothing_is_written(tmp_path, name, options, facts):
+    with refuses(ValueError, facts):
         write_app(tmp_path / name, **options)
     assert list(tmp_path.iterdir()) == []

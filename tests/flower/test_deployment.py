@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.sentences import tells
+
 pytest.importorskip(
     "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
 )
@@ -117,7 +119,7 @@ def test_a_deployment_survives_a_killed_client_and_a_dead_server_and_has_the_sam
         }
         outcome = engine.run(app, settings, timeout=PATIENCE)
         assert outcome.finished, outcome
-    assert f"Resumed after round {len(rounds)}" in outcome.log.read_text()
+    tells(outcome.log.read_text(), len(rounds))
     with (tmp_path / "out" / "sarah" / "history.csv").open(newline="") as file:
         [last] = csv.DictReader(file)
     assert last["round"] == str(len(rounds))

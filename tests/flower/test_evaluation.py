@@ -8,6 +8,8 @@ import jax
 import numpy as np
 import pytest
 
+from tests.sentences import refuses
+
 pytest.importorskip(
     "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
 )
@@ -173,7 +175,7 @@ def test_metrics_are_written_as_the_run_goes_and_continued_by_a_resumed_one(tmp_
             raise RuntimeError("killed")
 
     saved = {"checkpoint": str(tmp_path / "checkpoint")}
-    with pytest.raises(RuntimeError, match="killed"):
+    with refuses(RuntimeError):
         run(TASK, tmp_path / "a", [dies], **saved)
     resumed, _ = run(TASK, tmp_path / "a", **saved, resume=True)
     whole, _ = run(TASK, tmp_path / "b")
@@ -212,38 +214,28 @@ def test_a_callback_stops_the_run_and_others_are_refused():
     strategy = strategy_of(SGD, callbacks=[lambda record: record.round == 2])
     strategy.start(LocalGrid(client_app(TASK), NUM_CLIENTS), num_rounds=9)
     assert strategy.loop.step == 2
-    with pytest.raises(TypeError, match="must return a boolean or None"):
+    with refuses(TypeError, "None"):
         strategy_of(SGD, callbacks=[lambda record: 1]).start(
             LocalGrid(client_app(TASK), NUM_CLIENTS), num_rounds=1
         )
-    with pytest.raises(
-        TypeError, match=r"callbacks must be a list of functions .* pass \[callback\]"
-    ):
+    with refuses(TypeError, "callbacks"):
         strategy_of(SGD, callbacks=print)
 
 
 def test_metrics_that_cannot_be_used_are_refused_with_what_there_is():
     grid = LocalGrid(client_app(TASK), NUM_CLIENTS)
-    with pytest.raises(
-        ValueError,
-        match="by 'accuracy', but the metrics are 'loss', 'first'; pass one",
-    ):
+    with refuses(ValueError, "'accuracy' 'loss' 'first'"):
         strategy_of(SGD, best=BestModel("accuracy")).start(grid, num_rounds=1)
-    with pytest.raises(ValueError, match="mode must be 'min' or 'max', got 'least'"):
+    with refuses(ValueError, "mode 'min' 'max' 'least'"):
         BestModel("loss", "least")
-    with pytest.raises(TypeError, match="best"):
+    with refuses(TypeError, "best"):
         strategy_of(SGD, best="loss")
-    with pytest.raises(
-        ValueError, match="stop_after needs evaluations, but evaluate_every is 0"
-    ):
+    with refuses(ValueError, "stop_after evaluate_every 0"):
         strategy_of(SGD, best=BestModel(stop_after=2)).start(
             grid, num_rounds=1, evaluate_every=0
         )
     task = dataclasses.replace(TASK, metrics=lambda context: lambda x: {"loss": 1.0})
-    with pytest.raises(
-        ValueError,
-        match="metrics include 'loss', a name that langevax uses; give it another",
-    ):
+    with refuses(ValueError, "'loss'"):
         strategy_of(SGD).start(LocalGrid(client_app(task), NUM_CLIENTS), num_rounds=1)
 
 

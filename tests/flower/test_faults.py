@@ -7,6 +7,8 @@ import jax
 import numpy as np
 import pytest
 
+from tests.sentences import refuses
+
 pytest.importorskip(
     "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
 )
@@ -212,10 +214,7 @@ def test_a_message_sent_again_is_rejected_by_the_client():
 def test_another_algorithm_is_rejected_on_both_sides():
     other = dataclasses.replace(FLEDGE_SERVER, step_size=0.1)
     grid = grid_of(other)
-    with pytest.raises(
-        TimeoutError,
-        match=r"0 clients introduced .* algorithm.step_size is 0.1 there and 0.05 here",
-    ):
+    with refuses(TimeoutError, "0 algorithm.step_size 0.1 0.05"):
         strategy_of(FLEDGE_SERVER, join_seconds=0.02).start(grid, num_rounds=1)
 
 
@@ -224,8 +223,5 @@ def test_a_run_without_answers_ends_with_their_reasons():
         training = message.metadata.message_type == "train.exchange"
         return with_array(reply, at(0, np.nan)) if training else reply
 
-    with pytest.raises(
-        TimeoutError,
-        match=r"no reply of 3 exchanges in a row .* nan at 0.* smaller step size",
-    ):
+    with refuses(TimeoutError, "3 nan 0"):
         run_with(tamper)

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from tests.sentences import refuses
+
 pytest.importorskip(
     "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
 )
@@ -153,23 +155,16 @@ def test_a_program_that_ends_or_takes_too_long_is_reported_with_its_log(
     member = family.start(
         "The server", [sys.executable, "-c", code], dict(os.environ), tmp_path / "s.log"
     )
-    with pytest.raises(
-        EngineError,
-        match=r"(?s)The server ended with exit code 3 before it was ready.*disk full\nERROR: port",
-    ):
+    with refuses(EngineError, "3 ERROR"):
         member.wait_for(lambda: False, 60, "ready")
     slow = start(family, DEAF, tmp_path, "The clock")
-    with pytest.raises(
-        EngineError, match=r"The clock was not up after 0.1 seconds.*clock\.log"
-    ):
+    with refuses(EngineError, "0.1 clock.log"):
         slow.wait_for(lambda: False, 0.1, "up")
 
 
 def test_a_run_is_accepted_within_the_patience_of_its_engine(family, tmp_path):
     stream = start(family, DEAF, tmp_path, "flwr run")
-    with pytest.raises(
-        EngineError, match=r"flwr run was not accepted after 0.2 seconds"
-    ):
+    with refuses(EngineError, "0.2"):
         AppRun(stream, stream, str, patience=0.2).run_id()
 
 
@@ -181,7 +176,7 @@ def test_output_of_an_earlier_program_in_the_same_log_is_ignored(family, tmp_pat
         dict(os.environ),
         tmp_path / "member.log",
     )
-    with pytest.raises(EngineError, match="ended with exit code 0"):
+    with refuses(EngineError, "0"):
         again.wait_for(lambda: "ready" in again.text(), 60, "ready")
 
 

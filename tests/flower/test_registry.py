@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from tests.sentences import tells
+
 pytest.importorskip(
     "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
 )
@@ -60,9 +62,7 @@ def test_a_removed_client_is_unknown_again(three):
 
 def test_a_client_that_is_back_as_another_node_replaces_one_that_does_not_answer(three):
     three.connected = {10, 11, 12, 13}
-    assert "partition id 1 of node 11" in three.register(
-        13, 1, rows=8, num_partitions=3
-    )
+    tells(three.register(13, 1, rows=8, num_partitions=3), "1 11")
     assert three.unknown({10, 11, 12, 13}) == [13]
     three.record([1], set())  # Flower holds a dead node for connected for a minute
     assert three.register(13, 1, rows=8, num_partitions=3) is None
@@ -70,7 +70,4 @@ def test_a_client_that_is_back_as_another_node_replaces_one_that_does_not_answer
 
 
 def test_clients_without_rows_are_rejected(three):
-    assert (
-        three.register(14, 3, rows=0, num_partitions=4)
-        == "client 3 (node 14) has no rows"
-    )
+    tells(three.register(14, 3, rows=0, num_partitions=4), "3 14")

@@ -13,6 +13,7 @@ import pytest
 import langevax
 from benchmarks.federated_networks import tasks
 from langevax import federated
+from tests.sentences import refuses
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 with warnings.catch_warnings():
@@ -278,34 +279,34 @@ REFUSED = {
     "no module": (
         lambda: torch_problem(3, F.mse_loss, rows()),
         TypeError,
-        "module must be a torch.nn.Module, got int",
+        "module",
     ),
     "no loss": (
         lambda: torch_problem(network(), "mse", rows()),
         TypeError,
-        "loss must be a function .* got 'mse'",
+        "loss 'mse'",
     ),
     "no pair": (
         lambda: torch_problem(network(), F.mse_loss, rows()[0]),
         TypeError,
-        "rows must be a pair .* got ndarr",
+        "rows",
     ),
     "float64": (
         lambda: torch_start(network().double()),
         ValueError,
-        r"'0.weight' .* is torch.float64.*module.float()",
+        "torch.float64 module.float",
     ),
     "nothing to learn": (
         lambda: torch_start(nn.Tanh()),
         ValueError,
-        "no parameter that requires_grad",
+        "requires_grad",
     ),
     "batch norm": (
         lambda: torch_problem(
             module_of(nn.BatchNorm1d(CLASSES)), F.cross_entropy, rows()
         ),
         ValueError,
-        r"BatchNorm1d '1' normalises by the batch.* module.eval\(\), or use GroupNorm",
+        "BatchNorm1d '1' module.eval() GroupNorm",
     ),
     "batch norm without statistics": (
         lambda: torch_problem(
@@ -314,75 +315,75 @@ REFUSED = {
             rows(),
         ),
         ValueError,
-        "BatchNorm1d '1' normalises by the batch",
+        "BatchNorm1d '1'",
     ),
     "dropout": (
         lambda: torch_problem(module_of(nn.Dropout(0.1)), F.cross_entropy, rows()),
         ValueError,
-        r"Dropout '1' drops out at random.* call module.eval\(\)",
+        "'1' module.eval()",
     ),
     "dropout of a recurrent layer": (
         lambda: torch_problem(
             nn.LSTM(D, 2, num_layers=2, dropout=0.1), F.cross_entropy, rows()
         ),
         ValueError,
-        "LSTM '' drops out at random",
+        "LSTM",
     ),
     "a sum": (
         lambda: torch_problem(network(), sums, rows()),
         ValueError,
-        "loss over the first 16 rows is .* not a mean over rows. Pass one that is: reduction='mean'",
+        "16 reduction='mean'",
     ),
     "class weights": (
         lambda: torch_problem(
             network(), nn.CrossEntropyLoss(torch.tensor([1.0, 5.0, 25.0])), rows()
         ),
         ValueError,
-        "not a mean over rows",
+        "",
     ),
     "a loss of each row": (
         lambda: torch_problem(
             network(), lambda o, t: F.cross_entropy(o, t, reduction="none"), rows()
         ),
         ValueError,
-        r"loss must return a scalar tensor, got \(16,\)",
+        "loss (16,)",
     ),
     "long integers": (
         lambda: torch_problem(
             network(), F.cross_entropy, (rows()[0], np.full(N, 2**31))
         ),
         ValueError,
-        r"rows\[1\] holds integers beyond 32 bits",
+        "rows[1] 32",
     ),
     "a name less": (
         lambda: torch_load(network(), {"0.weight": np.zeros((HIDDEN, D))}),
         ValueError,
-        r"position must be a dict of \['0.bias', .* got \['0.weight'\]; see torch_start",
+        "position torch_start",
     ),
     "no dict": (
         lambda: torch_load(network(), np.zeros(3)),
         ValueError,
-        "position must be a dict of .* got ndarray",
+        "position",
     ),
     "another shape": (
         lambda: torch_load(nn.Linear(2, 1, bias=False), {"weight": np.zeros((2, 1))}),
         ValueError,
-        r"position\['weight'\] has shape \(2, 1\), the parameter \(1, 2\)",
+        "position['weight'] (2, 1) (1, 2)",
     ),
     "a position of other names": (
         lambda: torch_problem(network(), F.cross_entropy, rows()).gradient(
             {"0.weight": np.zeros((HIDDEN, D))}
         ),
         ValueError,
-        "position must be a dict of",
+        "position",
     ),
 }
 
 
 @pytest.mark.parametrize("name", list(REFUSED))
 def test_mistakes_are_refused_in_these_words(name):
-    make, error, message = REFUSED[name]
-    with pytest.raises(error, match=message):
+    make, error, facts = REFUSED[name]
+    with refuses(error, facts):
         make()
 
 

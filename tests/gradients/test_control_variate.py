@@ -9,6 +9,7 @@ import langevax
 from langevax import FiniteSum, gradients
 from langevax.theory.moments import batch_variance_factor
 from tests.errorbars import assert_mean
+from tests.sentences import refuses
 
 N, D, B = 6, 2, 2
 ROWS = np.random.default_rng(3).normal(size=(N, D))
@@ -79,13 +80,13 @@ def test_a_center_is_used_whatever_the_start():
 
 
 def test_a_center_that_does_not_fit_is_refused():
-    for center, message in (
-        (jnp.zeros(3), r"center has shape \(3,\) but the position has \(2,\)"),
-        ({"w": jnp.zeros(D)}, "center has the structure"),
+    for center, facts in (
+        (jnp.zeros(3), "center (3,) (2,)"),
+        ({"w": jnp.zeros(D)}, "center"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with refuses(ValueError, facts):
             gradients.ControlVariate(B, center).init(problem(), jnp.zeros(D))
-    with pytest.raises(ValueError, match=r"center\[0\] is nan"):
+    with refuses(ValueError, "center[0] nan"):
         gradients.ControlVariate(B, jnp.array([jnp.nan, 0.0]))
-    with pytest.raises(ValueError, match="batch_size is 7 but the problem has 6"):
+    with refuses(ValueError, "batch_size 7 6"):
         gradients.ControlVariate(7).init(problem(), jnp.zeros(D))

@@ -12,6 +12,7 @@ from langevax.optimize import anneal
 from tests.errorbars import assert_mean
 from tests.gradients.walks import bent_problem
 from tests.jaxprs import equations, shapes
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -193,18 +194,18 @@ def minimum():
 
 @pytest.mark.slow
 def test_mistakes_are_named(unchecked_types):
-    for make, options, message in (
-        (PAGE, {"probability": 1.5}, "probability must be at most 1, got 1.5"),
-        (PAGE, {"probability": 0.0}, "probability must be finite and > 0"),
-        (STORM, {"momentum": 2.0}, "momentum must be at most 1, got 2.0"),
-        (STORM, {"momentum": np.nan}, "momentum must be finite"),
+    for make, options, facts in (
+        (PAGE, {"probability": 1.5}, "probability 1 1.5"),
+        (PAGE, {"probability": 0.0}, "probability 0"),
+        (STORM, {"momentum": 2.0}, "momentum 1 2.0"),
+        (STORM, {"momentum": np.nan}, "momentum"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with refuses(ValueError, facts):
             make(B, **options)
-    with pytest.raises(TypeError, match="key must be a typed key, got int"):
+    with refuses(TypeError, "key"):
         PAGE(B, key=0)
-    with pytest.raises(TypeError, match="momentum must be a number"):
+    with refuses(TypeError, "momentum"):
         STORM(B, lambda step: 0.1)
     for estimator in (PAGE(8), STORM(8, 0.1)):
-        with pytest.raises(ValueError, match="batch_size is 8 but the problem has 7"):
+        with refuses(ValueError, "batch_size 8 7"):
             estimator.init(problem(), jnp.zeros(D))

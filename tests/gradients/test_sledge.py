@@ -19,6 +19,7 @@ from tests.gradients.walks import (
     random_path,
     squared_errors,
 )
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -396,21 +397,19 @@ def test_chains_and_trees():
 
 @pytest.mark.parametrize("make", [SLEDGE, SAGA])
 def test_mistakes_are_named(make, unchecked_types):
-    for options, message in (
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+    for options, facts in (
+        ({"batch_size": 0}, "batch_size 1 0"),
         (
             {"batch_size": 2, "table": "scalars"},
-            r"table must be one of \('blocks', 'components'\), got 'scalars'",
+            "table 'blocks' 'components' 'scalars'",
         ),
-        ({"batch_size": 2, "initial_table": "zero"}, "initial_table must be one of"),
+        ({"batch_size": 2, "initial_table": "zero"}, "initial_table"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with refuses(ValueError, facts):
             make(**options)
-    with pytest.raises(TypeError, match="key must be a typed key, got int"):
+    with refuses(TypeError, "key"):
         make(2, key=0)
-    with pytest.raises(ValueError, match="resync must be at least 1, got 0"):
+    with refuses(ValueError, "resync 1 0"):
         SLEDGE(2, resync=0)
-    with pytest.raises(
-        ValueError, match="batch_size is 7 but the problem has 6 components"
-    ):
+    with refuses(ValueError, "batch_size 7 6"):
         make(7).init(cubes(6), jnp.zeros(D))

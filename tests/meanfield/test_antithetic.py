@@ -9,6 +9,7 @@ import langevax
 from langevax import MeanFieldRisk, losses, neurons
 from langevax.meanfield import MFLD
 from langevax.problems.mean_field import in_pairs
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -157,13 +158,13 @@ def test_pairs_on_the_host_are_those_on_the_device():
 
 def test_neurons_without_a_reflection_are_refused():
     risk = risk_of(Lopsided())
-    with pytest.raises(ValueError, match="Lopsided has no reflection"):
+    with refuses(ValueError):
         risk.prior(TEMPERATURE, 4, antithetic=True)
     mfld, start = MFLD(0.1, TEMPERATURE, antithetic=True), risk.prior(TEMPERATURE, 4)
-    with pytest.raises(ValueError, match="antithetic=False"):
+    with refuses(ValueError, "antithetic=False"):
         langevax.simulate(mfld, risk, start, key=jax.random.key(0), num_steps=1)
     other = langevax.FiniteSum(lambda x, a: jnp.sum((x - a) ** 2), jnp.ones((3, 2)))
-    with pytest.raises(TypeError, match="MeanFieldRisk"):
+    with refuses(TypeError, "MeanFieldRisk"):
         langevax.simulate(mfld, other, jnp.zeros(2), key=jax.random.key(0), num_steps=1)
-    with pytest.raises(TypeError, match="antithetic"):
+    with refuses(TypeError, "antithetic"):
         MFLD(0.1, TEMPERATURE, antithetic="yes")

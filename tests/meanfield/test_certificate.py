@@ -25,6 +25,7 @@ from langevax.meanfield.upper_bound import (
 )
 from langevax.run import CheckpointError
 from tests.meanfield.known_optima import Odd, Problem, needle, odd_values, smooth
+from tests.sentences import refuses, tells
 
 EFFORT = 3e6
 CASES = [("squared", 0.02), ("logistic", 0.01)]
@@ -61,7 +62,7 @@ def test_the_interval_holds_the_optimum_of_quadrature(loss, temperature):
     )
     assert result.output_error(optimal + 1) > 0.9
     assert result.verdict in repr(result)
-    assert "The least training objective lies between" in result.verdict
+    tells(result.verdict)
     assert f"{result.num_descents:,} searches" in result.verdict
 
 
@@ -449,26 +450,26 @@ def test_an_interval_is_an_immutable_record_of_its_width():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "facts"),
     [
-        ({"temperature": 0.0}, "temperature must be finite and > 0"),
-        ({"effort": 0.0}, "effort must be finite and > 0"),
-        ({"effort": -1.0}, "effort must be finite and > 0"),
-        ({"effort": math.inf}, "effort must be finite and > 0"),
+        ({"temperature": 0.0}, "temperature 0"),
+        ({"effort": 0.0}, "effort 0"),
+        ({"effort": -1.0}, "effort 0"),
+        ({"effort": math.inf}, "effort 0"),
     ],
 )
-def test_bad_input_is_named(change, message):
+def test_bad_input_is_named(change, facts):
     arguments = {
         "temperature": 0.1,
         "key": jax.random.key(0),
         "effort": EFFORT,
     } | change
-    with pytest.raises(ValueError, match=message):
+    with refuses(ValueError, facts):
         certify(smooth().risk, arguments.pop("temperature"), **arguments)
 
 
 def test_a_key_without_type_is_refused():
-    with pytest.raises((TypeError, ValueError), match="key"):
+    with refuses((TypeError, ValueError), "key"):
         certify(smooth().risk, 0.1, key=np.zeros(2, np.uint32))
 
 
@@ -480,14 +481,14 @@ def test_unbounded_neurons_are_refused():
         np.zeros(2, np.float32),
         1.0,
     )
-    with pytest.raises(ValueError, match="Linear is unbounded"):
+    with refuses(ValueError):
         certify(risk, 0.1, key=jax.random.key(0))
 
 
 def test_a_risk_without_a_prior_is_refused():
     inputs, targets = np.ones((2, 1), np.float32), np.zeros(2, np.float32)
     risk = MeanFieldRisk(neurons.Tanh(), losses.squared, inputs, targets, 0.0)
-    with pytest.raises(ValueError, match="pass precision > 0"):
+    with refuses(ValueError, "0"):
         certify(risk, 0.1, key=jax.random.key(0))
 
 
@@ -564,14 +565,10 @@ def test_a_search_goes_on_from_its_file(tmp_path):
 def test_the_file_of_another_search_is_refused(tmp_path):
     problem, file = smooth("squared", 0.02), tmp_path / "search.npz"
     certified(problem, effort=2e5, checkpoint=file)
-    with pytest.raises(
-        CheckpointError, match="exists; pass resume=True to go on with it"
-    ):
+    with refuses(CheckpointError, "resume=True"):
         certified(problem, effort=2e5, checkpoint=file)
     for other in (smooth("squared", 0.03), smooth("logistic", 0.02)):
-        with pytest.raises(
-            CheckpointError, match="is of other rows, another network or temperature"
-        ):
+        with refuses(CheckpointError):
             certified(other, effort=2e5, checkpoint=file, resume=True)
     whole, refused = file.read_bytes(), 0
     for place in np.random.default_rng(0).integers(len(whole), size=60):
@@ -586,7 +583,7 @@ def test_the_file_of_another_search_is_refused(tmp_path):
             assert result.lower_bound <= problem.optimum <= result.upper_bound
     assert refused > 40
     file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CheckpointError, match="is not a search that certify saved"):
+    with refuses(CheckpointError):
         certified(problem, effort=2e5, checkpoint=file, resume=True)
 
 
@@ -600,5 +597,5 @@ def test_progress_comes_in_words_and_shares():
     shares = [share for _, share in heard]
     assert shares == sorted(shares)
     assert 0 <= shares[0] < shares[-1] <= 1
-    with pytest.raises(ValueError, match="are two budgets; pass one of them"):
+    with refuses(ValueError):
         certified(smooth("squared", 0.02), effort=1e6, cpu_seconds=2.0)

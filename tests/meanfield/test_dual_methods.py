@@ -14,6 +14,7 @@ from langevax.meanfield.psdca import _estimate_row
 from langevax.problems.finite_sum import FiniteSum
 from tests.jaxprs import shapes
 from tests.papers import tiny
+from tests.sentences import refuses
 from tests.theory.grids import LOSSES
 
 pytestmark = pytest.mark.mostly_compiling
@@ -310,67 +311,65 @@ def test_evaluations_count_rows_times_the_network():
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "message"),
+    ("make", "error", "facts"),
     [
         (
             lambda: PSDCA(lambda step: 0.1),
             TypeError,
-            "temperature is a schedule, but the dual vector",
+            "temperature",
         ),
-        (lambda: PSDCA(0.0), ValueError, "temperature must be finite and > 0"),
+        (lambda: PSDCA(0.0), ValueError, "temperature 0"),
         (
             lambda: PSDCA(T, num_inner_steps=0),
             ValueError,
-            "num_inner_steps must be at least 1",
+            "num_inner_steps 1",
         ),
-        (lambda: PSDCA(T, period=0), ValueError, "period must be at least 1"),
+        (lambda: PSDCA(T, period=0), ValueError, "period 1"),
         (
             lambda: PDA(0.1, lambda step: 0.1),
             TypeError,
-            "temperature is a schedule, but the average",
+            "temperature",
         ),
-        (lambda: PDA(0.0, T), ValueError, "step_size must be finite and > 0"),
+        (lambda: PDA(0.0, T), ValueError, "step_size 0"),
         (
             lambda: PDA(0.1, T, num_inner_steps=0),
             ValueError,
-            "num_inner_steps must be at least 1",
+            "num_inner_steps 1",
         ),
         (
             lambda: PDA(0.1, T, growth=-1.0),
             ValueError,
-            "growth must be finite and >= 0",
+            "growth 0",
         ),
         (
             lambda: FictitiousPlay(0.1, T, rate=1.5),
             ValueError,
-            r"rate must lie in \(0, 1\], got 1.5",
+            "rate 0 1 1.5",
         ),
         (
             lambda: FictitiousPlay(0.1, T, rate=0.0),
             ValueError,
-            "rate must be finite and > 0",
+            "rate 0",
         ),
         (
             lambda: meanfield.halving(0.1, 0),
             ValueError,
-            "num_rounds must be at least 1",
+            "num_rounds 1",
         ),
         (
             lambda: run(PDA(0.1, T, batch_size=9), 1, 5),
             ValueError,
-            "batch_size is 9 but the problem has 8",
+            "batch_size 9 8",
         ),
     ],
 )
-def test_a_mistake_is_named(make, error, message):
-    with pytest.raises(error, match=message):
+def test_a_mistake_is_named(make, error, facts):
+    with refuses(error, facts):
         make()
 
 
 def test_an_empty_list_of_temperatures_is_named():
-    with pytest.raises(
-        ValueError, match=r"temperatures is empty, .*; pass at least one"
-    ):
+    with refuses(ValueError, "temperatures"):
         meanfield.anneal(
             lambda T: MFLD(1.0, T),
             risk_of(),
@@ -384,7 +383,7 @@ def test_an_empty_list_of_temperatures_is_named():
 @pytest.mark.parametrize("algorithm", [PSDCA(T), PDA(0.1, T), FictitiousPlay(0.1, T)])
 def test_a_problem_without_a_dual_is_refused(algorithm):
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2), jnp.ones((4, 2)))
-    with pytest.raises(TypeError, match="needs a MeanFieldRisk"):
+    with refuses(TypeError, "MeanFieldRisk"):
         langevax.simulate(
             algorithm, problem, jnp.zeros(2), key=jax.random.key(0), num_steps=1
         )
@@ -392,7 +391,7 @@ def test_a_problem_without_a_dual_is_refused(algorithm):
 
 def test_ascent_without_a_bound_is_refused():
     risk = risk_of(neuron=neurons.Linear())
-    with pytest.raises(ValueError, match="Linear is unbounded; use a bounded neuron"):
+    with refuses(ValueError):
         langevax.simulate(
             PSDCA(T), risk, risk.prior(T, 10), key=jax.random.key(0), num_steps=1
         )

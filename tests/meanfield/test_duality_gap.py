@@ -14,6 +14,7 @@ from langevax.meanfield.smc import _largest_step, sample_gibbs
 from langevax.theory.mean_field import linear_log_partition
 from tests.errorbars import assert_mean
 from tests.meanfield.known_optima import LOSSES, Odd
+from tests.sentences import refuses
 from tests.theory.grids import fenchel_young
 
 pytestmark = pytest.mark.mostly_compiling
@@ -236,25 +237,25 @@ def risk_dual(risk, state):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "facts"),
     [
-        ({"dual": np.zeros(3)}, r"dual must have shape \(6,\)"),
-        ({"dual": np.full(6, np.nan)}, r"dual\[0\] is nan"),
-        ({"temperature": 0.0}, "temperature must be finite and > 0"),
-        ({"num_replicates": 1}, "num_replicates must be at least 2"),
+        ({"dual": np.zeros(3)}, "dual (6,)"),
+        ({"dual": np.full(6, np.nan)}, "dual[0] nan"),
+        ({"temperature": 0.0}, "temperature 0"),
+        ({"num_replicates": 1}, "num_replicates 2"),
         (
             {"num_particles": 10**13},
-            "num_particles must be at most 2147483647, got 10000000000000; pass an int",
+            "num_particles 2147483647 10000000000000",
         ),
     ],
 )
-def test_bad_input_is_named(change, message):
+def test_bad_input_is_named(change, facts):
     arguments = {
         "dual": np.zeros(6),
         "temperature": TEMPERATURE,
         "key": jax.random.key(0),
     } | change
-    with pytest.raises(ValueError, match=message):
+    with refuses(ValueError, facts):
         duality_gap(
             risk_of("squared"),
             arguments.pop("dual"),
@@ -271,7 +272,7 @@ def test_unbounded_neurons_are_refused():
         np.zeros(2, np.float32),
         1.0,
     )
-    with pytest.raises(ValueError, match="unbounded"):
+    with refuses(ValueError):
         duality_gap(risk, np.zeros(2), 0.1, key=jax.random.key(0))
 
 

@@ -28,6 +28,7 @@ from langevax.meanfield.smc import sample_gibbs
 from langevax.samplers import PCNLState
 from tests.errorbars import LIMIT, assert_mean
 from tests.papers import tiny
+from tests.sentences import refuses
 from tests.theory.grids import fenchel_young
 
 T, RIDGE = tiny.TEMPERATURE, tiny.RIDGE
@@ -412,28 +413,28 @@ def test_a_step_does_not_grow_beyond_forgetting():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "facts"),
     [
-        (lambda: check_proposal("pcn"), "proposal must be 'mala' or 'pcnl', got 'pcn'"),
+        (lambda: check_proposal("pcn"), "proposal 'mala' 'pcnl' 'pcn'"),
         (
             lambda: check_inner_loop("mala", 0.1, gradients.Full()),
-            "proposal must be 'langevin' or 'pcnl', got 'mala'",
+            "proposal 'langevin' 'pcnl' 'mala'",
         ),
         (
             lambda: PDA(2.5, T, proposal="pcnl"),
-            "step_size must be a number of at most 2",
+            "step_size 2",
         ),
         (
             lambda: FictitiousPlay(lambda t: 0.1, T, proposal="pcnl"),
-            "step_size must be a number of at most 2",
+            "step_size 2",
         ),
         (
             lambda: PDA(0.5, T, gradient=gradients.Minibatch(2), proposal="pcnl"),
-            "accepts by the whole potential",
+            "",
         ),
     ],
     ids=["moves", "inner loop", "long step", "schedule", "batches"],
 )
-def test_a_mistake_is_named(make, message):
-    with pytest.raises(ValueError, match=message):
+def test_a_mistake_is_named(make, facts):
+    with refuses(ValueError, facts):
         make()

@@ -18,6 +18,7 @@ from langevax.theory.mean_field import linear_optimum
 from propagation_of_chaos import linear_cloud_variance
 from tests.errorbars import assert_mean, z_scores
 from tests.gaussian_laws import linear_flow
+from tests.sentences import refuses
 
 N, D, PARTICLES, CHAINS = 6, 2, 4, 10_000
 RIDGE, TEMPERATURE = 0.25, 0.3
@@ -460,15 +461,9 @@ def test_a_cloud_beyond_memory_is_refused():
         np.zeros(2, np.float32),
         1.0,
     )
-    with pytest.raises(
-        ValueError,
-        match=r"num_particles is 2.* needs 800 GB of memory where .*; pass at most",
-    ):
+    with refuses(ValueError, "num_particles 2000000000 800", varies=True):
         risk.prior(0.1, 2 * 10**9)
-    with pytest.raises(
-        ValueError,
-        match="num_particles must be at most 2147483647, got 10000000000000; pass an int",
-    ):
+    with refuses(ValueError, "num_particles 2147483647 10000000000000"):
         langevax.sklearn.MeanFieldRegressor(num_particles=10**13).fit(
             np.ones((4, 1)), np.arange(4.0)
         )

@@ -27,6 +27,7 @@ from tests.predictive_law.cases import (
     table,
 )
 from tests.predictive_law.grids import solve
+from tests.sentences import refuses, tells
 
 SHARE = 0.05
 LOG_P, LOG_PRIOR = table(COUNTS)
@@ -123,10 +124,7 @@ def test_a_law_that_lacks_a_part_is_refused_in_a_sentence(law):
     assert share == pytest.approx(lacking, abs=0.09)
     assert 0.01 < least < min(share, lacking)
     assert not certificate.trustworthy
-    assert (
-        f"It lacks parameters that hold about {share:.0%} of the minimiser's mass, at least {least:.0%}; "
-        in str(certificate)
-    )
+    tells(str(certificate), f"{share:.0%} {least:.0%}")
     assert certificate.lower_bound <= EXACT.value - CONSTANT <= certificate.upper_bound
 
 
@@ -167,7 +165,7 @@ def test_a_law_of_another_score_is_refused_in_a_sentence(certificate):
     other = _verdict(dataclasses.replace(certificate, law_score=-2.5), True, False, "")
     assert other.startswith("Not certified: the least value")
     assert "this law by -2.500 ± " in other
-    assert "This law is not the minimiser; pass more bayes_shares" in other
+    tells(other, "bayes_shares")
     wide = _verdict(
         certificate,
         False,
@@ -209,12 +207,10 @@ def test_little_effort_is_refused_and_arguments_are_named(law):
     assert not certificate.trustworthy
     assert certificate.lower_bound == -math.inf
     assert "has no lower end since the effort ended" in str(certificate)
-    assert "raise effort (it was 1e+05)" in str(certificate)
-    with pytest.raises(ValueError, match="effort"):
+    tells(str(certificate), "1e+05")
+    with refuses(ValueError, "effort"):
         certified(law, 0, effort=-1.0)
-    with pytest.raises(
-        ValueError, match="others must be laws of the same 1 parameters"
-    ):
+    with refuses(ValueError, "1"):
         law.certificate(
             key=jax.random.key(0),
             others=[dataclasses.replace(law, points=np.zeros((9, 2)))],
@@ -232,10 +228,7 @@ def test_a_likelihood_beyond_single_precision_has_no_lower_end(law, monkeypatch)
         < certificate.upper_bound
         < certificate.bayes_objective
     )
-    assert (
-        "has no lower end since the likelihood of a row varies by more than e^1"
-        in str(certificate)
-    )
+    tells(str(certificate), "e^1")
 
 
 def test_an_upper_end_needs_likelihoods_that_are_numbers(law):

@@ -16,6 +16,7 @@ from tests.predictive_law.cases import (
     table,
 )
 from tests.predictive_law.grids import solve
+from tests.sentences import refuses
 
 MODEL = log_prior, log_likelihood, COUNTS
 
@@ -58,28 +59,28 @@ def test_another_model_and_damaged_files_are_refused(file, tmp_path):
         (
             (path, log_prior, lambda m, y: 1.1 * log_likelihood(m, y), COUNTS),
             one,
-            "is a law of another model or other",
+            "",
         ),
         (
             (path, log_prior, log_likelihood, COUNTS + 1),
             one,
-            "is a law of another model or other data",
+            "",
         ),
         (
             (path, log_prior, log_likelihood, COUNTS[:9]),
             one,
-            "is a law of 1 parameters and 40 rows, but model and",
+            "1 40",
         ),
         (
             (path, *MODEL),
             {"rate": one},
-            r"is a law of \{'position': \[\]\}, but start is of \{'rate': \[\]\}",
+            "'position' 'rate'",
         ),
-        ((path, *MODEL), None, "start is missing"),
-        ((tmp_path / "none.npz", *MODEL), one, "does not exist"),
-        ((damaged, *MODEL), one, "is damaged or not a law of langevax"),
+        ((path, *MODEL), None, "start"),
+        ((tmp_path / "none.npz", *MODEL), one, ""),
+        ((damaged, *MODEL), one, ""),
     ]
-    for arguments, start, sentence in cases:
+    for arguments, start, facts in cases:
         if isinstance(start, dict):
             arguments = (
                 path,
@@ -87,5 +88,5 @@ def test_another_model_and_damaged_files_are_refused(file, tmp_path):
                 lambda p, y: log_likelihood(p["rate"], y),
                 COUNTS,
             )
-        with pytest.raises(ValueError, match=sentence):
+        with refuses(ValueError, facts):
             langevax.predictive_law.load(*arguments, start=start)

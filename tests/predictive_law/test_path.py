@@ -36,6 +36,7 @@ from tests.predictive_law.cases import (
     table,
 )
 from tests.predictive_law.grids import solve
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -98,10 +99,7 @@ def test_a_posterior_with_weights_has_the_law_of_its_rows_as_often():
     for place, share in enumerate(law.path.bayes_share):
         exact = solve(*table(COUNTS), share)
         assert abs(law.path.fit[place] - exact.fit) < 3 * law.path.fit_error[place]
-    with pytest.raises(
-        ValueError,
-        match="this law's rows have weights, and a certificate counts every row once",
-    ):
+    with refuses(ValueError):
         law.certificate(key=jax.random.key(1))
 
 
@@ -345,43 +343,34 @@ def test_priors_and_rows_that_have_no_law_are_refused():
         return LawProblem.of(target.problem, jnp.zeros(()), 32)
 
     check_proper(with_prior(lambda m: -jnp.log1p(m**2)), points)  # Cauchy
-    with pytest.raises(ValueError, match="log_prior is improper: along coordinate 0"):
+    with refuses(ValueError, "log_prior 0"):
         check_proper(with_prior(lambda m: 0 * m), points)
     named = {"level": jnp.zeros(()), "slopes": jnp.zeros(2), "spread": jnp.zeros(())}
     flat = {
-        r"'level' its logarithm": lambda p: (
-            -jnp.sum(p["slopes"] ** 2) - p["spread"] ** 2
-        ),
-        r"coordinate 1 of 'slopes' its logarithm": lambda p: (
+        "'level'": lambda p: -jnp.sum(p["slopes"] ** 2) - p["spread"] ** 2,
+        "1 'slopes'": lambda p: (
             -(p["level"] ** 2) - p["slopes"][0] ** 2 - p["spread"] ** 2
         ),
-        r"'spread' its logarithm changes by [1-9]": lambda p: (
+        "'spread'": lambda p: (
             -(p["level"] ** 2) - jnp.sum(p["slopes"] ** 2) + p["spread"]
         ),
     }
     cloud = np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)
-    for words, prior in flat.items():
+    for place, prior in flat.items():
         target = langevax.posterior(
             prior, lambda p, y: -((y - p["level"]) ** 2), COUNTS
         )
-        with pytest.raises(
-            ValueError, match=f"the prior of model is improper: along {words}"
-        ):
+        with refuses(ValueError, place):
             check_proper(
                 LawProblem.of(target.problem, named, 32), cloud, "the prior of model"
             )
     logs = np.zeros((4, 5))
     logs[:, 3] = -np.inf
-    with pytest.raises(
-        ValueError, match="row 3 has log_likelihood -inf under all 4 draws"
-    ):
+    with refuses(ValueError, "3 log_likelihood -inf 4"):
         check_rows(logs)
 
 
 def test_draws_that_floating_point_numbers_cannot_hold_are_refused():
     points = np.float32(1e6) + np.linspace(-0.3, 0.3, 32, dtype=np.float32)[:, None]
-    with pytest.raises(
-        ValueError,
-        match=r"position has a standard deviation of about 0.1.* around 1e\+06",
-    ):
+    with refuses(ValueError, "position 1e+06"):
         check_proper(problem_of(COUNTS), points)

@@ -24,6 +24,7 @@ from tests.predictive_law.cases import (
     table,
 )
 from tests.predictive_law.grids import solve
+from tests.sentences import refuses, warns
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -65,9 +66,9 @@ def test_log_scores_are_those_of_the_mixture(fit):
     np.testing.assert_allclose(
         fit.log_score(COUNTS).mean(), fit.path.fit[fit.path.chosen], rtol=1e-5
     )
-    with pytest.raises(ValueError, match=r"new has rows of shape \(2,\)"):
+    with refuses(ValueError, "new (2,)"):
         fit.log_score(np.ones((3, 2)))
-    with pytest.raises(ValueError, match="new has the structure"):
+    with refuses(ValueError, "new"):
         fit.log_score((COUNTS, COUNTS))
 
 
@@ -80,7 +81,7 @@ def test_rows_are_drawn_each_by_its_own_particles(fit):
     for column in drawn.T:
         np.testing.assert_allclose(np.sort(column), np.sort(fit.positions), rtol=1e-6)
     assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.3
-    with pytest.raises(ValueError, match="sampler is missing"):
+    with refuses(ValueError, "sampler"):
         fit.sample_predictive(np.zeros(3), key=jax.random.key(1))
 
 
@@ -159,8 +160,8 @@ def test_counts_have_a_path_to_zero_and_densities_stop_before():
     assert min(SHARES) == 0.05
 
 
-def refused(error, match, *arguments, **options):
-    with pytest.raises(error, match=match):
+def refused(error, facts, *arguments, **options):
+    with refuses(error, facts):
         langevax.predictive(*arguments, **{**OPTIONS, "draws": DRAWS, **options})
 
 
@@ -168,27 +169,27 @@ def test_wrong_arguments_are_named():
     functions = log_prior, log_likelihood, COUNTS
     refused(
         ValueError,
-        "draws has 512 rows, but num_particles is 600",
+        "draws 512 num_particles 600",
         *functions,
         num_particles=600,
     )
     refused(
         ValueError,
-        "bayes_shares must decrease from 1",
+        "bayes_shares 1",
         *functions,
         bayes_shares=(0.5, 0.1),
     )
-    refused(ValueError, "start is missing", *functions, draws=None)
+    refused(ValueError, "start", *functions, draws=None)
     refused(
         ValueError,
-        "data has 1 row, and leaving it out",
+        "data 1",
         log_prior,
         log_likelihood,
         COUNTS[:1],
     )
     refused(
         ValueError,
-        "data has 3 rows, but num_folds is 5",
+        "data 3 num_folds 5",
         log_prior,
         log_likelihood,
         COUNTS[:3],
@@ -197,41 +198,41 @@ def test_wrong_arguments_are_named():
     huge = np.where(COUNTS == 15, 1e200, COUNTS.astype(float))
     refused(
         ValueError,
-        r"data\[39\] is 1e\+200, which JAX would cut to float32",
+        "data[39] 1e+200 JAX float32",
         log_prior,
         log_likelihood,
         huge,
     )
-    refused(TypeError, "draws must be floating", *functions, draws=jnp.arange(512))
-    refused(TypeError, "data is missing", log_prior, log_likelihood)
+    refused(TypeError, "draws", *functions, draws=jnp.arange(512))
+    refused(TypeError, "data", log_prior, log_likelihood)
     refused(
         ValueError,
-        "log_likelihood must return a scalar",
+        "log_likelihood",
         log_prior,
         lambda m, y: jnp.stack([m, y]),
         COUNTS,
     )
     refused(
         ValueError,
-        "log_prior is improper: along coordinate 0",
+        "log_prior 0",
         lambda m: 0 * m,
         log_likelihood,
         COUNTS,
     )
     refused(
         ValueError,
-        "draws do not vary along coordinate 0",
+        "draws 0",
         *functions,
         draws=jnp.ones(512),
     )
     impossible = lambda m, y: jnp.where(y > 14, -jnp.inf, log_likelihood(m, y))
-    refused(ValueError, "row 39 has log_likelihood -inf", log_prior, impossible, COUNTS)
+    refused(ValueError, "39 log_likelihood -inf", log_prior, impossible, COUNTS)
     of_all = lambda m, y: jnp.sum(
         jax.vmap(lambda row: log_likelihood(m, row))(jnp.asarray(COUNTS))
     )
     refused(
         ValueError,
-        "log_likelihood is the same for all rows, which differ",
+        "log_likelihood",
         log_prior,
         of_all,
         COUNTS,
@@ -241,12 +242,12 @@ def test_wrong_arguments_are_named():
     )
     refused(
         ValueError,
-        "model has weights and no log_prior, by which their sum is known",
+        "model log_prior",
         weighted,
     )
     refused(
         ValueError,
-        "model is not a sum over rows",
+        "model",
         langevax.posterior(log_prior, log_likelihood, COUNTS)._replace(
             problem=langevax.Function(lambda m: m**2)
         ),
@@ -257,7 +258,7 @@ def test_a_prior_that_is_flat_along_a_diagonal_is_refused():
     draws = jnp.stack([DRAWS, jnp.roll(DRAWS, 7)], axis=1)
     of_sum = lambda p, y: log_likelihood(p[0] + p[1], y)
     flat_in_the_difference = lambda p: -((p[0] + p[1]) ** 2) / 2
-    match = "log_prior is improper: along a sum of several coordinates"
+    match = "log_prior"
     refused(ValueError, match, flat_in_the_difference, of_sum, COUNTS, draws=draws)
     problem = langevax.posterior(
         lambda p: -jnp.sum(jnp.abs(p)) / 100, of_sum, COUNTS
@@ -266,10 +267,7 @@ def test_a_prior_that_is_flat_along_a_diagonal_is_refused():
 
 
 def test_draws_of_another_posterior_are_named():
-    with pytest.warns(
-        PredictiveWarning,
-        match="draws are not those of the posterior of model and data: .* rises by",
-    ):
+    with warns(PredictiveWarning, "draws"):
         langevax.predictive(
             log_prior,
             log_likelihood,
@@ -287,7 +285,7 @@ def test_draws_that_make_a_row_impossible_are_refused():
 
     refused(
         ValueError,
-        "1 of 512 draws have log_likelihood -inf at some row, .* leave draws out",
+        "1 512 log_likelihood -inf",
         log_prior,
         log_likelihood_above,
         COUNTS,
@@ -348,24 +346,22 @@ def tempered(x):
 
 @pytest.mark.slow
 def test_models_without_rows_or_a_proper_prior_are_refused():
-    words = r"averages the density of each row .*: latent sites \['local'\] change .* given the others; .* sum them out\.$"
-    refused(ValueError, f"model is not a sum over rows, .*{words}", dependent, COUNTS)
-    words = "averages .*: site 'x' has the log density .* one row at a time; pass everything .* several rows at once\\.$"
-    refused(ValueError, f"model is not a sum over rows, .*{words}", centred, COUNTS)
-    refused(ValueError, "site 'mean' of model has an improper prior", flat, COUNTS)
+    refused(ValueError, "", dependent, COUNTS)
+    refused(ValueError, "'x'", centred, COUNTS)
+    refused(ValueError, "'mean'", flat, COUNTS)
     refused(
         ValueError,
-        "the log density of site 'x' is scaled",
+        "'x'",
         tempered,
         COUNTS,
         draws={"log_rate": DRAWS},
     )
     by_chain = {"log_rate": DRAWS.reshape(4, 128)}
-    match = r"draws\['log_rate'\] has shape \(4, 128\), but the variable has shape \(\)"
+    match = "draws['log_rate'] (4, 128)"
     refused(ValueError, match, poisson, COUNTS.astype(int), draws=by_chain)
     refused(
         ValueError,
-        r"draws lacks the variables \['log_rate'\]",
+        "draws 'log_rate'",
         poisson,
         COUNTS.astype(int),
         draws={"rate": DRAWS},

@@ -7,6 +7,7 @@ import pytest
 
 from langevax.problems import blocks
 from tests.jaxprs import shapes
+from tests.sentences import refuses
 
 SIZES = [(1, 1), (1, 8), (7, 1), (7, 3), (7, 6), (7, 7), (7, 100), (12, 4), (13, 4)]
 
@@ -80,20 +81,20 @@ def test_weights_have_mean_one_over_the_rows_in_use():
 
 
 @pytest.mark.parametrize(
-    ("weights", "message"),
+    ("weights", "facts"),
     [
         ([1.0, 2.0], "shape"),
-        ([1.0, -2.0, 1.0], ">= 0"),
-        ([0.0, 0.0, 0.0], "all 0"),
+        ([1.0, -2.0, 1.0], "0"),
+        ([0.0, 0.0, 0.0], "0"),
         ([1.0, np.nan, 1.0], "finite"),
     ],
 )
-def test_invalid_weights_are_refused(weights, message):
-    with pytest.raises(ValueError, match=message):
+def test_invalid_weights_are_refused(weights, facts):
+    with refuses(ValueError, facts):
         blocks.normalised_weights(np.array(weights, np.float32), 3, jnp.float32)
 
 
 @pytest.mark.parametrize("count", [0, 4, -1])
 def test_a_count_outside_the_rows_is_refused(count):
-    with pytest.raises(ValueError, match="count"):
+    with refuses(ValueError, "count"):
         blocks.checked_count(count, 3)

@@ -16,6 +16,7 @@ from langevax import ExternalSum, Federation, FiniteSum, federated
 from langevax.federated import local
 from langevax.federated.exchange import Periodic
 from langevax.problems import host
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -350,34 +351,34 @@ def integers(x, rows):
 WRONG = {
     "another structure": (
         lambda x, rows: x["w"],
-        r"gradient returned the structure .* the position has .*'w'",
+        "gradient 'w'",
     ),
     "nothing": (
         lambda x, rows: None,
-        "gradient returned the structure PyTreeDef.None.* return one array for each",
+        "gradient",
     ),
     "a sum's shape": (
         lambda x, rows: {"w": np.zeros((len(rows[1]), D)), "b": 0.0},
-        r"gradient\['w'\] was returned with shape \(11, 3\) but the position has \(3,\) there; return the mean",
+        "gradient['w'] (11, 3) (3,)",
     ),
     "integers": (
         integers,
-        r"gradient\['w'\] was returned with dtype int64; return floating numbers \(float32\)",
+        "gradient['w'] int64 (float32)",
     ),
-    "its own mistake": (lambda x, rows: x["v"], "KeyError: 'v'|^'v'$"),
+    "its own mistake": (lambda x, rows: x["v"], "'v'"),
 }
 
 
 @pytest.mark.parametrize("name", list(WRONG))
 def test_results_that_are_not_gradients_are_refused(name):
-    function, message = WRONG[name]
+    function, facts = WRONG[name]
     problem, x = ExternalSum(function, rows()), position()
     for method in (problem.gradient, lambda x: problem.gradients_at(x, jnp.array([1]))):
         if "shape" in name and method != problem.gradient:
             continue  # the shape names the rows
-        with pytest.raises((ValueError, KeyError), match=message):
+        with refuses((ValueError, KeyError), facts):
             method(x)
-        with pytest.raises(jax.errors.JaxRuntimeError, match=message) as caught:
+        with refuses(jax.errors.JaxRuntimeError, facts) as caught:
             jax.block_until_ready(eqx.filter_jit(method)(x))
         assert str(caught.value).strip().splitlines()[-1].split(":")[0] in (
             "ValueError",
@@ -388,10 +389,7 @@ def test_results_that_are_not_gradients_are_refused(name):
 @pytest.mark.parametrize("value", [np.zeros(3), 1, None])
 def test_values_that_are_not_scalars_are_refused(value):
     problem = ExternalSum(gradient, rows(), lambda x, rows: value)
-    with pytest.raises(
-        ValueError,
-        match=r"value returned .* return one floating number, the mean over the rows",
-    ):
+    with refuses(ValueError, "value"):
         problem.value(position())
 
 
@@ -402,42 +400,37 @@ def test_missing_values_are_requested():
         problem.value_and_gradient,
         eqx.filter_jit(problem.value),
     ):
-        with pytest.raises(
-            ValueError,
-            match=r"gradients only; pass value=function\(position, rows\) -> mean loss",
-        ):
+        with refuses(ValueError, "value=function(position"):
             method(position())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "message"),
+    ("arguments", "error", "facts"),
     [
         ((None, jnp.ones(2)), TypeError, "gradient"),
         ((gradient, jnp.ones(2), 3.0), TypeError, "value"),
-        ((gradient, jnp.array([1.0, jnp.nan])), ValueError, r"data\[1\] is nan"),
-        ((gradient, jnp.ones((0, 2))), ValueError, "data is empty"),
+        ((gradient, jnp.array([1.0, jnp.nan])), ValueError, "data[1] nan"),
+        ((gradient, jnp.ones((0, 2))), ValueError, "data"),
         (
             (gradient, jnp.ones(2), value, -1.0),
             ValueError,
-            "precision must be finite and >= 0",
+            "precision 0",
         ),
-        ((gradient, jnp.ones(2), value, 0.0, 3), ValueError, r"count must lie in 1..2"),
+        ((gradient, jnp.ones(2), value, 0.0, 3), ValueError, "count"),
         (
             (gradient, jnp.ones(2), value, 0.0, None, 0),
             ValueError,
-            "block_size must be at least 1",
+            "block_size 1",
         ),
     ],
 )
-def test_invalid_arguments_are_refused(arguments, error, message):
-    with pytest.raises(error, match=message):
+def test_invalid_arguments_are_refused(arguments, error, facts):
+    with refuses(error, facts):
         ExternalSum(*arguments)
 
 
 def test_its_loss_is_refused_as_not_jax():
-    with pytest.raises(
-        TypeError, match="an ExternalSum has no loss in JAX; use its value and gradient"
-    ):
+    with refuses(TypeError, "ExternalSum JAX"):
         ExternalSum(gradient, rows()).loss(position(), None)
 
 

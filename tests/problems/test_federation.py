@@ -7,6 +7,7 @@ import pytest
 
 import langevax
 from langevax import Federation, FiniteSum
+from tests.sentences import refuses
 
 COUNTS = (3, 1, 4)
 
@@ -139,88 +140,85 @@ ROWS = np.zeros((2, 3, 4), np.float32)
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "facts"),
     [
         (
             lambda: Federation(loss, np.zeros(3, np.float32)),
-            r"data must be \(clients, rows, ...\), got shape \(3,\)",
+            "data (3,)",
         ),
         (
             lambda: Federation(loss, np.zeros((2, 0, 4), np.float32)),
-            "clients of 0 rows; pass at least one row",
+            "0",
         ),
         (
             lambda: Federation(loss, (ROWS, ROWS[:, :2])),
-            r"axes of rows of data disagree \(data\[0\]: 3, data\[1\]: 2\)",
+            "data[0] 3 data[1] 2",
         ),
         (
             lambda: Federation(loss, (ROWS, ROWS[:1])),
-            r"leading axes of data disagree \(data\[0\]: 2, data\[1\]: 1\)",
+            "data[0] 2 data[1] 1",
         ),
         (
             lambda: Federation(loss, ROWS, [3, 0]),
-            r"counts\[1\] is 0, but a client must have 1..3 rows",
+            "counts[1] 0",
         ),
         (
             lambda: Federation(loss, ROWS, [4, 1]),
-            r"counts\[0\] is 4, but a client must have 1..3 rows",
+            "counts[0] 4",
         ),
         (
             lambda: Federation(loss, ROWS, [3]),
-            r"counts must be 2 integers, one per client, got shape \(1,\)",
+            "counts 2 (1,)",
         ),
         (
             lambda: Federation(loss, ROWS, weights="rows"),
-            "weights must be 'size', 'uniform' or one number per client",
+            "weights 'size' 'uniform'",
         ),
         (
             lambda: Federation(loss, ROWS, weights=[1.0]),
-            r"weights must have shape \(2,\), one per client, got \(1,\)",
+            "weights (2,) (1,)",
         ),
         (
             lambda: Federation(loss, ROWS, weights=[1.0, 0.0]),
-            "weights must be finite and > 0, got 0.0",
+            "weights 0 0.0",
         ),
         (
             lambda: Federation(loss, ROWS * np.nan),
-            r"data\[0, 0, 0\] is nan .*; drop or impute",
+            "data[0 0 nan",
         ),
-        (lambda: Federation.of(loss, []), "clients is empty"),
+        (lambda: Federation.of(loss, []), "clients"),
         (
             lambda: Federation.of(loss, [ROWS[0], ROWS[0, :0]]),
-            r"clients\[1\] is empty \(0 rows\)",
+            "clients[1] 0",
         ),
         (
             lambda: Federation.of(loss, [ROWS[0], ROWS[0, :, :2]]),
-            r"clients\[1\] has rows of shape \(2,\) .* \(4,\)",
+            "clients[1] (2,) (4,)",
         ),
         (
             lambda: Federation.of(loss, [ROWS[0], (ROWS[0],)]),
-            r"clients\[1\] has the structure .* pass the same",
+            "clients[1]",
         ),
         (
             lambda: Federation(loss, ROWS).client(2),
-            r"index must lie in 0..1, a client of this federation, got 2",
+            "index 2",
         ),
         (
             lambda: Federation(loss, ROWS).without([2]),
-            r"clients must lie in 0..1, got \[2\]",
+            "clients [2]",
         ),
         (
             lambda: Federation(loss, ROWS).without([0, 1]),
-            "clients names all 2 clients; leave at least one",
+            "clients 2",
         ),
     ],
     ids=range(18),
 )
-def test_arguments_that_make_no_federation_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
+def test_arguments_that_make_no_federation_are_refused(make, facts):
+    with refuses(ValueError, facts):
         make()
 
 
 def test_a_list_of_tables_is_not_taken_for_columns():
-    with pytest.raises(
-        TypeError,
-        match=r"data is a list of 2; pass a list of tables, .* to Federation\.of",
-    ):
+    with refuses(TypeError, "data 2 Federation.of"):
         Federation(loss, [ROWS, ROWS])

@@ -8,6 +8,7 @@ import pytest
 
 import langevax
 from langevax import FiniteSum, trees
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -258,12 +259,12 @@ def test_a_gradient_has_the_positions_dtype():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "message"),
+    ("arguments", "error", "facts"),
     [
-        ({"data": ()}, ValueError, "data holds no array"),
+        ({"data": ()}, ValueError, "data"),
         ({"data": np.zeros((0, 2))}, ValueError, "empty"),
-        ({"data": (np.zeros(3), np.zeros(4))}, ValueError, "disagree"),
-        ({"data": np.array([1.0, np.nan])}, ValueError, r"data\[1\] is nan"),
+        ({"data": (np.zeros(3), np.zeros(4))}, ValueError, ""),
+        ({"data": np.array([1.0, np.nan])}, ValueError, "data[1] nan"),
         ({"precision": -1.0}, ValueError, "precision"),
         ({"precision": {"w": 1.0, "b": np.inf}}, ValueError, "precision"),
         ({"weights": [1.0]}, ValueError, "weights"),
@@ -271,14 +272,14 @@ def test_a_gradient_has_the_positions_dtype():
         ({"block_size": 0}, ValueError, "block_size"),
     ],
 )
-def test_a_mistake_is_named(arguments, error, message):
+def test_a_mistake_is_named(arguments, error, facts):
     good = {"loss": lambda x, row: x * row, "data": np.ones(4, np.float32)}
-    with pytest.raises(error, match=message):
+    with refuses(error, facts):
         FiniteSum(**(good | arguments))
 
 
 def test_a_loss_that_is_not_scalar_is_named_at_first_use():
-    with pytest.raises(ValueError, match="scalar"):
+    with refuses(ValueError):
         FiniteSum(lambda x, row: x * row, jnp.ones((4, 2))).value(jnp.ones(2))
 
 
@@ -300,51 +301,48 @@ def test_a_sum_over_other_rows_keeps_loss_regularizer_precision_and_blocks():
 
 
 def test_weights_are_those_of_their_own_rows():
-    with pytest.raises(
-        ValueError,
-        match="weights, which belong to its own rows; weigh rows in the loss",
-    ):
+    with refuses(ValueError, "weights"):
         FiniteSum(logistic, rows(), weights=np.ones(N)).over(rows())
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "facts"),
     [
         (
             lambda wide: FiniteSum(logistic, {"id": wide}),
-            r"data\['id'\]\[2, 0\] is 8589934597, which JAX would cut to int32",
+            "data['id'][2 0 8589934597 JAX int32",
         ),
         (
             lambda wide: FiniteSum(logistic, -wide),
-            r"data\[2, 0\] is -8589934597, .* from 0 .* as floats, .*enable_x64",
+            "data[2 0 -8589934597 enable_x64",
         ),
         (
             lambda wide: FiniteSum(logistic, wide.astype(np.uint64)),
-            r"data\[2, 0\] is 8589934597, .* cut to uint32",
+            "data[2 0 8589934597 uint32",
         ),
         (
             lambda wide: langevax.Federation(logistic, wide[None]),
-            r"data\[0, 2, 0\] is 8589934597",
+            "data[0 2 0 8589934597",
         ),
         (
             lambda wide: mean_field(wide.tolist(), np.zeros(3)),
-            r"inputs\[2, 0\] is 8589934597",
+            "inputs[2 0 8589934597",
         ),
         (
             lambda wide: mean_field(np.zeros((3, 1)), wide[:, 0]),
-            r"targets\[2\] is 8589934597",
+            "targets[2] 8589934597",
         ),
         (
             lambda wide: mean_field(np.zeros((3, 1)), np.zeros(3)).outputs(
                 jnp.zeros((4, 2)), wide
             ),
-            r"inputs\[2, 0\]",
+            "inputs[2 0",
         ),
     ],
     ids=["path", "negative", "unsigned", "federation", "list", "targets", "outputs"],
 )
-def test_an_integer_that_would_be_cut_is_named(make, message):
-    with pytest.raises(ValueError, match=message):
+def test_an_integer_that_would_be_cut_is_named(make, facts):
+    with refuses(ValueError, facts):
         make(np.array([[1], [2**31 - 1], [2**33 + 5]]))
 
 

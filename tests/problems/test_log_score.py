@@ -10,6 +10,7 @@ import scipy.optimize
 
 from langevax.problems import losses
 from tests.problems.loss_cases import examples, rows
+from tests.sentences import refuses
 
 NAME, WEIGHT = "log score", 0.7
 FEW = (-4.0, -0.5, -0.03)
@@ -124,7 +125,7 @@ def test_curvature_has_no_bound():
 
 
 def test_weight_must_be_positive_and_may_be_an_array():
-    with pytest.raises(ValueError, match="weight must be finite and > 0, got 0"):
+    with refuses(ValueError, "weight 0"):
         losses.LogScore(weight=0.0)
     one = jnp.ones(())
     assert float(losses.LogScore(jnp.asarray(0.5))(2 * one, one)) == pytest.approx(

@@ -7,123 +7,124 @@ import pytest
 
 from langevax import checks
 from langevax.problems import losses
+from tests.sentences import refuses
 
 
 @pytest.mark.parametrize(
-    ("loss", "targets", "output_shape", "error", "message"),
+    ("loss", "targets", "output_shape", "error", "facts"),
     [
         (
             losses.logistic,
             np.array([1.0, 0.0, 1.0]),
             (),
             ValueError,
-            "Logistic needs targets -1 or .1, found 0.0; map 0/1",
+            "-1 +1 0.0 0/1",
         ),
-        (losses.logistic, np.array([1.0, np.nan]), (), ValueError, "found nan"),
+        (losses.logistic, np.array([1.0, np.nan]), (), ValueError, "nan"),
         (
             losses.smoothed_hinge,
             np.array([2, 1]),
             (),
             ValueError,
-            "SmoothedHinge needs .* found 2; map 0/1 with 2.y-1",
+            "SmoothedHinge 2 0/1 2*y-1",
         ),
         (
             losses.smoothed_hinge,
             np.array([True, False]),
             (),
             TypeError,
-            "dtype bool.*SmoothedHinge.*map 0/1",
+            "SmoothedHinge 0/1",
         ),
         (
             losses.logistic,
             np.ones(3),
             (2,),
             ValueError,
-            "Logistic needs scalar outputs.*softmax",
+            "",
         ),
         (
             losses.logistic,
             np.ones((3, 1)),
             (),
             ValueError,
-            r"Logistic must have shape \(n,\), got \(3, 1\)",
+            "(3, 1)",
         ),
         (
             losses.softmax,
             np.array([0, 3]),
             (3,),
             ValueError,
-            r"Softmax needs labels in \[0, 3\), found 3; number",
+            "0 3",
         ),
-        (losses.softmax, np.array([-1, 1]), (3,), ValueError, "found -1"),
+        (losses.softmax, np.array([-1, 1]), (3,), ValueError, "-1"),
         (
             losses.softmax,
             np.array([0.0, 1.0]),
             (3,),
             TypeError,
-            "dtype float64, but Softmax needs integer",
+            "float64",
         ),
         (
             losses.softmax,
             np.eye(3, dtype=int),
             (3,),
             ValueError,
-            r"Softmax must have shape \(n,\), got \(3, 3\)",
+            "(3, 3)",
         ),
         (
             losses.softmax,
             np.array([0, 1]),
             (),
             ValueError,
-            r"Softmax needs outputs of shape \(C,\), got \(\).*num_outputs",
+            "num_outputs",
         ),
         (
             losses.squared,
             np.array([0.0, np.nan]),
             (),
             ValueError,
-            r"targets\[1\] is nan.*Squared needs finite",
+            "targets[1] nan",
         ),
         (
             losses.squared,
             np.ones((4, 2)),
             (3,),
             ValueError,
-            r"Squared must have shape \(n, 3\), got \(4, 2\)",
+            "3 (4, 2)",
         ),
-        (losses.squared, np.array(["a"]), (), TypeError, "Squared needs numbers"),
+        (losses.squared, np.array(["a"]), (), TypeError, ""),
         (
             losses.log_score,
             np.zeros(3),
             (2,),
             ValueError,
-            r"LogScore needs scalar outputs, .* shape \(2,\); use a neuron",
+            "LogScore (2,)",
         ),
         (
             losses.log_score,
             np.zeros((3, 1)),
             (),
             ValueError,
-            r"LogScore must have shape \(n,\), got \(3, 1\)",
+            "LogScore (3, 1)",
         ),
         (
             losses.log_score,
             np.array(["a"]),
             (),
             TypeError,
-            "LogScore needs numbers, which it does not read; pass zeros",
+            "LogScore",
         ),
         (
             losses.linear,
             np.array([np.inf]),
             (),
             ValueError,
-            "LinearLoss needs a finite dual",
+            "LinearLoss",
         ),
     ],
 )
-def test_unsuitable_targets_are_refused(loss, targets, output_shape, error, message):
-    with pytest.raises(error, match=message):
+def test_unsuitable_targets_are_refused(loss, targets, output_shape, error, facts):
+    with refuses(error, facts):
         loss.check_targets(targets, output_shape)
 
 
@@ -141,7 +142,7 @@ def test_values_of_tracers_are_not_read_but_their_shape_is():
     def traced(targets):
         losses.logistic.check_targets(targets, ())
         losses.squared.check_targets(targets, ())
-        with pytest.raises(ValueError, match="must have shape"):
+        with refuses(ValueError):
             losses.squared.check_targets(targets, (2,))
 
     jax.eval_shape(traced, zeros)
@@ -150,7 +151,7 @@ def test_values_of_tracers_are_not_read_but_their_shape_is():
 def test_labels_known_to_be_finite_are_looked_at_all_the_same():
     zeros = jnp.zeros(3)
     checks.mark_finite(zeros)
-    with pytest.raises(ValueError, match=r"Logistic needs targets -1 or \+1, found 0"):
+    with refuses(ValueError, "-1 +1 0"):
         losses.logistic.check_targets(zeros, ())
 
 

@@ -10,6 +10,7 @@ from langevax import MeanFieldRisk, losses, neurons, platforms
 from langevax.problems import mean_field
 from tests.errorbars import assert_mean
 from tests.jaxprs import shapes
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -376,11 +377,11 @@ def test_the_prior_has_variance_temperature_over_precision():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "facts"),
     [
-        ({"inputs": np.zeros((0, D))}, "empty|disagree"),
+        ({"inputs": np.zeros((0, D))}, ""),
         ({"inputs": np.full((N, D), np.inf)}, "inputs"),
-        ({"targets": np.zeros(N + 1)}, "disagree"),
+        ({"targets": np.zeros(N + 1)}, ""),
         ({"targets": np.full(N, np.nan)}, "targets"),
         ({"precision": -0.1}, "precision"),
         ({"weights": -np.ones(N)}, "weights"),
@@ -388,19 +389,19 @@ def test_the_prior_has_variance_temperature_over_precision():
         ({"block_size": 0}, "block_size"),
     ],
 )
-def test_a_mistake_is_named(arguments, message):
+def test_a_mistake_is_named(arguments, facts):
     good = {
         "neuron": neurons.Tanh(),
         "loss": losses.squared,
         "inputs": inputs(),
         "targets": np.zeros(N),
     }
-    with pytest.raises(ValueError, match=message):
+    with refuses(ValueError, facts):
         MeanFieldRisk(**(good | arguments))
 
 
 def test_there_is_no_prior_without_a_ridge():
-    with pytest.raises(ValueError, match="precision > 0"):
+    with refuses(ValueError, "0"):
         scalar_risk().prior(temperature=0.1, num_particles=3)
 
 

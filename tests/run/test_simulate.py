@@ -23,6 +23,7 @@ from tests.run.setting import (
     problem,
     simulate,
 )
+from tests.sentences import refuses, tells
 
 STEPS = 42
 
@@ -350,11 +351,9 @@ def test_phases_joined_by_then_are_one_record(undisturbed):
 
 def test_counts_are_attributes_and_an_unknown_one_names_them(undisturbed):
     assert undisturbed.evaluations == undisturbed.counts["evaluations"] == CHAINS * 306
-    with pytest.raises(
-        AttributeError, match="'exchanges'; its counts are: evaluations"
-    ):
+    with refuses(AttributeError, "'exchanges'"):
         _ = undisturbed.exchanges
-    with pytest.raises(ValueError, match="record_every=k"):
+    with refuses(ValueError, "record_every=k"):
         _ = simulate(4, record_every=None).positions
 
 
@@ -424,7 +423,7 @@ def test_a_callback_that_returns_true_stops_the_run(yes):
         lambda trace, state: calls.append(0),
     ]
     result = simulate(STEPS, callbacks=callbacks, callback_every=8)
-    assert result.outcome == "Stopped by a callback after step 24 of 42."
+    tells(result.outcome, "24 42")
     assert result.steps == 24
     assert len(calls) == 3
     assert_same_tree(result.state, simulate(24).state)
@@ -442,10 +441,7 @@ def test_a_callback_that_returns_false_or_nothing_does_not_stop_the_run():
 
 @pytest.mark.parametrize("answer", [1, 0.0, "done", [1], np.ones(2, bool)])
 def test_other_answers_of_callbacks_are_refused(answer):
-    with pytest.raises(
-        TypeError,
-        match=r"a callback must return a boolean or None, got .*; return True to stop",
-    ):
+    with refuses(TypeError, "None True"):
         simulate(STEPS, callbacks=[lambda trace, state: answer], callback_every=20)
 
 

@@ -10,6 +10,7 @@ from langevax.locks import LOCK_FILE, Lock
 from langevax.run.checkpoint import HASHES
 from langevax.run.verification import verify
 from tests.run.setting import fix_chunks, simulate
+from tests.sentences import refuses
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_damage_is_named(saved, pattern, way):
     start = 3 * len(content) // 4
     content[start:] = bytes(byte ^ 255 for byte in content[start:])
     file.write_bytes(content if way == "flip" else content[: len(content) // 2])
-    with pytest.raises(CheckpointError, match=r"damaged|cannot be read") as caught:
+    with refuses(CheckpointError) as caught:
         verify(saved)
     assert str(saved) in str(caught.value)
 
@@ -63,36 +64,29 @@ def test_damage_is_named(saved, pattern, way):
 def test_states_and_records_of_another_run_or_step_are_named(saved, two_runs):
     name = "000000000012-000000000020.nc"
     shutil.copy(two_runs[1] / "trace" / name, saved / "trace" / name)
-    with pytest.raises(CheckpointError, match="it is of another run"):
+    with refuses(CheckpointError):
         verify(saved)
     shutil.copy(
         saved / "trace" / "000000000004-000000000008.nc", saved / "trace" / name
     )
-    with pytest.raises(CheckpointError, match="it holds steps 4 to 8"):
+    with refuses(CheckpointError, "4 8"):
         verify(saved)
     (saved / "trace" / name).unlink()
-    with pytest.raises(
-        CheckpointError,
-        match="do not follow each other: a file is missing or was added",
-    ):
+    with refuses(CheckpointError):
         verify(saved)
     shutil.rmtree(saved / "state" / "40")
     shutil.copytree(saved / "state" / "30", saved / "state" / "40")
-    with pytest.raises(
-        CheckpointError, match=r"state/40 is damaged \(.*it is the state of step 30\)"
-    ):
+    with refuses(CheckpointError, "state/40 30"):
         verify(saved)
     shutil.rmtree(saved / "state" / "40")
     shutil.copytree(two_runs[1] / "state" / "40", saved / "state" / "40")
-    with pytest.raises(CheckpointError, match=r"it is the state of another run"):
+    with refuses(CheckpointError):
         verify(saved)
 
 
 def test_a_checkpoint_that_a_run_is_writing_is_refused(saved):
     with (
         Lock(saved / LOCK_FILE, "it"),
-        pytest.raises(
-            CheckpointError, match=rf"being written by process {os.getpid()}"
-        ),
+        refuses(CheckpointError, os.getpid()),
     ):
         verify(saved)

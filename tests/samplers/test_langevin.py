@@ -8,6 +8,7 @@ import pytest
 
 import langevax
 from langevax import FiniteSum, Langevin, integrators, trees
+from tests.sentences import refuses
 
 CENTER = {"a": np.array([1.0, -2.0]), "b": np.array(0.5)}
 PRECISION = {"a": 1.5, "b": np.array(0.0)}
@@ -205,15 +206,15 @@ def test_a_run_keeps_the_positions_dtype(dtype):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "facts"),
     [
-        ({"step_size": 0.0}, "step_size must be finite and > 0, got 0.0"),
+        ({"step_size": 0.0}, "step_size 0 0.0"),
         ({"step_size": -0.1}, "step_size"),
         ({"step_size": np.nan}, "step_size"),
-        ({"temperature": -1.0}, "temperature must be finite and >= 0, got -1.0"),
+        ({"temperature": -1.0}, "temperature 0 -1.0"),
         ({"temperature": np.inf}, "temperature"),
     ],
 )
-def test_a_mistake_is_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
+def test_a_mistake_is_named(arguments, facts):
+    with refuses(ValueError, facts):
         Langevin(**({"step_size": 0.1, "temperature": 0.1} | arguments))

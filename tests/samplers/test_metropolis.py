@@ -9,6 +9,7 @@ from scipy.integrate import quad
 import langevax
 from langevax import MALA, FiniteSum, Langevin
 from tests.errorbars import LIMIT, assert_mean, z_scores
+from tests.sentences import refuses
 
 TEMPERATURE, STEP_SIZE, CHAINS, STEPS = 0.7, 0.6, 20_000, 60
 PRECISION = 0.5
@@ -195,12 +196,12 @@ def test_evaluations_are_one_pass_a_step_and_one_at_the_start():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "facts"),
     [
         ({"step_size": 0.0}, "step_size"),
-        ({"temperature": 0.0}, "temperature must be finite and > 0, got 0.0"),
+        ({"temperature": 0.0}, "temperature 0 0.0"),
     ],
 )
-def test_a_mistake_is_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
+def test_a_mistake_is_named(arguments, facts):
+    with refuses(ValueError, facts):
         MALA(**({"step_size": 0.1, "temperature": 0.1} | arguments))

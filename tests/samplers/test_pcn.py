@@ -17,6 +17,7 @@ from tests.samplers.test_metropolis import (
     problem,
     spread,
 )
+from tests.sentences import refuses
 
 FEATURES = np.random.default_rng(0).normal(size=(12, 4))
 TARGETS = FEATURES @ np.array([1.0, -1.0, 0.5, 2.0]) + np.random.default_rng(1).normal(
@@ -268,20 +269,20 @@ def test_schedules_are_read_at_the_step():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "facts"),
     [
-        (lambda: PCN(1.5, 1.0), "step_size must be at most 1, got 1.5"),
-        (lambda: PCN(0.0, 1.0), "step_size must be finite and > 0"),
-        (lambda: PCNL(2.5, 1.0), "step_size must be at most 2, got 2.5"),
+        (lambda: PCN(1.5, 1.0), "step_size 1 1.5"),
+        (lambda: PCN(0.0, 1.0), "step_size 0"),
+        (lambda: PCNL(2.5, 1.0), "step_size 2 2.5"),
         (
             lambda: PCNL(jnp.array([0.5, 3.0]), 1.0),
-            "step_size must be at most 2, got 3.0",
+            "step_size 2 3.0",
         ),
-        (lambda: PCNL(0.5, 0.0), "temperature must be finite and > 0"),
+        (lambda: PCNL(0.5, 0.0), "temperature 0"),
     ],
 )
-def test_a_mistake_is_named(make, message):
-    with pytest.raises(ValueError, match=message):
+def test_a_mistake_is_named(make, facts):
+    with refuses(ValueError, facts):
         make()
 
 
@@ -291,9 +292,7 @@ def test_a_problem_without_a_prior_is_refused_before_anything_runs(
     algorithm, precision
 ):
     flat = FiniteSum(squares, (jnp.ones((2, 4)), jnp.ones(2)), precision=precision)
-    with pytest.raises(
-        ValueError, match=r"precision of 0\.0; pass precision > 0 .* or use MALA"
-    ):
+    with refuses(ValueError, "0.0 0 MALA"):
         langevax.simulate(
             algorithm, flat, jnp.zeros(4), key=jax.random.key(0), num_steps=1
         )

@@ -10,6 +10,7 @@ from langevax import MALA, FiniteSum, Langevin, ReplicaExchange, gradients
 from langevax.problems.problem import Problem
 from langevax.samplers.replica_exchange import log_swap_ratios, swapped_order
 from tests.errorbars import assert_mean
+from tests.sentences import refuses
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(3)
@@ -216,27 +217,27 @@ def test_round_trips_are_counted():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "message"),
+    ("arguments", "error", "facts"),
     [
         (
             (langevax.PCN(0.1, 1.0),),
             TypeError,
-            "algorithm must be a MALA or a Langevin, got PCN",
+            "algorithm MALA PCN",
         ),
-        ((MALA(0.1, 1.0),), ValueError, "need an array"),
-        ((MALA(0.1, np.array([1.0, 0.5])),), ValueError, "must be > 0 and increase"),
-        ((MALA(np.ones(3), LADDER),), ValueError, "for 4 temperatures"),
-        ((MALA(0.1, LADDER), 1, 5), ValueError, "MALA has the exact energies"),
+        ((MALA(0.1, 1.0),), ValueError, ""),
+        ((MALA(0.1, np.array([1.0, 0.5])),), ValueError, "0"),
+        ((MALA(np.ones(3), LADDER),), ValueError, "4"),
+        ((MALA(0.1, LADDER), 1, 5), ValueError, "MALA"),
         (
             (MALA(lambda step: 0.1, LADDER),),
             TypeError,
-            "step_size of the algorithm is a schedule",
+            "step_size",
         ),
     ],
     ids=str,
 )
-def test_refusals(arguments, error, message):
-    with pytest.raises(error, match=message):
+def test_refusals(arguments, error, facts):
+    with refuses(error, facts):
         ReplicaExchange(*arguments)
 
 
@@ -245,19 +246,15 @@ class WithoutValues(FiniteSum):
 
 
 def test_a_start_without_replicas_and_problems_without_values_are_refused():
-    with pytest.raises(ValueError, match="axis 0 must be the 4 replicas"):
+    with refuses(ValueError, "0 4"):
         langevax.simulate(
             ReplicaExchange(MALA(0.1, LADDER)), WELL, jnp.zeros(2), key=KEY, num_steps=1
         )
     small = ReplicaExchange(Langevin(0.1, LADDER), batch_size=3)
-    with pytest.raises(
-        ValueError, match="batch_size is 3 but the problem has 1 components"
-    ):
+    with refuses(ValueError, "batch_size 3 1"):
         langevax.simulate(small, WELL, jnp.zeros(4), key=KEY, num_steps=1)
     problem = WithoutValues(lambda x, a: a * x**2, jnp.ones(5))
-    with pytest.raises(
-        ValueError, match="WithoutValues has no values of single components"
-    ):
+    with refuses(ValueError, "WithoutValues"):
         langevax.simulate(small, problem, jnp.zeros(4), key=KEY, num_steps=1)
-    with pytest.raises(TypeError, match="take all rows"):
+    with refuses(TypeError):
         problem.values_at(jnp.zeros(()), jnp.arange(2))

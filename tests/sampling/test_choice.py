@@ -28,6 +28,7 @@ from langevax.sampling.nuts import Adaptation, Stage, stages_of
 from langevax.sampling.nuts_chains import WARM_UP
 from langevax.sampling.preconditioning import coordinates_of, run_even_pilot, run_pilot
 from langevax.sampling.starts import StartNearMode, StartNearPosition, UniformStart
+from tests.sentences import refuses, tells
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -59,7 +60,7 @@ def test_few_rows_are_sampled_by_nuts():
     """Means to 5 Monte-Carlo errors, variances to 15 % (about 2,000 effective draws)."""
     samples = sampled()
     assert samples.method == "nuts"
-    assert samples.reason == "passes over 200 rows are cheap"
+    tells(samples.reason, "200")
     assert samples.warnings == []
     assert samples.result.divergences == 0
     precision = X.T @ X + np.eye(2)
@@ -291,8 +292,8 @@ def test_a_bias_that_could_not_be_resolved_is_reported():
     )
     bias = StepSizeBias(0.1, 0.02, 0.06, 100, 0, 0.02, 0.0, 0.0, 0.0, 0.0)
     unclear = dataclasses.replace(samples, step_size_bias=bias)
-    assert "variances are off by +2.0% ± 6.0%" in unclear.warnings[-1]
-    assert "too roughly to accept" in unclear.warnings[-1]
+    tells(unclear.warnings[-1], "variances +2.0% 6.0%")
+    tells(unclear.warnings[-1])
     clear = dataclasses.replace(
         samples, step_size_bias=bias._replace(standard_error=0.01)
     )
@@ -406,15 +407,15 @@ def test_a_whole_log_density_is_compared_with_the_sum_over_rows():
     prior = lambda m: -(m**2) / 8
     whole = lambda m: prior(m) + jnp.sum(rows(m, y)) + 3.0
     langevax.posterior(prior, rows, y, log_density=whole, position=0.0)
-    for wrong, message in (
+    for wrong, facts in (
         (
             lambda m: whole(m) + (N - 1) * prior(m),
-            "log_density is not log_prior plus the sum of log_likelihood",
+            "log_density log_prior log_likelihood",
         ),
-        (lambda m: whole(m) / N, "never scaled"),
-        (lambda m: jnp.log(-1.0 - m**2), "not both finite around position"),
+        (lambda m: whole(m) / N, ""),
+        (lambda m: jnp.log(-1.0 - m**2), ""),
     ):
-        with pytest.raises(ValueError, match=message):
+        with refuses(ValueError, facts):
             langevax.posterior(prior, rows, y, log_density=wrong, position=0.0)
-    with pytest.raises(ValueError, match="pass position="):
+    with refuses(ValueError):
         langevax.posterior(prior, rows, y, log_density=whole)

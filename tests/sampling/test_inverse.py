@@ -13,6 +13,7 @@ from langevax.sampling.preconditioning import coordinates_of, run_pilot
 from langevax.sampling.samples import MAX_RHAT
 from tests.errorbars import LIMIT
 from tests.gaussian_laws import linear_inverse_posterior
+from tests.sentences import refuses
 
 pytestmark = [
     pytest.mark.mostly_compiling,
@@ -198,29 +199,29 @@ def test_coordinates_are_round_whatever_the_modes():
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "message"),
+    ("options", "error", "facts"),
     [
-        ({"forward_map": 3.0}, TypeError, "forward_map must be a function"),
+        ({"forward_map": 3.0}, TypeError, "forward_map"),
         (
             {"prior": 1.0},
             TypeError,
-            "prior must be a langevax.spaces.GaussianPrior or MaternPrior, got float",
+            "prior MaternPrior",
         ),
-        ({"data": []}, ValueError, "data is empty"),
+        ({"data": []}, ValueError, "data"),
         (
             {"data": [1.0, np.nan]},
             ValueError,
-            r"data\[1\] is nan .* drop missing measurements",
+            "data[1] nan",
         ),
-        ({"noise": 0.0}, ValueError, "noise must be finite and > 0"),
+        ({"noise": 0.0}, ValueError, "noise 0"),
         (
             {"noise": [0.1, 0.1, 0.1]},
             ValueError,
-            r"noise must be one number or of the data's shape \(2,\)",
+            "noise (2,)",
         ),
     ],
 )
-def test_mistakes_are_named(options, error, message):
+def test_mistakes_are_named(options, error, facts):
     basis = spaces.Cosine(4)
     arguments = {
         "forward_map": lambda values: values[:2],
@@ -232,21 +233,19 @@ def test_mistakes_are_named(options, error, message):
         name: np.asarray(value) if isinstance(value, list) else value
         for name, value in options.items()
     }
-    with pytest.raises(error, match=message):
+    with refuses(error, facts):
         langevax.inverse_problem(**(arguments | arrays))
 
 
 def test_a_forward_map_of_another_shape_is_named_at_once():
     basis = spaces.Cosine(4)
     prior = spaces.GaussianPrior(basis, spaces.spectra.power(4))
-    with pytest.raises(
-        ValueError, match=r"forward_map returned shape \(4,\) for data of shape \(2,\)"
-    ):
+    with refuses(ValueError, "forward_map (4,) (2,)"):
         langevax.inverse_problem(lambda values: values, np.ones(2), 0.1, prior)
 
 
 def test_a_target_without_a_start_needs_one():
-    with pytest.raises(ValueError, match="start is missing"):
+    with refuses(ValueError, "start"):
         langevax.sample(lambda x: -jnp.sum(x**2), key=KEY)
 
 

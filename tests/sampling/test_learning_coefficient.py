@@ -14,6 +14,7 @@ from langevax.sampling.learning_coefficient import _worthwhile
 from langevax.sampling.preconditioning import LOW_RANK, Pilot
 from langevax.sampling.subsampled_hmc import SubsampledHMC
 from langevax.sampling.tempered_loss import tempered_loss
+from tests.sentences import refuses, tells
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -218,7 +219,7 @@ def test_a_loss_above_that_of_a_minimum_nearby_is_in_the_error_and_a_warning():
     assert result.errors["baseline"] == pytest.approx(gap, rel=0.02)
     assert result.bias_estimate == -result.errors["baseline"]
     assert result.standard_error >= gap * 0.98
-    assert "params is not a minimum" in result.warnings[0]
+    tells(result.warnings[0], "params")
 
 
 @pytest.mark.slow
@@ -267,55 +268,55 @@ def test_gradients_of_the_host_have_the_curvature_of_differences():
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "facts"),
     [
         (
             {"params": jnp.array([3.0, 3.0, 3.0])},
-            "params is not a local minimum of the loss: descent",
+            "params",
         ),
         (
             {"params": jnp.zeros(3, jnp.int32)},
-            r"params must be floating, got int32; pass for instance",
+            "params int32",
         ),
         (
             {"params": {"w": jnp.zeros(3, jnp.bfloat16)}},
-            "params must be float32 throughout, got bfloat16; convert",
+            "params float32 bfloat16",
         ),
         (
             {"loss": lambda w, row: jnp.log(0 * jnp.sum(w))},
-            "the loss at params is -inf; pass params at which",
+            "-inf",
         ),
         (
             {"loss": lambda w, row: jnp.sqrt(jnp.sum(w * w))},
-            "the gradient of the loss at params is not finite",
+            "",
         ),
-        ({"batch_size": N + 1}, f"batch_size is {N + 1} but data has {N} rows"),
-        ({"data": X[:1]}, "data has 1 row"),
-        ({"data": None}, "data must be a pytree of arrays, got None"),
-        ({"loss": langevax.FiniteSum(squares, X)}, "data is part of the problem"),
+        ({"batch_size": N + 1}, f"batch_size {N + 1} {N}"),
+        ({"data": X[:1]}, "data 1"),
+        ({"data": None}, "data None"),
+        ({"loss": langevax.FiniteSum(squares, X)}, "data"),
         (
             {"loss": langevax.FiniteSum(squares, X, precision=1.0), "data": None},
-            "loss is a problem with a precision",
+            "loss",
         ),
         (
             {"loss": langevax.Function(lambda w: jnp.sum(w**2)), "data": None},
-            "a problem of a single row",
+            "",
         ),
         (
             {"loss": lambda w, row: squares(w * RNG.random(), row)},
-            "loss is not deterministic: two calls compute with",
+            "loss",
         ),
         (
             {"loss": lambda w, row: squares(w, row) + 1e6},
-            "float32 rounds the mean loss, 1e.06 at params, by",
+            "float32",
         ),
         (
             {"loss": narrow, "params": {"w": jnp.array([5005.0, 0.0])}},
-            r"params\['w'\]\[0\] has a standard deviation of",
+            "params['w'][0]",
         ),
         (
             {"select": lambda path: False},
-            "select chose none of the arrays of params; their paths are",
+            "",
         ),
         (
             {
@@ -324,7 +325,7 @@ def test_gradients_of_the_host_have_the_curvature_of_differences():
                 "num_samples": 20,
                 "num_warmup": 20,
             },
-            "params is not a local minimum of the loss",
+            "params",
         ),
         (
             {
@@ -333,18 +334,18 @@ def test_gradients_of_the_host_have_the_curvature_of_differences():
                 "num_samples": 20,
                 "num_warmup": 20,
             },
-            "params is not a local minimum of the loss",
+            "params",
         ),
     ],
 )
-def test_bad_input_ends_in_a_sentence(change, sentence):
+def test_bad_input_ends_in_a_sentence(change, facts):
     arguments = {
         "loss": squares,
         "params": jnp.zeros(3),
         "data": jnp.asarray(X),
         "key": jax.random.key(0),
     } | change
-    with pytest.raises((TypeError, ValueError), match=sentence):
+    with refuses((TypeError, ValueError), facts):
         langevax.learning_coefficient(**arguments)
 
 
@@ -362,7 +363,7 @@ def test_rounding_of_a_large_loss_is_a_warning():
 def test_a_saddle_is_refused_where_chains_meet_lower_losses():
     """w_0^2 - w_1^2 + w_1^4: descent does not leave the point, at which the gradient is 0."""
     rows = jnp.tile(jnp.array([1.0, -1.0, 0.0, 1.0]), (N, 1))
-    with pytest.raises(ValueError, match="params is not a local minimum"):
+    with refuses(ValueError, "params"):
         langevax.learning_coefficient(
             powers, jnp.zeros(2), rows, key=jax.random.key(0), **SHORT
         )
@@ -424,10 +425,7 @@ def test_a_law_far_narrower_than_its_localization_has_the_value_of_quadrature():
 @pytest.mark.slow
 def test_a_law_narrower_than_its_curvature_says_is_refused_after_the_warm_up():
     rows = rows_of_quartic(1.0, 1000.0, 5005.0)
-    with pytest.raises(
-        ValueError,
-        match=r"params has a standard deviation of about .* around 5005, where float32",
-    ):
+    with refuses(ValueError, "params 5005 float32"):
         langevax.learning_coefficient(
             quartic, jnp.array(5005.0), rows, key=jax.random.key(0), **SHORT
         )
@@ -470,19 +468,19 @@ def test_what_cannot_be_observed_is_refused():
         "params": jnp.float32(0.0),
         "data": np.ones(9, np.float32),
     }
-    for observe, message in (
-        (3, "observe must be"),
-        (lambda w: (w, w), "array of floats, got"),
-        (lambda w: jnp.int32(1), "array of floats"),
+    for observe, facts in (
+        (3, "observe"),
+        (lambda w: (w, w), ""),
+        (lambda w: jnp.int32(1), ""),
     ):
-        with pytest.raises(TypeError, match=message):
+        with refuses(TypeError, facts):
             langevax.learning_coefficient(
                 **call, key=jax.random.key(0), observe=observe
             )
     plain = langevax.learning_coefficient(
         **call, key=jax.random.key(0), num_samples=4, num_warmup=4, progress=False
     )
-    with pytest.raises(ValueError, match="nothing was observed"):
+    with refuses(ValueError):
         plain.covariances()
 
 
@@ -499,7 +497,7 @@ def test_the_effect_of_the_localization_is_the_derivative_of_the_normal_law():
     exact = np.sum(s * share / (s + share) ** 2) / 2
     assert automatic.localization_effect == pytest.approx(exact, rel=0.15)
     assert automatic.value == pytest.approx(exact_squares(localization=small), rel=0.05)
-    assert "the localization is a part of this estimate" in automatic.warnings[-1]
+    tells(automatic.warnings[-1])
     weak = langevax.learning_coefficient(
         lines, jnp.full(3, 0.01), rows, **options | {"localization": 1.0}
     )

@@ -17,6 +17,7 @@ from tests.sampling.test_solver import (
     exponential,
     exponential_adjoint,
 )
+from tests.sentences import refuses
 
 TRUTH = 0.5 * np.sin(5 * np.asarray(BASIS.grid, float))
 DATA = exponential(TRUTH) + NOISE * np.random.default_rng(0).normal(size=12)
@@ -82,10 +83,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
 def test_solves_of_another_solver_are_refused(tmp_path):
     draw(Counted(), tmp_path / "solves.db")
     other = Counted()
-    with pytest.raises(
-        ValueError,
-        match="holds solves of another solver: its forward_map returned other numbers",
-    ):
+    with refuses(ValueError, "forward_map"):
         langevax.inverse_problem(
             lambda values: 1.001 * exponential(values),
             DATA,
@@ -93,7 +91,7 @@ def test_solves_of_another_solver_are_refused(tmp_path):
             prior=PRIOR,
             cache=tmp_path / "solves.db",
         )
-    with pytest.raises(ValueError, match="its adjoint returned other numbers"):
+    with refuses(ValueError):
         langevax.inverse_problem(
             other,
             DATA,
@@ -123,7 +121,7 @@ def test_files_that_are_no_cache_are_refused(tmp_path, content):
     )
     if content is not None:
         file.write_bytes(content * 100)
-    with pytest.raises(SolveCacheError, match="cannot be used as a file of solves"):
+    with refuses(SolveCacheError):
         langevax.inverse_problem(
             exponential, DATA, noise=NOISE, prior=PRIOR, cache=file
         )
@@ -136,7 +134,7 @@ def test_a_cache_that_breaks_ends_the_run_and_is_not_a_failed_solve(tmp_path):
     with sqlite3.connect(tmp_path / "solves.db") as connection:
         connection.execute("DROP TABLE solves")
     connection.close()
-    with pytest.raises(SolveCacheError, match="cannot be read"):
+    with refuses(SolveCacheError):
         target.solver.solve(np.ones(PRIOR.num_modes))
     assert target.solver.tally.failed == 0
 
@@ -160,9 +158,7 @@ def test_solves_that_fail_are_tried_again(tmp_path):
 def test_maps_in_jax_need_no_cache(tmp_path):
     with (
         warnings.catch_warnings(),
-        pytest.raises(
-            ValueError, match="parallel and cache are for forward maps on NumPy"
-        ),
+        refuses(ValueError, "parallel NumPy"),
     ):
         langevax.inverse_problem(
             lambda values: jnp.cumsum(values)[:12] / 24,

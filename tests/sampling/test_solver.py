@@ -16,6 +16,7 @@ from langevax.sampling.solver_chains import with_moments_of
 from langevax.sampling.solver_walk import SolverWalk
 from tests.errorbars import LIMIT
 from tests.gaussian_laws import linear_inverse_posterior
+from tests.sentences import refuses, warns
 
 pytestmark = [
     pytest.mark.mostly_compiling,
@@ -375,10 +376,7 @@ def test_a_solve_that_fails_is_a_rejected_proposal():
         return values if values[0] > -1 else np.full(1, np.nan)
 
     prior = spaces.GaussianPrior(spaces.Cosine(1), np.ones(1))
-    with pytest.warns(
-        SolverWarning,
-        match=r"forward_map failed at \d of 4 draws of the prior \(.*\); where it fails",
-    ):
+    with warns(SolverWarning, "forward_map 4"):
         target = langevax.inverse_problem(forward, np.array([0.2]), 0.8, prior)
     draws = langevax.sample(target, key=KEY, num_samples=1500)
     x = np.linspace(-1, 0.5, 5001)
@@ -425,39 +423,39 @@ def test_all_descriptions_of_the_noise_agree():
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "message"),
+    ("options", "error", "facts"),
     [
         (
             {},
             ValueError,
-            "pass one of deviation, covariance, factor and precision, got 0",
+            "0",
         ),
         (
             {"deviation": 1.0, "covariance": np.eye(2)},
             ValueError,
-            "got deviation, covariance",
+            "",
         ),
-        ({"deviation": 0.0}, ValueError, "deviation must be finite and > 0"),
+        ({"deviation": 0.0}, ValueError, "deviation 0"),
         (
             {"covariance": np.ones((2, 3))},
             ValueError,
-            "covariance must be a square matrix",
+            "covariance",
         ),
         (
             {"covariance": np.ones((2, 2))},
             ValueError,
-            "covariance is not positive definite: its smallest eigenvalue",
+            "covariance",
         ),
         (
             {"covariance": np.array([[1.0, 0.5], [0.0, 1.0]])},
             ValueError,
-            "covariance is not symmetric",
+            "covariance",
         ),
-        ({"factor": np.ones((2, 2))}, ValueError, "factor is singular to rounding"),
+        ({"factor": np.ones((2, 2))}, ValueError, "factor"),
     ],
 )
-def test_mistakes_in_the_noise_are_named(options, error, message):
-    with pytest.raises(error, match=message):
+def test_mistakes_in_the_noise_are_named(options, error, facts):
+    with refuses(error, facts):
         GaussianNoise(**options).check_size((2,))
 
 
@@ -488,85 +486,85 @@ def raising(values):
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "message"),
+    ("options", "error", "facts"),
     [
         (
             {"forward_map": lambda v: blur(v)[:3]},
             ValueError,
-            r"forward_map returned shape \(3,\) for data of shape",
+            "forward_map (3,)",
         ),
         (
             {"data": DATA[:5]},
             ValueError,
-            r"forward_map returned shape \(12,\) for data of shape \(5,\)",
+            "forward_map (12,) (5,)",
         ),
         (
             {"forward_map": lambda v: blur(v) * np.nan},
             ValueError,
-            r"returned nan for datum \[0\] at the mean of the prior",
+            "nan [0]",
         ),
         (
             {"forward_map": lambda v: blur(v) / (np.abs(v).max() < 1e-9)},
             ValueError,
-            "forward_map failed at all of 4 draws of the prior .predictions that are not finite",
+            "forward_map 4",
         ),
         (
             {"forward_map": drifting()},
             ValueError,
-            "forward_map is not deterministic: two calls .* differ by 1",
+            "forward_map 1",
         ),
-        ({"forward_map": raising}, ZeroDivisionError, "the mesh is empty"),
+        ({"forward_map": raising}, ZeroDivisionError, ""),
         (
             {"forward_map": reusing(drifting())},
             ValueError,
-            "forward_map is not deterministic: two calls .* differ by 1",
+            "forward_map 1",
         ),
         (
             {"forward_map": lambda v: jnp.exp(1j * v[:12])},
             TypeError,
-            "forward_map returned complex64 numbers",
+            "forward_map complex64",
         ),
         (
             {"adjoint": lambda v, r: blur_adjoint(v, r) + 0j},
             TypeError,
-            "complex128 numbers; return real ones",
+            "complex128",
         ),
         (
             {"forward_map": lambda v: [v[0], v[1]]},
             TypeError,
-            "must return one array of predictions, got list",
+            "",
         ),
         (
             {"forward_map": lambda v: np.ma.masked_less(blur(v), 1.0)},
             ValueError,
-            r"returned nan for datum \[0\] at the mean of the prior",
+            "nan [0]",
         ),
-        ({"adjoint": 3.0}, TypeError, "adjoint must be a function or None"),
+        ({"adjoint": 3.0}, TypeError, "adjoint None"),
         (
             {"adjoint": lambda v, r: 2 * blur_adjoint(v, r)},
             ValueError,
-            r"adjoint fails the dot-product test: .* off by \d+% of \|J v\| \|r\|",
+            "",
         ),
         (
             {"adjoint": lambda v, r: r},
             ValueError,
-            r"adjoint returned shape \(12,\), but the function has shape \(24,\)",
+            "adjoint (12,) (24,)",
         ),
         (
             {"prior_mean": np.ones(3)},
             ValueError,
-            r"prior_mean must be one number or of the grid's shape \(24,\)",
+            "prior_mean (24,)",
         ),
         (
             {"noise": GaussianNoise(covariance=np.eye(3))},
             ValueError,
-            "noise has a matrix of 3 rows for 12 data",
+            "noise 3 12",
         ),
     ],
 )
-def test_mistakes_are_named_when_the_problem_is_built(options, error, message):
+def test_mistakes_are_named_when_the_problem_is_built(options, error, facts):
     arguments = {"forward_map": blur, "data": DATA, "noise": NOISE, "prior": PRIOR}
-    with np.errstate(all="ignore"), pytest.raises(error, match=message):
+    with np.errstate(all="ignore"), refuses(error, facts):
         langevax.inverse_problem(**(arguments | options))
 
 
@@ -581,37 +579,34 @@ def test_predictions_are_apart_where_a_solver_reuses_its_array():
 def test_random_numbers_in_a_map_that_jax_traces_are_named():
     rng = np.random.default_rng(0)
     forward = lambda f: jnp.asarray(BLUR + rng.normal(size=BLUR.shape), f.dtype) @ f
-    with pytest.raises(
-        ValueError,
-        match="forward_map is not deterministic: two calls compute with different constants",
-    ):
+    with refuses(ValueError, "forward_map"):
         langevax.inverse_problem(forward, DATA, NOISE, PRIOR)
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "facts"),
     [
-        ({"dynamics": "pcnl"}, "dynamics='pcnl' needs a gradient: pass adjoint="),
-        ({"dynamics": "hmc"}, "dynamics='hmc' needs a gradient: pass adjoint="),
+        ({"dynamics": "pcnl"}, "dynamics='pcnl'"),
+        ({"dynamics": "hmc"}, "dynamics='hmc'"),
         (
             {"dynamics": "pcn", "step_size": 1.5},
-            "step_size=1.5 is beyond 1, at which proposals of 'pcn' are independent",
+            "step_size=1.5 1 'pcn'",
         ),
-        ({"dynamics": "nuts"}, "forward_map has no gradient: pass adjoint="),
+        ({"dynamics": "nuts"}, "forward_map"),
         (
             {"preconditioner": "diagonal"},
-            "preconditioner='diagonal' is not for a forward map in Python",
+            "preconditioner='diagonal'",
         ),
         (
             {"checkpoint": "somewhere"},
-            "these run on the host: pass cache=file to inverse_problem",
+            "cache=file inverse_problem",
         ),
-        ({"start": np.zeros(3, np.float32)}, r"start must have shape \(24,\)"),
+        ({"start": np.zeros(3, np.float32)}, "start (24,)"),
     ],
 )
-def test_what_a_solver_cannot_do_is_named_by_sample(options, message):
+def test_what_a_solver_cannot_do_is_named_by_sample(options, facts):
     target = langevax.inverse_problem(exponential, np.exp(DATA), NOISE, PRIOR)
-    with pytest.raises(ValueError, match=message):
+    with refuses(ValueError, facts):
         langevax.sample(target, key=KEY, **options)
 
 
@@ -619,10 +614,7 @@ def test_a_checkpoint_of_hamiltonian_dynamics_on_a_map_in_jax_is_refused_with_th
     target = langevax.inverse_problem(
         lambda f: jnp.exp(jnp.asarray(BLUR, f.dtype) @ f), np.exp(DATA), NOISE, PRIOR
     )
-    with pytest.raises(
-        ValueError,
-        match="these run on the host: pass dynamics='pcnl', or draw in parts",
-    ):
+    with refuses(ValueError, "dynamics='pcnl'"):
         langevax.sample(target, key=KEY, dynamics="hmc", checkpoint="somewhere")
 
 

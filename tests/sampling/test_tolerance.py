@@ -14,6 +14,7 @@ from langevax.sampling import ToleranceError
 from langevax.sampling.choice import Costs
 from langevax.sampling.methods import BiasError, StepSizeBias
 from langevax.sampling.tolerance import DrawErrors
+from tests.sentences import refuses, tells
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -80,10 +81,8 @@ def test_the_bias_takes_its_part_of_the_tolerance():
     assert errors.growth(samples, 0.05) == pytest.approx(0.64)
     biased = dataclasses.replace(samples, step_size_bias=bias)
     assert errors.growth(biased, 0.05) == pytest.approx(16.0)
-    assert "the mean of a is known to 0.05 standard deviations" in errors.reached(
-        biased
-    )
-    assert "of b to 0.08 of itself" in errors.reached(biased)
+    tells(errors.reached(biased), "0.05")
+    tells(errors.reached(biased), "0.08")
 
 
 @pytest.mark.slow
@@ -144,10 +143,7 @@ def test_the_tolerance_is_met_by_batches():
 def test_a_tolerance_that_is_not_reached_is_refused_with_what_was():
     """At most 64 draws for each of two."""
     options = {"key": KEY, "num_samples": 4, "num_chains": 2, "tolerance": 0.01}
-    with pytest.raises(
-        ToleranceError,
-        match=r"tolerance=0\.01 was not reached: after \d+ draws of each chain the mean",
-    ) as info:
+    with refuses(ToleranceError, "tolerance=0.01") as info:
         langevax.sample(lambda x: -jnp.sum(x**2) / 2, jnp.zeros(2), **options)
     assert 64 < info.value.samples.positions.shape[1] <= 256
 
@@ -156,9 +152,7 @@ def test_a_tolerance_that_is_not_reached_is_refused_with_what_was():
 def test_a_law_with_valleys_keeps_no_tolerance():
     options = {"key": KEY, "num_samples": 50, "num_chains": 2, "tolerance": 0.1}
     valleys = lambda x: jnp.logaddexp(-((x - 4) ** 2) * 2, -((x + 4) ** 2) * 2)
-    with pytest.raises(
-        ToleranceError, match=r"cannot be kept: 2 modes with rough weights"
-    ) as info:
+    with refuses(ToleranceError, "2") as info:
         langevax.sample(valleys, jnp.array(3.0), **options)
     assert info.value.samples is not None
 
@@ -177,9 +171,7 @@ def test_nuts_is_taken_where_batches_do_not_keep_the_tolerance(monkeypatch):
     options = {"key": KEY, "num_samples": 200, "num_chains": 2, "tolerance": 0.3}
     samples = langevax.sample(target, jnp.array(0.0), **options)
     assert (samples.method, samples.reason) == ("nuts", "the bias is large")
-    with pytest.raises(
-        ToleranceError, match=r"tolerance=0\.3 was not reached: the bias is large"
-    ):
+    with refuses(ToleranceError, "tolerance=0.3"):
         langevax.sample(target, jnp.array(0.0), dynamics="langevin", **options)
 
 
@@ -187,26 +179,26 @@ def test_nuts_is_taken_where_batches_do_not_keep_the_tolerance(monkeypatch):
     "value", ["0.1", True, float("nan"), -0.1, [0.1], np.array([0.1, 0.2])], ids=str
 )
 def test_a_tolerance_is_a_positive_number(value):
-    with pytest.raises((TypeError, ValueError), match="tolerance must be"):
+    with refuses((TypeError, ValueError), "tolerance"):
         langevax.sample(
             lambda x: -jnp.sum(x**2) / 2, jnp.zeros(2), key=KEY, tolerance=value
         )
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "facts"),
     [
-        ({"tolerance": 0.0}, "tolerance must be finite and > 0"),
-        ({"step_size": 0.1}, "tolerance chooses the step size; leave step_size out"),
-        ({"checkpoint": "folder"}, "tolerance runs in several parts"),
+        ({"tolerance": 0.0}, "tolerance 0"),
+        ({"step_size": 0.1}, "step_size"),
+        ({"checkpoint": "folder"}, ""),
     ],
     ids=str,
 )
-def test_arguments_that_leave_nothing_to_choose_are_refused(options, message):
+def test_arguments_that_leave_nothing_to_choose_are_refused(options, facts):
     target = langevax.posterior(
         None, regression, (jnp.float32(X), jnp.float32(Y)), prior_precision=1.0
     )
-    with pytest.raises(ValueError, match=message):
+    with refuses(ValueError, facts):
         langevax.sample(
             target, jnp.zeros(2), **{"key": KEY, "tolerance": 0.1} | options
         )

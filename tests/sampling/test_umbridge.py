@@ -22,6 +22,7 @@ import langevax
 from langevax import spaces
 from langevax.sampling import UMBridgeModel, umbridge
 from tests.printed import BLOCK
+from tests.sentences import refuses, warns
 
 pytestmark = pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")
 KEY = jax.random.key(0)
@@ -137,60 +138,60 @@ def test_a_model_without_a_gradient_is_sampled_by_pcn():
 
 
 @pytest.mark.parametrize(
-    ("path", "reply", "message"),
+    ("path", "reply", "facts"),
     [
         (
             "/Info",
             {"protocolVersion": 1.0, "models": ["a", "b"]},
-            "has no model 'forward'; it has 'a', 'b'",
+            "'forward' 'a' 'b'",
         ),
         (
             "/Info",
             {"protocolVersion": 2.0, "models": []},
-            "speaks version 2.0 of UM-Bridge, not 1.0",
+            "2.0 UM-Bridge 1.0",
         ),
         (
             "/Info",
             (404, "<html>not found"),
-            "does not speak the UM-Bridge protocol .*status 404",
+            "UM-Bridge 404",
         ),
-        ("/Info", (200, "[]"), "does not speak the UM-Bridge protocol"),
+        ("/Info", (200, "[]"), "UM-Bridge"),
         (
             "/ModelInfo",
             {"support": {"Evaluate": False}},
-            "'forward' at .* does not support Evaluate",
+            "'forward'",
         ),
         (
             "/InputSizes",
             {"inputSizes": [2, 3]},
-            r"has 2 input vectors, of sizes \[2, 3\]; langevax takes models with",
+            "2 3",
         ),
         (
             "/InputSizes",
             {"inputSizes": [4]},
-            "takes 4 numbers, but prior.basis.grid has 5 points; pass a basis with",
+            "4 prior.basis.grid 5",
         ),
-        ("/OutputSizes", {"outputSizes": [1, 1]}, "has 2 output vectors"),
+        ("/OutputSizes", {"outputSizes": [1, 1]}, "2"),
         (
             "/Evaluate",
             {"output": [[1.0]]},
-            r"forward_map returned shape \(1,\) for data of shape \(3,\)",
+            "forward_map (1,) (3,)",
         ),
         (
             "/Evaluate",
             {"output": [[1.0, 2.0, None]]},
-            r"returned nan for datum \[2\] at the mean of the prior",
+            "nan [2]",
         ),
-        ("/Gradient", {"output": [1.0] * 5}, "adjoint fails the dot-product test"),
+        ("/Gradient", {"output": [1.0] * 5}, ""),
         (
             "/Gradient",
             {"output": [1.0] * 4},
-            r"adjoint returned shape \(4,\), but the function has shape \(5,\)",
+            "adjoint (4,) (5,)",
         ),
     ],
 )
-def test_mistakes_are_named_when_the_problem_is_built(path, reply, message):
-    with serving(changed(path, reply)) as url, pytest.raises(ValueError, match=message):
+def test_mistakes_are_named_when_the_problem_is_built(path, reply, facts):
+    with serving(changed(path, reply)) as url, refuses(ValueError, facts):
         langevax.inverse_problem(UMBridgeModel(url, "forward"), DATA, 0.2, PRIOR)
 
 
@@ -198,24 +199,24 @@ ERROR = {"error": {"type": "InvalidOutput", "message": "the mesh is empty"}}
 
 
 @pytest.mark.parametrize(
-    ("reply", "message"),
+    ("reply", "facts"),
     [
         (
             (500, json.dumps(ERROR)),
-            "'forward' at .* failed: InvalidOutput: the mesh is empty",
+            "'forward' InvalidOutput",
         ),
         (
             (500, "500 Internal Server Error\n\nServer got itself in trouble"),
-            r"\(status 500: '500 Internal Server Err",
+            "500",
         ),
-        ((200, '{"output": [[nan, 1.0, 2.0]] }'), "failed .not JSON: .*nan"),
-        ({"output": 3.0}, "replied to Evaluate with what is not a vector"),
+        ((200, '{"output": [[nan, 1.0, 2.0]] }'), "JSON nan"),
+        ({"output": 3.0}, ""),
     ],
 )
-def test_a_failed_solve_says_why(reply, message):
+def test_a_failed_solve_says_why(reply, facts):
     with (
         serving(changed("/Evaluate", reply)) as url,
-        pytest.raises(RuntimeError, match=message),
+        refuses(RuntimeError, facts),
     ):
         UMBridgeModel(url, "forward")(np.zeros(5))
 
@@ -227,9 +228,7 @@ def test_failed_solves_are_rejected_and_counted():
 
     with serving(fragile) as url:
         model = UMBridgeModel(url, "forward")
-        with pytest.warns(
-            langevax.sampling.SolverWarning, match="failed at 1 of 4 draws"
-        ):
+        with warns(langevax.sampling.SolverWarning, "failed 1 4"):
             target = langevax.inverse_problem(model, DATA, 1.0, PRIOR)
         draws = langevax.sample(
             target,
@@ -269,38 +268,33 @@ def test_a_server_that_goes_away_ends_the_run(monkeypatch):
         target = langevax.inverse_problem(
             UMBridgeModel(url, "forward"), DATA, 0.2, PRIOR
         )
-    with pytest.raises(
-        ConnectionError,
-        match=r"no UM-Bridge server answers at http://127.0.0.1:\d+ \(.*refused\)",
-    ):
+    with refuses(ConnectionError, "UM-Bridge http://127.0.0.1"):
         langevax.sample(target, key=KEY, num_samples=2, progress=False)
-    with pytest.raises(
-        ConnectionError, match="start it, or pass the url at which it listens"
-    ):
+    with refuses(ConnectionError):
         UMBridgeModel(url, "forward")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "message"),
+    ("arguments", "error", "facts"),
     [
         (
             ("localhost:4242", "forward"),
             ValueError,
-            "url must be that of a server, such as 'http://localhost:4242'",
+            "url 'http://localhost:4242'",
         ),
-        (("file:///etc/hosts", "forward"), ValueError, "url must be that of a server"),
-        ((4242, "forward"), TypeError, "url must be a str"),
-        (("http://localhost:1", None), TypeError, "name must be a str"),
-        (("http://localhost:1", "forward", [1]), TypeError, "config must be a Mapping"),
+        (("file:///etc/hosts", "forward"), ValueError, "url"),
+        ((4242, "forward"), TypeError, "url"),
+        (("http://localhost:1", None), TypeError, "name"),
+        (("http://localhost:1", "forward", [1]), TypeError, "config"),
         (
             ("http://localhost:1", "forward", {"level": np.ones(2)}),
             TypeError,
-            "config is sent as JSON, which cannot",
+            "config JSON",
         ),
     ],
 )
-def test_mistakes_in_the_arguments_are_named(arguments, error, message):
-    with pytest.raises(error, match=message):
+def test_mistakes_in_the_arguments_are_named(arguments, error, facts):
+    with refuses(error, facts):
         UMBridgeModel(*arguments)
 
 
@@ -389,15 +383,11 @@ def test_a_server_of_the_package_umbridge_is_understood():
                 assert server.poll() is None
                 assert time.monotonic() < end
                 time.sleep(0.1)
-        with pytest.raises(
-            ValueError, match="has no model 'backward'; it has 'forward'"
-        ):
+        with refuses(ValueError, "'backward' 'forward'"):
             UMBridgeModel(url, "backward")
-        with pytest.raises(RuntimeError, match="status 500"):
+        with refuses(RuntimeError, "500"):
             model(np.full(5, 10.0))
-        with pytest.raises(
-            RuntimeError, match="InvalidInput: Input parameter 0 has invalid length"
-        ):
+        with refuses(RuntimeError, "InvalidInput 0"):
             model(np.zeros(4))
         local = langevax.inverse_problem(
             lambda v: forward(np.asarray(v), 2.0),

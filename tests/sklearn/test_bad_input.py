@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+from tests.sentences import refuses
 from tests.sklearn.tables import QUICK, diabetes, fitted_regressor, iris
 
 
@@ -13,7 +14,7 @@ def rows(n=300):
 
 
 def test_one_row_is_too_few():
-    with pytest.raises(ValueError, match="minimum of 2 is required"):
+    with refuses(ValueError, "2"):
         MeanFieldRegressor(**QUICK).fit(*rows(1))
 
 
@@ -39,9 +40,7 @@ def test_a_constant_target_is_predicted():
 
 @pytest.mark.slow
 def test_the_number_of_columns_must_stay():
-    with pytest.raises(
-        ValueError, match="X has 3 features, but MeanFieldRegressor is expecting 10"
-    ):
+    with refuses(ValueError, "3 MeanFieldRegressor 10"):
         fitted_regressor().predict(np.zeros((2, 3)))
 
 
@@ -58,7 +57,7 @@ def test_a_class_with_one_member_is_a_class():
 
 def test_one_class_is_too_few():
     X, _ = iris()
-    with pytest.raises(ValueError, match="y holds one class only"):
+    with refuses(ValueError, "y"):
         MeanFieldClassifier(**QUICK).fit(X, np.zeros(150))
 
 
@@ -69,87 +68,81 @@ def test_targets_of_mixed_type_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "facts"),
     [
         (
             {"solver": "sgd"},
-            "'solver' parameter of MeanFieldRegressor must be a str among {.*'mfld'.*}. Got 'sgd'",
+            "'solver' MeanFieldRegressor 'mfld' 'sgd'",
         ),
         (
             {"temperature": "hot"},
-            "'temperature' parameter .* range .* or a str among {'auto'}. Got 'hot'",
+            "'temperature' 'auto' 'hot'",
         ),
         (
             {"temperature": 0.0},
-            "'temperature' parameter .* range .0.0, inf. .* Got 0.0",
+            "'temperature' 0.0",
         ),
-        ({"relative_step_size": -1.0}, "'relative_step_size' parameter .* Got -1.0"),
+        ({"relative_step_size": -1.0}, "'relative_step_size' -1.0"),
         (
             {"num_particles": 1},
-            "'num_particles' parameter .* an int in the range .2, inf.. Got 1",
+            "'num_particles' 1",
         ),
         (
             {"num_steps": 0},
-            "'num_steps' parameter .* an int in the range .1, inf. .* Got 0",
+            "'num_steps' 0",
         ),
-        ({"batch_size": 1.5}, "'batch_size' parameter .* an int .* or None. Got 1.5"),
+        ({"batch_size": 1.5}, "'batch_size' 1.5"),
         (
             {"neuron": "relu"},
-            "'neuron' parameter .* a str among {.*'tanh-tanh'.*}. Got 'relu'",
+            "'neuron' 'tanh-tanh' 'relu'",
         ),
         (
             {"scaling": "rows"},
-            "'scaling' parameter .* among {(?=.*'auto')(?=.*'columns').*}. Got 'rows'",
+            "'scaling' 'rows'",
         ),
         (
             {"validation": "cv"},
-            "'validation' parameter .* among {(?=.*'auto')(?=.*'folds').*} or None. Got 'cv'",
+            "'validation' 'cv'",
         ),
-        ({"temperature": float("nan")}, "'temperature' parameter .* Got nan"),
-        ({"prior_precision": float("inf")}, "'prior_precision' parameter .* Got inf"),
-        ({"num_steps": True}, "'num_steps' parameter .* Got True"),
-        ({"output_scale": True}, "'output_scale' parameter .* Got True"),
-        ({"progress": None}, "'progress' parameter .* Got None"),
-        ({"devices": 0}, "devices must be at least 1, got 0"),
+        ({"temperature": float("nan")}, "'temperature' nan"),
+        ({"prior_precision": float("inf")}, "'prior_precision' inf"),
+        ({"num_steps": True}, "'num_steps' True"),
+        ({"output_scale": True}, "'output_scale' True"),
+        ({"progress": None}, "'progress' None"),
+        ({"devices": 0}, "devices 1 0"),
         (
             {"devices": {"columns": 2}},
-            "devices is {'columns': 2}; pass a number, or a dict of 'particles' and 'rows'",
+            "devices 'columns' 2 'particles' 'rows'",
         ),
-        ({"devices": {"rows": 0}}, r"devices\['rows'\] must be at least 1, got 0"),
-        ({"devices": 99}, "devices is 99, but JAX has 1; .*'jax_num_cpu_devices', 99"),
+        ({"devices": {"rows": 0}}, "devices['rows'] 1 0"),
+        ({"devices": 99}, "devices 99 JAX 1 'jax_num_cpu_devices'"),
     ],
 )
-def test_a_parameter_out_of_range_is_named_with_its_value(change, message):
-    with pytest.raises((ValueError, TypeError), match=message):
+def test_a_parameter_out_of_range_is_named_with_its_value(change, facts):
+    with refuses((ValueError, TypeError), facts):
         MeanFieldRegressor(**QUICK | change).fit(*rows())
 
 
 @pytest.mark.slow
 def test_a_neuron_of_one_output_cannot_make_two():
     X, y = rows()
-    with pytest.raises(
-        ValueError,
-        match=r"neuron='tanh' has one output, but 2 are needed; use neuron='tanh-tanh'",
-    ):
+    with refuses(ValueError, "neuron='tanh' 2 neuron='tanh-tanh'"):
         MeanFieldRegressor(neuron="tanh", **QUICK).fit(X, np.column_stack([y, y]))
     assert MeanFieldRegressor(neuron="tanh", **QUICK).fit(X, y).score(X, y) > 0.4
 
 
 def test_weights_must_leave_something():
     X, y = rows()
-    with pytest.raises(ValueError, match="at least one non-zero number"):
+    with refuses(ValueError, "weights"):
         MeanFieldRegressor(**QUICK).fit(X, y, np.zeros(300))
 
 
 def test_targets_that_are_not_numbers_or_labels_are_refused_with_a_remedy():
     X = np.random.default_rng(0).normal(size=(30, 2))
-    with pytest.raises(
-        ValueError,
-        match=r"'a', not numbers; pass y.astype\(float\), or for classes fit a classifier",
-    ):
+    with refuses(ValueError, "'a' y.astype(float)"):
         MeanFieldRegressor().fit(X, ["a", "b", "c"] * 10)
     for label in (None, float("nan")):
-        with pytest.raises(ValueError, match=rf"y\[1\] is {label}, not a label"):
+        with refuses(ValueError, f"y[1] {label}"):
             MeanFieldClassifier().fit(X, ["a", label, "b"] * 10)
 
 

@@ -9,6 +9,7 @@ import pytest
 from sklearn.datasets import load_wine
 
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, inspection, load
+from tests.sentences import refuses, tells
 from tests.sklearn.tables import QUICK, diabetes, fitted_regressor
 
 
@@ -19,7 +20,7 @@ def test_a_regression_is_certified():
     assert certificate.trustworthy
     assert 0 < certificate.width < 0.05
     assert certificate.num_descents > 2000
-    assert "The least training objective lies between" in certificate.verdict
+    tells(certificate.verdict)
 
 
 @pytest.mark.slow
@@ -79,9 +80,7 @@ def test_entries_of_a_certificate_are_those_of_the_rows_passed(with_duplicates):
     assert certificate.output_error(outputs) == pytest.approx(
         (np.sqrt(square) + np.sqrt(2 * certificate.width)) ** 2, rel=1e-5
     )
-    with pytest.raises(
-        ValueError, match=r"outputs must have shape \(110,\), got \(5,\)"
-    ):
+    with refuses(ValueError, "outputs (110,) (5,)"):
         certificate.output_error(outputs[:5])
 
 
@@ -89,9 +88,9 @@ def test_a_loaded_model_is_certified_on_its_rows(with_duplicates, tmp_path):
     model, certificate, (X, y, weights) = with_duplicates
     model.save(tmp_path / "model.safetensors")
     loaded = load(tmp_path / "model.safetensors")
-    with pytest.raises(AttributeError, match=r"pass them to model.attach_rows\(X, y\)"):
+    with refuses(AttributeError, "model.attach_rows(X"):
         loaded.certificate()
-    with pytest.raises(ValueError, match="are not the rows of this fit"):
+    with refuses(ValueError):
         loaded.attach_rows(X, y)
     again = loaded.attach_rows(X, y, weights).certificate(effort=certificate.effort)
     assert (again.lower_bound, again.upper_bound) == (

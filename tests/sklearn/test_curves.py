@@ -14,6 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from langevax import spaces
 from langevax.sklearn import CurveCoefficients, RandomConvolutions
+from tests.sentences import refuses
 
 GRID = np.linspace(0, 1, 101)
 FINE = np.linspace(0, 1, 401)
@@ -333,93 +334,88 @@ def test_it_stands_in_a_pipeline():
 
 
 @pytest.mark.parametrize(
-    ("parameters", "curves", "message"),
+    ("parameters", "curves", "facts"),
     [
         ({}, np.where(np.eye(101)[:20] > 0, np.nan, waves()), "NaN"),
         (
             {},
             [(GRID[:3], [1.0, np.nan, 2.0])],
-            r"curve 0 of X is nan at t=0.01; .*missing='interpolate'",
+            "0 nan t=0.01 missing='interpolate'",
         ),
         (
             {"missing": "interpolate"},
             np.full((2, 5), np.nan),
-            "curve 0 of X has no value at all",
+            "0",
         ),
-        ({"grid": GRID[::-1]}, waves(), "grid must be finite and increasing; sort"),
+        ({"grid": GRID[::-1]}, waves(), "grid"),
         (
             {"grid": GRID[:50]},
             waves(),
-            "grid has 50 points, but the curves have 101 values",
+            "grid 50 101",
         ),
-        ({}, [([0.0, 0.0], [1.0, 2.0])], "t of curve 0 must be finite and increasing"),
+        ({}, [([0.0, 0.0], [1.0, 2.0])], "0"),
         (
             {},
             [([0.0, 1.0], [1.0, 2.0, 3.0])],
-            r"curve 0 has 2 times but values of shape \(3,\)",
+            "0 2 (3,)",
         ),
         (
             {},
             [(GRID, waves()[:2]), (GRID, waves()[0])],
-            "curve 1 of X has 1 channels, and curve 0 has 2",
+            "1 0 2",
         ),
         (
             {"basis": "wavelets"},
             waves(),
-            "'basis' parameter .*'components'.* Got 'wavelets'",
+            "'basis' 'components' 'wavelets'",
         ),
         (
             {"basis": spaces.TensorProduct([spaces.Cosine(2)] * 2)},
             waves(),
-            "functions of one variable, got 2",
+            "2",
         ),
-        ({"derivative": 3}, waves(), "derivative must be 0, 1, 2"),
+        ({"derivative": 3}, waves(), "derivative 0 1 2"),
         (
             {"derivative": 2, "smoothing": None},
             waves()[:, :2],
-            "observed at 2 times .* too few for derivative 2",
+            "observed 2",
         ),
-        ({"decay": -1.0}, waves(), "'decay' parameter .*0.0, inf.* Got -1.0"),
+        ({"decay": -1.0}, waves(), "'decay' 0.0 inf -1.0"),
         (
             {"smoothing": "some"},
             waves(),
-            "'smoothing' parameter .*'auto'.* or None. Got 'some'",
+            "'smoothing' 'auto' 'some'",
         ),
         (
             {"missing": "drop"},
             waves(),
-            "'missing' parameter .*'interpolate'.* Got 'drop'",
+            "'missing' 'interpolate' 'drop'",
         ),
         (
             {"num_modes": 0},
             waves(),
-            "'num_modes' parameter .* an int in the range .1, inf.. Got 0",
+            "'num_modes' 0",
         ),
     ],
 )
-def test_bad_input_is_refused_in_words(parameters, curves, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_input_is_refused_in_words(parameters, curves, facts):
+    with refuses(ValueError, facts):
         CurveCoefficients(**parameters).fit(curves)
 
 
 def test_a_query_outside_the_training_domain_is_refused():
     encoder = CurveCoefficients().fit(waves())
-    with pytest.raises(
-        ValueError, match=r"times from 0 to 1.5, outside the domain 0 to 1"
-    ):
+    with refuses(ValueError, "0 1.5 1"):
         encoder.transform(on(1.5 * GRID, waves()))
-    with pytest.raises(
-        ValueError,
-        match=r"from 0 to 0.5 only, .* domain 0 to 1; set smoothing",
-    ):
+    with refuses(ValueError, "0 0.5 1"):
         encoder.transform(on(0.5 * GRID, waves()))
-    with pytest.raises(ValueError, match="expecting 101 features"):
+    with refuses(ValueError, "101"):
         encoder.transform(waves(401))
 
 
 def test_channels_other_than_those_of_training_are_refused():
     encoder = CurveCoefficients(num_modes=4).fit([(GRID, x) for x in waves()])
-    with pytest.raises(ValueError, match="2 channels, and the training curves have 1"):
+    with refuses(ValueError, "2 1"):
         encoder.transform(np.stack([waves(), waves()], 1))
 
 

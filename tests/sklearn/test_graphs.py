@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from langevax.sklearn import GraphFeatures, UnlikeTrainingWarning
+from tests.sentences import refuses, warns
 
 TIMES = np.array([0.3, 1.0, 4.0, 20.0])
 
@@ -193,9 +194,7 @@ def test_categories_unseen_in_training_have_a_place():
     )
     names = encoder.get_feature_names_out().tolist()
     assert names[3:5] == ["label_C", "label_other"]
-    with pytest.warns(
-        UnlikeTrainingWarning, match="no training graph has one of its labels"
-    ):
+    with warns(UnlikeTrainingWarning):
         known, new = encoder.transform(
             [([(0, 1)], "CC"), ([(0, 1), (1, 2)], ["C", "Xe", "C"])]
         )
@@ -252,37 +251,37 @@ def test_a_thousand_molecules_take_seconds():
 
 
 @pytest.mark.parametrize(
-    ("parameters", "graphs", "message"),
+    ("parameters", "graphs", "facts"),
     [
-        ({}, [], "X has no graphs"),
-        ({}, nx.path_graph(3), r"pass \[graph\] for a single one"),
-        ({}, [nx.path_graph(2), nx.Graph()], "graph 1 has no nodes; drop it"),
-        ({}, [([], [])], "graph 0 has no nodes"),
-        ({}, [[]], "graph 0 has no nodes"),
-        ({}, [np.ones((2, 2))], "of type ndarray; .*from_numpy_array reads a matrix"),
-        ({}, [([(0, 1)], "CCO"), (nx.path_graph(2), "CCO")], "of type Graph"),
-        ({}, [([(0, 3)], "CC")], "graph 0 has an edge beyond its 2 nodes"),
-        ({}, [([(-1, 0)], "CC")], "graph 0 has an edge beyond"),
+        ({}, [], ""),
+        ({}, nx.path_graph(3), ""),
+        ({}, [nx.path_graph(2), nx.Graph()], "1"),
+        ({}, [([], [])], "0"),
+        ({}, [[]], "0"),
+        ({}, [np.ones((2, 2))], "from_numpy_array"),
+        ({}, [([(0, 1)], "CCO"), (nx.path_graph(2), "CCO")], ""),
+        ({}, [([(0, 3)], "CC")], "0 2"),
+        ({}, [([(-1, 0)], "CC")], "0"),
         (
             {},
             [([(0, 1, 2, 3)], "CC")],
-            r"an edge must be \(i, j\), with its label",
+            "",
         ),
-        ({}, [([(0, 1)], "CC", "x")], "graph 0 is a tuple of 3 entries"),
-        ({}, [3.0], "graph 0 is of type float; pass a networkx graph"),
+        ({}, [([(0, 1)], "CC", "x")], "0 3"),
+        ({}, [3.0], "0"),
         (
             {"wl_depth": -1},
             [nx.path_graph(3)],
-            "'wl_depth' parameter .*0, inf.. Got -1",
+            "'wl_depth' 0 -1",
         ),
         (
             {"heat_times": [0.0, 1.0]},
             [nx.path_graph(3)],
-            "heat_times must be finite and > 0",
+            "heat_times 0",
         ),
-        ({"heat_times": -1}, [nx.path_graph(3)], "'heat_times' parameter .* Got -1"),
+        ({"heat_times": -1}, [nx.path_graph(3)], "'heat_times' -1"),
     ],
 )
-def test_bad_input_is_refused_in_words(parameters, graphs, message):
-    with pytest.raises((ValueError, TypeError), match=message):
+def test_bad_input_is_refused_in_words(parameters, graphs, facts):
+    with refuses((ValueError, TypeError), facts):
         GraphFeatures(**parameters).fit(graphs)

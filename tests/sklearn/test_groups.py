@@ -8,6 +8,7 @@ from langevax.meanfield.kernel_limit import excess, leave_one_out
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 from langevax.sklearn.folds import folds_of
 from langevax.sklearn.table import distinct_rows
+from tests.sentences import refuses, warns
 from tests.sklearn.tables import QUICK as WITHOUT_FOLDS
 
 pytestmark = pytest.mark.mostly_compiling
@@ -128,7 +129,7 @@ def test_a_classifier_keeps_groups_together_and_a_model_gets_its_rows_back():
     )
     fold = model.held_out_.fold[model.row_places_]
     assert all(len(np.unique(fold[groups == g])) == 1 for g in range(30))
-    with pytest.raises(ValueError, match="groups are not the rows of this fit"):
+    with refuses(ValueError, "groups"):
         model.attach_rows(X, labels)
     model.attach_rows(X, labels, groups=groups)
 
@@ -136,11 +137,11 @@ def test_a_classifier_keeps_groups_together_and_a_model_gets_its_rows_back():
 @pytest.mark.slow
 def test_groups_are_checked():
     X, y, groups = people(4, 5)
-    with pytest.raises(ValueError, match=r"groups has shape \(3,\), and X has 20 rows"):
+    with refuses(ValueError, "groups (3,) 20"):
         MeanFieldRegressor(**QUICK).fit(X, y, groups=[1, 2, 3])
-    with pytest.raises(ValueError, match="one group only"):
+    with refuses(ValueError):
         MeanFieldRegressor(**QUICK).fit(X, y, groups=np.zeros(20))
-    with pytest.raises(ValueError, match=r"groups\[1\] is nan"):
+    with refuses(ValueError, "groups[1] nan"):
         MeanFieldRegressor(**QUICK).fit(X, y, groups=[0.0, np.nan] * 10)
-    with pytest.warns(UserWarning, match="groups holds 4 groups"):
+    with warns(UserWarning, "groups 4"):
         MeanFieldRegressor(**QUICK).fit(X, y, groups=groups)

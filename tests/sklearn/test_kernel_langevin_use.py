@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from langevax import likelihoods
 from langevax.sampling import ToleranceError
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor, load
+from tests.sentences import refuses, tells
 from tests.sklearn.tables import diabetes, iris
 
 QUICK = {"num_samples": 50, "random_state": 0}
@@ -59,7 +60,7 @@ def test_few_draws_are_reported():
     model.fit(*rows())
     words = " ".join(model.warnings_)
     assert "chains disagree" in words
-    assert "effective draws; raise num_samples" in words
+    tells(words, "num_samples")
 
 
 @pytest.mark.slow
@@ -145,7 +146,7 @@ def test_a_tolerance_draws_until_means_are_known():
     }
     model = KernelLangevinRegressor(tolerance=0.05, **settings).fit(*rows())
     assert model.coefficients_.shape[1] > 1000
-    with pytest.raises(ToleranceError, match="pass a larger num_samples"):
+    with refuses(ToleranceError, "num_samples"):
         KernelLangevinRegressor(tolerance=1e-4, **settings | {"num_samples": 10}).fit(
             *rows()
         )
@@ -203,16 +204,14 @@ def test_a_rare_class_is_a_class_and_one_class_is_too_few():
     rare[0] = "setosa"
     model = KernelLangevinClassifier(**QUICK).fit(X[:100], rare)
     assert list(model.classes_) == ["setosa", "versicolor", "virginica"]
-    with pytest.raises(ValueError, match="y holds one class only"):
+    with refuses(ValueError, "y"):
         KernelLangevinClassifier(**QUICK).fit(X, np.zeros(150))
 
 
 @pytest.mark.slow
 def test_a_constant_target_has_no_noise_to_learn():
     X, _ = rows()
-    with pytest.raises(
-        ValueError, match=r"y is constant \(7.25\), so that noise='auto' .* pass noise"
-    ):
+    with refuses(ValueError, "y (7.25) noise='auto'"):
         KernelLangevinRegressor(**QUICK).fit(X, np.full(120, 7.25))
     model = KernelLangevinRegressor(KERNEL, noise=0.1, **QUICK).fit(
         X, np.full(120, 7.25)
@@ -221,54 +220,49 @@ def test_a_constant_target_has_no_noise_to_learn():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "facts"),
     [
-        ({"loss": "hinge"}, "'loss' parameter .*'huber'.*StudentT.* Got 'hinge'"),
-        ({"length_scale": "all"}, "'length_scale' parameter .*'each'.* Got 'all'"),
+        ({"loss": "hinge"}, "'loss' 'huber' StudentT 'hinge'"),
+        ({"length_scale": "all"}, "'length_scale' 'each' 'all'"),
         (
             {"length_scale": "each", "kernel": KERNEL},
-            "length_scale='each' is for .* but kernel is your own",
+            "length_scale='each'",
         ),
         (
             {"kernel": "linear"},
-            "'kernel' parameter .* among {.*'matern'.*} or an instance of .*Kernel'. Got 'linear'",
+            "'kernel' 'matern' 'linear'",
         ),
         (
             {"kernel": KERNEL + WhiteKernel()},
-            "holds a WhiteKernel; take it out, and pass noise=",
+            "WhiteKernel",
         ),
-        ({"kernel": ConstantKernel(0.0) * RBF()}, "kernel must be positive"),
-        ({"noise": 0.0}, "'noise' parameter .* Got 0.0"),
-        ({"noise": "low"}, "'noise' parameter .* a str among {'auto'}. Got 'low'"),
+        ({"kernel": ConstantKernel(0.0) * RBF()}, "kernel"),
+        ({"noise": 0.0}, "'noise' 0.0"),
+        ({"noise": "low"}, "'noise' 'auto' 'low'"),
         (
             {"num_modes": 1000},
-            "num_modes is 1000, but on 120 rows the kernel has .* modes above rounding",
+            "num_modes 1000 120",
         ),
-        ({"num_modes": 2.5}, "'num_modes' parameter .* an int .* Got 2.5"),
-        ({"num_samples": 3}, "'num_samples' parameter .* range .4, inf.. Got 3"),
-        ({"num_chains": 1}, "'num_chains' parameter .* range .2, inf.. Got 1"),
-        ({"num_warmup": 0}, "'num_warmup' parameter .* range .1, inf. .* Got 0"),
-        ({"tolerance": 0.0}, "'tolerance' parameter .* Got 0.0"),
+        ({"num_modes": 2.5}, "'num_modes' 2.5"),
+        ({"num_samples": 3}, "'num_samples' 3"),
+        ({"num_chains": 1}, "'num_chains' 1"),
+        ({"num_warmup": 0}, "'num_warmup' 0"),
+        ({"tolerance": 0.0}, "'tolerance' 0.0"),
     ],
 )
-def test_a_parameter_out_of_range_is_named_with_its_value(change, message):
-    with pytest.raises((ValueError, TypeError), match=message):
+def test_a_parameter_out_of_range_is_named_with_its_value(change, facts):
+    with refuses((ValueError, TypeError), facts):
         KernelLangevinRegressor(**QUICK | change).fit(*rows())
 
 
 def test_other_mistakes_are_named():
     X, y = rows()
     model = KernelLangevinRegressor(KERNEL, noise=50.0, **QUICK).fit(X, y)
-    with pytest.raises(
-        ValueError,
-        match="X has 3 features, but KernelLangevinRegressor is expecting 10",
-    ):
+    with refuses(ValueError, "3 KernelLangevinRegressor 10"):
         model.predict(np.zeros((2, 3)))
-    with pytest.raises(
-        ValueError, match=r"coverage must lie between 0 and 1, got 1\.5"
-    ):
+    with refuses(ValueError, "coverage 0 1 1.5"):
         model.interval(X, 1.5)
-    with pytest.raises(ValueError, match="minimum of 2 is required"):
+    with refuses(ValueError, "2"):
         model.fit(X[:1], y[:1])
 
 
@@ -292,7 +286,7 @@ def test_a_saved_model_comes_back_without_pickle(tmp_path):
         atol=1e-4,
     )
     assert loaded.warnings_ == model.warnings_
-    with pytest.raises(AttributeError, match="a loaded model has no training rows"):
+    with refuses(AttributeError):
         loaded.resolution()
     X, y = iris()
     classifier = KernelLangevinClassifier(**QUICK).fit(X[:100], y[:100])
@@ -325,10 +319,7 @@ def test_losses_are_words_or_objects(tmp_path):
 
 
 def test_a_kernel_of_the_users_own_is_not_saved(tmp_path):
-    with pytest.raises(
-        ValueError,
-        match="a kernel of your own, which a JSON header cannot hold; use pickle",
-    ):
+    with refuses(ValueError, "JSON"):
         KernelLangevinRegressor(KERNEL, noise=50.0, **QUICK).fit(*rows()).save(
             tmp_path / "model"
         )

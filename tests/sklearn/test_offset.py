@@ -12,6 +12,7 @@ import statsmodels.api as sm
 from scipy.special import expit, logit
 
 from langevax.sklearn import PredictiveClassifier, PredictiveRegressor, load
+from tests.sentences import refuses, warns
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::langevax.predictive_law.PredictiveWarning"
@@ -111,36 +112,34 @@ def test_log_odds_are_those_of_maximum_likelihood_with_the_offset():
 
 
 @pytest.mark.parametrize(
-    ("parameters", "message"),
+    ("parameters", "facts"),
     [
         (
             {"offset_column": 3},
-            "offset_column must be the place of a column of X, from 0 to 2, got 3",
+            "offset_column 0 2 3",
         ),
-        ({"offset_column": -1}, "'offset_column' parameter"),
+        ({"offset_column": -1}, "'offset_column'"),
         (
             {"offset_column": 1, "columns": [0, 1]},
-            "columns must hold different places .* other than offset_column=1",
+            "columns offset_column=1",
         ),
         (
             {"offset_column": 1, "exposure_column": 1},
-            "offset_column and exposure_column are both 1; pass two columns",
+            "offset_column exposure_column 1",
         ),
         (
             {"exposure_column": 3},
-            "exposure_column must be the place of a column of X, from 0 to 2, got 3",
+            "exposure_column 0 2 3",
         ),
     ],
 )
-def test_columns_that_cannot_be_offsets_are_refused(parameters, message):
+def test_columns_that_cannot_be_offsets_are_refused(parameters, facts):
     X, offset, _ = rows()
-    with pytest.raises(ValueError, match=message):
+    with refuses(ValueError, facts):
         PredictiveRegressor("poisson", **SMALL, **parameters).fit(
             np.abs(beside(X, offset)), np.arange(N) % 4
         )
-    with pytest.raises(
-        ValueError, match="y less its offset is 0 in all rows, which tells no noise"
-    ):
+    with refuses(ValueError, "0"):
         PredictiveRegressor(offset_column=1, **SMALL).fit(beside(X, offset), offset)
 
 
@@ -185,7 +184,5 @@ def test_laws_that_differ_are_doubted():
     object.__setattr__(apart, "path", copy.copy(law.path))
     object.__setattr__(apart.path, "fit", law.path.fit + 1)
     model._law_of = lambda target, num_columns, *, key: (None, apart)
-    with pytest.warns(
-        UserWarning, match="Laws of 2 seeds differ: at a share of 1 of Bayes"
-    ):
+    with warns(UserWarning, "2 1"):
         model._agreement(None, 2, key=jax.random.key(0))

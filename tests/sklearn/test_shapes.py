@@ -19,6 +19,7 @@ from langevax.sklearn.inputs.convolutions import (
     Convolutions,
     spaced_dilations,
 )
+from tests.sentences import refuses
 
 SMALL = {"num_particles": 100, "num_steps": 300, "random_state": 0, "progress": False}
 LENGTH, WIDTH = 80, 6
@@ -298,13 +299,13 @@ def test_refusals_name_a_remedy():
     X, y, _ = pulses()
     for value in (np.nan, np.inf):
         bad = np.where(np.arange(60)[:, None] == 1, value, X)
-        with pytest.raises(ValueError, match=f"curve 1 of X is {value} at t=0"):
+        with refuses(ValueError, f"1 {value} t=0"):
             FunctionalMeanFieldClassifier().fit(bad, y)
-    with pytest.raises(ValueError, match=r"call part_effects\(X\), or fit with"):
+    with refuses(ValueError, "part_effects(X)"):
         fitted().weight_functions()
-    with pytest.raises(ValueError, match="neither weight functions nor slopes"):
+    with refuses(ValueError):
         fitted().slope_functions(X)
-    with pytest.raises(ValueError, match="num_parts must be at least 2, got 1"):
+    with refuses(ValueError, "num_parts 2 1"):
         fitted().part_effects(X, num_parts=1)
-    with pytest.raises(TypeError, match="num_parts must be an int"):
+    with refuses(TypeError, "num_parts"):
         fitted().part_effects(X, num_parts=2.5)

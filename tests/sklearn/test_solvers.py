@@ -13,6 +13,7 @@ from langevax import losses
 from langevax.gradients import SVRG, Full, Minibatch
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, load
 from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm
+from tests.sentences import refuses
 from tests.sklearn.tables import diabetes, fitted_on_overlapping, iris, overlapping
 
 pytestmark = pytest.mark.mostly_compiling
@@ -115,9 +116,7 @@ def test_a_path_ends_in_the_solver():
 
 def test_ascent_refuses_to_continue_from_old_particles():
     X, y = diabetes()
-    with pytest.raises(
-        ValueError, match="solver='psdca' begins at the prior; set warm_start=False"
-    ):
+    with refuses(ValueError, "solver='psdca' warm_start=False"):
         MeanFieldRegressor(solver="psdca", warm_start=True).fit(X, y)
 
 

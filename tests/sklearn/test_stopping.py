@@ -12,6 +12,7 @@ from langevax.meanfield import certify
 from langevax.sklearn import MeanFieldRegressor, base, load, stopping
 from langevax.sklearn.stopping import CertifiedStop, _excess, late_clouds
 from tests.meanfield.known_optima import smooth
+from tests.sentences import warns
 
 SETTINGS = {
     "num_particles": 200,
@@ -141,10 +142,7 @@ def test_a_network_far_from_the_certified_one_is_named(as_before, monkeypatch):
     monkeypatch.setattr(stopping, "CLOSE", 1e-4)
     monkeypatch.setattr(CertifiedStop, "bound", property(lambda stop: stopping.CLOSE))
     for settings in ({"num_particles": 4}, {"num_steps": 2}):
-        with pytest.warns(
-            ConvergenceWarning,
-            match=r"excess loss over them is 0\.\d+, and .* raise num_steps, or num_p",
-        ):
+        with warns(ConvergenceWarning, "num_steps num_particles"):
             model = MeanFieldRegressor(**SETTINGS | settings, stop="certified").fit(
                 *table()
             )
@@ -153,10 +151,7 @@ def test_a_network_far_from_the_certified_one_is_named(as_before, monkeypatch):
 
 def test_an_interval_that_is_not_trusted_leaves_the_end_to_the_plateau(monkeypatch):
     monkeypatch.setattr(stopping, "EFFORT", 1e4)
-    with pytest.warns(
-        ConvergenceWarning,
-        match="needs an interval that is trusted.* Not certified: between",
-    ):
+    with warns(ConvergenceWarning):
         model = MeanFieldRegressor(**SETTINGS, stop="certified").fit(*table())
     at_plateau = MeanFieldRegressor(**SETTINGS).fit(*table())
     assert not model.certificate_.trustworthy

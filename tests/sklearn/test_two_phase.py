@@ -17,6 +17,7 @@ from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from langevax.sklearn import TwoPhaseReLURegressor, load
+from tests.sentences import refuses, tells
 from tests.sklearn.tables import diabetes
 
 FEW: dict[str, Any] = {
@@ -94,9 +95,7 @@ def test_a_teacher_is_found_in_the_users_units():
     np.testing.assert_allclose(matching.sizes, 1, atol=0.03)
     assert fitted_teacher().weight_decay_ == 0
     assert fitted_teacher().num_positive_[fitted_teacher().best_restart_] == 1
-    with pytest.raises(
-        ValueError, match=r"shape \(2, 2\), but the model was fitted on 3 columns"
-    ):
+    with refuses(ValueError, "(2, 2) 3"):
         fitted_teacher().match((np.ones(2), np.ones((2, 2))))
 
 
@@ -115,10 +114,7 @@ def test_records_of_a_fit_agree_with_one_another():
         model.restart_losses_.min(), rel=1e-3
     )
     assert model.switch_step_ == 300
-    assert (
-        model.switch_reason_
-        == "all 300 exploration steps were made; the temperature had fallen to 1e-05"
-    )
+    tells(model.switch_reason_, "300 1e-05")
     assert model.converged_
     assert 300 < model.n_iter_ < 1300
 
@@ -162,15 +158,9 @@ def test_at_one_temperature_the_plateau_ends_exploration():
     }
     model = TwoPhaseReLURegressor(2, **settings).fit(X, y)
     assert model.switch_step_ < 20_000
-    assert (
-        model.switch_reason_
-        == f"the losses of all 6 restarts stopped falling by step {model.switch_step_:,}"
-    )
+    tells(model.switch_reason_, f"6 {model.switch_step_:,}")
     short = TwoPhaseReLURegressor(2, **settings | {"num_explore_steps": 60}).fit(X, y)
-    assert (
-        short.switch_reason_
-        == "all 60 exploration steps were made; the losses were still falling"
-    )
+    tells(short.switch_reason_, "60")
 
 
 @pytest.mark.slow
@@ -207,7 +197,7 @@ def test_saved_pickled_and_cloned(tmp_path):
             model.plot_neurons().images[0].get_array(),
             fitted_teacher().plot_neurons().images[0].get_array(),
         )
-        with pytest.raises(ValueError, match="feature names should match"):
+        with refuses(ValueError, "feature"):
             model.predict(frame.rename(columns={"far": "other"}))
     plt.close("all")
     again = clone(fitted_teacher()).fit(
@@ -219,7 +209,7 @@ def test_saved_pickled_and_cloned(tmp_path):
 def test_pictures_show_all_restarts_and_all_neurons():
     axes = fitted_teacher().plot_trajectory()
     assert len(axes.lines) == 6 + 1  # and the switch
-    assert axes.get_legend().get_texts()[0].get_text() == "the best of 6 restarts"
+    tells(axes.get_legend().get_texts()[0].get_text(), "6")
     axes = fitted_teacher().plot_neurons()
     assert [label.get_text() for label in axes.get_xticklabels()] == [
         "far",
@@ -259,29 +249,29 @@ def test_odd_tables():
         for value in (1e20, -5.0)
     )
     np.testing.assert_array_equal(same, other)
-    with pytest.raises(ValueError, match="minimum of 2 is required"):
+    with refuses(ValueError, "2"):
         TwoPhaseReLURegressor(**FEW).fit(X[:1], [1.0])
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "facts"),
     [
-        ({"num_particles": 0}, "'num_particles' parameter .* range .1, inf.. Got 0"),
-        ({"num_restarts": 1.5}, "'num_restarts' parameter .* an int .* Got 1.5"),
+        ({"num_particles": 0}, "'num_particles' 0"),
+        ({"num_restarts": 1.5}, "'num_restarts' 1.5"),
         (
             {"relative_converge_step_size": 2.0},
-            "'relative_converge_step_size' parameter .*0.0, 2.0.. Got 2.0",
+            "'relative_converge_step_size' 0.0 2.0",
         ),
-        ({"temperature": -1.0}, "'temperature' parameter .* Got -1"),
-        ({"annealing": 0.0}, "'annealing' parameter .* Got 0"),
+        ({"temperature": -1.0}, "'temperature' -1"),
+        ({"annealing": 0.0}, "'annealing' 0"),
         (
             {"weight_decay": "loo"},
-            "'weight_decay' parameter .* a str among {'auto'}. Got 'loo'",
+            "'weight_decay' 'auto' 'loo'",
         ),
-        ({"weight_decay": -0.1}, "'weight_decay' parameter .* Got -0.1"),
-        ({"bound": None}, "'bound' parameter .* Got None"),
+        ({"weight_decay": -0.1}, "'weight_decay' -0.1"),
+        ({"bound": None}, "'bound' None"),
     ],
 )
-def test_a_parameter_out_of_range_is_named_with_its_value(change, message):
-    with pytest.raises((ValueError, TypeError), match=message):
+def test_a_parameter_out_of_range_is_named_with_its_value(change, facts):
+    with refuses((ValueError, TypeError), facts):
         TwoPhaseReLURegressor(**FEW | change).fit(np.eye(3), np.arange(3.0))

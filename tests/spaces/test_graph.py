@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from langevax import spaces
+from tests.sentences import refuses
 from tests.spaces.cases import aligned
 
 
@@ -132,34 +133,32 @@ def test_values_at_nodes():
 
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
 @pytest.mark.parametrize(
-    ("adjacency", "message"),
+    ("adjacency", "facts"),
     [
-        (np.ones((2, 3)), r"adjacency must have shape \(n, n\)"),
+        (np.ones((2, 3)), "adjacency"),
         (
             np.array([[0.0, 1.0], [2.0, 0.0]]),
-            "adjacency must be symmetric.* differ by 1",
+            "adjacency 1",
         ),
         (
             np.array([[0.0, -1.0], [-1.0, 0.0]]),
-            "adjacency must be >= 0, got -1.0",
+            "adjacency 0 -1.0",
         ),
-        (np.array([[0.0, np.nan], [np.nan, 0.0]]), "adjacency.* is nan"),
+        (np.array([[0.0, np.nan], [np.nan, 0.0]]), "adjacency nan"),
     ],
 )
-def test_values_that_are_not_graphs_are_refused(form, adjacency, message):
-    with pytest.raises(ValueError, match=message):
+def test_values_that_are_not_graphs_are_refused(form, adjacency, facts):
+    with refuses(ValueError, facts):
         spaces.GraphLaplacian(form(adjacency))
 
 
 def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="num_modes is 7, but the graph has 6 nodes"):
+    with refuses(ValueError, "num_modes 7 6"):
         spaces.GraphLaplacian(path(6), 7)
-    with pytest.raises(
-        ValueError, match="num_modes must be given for a sparse graph of 1600 nodes"
-    ):
+    with refuses(ValueError, "num_modes 1600"):
         spaces.GraphLaplacian(path(1600))
     basis = spaces.GraphLaplacian(path(6), 4)
-    with pytest.raises(ValueError, match="points must be a vector of ints"):
+    with refuses(ValueError, "points"):
         basis.evaluate(np.array([0.5]))
-    with pytest.raises(ValueError, match="nodes from 0 to 5, got 0 to 6"):
+    with refuses(ValueError, "0 5 6"):
         basis.evaluate(np.array([0, 6]))

@@ -7,6 +7,7 @@ import pytest
 from scipy.integrate import quad_vec
 
 from langevax import spaces
+from tests.sentences import refuses
 
 KINDS = {
     "cosine": spaces.Cosine,
@@ -99,14 +100,14 @@ def test_gauss_legendre_is_exact_for_products_of_all_modes():
     [
         ({"num_modes": 0}, "num_modes"),
         ({"num_modes": 2.5}, "num_modes"),
-        ({"num_modes": 8, "num_points": 7}, "num_points must be at least"),
+        ({"num_modes": 8, "num_points": 7}, "num_points"),
         ({"num_modes": 8, "domain": (1.0, 1.0)}, "domain"),
         ({"num_modes": 8, "domain": (0.0, np.inf)}, "domain"),
     ],
 )
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_bad_arguments_are_named(kind, arguments, name):
-    with pytest.raises((ValueError, TypeError), match=name):
+    with refuses((ValueError, TypeError), name):
         kind(**arguments)
 
 

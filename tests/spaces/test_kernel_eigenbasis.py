@@ -9,6 +9,7 @@ from sklearn.decomposition import KernelPCA
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 
 from langevax import spaces
+from tests.sentences import refuses
 
 RNG = np.random.default_rng(3)
 POINTS, NEW = RNG.normal(size=(40, 2)), RNG.normal(size=(7, 2))
@@ -103,10 +104,7 @@ def test_modes_below_rounding_are_dropped():
     assert np.isfinite(basis.evaluate(NEW)).all()
     with jax.enable_x64():
         np.testing.assert_allclose(basis.evaluate(POINTS), basis.matrix, atol=0.05)
-    with pytest.raises(
-        ValueError,
-        match=rf"num_modes is 40, .* {basis.num_modes} eigenvalues above rounding",
-    ):
+    with refuses(ValueError, f"num_modes 40 {basis.num_modes}"):
         spaces.KernelEigenbasis(smooth, POINTS, 40)
 
 
@@ -141,46 +139,46 @@ def test_equal_bases_share_a_program():
 
 def test_inside_a_program_it_is_not_evaluated():
     basis = spaces.KernelEigenbasis(KERNELS["matern"], POINTS, 4)
-    with pytest.raises(ValueError, match="outside of jit"):
+    with refuses(ValueError):
         jax.jit(lambda points: basis.evaluate(points))(jnp.asarray(NEW, jnp.float32))
-    with pytest.raises(ValueError, match="outside of jit"):
+    with refuses(ValueError):
         eqx.filter_jit(lambda basis: basis.evaluate(NEW))(basis)
 
 
 @pytest.mark.parametrize(
-    ("kernel", "message"),
+    ("kernel", "facts"),
     [
-        (lambda X, Z: X[:, :1] + 0 * Z[:, 1], "must be symmetric"),
-        (lambda X, Z: np.full((len(X), len(Z)), np.nan), "kernel.* is nan"),
-        (lambda X, Z: np.ones(len(X)), r"must be \(40, 40\)"),
-        (lambda X, Z: -RBF()(X, Z), "must be positive"),
-        (lambda X, Z: np.tanh(X @ Z.T - 5), "must be positive"),
-        (lambda X, Z: np.zeros((len(X), len(Z))), "must be positive"),
+        (lambda X, Z: X[:, :1] + 0 * Z[:, 1], ""),
+        (lambda X, Z: np.full((len(X), len(Z)), np.nan), "kernel nan"),
+        (lambda X, Z: np.ones(len(X)), "(40, 40)"),
+        (lambda X, Z: -RBF()(X, Z), ""),
+        (lambda X, Z: np.tanh(X @ Z.T - 5), ""),
+        (lambda X, Z: np.zeros((len(X), len(Z))), ""),
     ],
 )
-def test_matrices_that_are_not_covariances_are_refused(kernel, message):
-    with pytest.raises(ValueError, match=message):
+def test_matrices_that_are_not_covariances_are_refused(kernel, facts):
+    with refuses(ValueError, facts):
         spaces.KernelEigenbasis(kernel, POINTS)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "facts"),
     [
-        ({"points": np.ones((2, 2, 2))}, "points must have shape"),
-        ({"points": np.ones((0, 2))}, "points must have shape"),
-        ({"points": np.array([[0.0, np.nan]])}, "points.* is nan"),
-        ({"weights": np.ones(3)}, r"weights must have shape \(40,\)"),
-        ({"weights": np.eye(40)[0]}, "weights must be finite and > 0, but number 1"),
-        ({"num_modes": 0}, "num_modes must be at least 1"),
+        ({"points": np.ones((2, 2, 2))}, "points"),
+        ({"points": np.ones((0, 2))}, "points"),
+        ({"points": np.array([[0.0, np.nan]])}, "points nan"),
+        ({"weights": np.ones(3)}, "weights (40,)"),
+        ({"weights": np.eye(40)[0]}, "weights 0 1"),
+        ({"num_modes": 0}, "num_modes 1"),
         ({"kernel": "rbf"}, "kernel"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
-    with pytest.raises((ValueError, TypeError), match=message):
+def test_bad_arguments_are_named(arguments, facts):
+    with refuses((ValueError, TypeError), facts):
         spaces.KernelEigenbasis(**{"kernel": RBF(), "points": POINTS, **arguments})
 
 
 def test_points_of_another_number_of_variables_are_refused():
     basis = spaces.KernelEigenbasis(RBF(), POINTS, 3)
-    with pytest.raises(ValueError, match=r"points must have shape \(m, 2\)"):
+    with refuses(ValueError, "points 2"):
         basis.evaluate(np.ones((4, 3)))

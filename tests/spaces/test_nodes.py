@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 import langevax
 from langevax import spaces
+from tests.sentences import refuses
 from tests.spaces.cases import MASS, MODES, STIFFNESS, aligned, elements
 
 RNG = np.random.default_rng(3)
@@ -149,38 +150,38 @@ SWAPPED = {"stiffness": MASS, "mass": STIFFNESS}
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "facts"),
     [
         (
             SWAPPED,
-            "mass must be positive definite, but its smallest diagonal entry is .* and its entries sum to",
+            "mass",
         ),
         (
             {"mass": MASS - 0.9 * sp.diags_array(MASS.diagonal())},
-            "mass must be positive definite, but it is not",
+            "mass",
         ),
         (
             {"stiffness": -STIFFNESS},
-            "stiffness has the negative eigenvalue -.* in the mass",
+            "stiffness",
         ),
         (
             {"stiffness": sp.triu(STIFFNESS)},
-            "stiffness must be symmetric, but two entries across the diagonal differ",
+            "stiffness",
         ),
         ({"stiffness": STIFFNESS * np.inf}, "stiffness"),
         (
             {"stiffness": np.ones((2, 3))},
-            r"stiffness must have shape \(n, n\), got \(2, 3\)",
+            "stiffness (2, 3)",
         ),
-        ({"mass": np.eye(3)}, r"mass must have shape \(21, 21\), got \(3, 3\)"),
-        ({"mass": np.ones(3)}, "mass must be 21 finite numbers > 0"),
-        ({"mass": -np.ones(21)}, "mass must be 21 finite numbers > 0"),
-        ({"num_modes": 22}, "num_modes is 22, but the mesh has 21 nodes"),
-        ({"dim": 0}, "dim must be at least 1"),
+        ({"mass": np.eye(3)}, "mass (21, 21) (3, 3)"),
+        ({"mass": np.ones(3)}, "mass 21 0"),
+        ({"mass": -np.ones(21)}, "mass 21 0"),
+        ({"num_modes": 22}, "num_modes 22 21"),
+        ({"dim": 0}, "dim 1"),
     ],
 )
-def test_mistakes_in_a_mesh_are_named(options, message):
-    with np.errstate(invalid="ignore"), pytest.raises(ValueError, match=message):
+def test_mistakes_in_a_mesh_are_named(options, facts):
+    with np.errstate(invalid="ignore"), refuses(ValueError, facts):
         spaces.FiniteElements(
             **({"stiffness": STIFFNESS, "mass": MASS, "dim": 1} | options)
         )
@@ -188,37 +189,35 @@ def test_mistakes_in_a_mesh_are_named(options, message):
 
 def test_a_large_mesh_needs_a_number_of_modes_and_a_positive_mass():
     stiffness, mass = elements(1600, 1.0)
-    with pytest.raises(
-        ValueError, match="num_modes must be given for a mesh of 1601 nodes"
-    ):
+    with refuses(ValueError, "num_modes 1601"):
         spaces.FiniteElements(stiffness=stiffness, mass=mass, dim=1)
     indefinite = mass - 0.9 * sp.diags_array(mass.diagonal())
-    with pytest.raises(ValueError, match="mass must be positive definite"):
+    with refuses(ValueError, "mass"):
         spaces.FiniteElements(stiffness=stiffness, mass=indefinite, dim=1, num_modes=5)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "facts"),
     [
         (
             (np.ones(3),),
-            r"matrix must have shape \(G, N\), with N modes of at most G nodes, got \(3,\)",
+            "matrix (3,)",
         ),
-        ((np.ones((2, 3)),), "matrix must have shape"),
+        ((np.ones((2, 3)),), "matrix"),
         ((np.eye(3) * np.nan,), "matrix"),
         (
             (np.eye(3)[:, :2] * [1.0, 0.0],),
-            "column 1 of matrix has the squared norm 0; drop empty modes",
+            "1 0",
         ),
         (
             (np.eye(4)[:, :3] + 0.1 * np.eye(4, 3, -2),),
-            "columns 0 and 2 of matrix are not orthogonal: .* is 0.1",
+            "0 2 0.1",
         ),
-        ((np.eye(3), np.ones((3, 2))), r"mass must have shape \(3, 3\)"),
+        ((np.eye(3), np.ones((3, 2))), "mass (3, 3)"),
     ],
 )
-def test_mistakes_in_a_matrix_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
+def test_mistakes_in_a_matrix_are_named(arguments, facts):
+    with refuses(ValueError, facts):
         spaces.MatrixBasis(*arguments)
 
 

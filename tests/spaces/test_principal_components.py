@@ -7,6 +7,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from langevax import spaces
+from tests.sentences import refuses
 
 RNG = np.random.default_rng(11)
 COLORED = np.linspace(2, 0.3, 12) * RNG.normal(size=(60, 12)) + np.arange(12)
@@ -83,19 +84,19 @@ def test_weights_of_the_grid_replace_the_trapezoidal_rule():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "facts"),
     [
-        ({"curves": np.ones(5)}, "curves must have shape"),
-        ({"curves": np.ones((1, 5))}, "curves must have shape"),
-        ({"curves": np.ones((3, 12))}, "curves are all equal"),
-        ({"curves": np.where(np.eye(12), np.nan, 1.0)}, r"curves\[0, 0\] is nan"),
-        ({"grid": np.arange(11.0)}, r"grid must have shape \(12,\)"),
-        ({"grid": np.ones(12)}, "grid must be finite and increasing"),
-        ({"num_modes": 13}, "num_modes is 13"),
+        ({"curves": np.ones(5)}, "curves"),
+        ({"curves": np.ones((1, 5))}, "curves"),
+        ({"curves": np.ones((3, 12))}, "curves"),
+        ({"curves": np.where(np.eye(12), np.nan, 1.0)}, "curves[0 0 nan"),
+        ({"grid": np.arange(11.0)}, "grid (12,)"),
+        ({"grid": np.ones(12)}, "grid"),
+        ({"num_modes": 13}, "num_modes 13"),
         ({"num_modes": 0}, "num_modes"),
-        ({"weights": np.ones(3)}, "weights must have shape"),
+        ({"weights": np.ones(3)}, "weights"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_arguments_are_named(arguments, facts):
+    with refuses(ValueError, facts):
         spaces.PrincipalComponents(**{"curves": COLORED, **arguments})

@@ -8,6 +8,7 @@ import pytest
 import langevax
 from langevax import integrators, spaces
 from tests.errorbars import assert_mean
+from tests.sentences import refuses
 from tests.spaces.cases import CASES
 
 BASIS = spaces.Cosine(8)
@@ -83,7 +84,7 @@ def test_fewer_modes_keep_their_eigenvalues():
     cut = PRIOR.with_modes(3)
     assert (cut.num_modes, cut.basis.num_modes) == (3, 3)
     np.testing.assert_array_equal(cut.eigenvalues, PRIOR.eigenvalues[:3])
-    with pytest.raises(ValueError, match="has 8 eigenvalues"):
+    with refuses(ValueError, "8"):
         PRIOR.with_modes(9)
 
 
@@ -91,12 +92,12 @@ def test_fewer_modes_keep_their_eigenvalues():
 def test_eigenvalues_that_are_not_variances_are_refused_by_number(bad):
     mu = MU.copy()
     mu[5] = bad
-    with pytest.raises(ValueError, match=rf"number 5 is {bad}.*with_modes"):
+    with refuses(ValueError, f"5 {bad} with_modes"):
         spaces.GaussianPrior(BASIS, mu)
 
 
 def test_another_number_of_eigenvalues_is_refused():
-    with pytest.raises(ValueError, match=r"eigenvalues must have shape \(8,\)"):
+    with refuses(ValueError, "eigenvalues (8,)"):
         spaces.GaussianPrior(BASIS, MU[:-1])
 
 

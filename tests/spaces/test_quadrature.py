@@ -10,6 +10,7 @@ from sklearn.gaussian_process.kernels import Matern
 
 from langevax import spaces
 from langevax.spaces import spectra
+from tests.sentences import refuses
 from tests.spaces.cases import CASES
 
 RNG = np.random.default_rng(5)
@@ -108,7 +109,7 @@ def test_on_the_grid_of_a_basis_projection_is_analysis(name):
 def test_points_of_several_variables_come_with_weights():
     basis, _, points = CASES["kernel"]
     values = jnp.ones(30)
-    with pytest.raises(ValueError, match="weights must be given"):
+    with refuses(ValueError, "weights"):
         spaces.project(basis, points, jnp.ones(13))
     coefficients = spaces.project(basis, basis.points, values, weights=basis.weights)
     np.testing.assert_allclose(coefficients, basis.analyze(values), atol=1e-5)
@@ -176,51 +177,51 @@ def test_regression_finds_a_curve_where_quadrature_is_lost():
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("call", "facts"),
     [
         (
             lambda: spaces.trapezoid_weights([0.0, 2.0, 1.0]),
-            "grid must be finite numbers in increasing order",
+            "grid",
         ),
-        (lambda: spaces.trapezoid_weights([0.0, np.nan]), "grid must be finite"),
-        (lambda: spaces.trapezoid_weights([1.0]), "domain must have a length"),
+        (lambda: spaces.trapezoid_weights([0.0, np.nan]), "grid"),
+        (lambda: spaces.trapezoid_weights([1.0]), "domain"),
         (
             lambda: spaces.trapezoid_weights([0.0, 2.0], (0.0, 1.0)),
-            "grid must lie in the domain",
+            "grid",
         ),
         (
             lambda: spaces.trapezoid_weights([0.0, 2.0], periodic=True),
-            "domain must be given",
+            "domain",
         ),
         (
             lambda: spaces.project(spaces.Cosine(3), np.ones(4), jnp.ones(5)),
-            "values must have the 4 points",
+            "values 4",
         ),
         (
             lambda: spaces.project(
                 spaces.Cosine(3), np.ones(4), jnp.ones(4), np.ones(3)
             ),
-            r"weights must have shape \(4,\)",
+            "weights (4,)",
         ),
     ],
 )
-def test_bad_arguments_are_named(call, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_arguments_are_named(call, facts):
+    with refuses(ValueError, facts):
         call()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "facts"),
     [
-        ({"noise": 0.0}, "noise must be finite and > 0"),
-        ({"noise": np.ones(3)}, r"noise must be one number or have shape \(4,\)"),
-        ({"values": np.ones(5)}, "values must have the 4 points"),
-        ({"values": np.array([1.0, np.nan, 0.0, 0.0])}, r"values\[1\] is nan"),
+        ({"noise": 0.0}, "noise 0"),
+        ({"noise": np.ones(3)}, "noise (4,)"),
+        ({"values": np.ones(5)}, "values 4"),
+        ({"values": np.array([1.0, np.nan, 0.0, 0.0])}, "values[1] nan"),
     ],
 )
-def test_bad_arguments_of_a_regression_are_named(arguments, message):
+def test_bad_arguments_of_a_regression_are_named(arguments, facts):
     prior = spaces.GaussianPrior(spaces.Cosine(3), np.ones(3))
-    with pytest.raises(ValueError, match=message):
+    with refuses(ValueError, facts):
         spaces.regress(
             prior,
             **{

@@ -7,6 +7,7 @@ import pytest
 
 from langevax import spaces
 from langevax.spaces import spectra
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -143,12 +144,12 @@ def test_on_a_graph_the_squared_exponential_is_the_heat_kernel():
             ),
             "variance",
         ),
-        (lambda: spectra.power(3, decay=1.0), "decay must be > 1"),
+        (lambda: spectra.power(3, decay=1.0), "decay 1"),
         (lambda: spectra.power(0), "num_modes"),
     ],
 )
 def test_bad_arguments_are_named(call, name):
-    with pytest.raises(ValueError, match=name):
+    with refuses(ValueError, name):
         call()
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from langevax import spaces
+from tests.sentences import refuses
 from tests.spaces.cases import KERNEL_BASIS, PATH
 
 
@@ -78,13 +79,13 @@ def test_a_single_factor_is_that_basis():
 
 
 def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="bases is empty"):
+    with refuses(ValueError, "bases"):
         spaces.TensorProduct([])
-    with pytest.raises(ValueError, match=r"bases\[1\] has functions of 2 variables"):
+    with refuses(ValueError, "bases[1] 2"):
         spaces.TensorProduct([spaces.Cosine(2), KERNEL_BASIS])
-    with pytest.raises(ValueError, match="give the factors more modes"):
+    with refuses(ValueError):
         spaces.TensorProduct([spaces.Cosine(2), spaces.Cosine(3)], 7)
-    with pytest.raises(ValueError, match=r"points must have shape \(n, 2\)"):
+    with refuses(ValueError, "points 2"):
         spaces.TensorProduct([spaces.Cosine(2), spaces.Cosine(3)]).evaluate(
             np.ones((4, 3))
         )
@@ -107,7 +108,5 @@ def test_products_that_are_not_sorted_come_in_the_order_of_their_indices():
 
 
 def test_products_that_are_not_sorted_are_not_cut():
-    with pytest.raises(
-        ValueError, match=r"num_modes is 8 of 20 products.*pass sort=True"
-    ):
+    with refuses(ValueError, "num_modes 8 20 sort=True"):
         spaces.TensorProduct([spaces.Cosine(4), spaces.Fourier(5)], 8, sort=False)

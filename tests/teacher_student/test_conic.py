@@ -17,6 +17,7 @@ from langevax.teacher_student import (
     total_variation,
 )
 from relu_sphere import excess_risk
+from tests.sentences import refuses
 
 TEACHER, PENALTY, NEURONS, N = orthogonal_teacher(3, 4, num_positive=2), 1e-3, 40, 300
 START = spread_neurons(NEURONS, 4, key=jax.random.key(1))
@@ -94,9 +95,9 @@ def test_a_step_too_long_kills_a_neuron_and_never_turns_it(data):
 
 
 def test_mistakes_are_named(data):
-    with pytest.raises(ValueError, match="direction_step_size must be finite and > 0"):
+    with refuses(ValueError, "direction_step_size 0"):
         Conic(1.0, 0.0, 0.1)
-    with pytest.raises(ValueError, match="penalty must be finite and >= 0"):
+    with refuses(ValueError, "penalty 0"):
         Conic(1.0, 1.0, -0.1)
-    with pytest.raises(ValueError, match="a problem without precision"):
+    with refuses(ValueError):
         Conic(1.0, 1.0, 0.1).check(Converge(ridge=0.1).problem(*data))

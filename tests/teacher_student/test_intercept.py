@@ -15,6 +15,7 @@ from langevax.teacher_student import (
     teach,
     two_phase,
 )
+from tests.sentences import refuses
 
 WEIGHTS = np.array([1.0, 2.0, 0.0, 3.0, 1.0, 1.0, 0.5])
 
@@ -133,7 +134,7 @@ def test_batches_are_refused():
     problem = Converge().problem(
         np.ones((3, 2), np.float32), np.ones(3, np.float32), intercept=True
     )
-    with pytest.raises(ValueError, match="needs all rows"):
+    with refuses(ValueError):
         problem.gradient_at(ReLUNetwork(jnp.ones(1), jnp.ones((1, 2))), jnp.array([0]))
-    with pytest.raises(ValueError, match="needs all rows"):
+    with refuses(ValueError):
         problem.gradients_at(ReLUNetwork(jnp.ones(1), jnp.ones((1, 2))), jnp.array([0]))

@@ -17,6 +17,7 @@ from langevax.teacher_student import (
 from langevax.teacher_student.networks import clip, clipped, on_sphere
 from langevax.teacher_student.phases import ClippedError
 from tests.errorbars import assert_mean
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -166,18 +167,18 @@ def test_teacher_and_data_are_what_they_say():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "facts"),
     [
-        (lambda: Explore(step_size=0.0), "step_size must be finite and > 0"),
-        (lambda: Explore(temperature=-1.0), "temperature must be finite and >= 0"),
-        (lambda: Explore(bound=0.0), "bound must be finite and > 0"),
-        (lambda: Explore(plateau=True), "plateau is True but annealing is 50.0"),
-        (lambda: Explore(num_steps=-1), "num_steps must be at least 0"),
-        (lambda: Converge(step_size=-0.1), "step_size must be finite and > 0"),
-        (lambda: orthogonal_teacher(4, 3), "num_neurons is 4 but dim is 3"),
+        (lambda: Explore(step_size=0.0), "step_size 0"),
+        (lambda: Explore(temperature=-1.0), "temperature 0"),
+        (lambda: Explore(bound=0.0), "bound 0"),
+        (lambda: Explore(plateau=True), "plateau True 50.0"),
+        (lambda: Explore(num_steps=-1), "num_steps 0"),
+        (lambda: Converge(step_size=-0.1), "step_size 0"),
+        (lambda: orthogonal_teacher(4, 3), "num_neurons 4 3"),
     ],
     ids=["step", "temperature", "bound", "plateau", "length", "second step", "teacher"],
 )
-def test_mistakes_are_named(make, message):
-    with pytest.raises(ValueError, match=message):
+def test_mistakes_are_named(make, facts):
+    with refuses(ValueError, facts):
         make()

@@ -17,6 +17,7 @@ from langevax.teacher_student import (
     two_phase,
 )
 from relu_sphere import excess_risk, parametric_risk
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -173,9 +174,9 @@ def test_whole_numbers_are_taken():
 
 def test_shapes_are_checked(data):
     X, y = data
-    with pytest.raises(ValueError, match=r"inputs must be \(n, d\) and targets \(n,\)"):
+    with refuses(ValueError, "inputs"):
         two_phase(X, y[:, None], 2, key=jax.random.key(0))
-    with pytest.raises(ValueError, match="num_neurons must be at least 1"):
+    with refuses(ValueError, "num_neurons 1"):
         two_phase(X, y, 0, key=jax.random.key(0))
-    with pytest.raises(ValueError, match="leading axes"):
+    with refuses(ValueError):
         two_phase(X, y[:-1], 2, key=jax.random.key(0))

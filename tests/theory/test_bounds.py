@@ -12,6 +12,7 @@ import pytest
 from langevax.theory import bounds, moments
 from langevax.theory.lsi import Target, logistic_target, strongly_log_concave
 from tests.gaussian_laws import kl_gaussian_diagonal
+from tests.sentences import refuses
 from variance_reduction import METHODS
 
 LD, REDUCED = ("ld", "vempala_wibisono"), ("svrg", "sarah")
@@ -246,7 +247,7 @@ def test_theorems_of_svrg_and_sarah_hold(method, batch_size, period, replace, fr
         "replace": replace,
     }
     if method == "svrg" and batch_size < period:
-        with pytest.raises(ValueError, match="batch_size >= period"):
+        with refuses(ValueError, "batch_size"):
             bounds.svrg(quadratic_sum()[2], **options)
         return
     eta = fraction * theorem_of(method, quadratic_sum()[2], **options).step_size()
@@ -357,33 +358,33 @@ def test_svrg_reaches_the_gap_in_the_planned_steps():
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("call", "facts"),
     [
         (
             lambda: bounds.ld(TARGET).kl_bound(0.2, 1, 1.0),
-            r"step_size is 0\.2, above .* pass at most 0\.125",
+            "step_size 0.2 0.125",
         ),
-        (lambda: bounds.ld(TARGET).kl_bound(0.0, 1, 1.0), r"step_size is 0\.0"),
-        (lambda: bounds.ld(TARGET).kl_bound(0.1, 1, math.inf), "start_kl is inf"),
-        (lambda: bounds.ld(TARGET).step_size(accuracy=0.0), r"accuracy is 0\.0"),
+        (lambda: bounds.ld(TARGET).kl_bound(0.0, 1, 1.0), "step_size 0.0"),
+        (lambda: bounds.ld(TARGET).kl_bound(0.1, 1, math.inf), "start_kl inf"),
+        (lambda: bounds.ld(TARGET).step_size(accuracy=0.0), "accuracy 0.0"),
         (
             lambda: bounds.ld(TARGET).steps_needed(0.1, 1.0, 0.01),
-            r"step_size is 0\.1, too long for accuracy 0\.01",
+            "step_size 0.1 0.01",
         ),
-        (lambda: bounds.svrg(TARGET, 3, 4, 16), "batch_size is 3 and period 4"),
-        (lambda: bounds.sarah(TARGET, 17, 4, 16), "batch_size must be <= size 16"),
-        (lambda: bounds.sarah(TARGET, 0, 4, 16), "batch_size is 0"),
-        (lambda: bounds.sarah(TARGET, 1, 0, 16), "period is 0"),
+        (lambda: bounds.svrg(TARGET, 3, 4, 16), "batch_size 3 4"),
+        (lambda: bounds.sarah(TARGET, 17, 4, 16), "batch_size 16"),
+        (lambda: bounds.sarah(TARGET, 0, 4, 16), "batch_size 0"),
+        (lambda: bounds.sarah(TARGET, 1, 0, 16), "period 0"),
         (
             lambda: bounds.sarah(TARGET.rescaled(8), 1, 1, 16),
-            r"temperature is 2\.0; .*target\.rescaled",
+            "temperature 2.0 target.rescaled",
         ),
         (
             lambda: bounds.optimization_plan(0.0, 1, 1.0, 1.0, 0.0, lambda t: 1.0, 4),
-            r"gap is 0\.0",
+            "gap 0.0",
         ),
     ],
 )
-def test_wrong_arguments_are_named(call, message):
-    with pytest.raises(ValueError, match=message):
+def test_wrong_arguments_are_named(call, facts):
+    with refuses(ValueError, facts):
         call()

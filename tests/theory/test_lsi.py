@@ -24,6 +24,7 @@ from langevax.theory.lsi import (
     wasserstein_bound,
 )
 from tests.gaussian_laws import kl_gaussian_diagonal
+from tests.sentences import refuses
 from tests.theory.grids import kl_on_grid, proximal_gibbs_on_grid
 
 GRID = np.linspace(-9, 9, 1201)
@@ -270,21 +271,21 @@ def test_numpy_arguments_give_python_floats():
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "facts"),
     [
-        ({"smoothness": 0.0}, r"smoothness is 0\.0; pass a finite number > 0"),
-        ({"lsi_constant": math.nan}, "lsi_constant is nan"),
-        ({"temperature": -1.0}, r"temperature is -1\.0"),
-        ({"dim": 0}, "dim is 0"),
-        ({"dim": 1.5}, r"dim is 1\.5"),
+        ({"smoothness": 0.0}, "smoothness 0.0 0"),
+        ({"lsi_constant": math.nan}, "lsi_constant nan"),
+        ({"temperature": -1.0}, "temperature -1.0"),
+        ({"dim": 0}, "dim 0"),
+        ({"dim": 1.5}, "dim 1.5"),
         (
             {"lsi_constant": 100.0},
-            r"lsi_constant is 100\.0, but no law exceeds smoothness / temperature = 4\.0",
+            "lsi_constant 100.0 4.0",
         ),
     ],
 )
-def test_target_refuses_what_no_law_has(changes, message):
-    with pytest.raises(ValueError, match=message):
+def test_target_refuses_what_no_law_has(changes, facts):
+    with refuses(ValueError, facts):
         Target(
             **{"smoothness": 2.0, "lsi_constant": 1.0, "temperature": 0.5, "dim": 3}
             | changes
@@ -292,22 +293,22 @@ def test_target_refuses_what_no_law_has(changes, message):
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("call", "facts"),
     [
-        (lambda: strongly_log_concave(-1.0, 1.0), r"curvature is -1\.0"),
-        (lambda: holley_stroock(1.0, -2.0, 1.0), r"oscillation is -2\.0"),
-        (lambda: product(), "lsi_constants is empty"),
-        (lambda: lipschitz_image(1.0, 0.0), r"lipschitz is 0\.0"),
-        (lambda: logistic_smoothness(np.ones((1, 1)), -1.0), r"precision is -1\.0"),
-        (lambda: logistic_target(np.ones((1, 1)), 0.0), r"prior_variance is 0\.0"),
-        (lambda: wasserstein_bound(-1.0, 1.0), r"kl is -1\.0"),
+        (lambda: strongly_log_concave(-1.0, 1.0), "curvature -1.0"),
+        (lambda: holley_stroock(1.0, -2.0, 1.0), "oscillation -2.0"),
+        (lambda: product(), "lsi_constants"),
+        (lambda: lipschitz_image(1.0, 0.0), "lipschitz 0.0"),
+        (lambda: logistic_smoothness(np.ones((1, 1)), -1.0), "precision -1.0"),
+        (lambda: logistic_target(np.ones((1, 1)), 0.0), "prior_variance 0.0"),
+        (lambda: wasserstein_bound(-1.0, 1.0), "kl -1.0"),
         (
             lambda: gibbs_gap_bound(1, 1.0, 1.0, 2.0, 0.0),
-            r"dissipativity is 2\.0; pass a number <= smoothness 1\.0",
+            "dissipativity 2.0 1.0",
         ),
-        (lambda: gibbs_gap_bound(1, 1.0, 1.0, 1.0, -1.0), r"offset is -1\.0"),
+        (lambda: gibbs_gap_bound(1, 1.0, 1.0, 1.0, -1.0), "offset -1.0"),
     ],
 )
-def test_wrong_arguments_are_named(call, message):
-    with pytest.raises(ValueError, match=message):
+def test_wrong_arguments_are_named(call, facts):
+    with refuses(ValueError, facts):
         call()

@@ -12,6 +12,7 @@ from langevax.theory.mean_field import (
 from propagation_of_chaos import finite_particle_gap, linear_cloud_variance
 from tests.gaussian_laws import kl_gaussian_diagonal, linear_flow
 from tests.papers import transcripts
+from tests.sentences import refuses
 from tests.theory.grids import proximal_gibbs_on_grid
 
 RIDGE, TEMPERATURE = 0.2, 0.3
@@ -198,7 +199,7 @@ def test_cloud_variance_is_where_the_covariance_of_all_particles_settles(
 
 
 def test_cloud_variance_refuses_a_step_that_does_not_settle(regression):
-    with pytest.raises(ValueError, match="step_size"):
+    with refuses(ValueError, "step_size"):
         linear_cloud_variance(regression[0], RIDGE, TEMPERATURE, 3, step_size=10.0)
 
 

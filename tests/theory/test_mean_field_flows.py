@@ -11,6 +11,7 @@ from grid_laws import (
     quadrature_weights,
 )
 from tests.gaussian_laws import linear_flow
+from tests.sentences import refuses
 from tests.theory.grids import LOSSES, kl_on_grid, plane_risk, random_density, tanh_risk
 
 
@@ -118,10 +119,10 @@ def test_fisher_information_is_that_of_gaussians():
 
 def test_fokker_planck_is_for_one_dimension_and_says_when_a_step_is_too_long():
     risk = plane_risk("squared")
-    with pytest.raises(ValueError, match="one-dimensional"):
+    with refuses(ValueError):
         fokker_planck_flow(risk, risk.prior(), 0.1, 1)
     steep = tanh_risk("squared", scale=30.0)
-    with pytest.raises(ValueError, match="step_size"):
+    with refuses(ValueError, "step_size"):
         fokker_planck_flow(steep, steep.prior(), 10.0, 5)
 
 

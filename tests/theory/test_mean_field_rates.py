@@ -13,6 +13,7 @@ from grid_laws import (
 )
 from langevax.theory import mean_field as rates
 from tests.gaussian_laws import linear_flow
+from tests.sentences import refuses
 from tests.theory.grids import CONVEXITY, LOSSES, random_density, tanh_risk
 
 RIDGE, TEMPERATURE = 0.2, 0.3
@@ -47,7 +48,7 @@ def test_divergence_bound_of_the_flow_is_e_times_the_truth_at_rate_one():
         bound = rates.flow_divergence_bound(flow.gap[0], alpha, TEMPERATURE, time=2.5)
         expected = math.exp(4 * ridge) / (4 * ridge) * flow.gap[1] / TEMPERATURE
         assert bound == pytest.approx(expected, rel=1e-12)
-    with pytest.raises(ValueError, match="time"):
+    with refuses(ValueError, "time"):
         rates.flow_divergence_bound(1.0, 1.0, 1.0, time=0.5)
 
 

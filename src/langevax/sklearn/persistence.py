@@ -28,12 +28,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks, spaces
 from langevax._version import __version__
+from langevax.data.integrity import HASH
 from langevax.problems.likelihoods import Gaussian, Huber, StudentT
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.teacher_student import ReLUNetwork
 
 FORMAT = 3
-KEY, HASH = "langevax", "sha256"
+KEY = "langevax"
 """Of the JSON in the file's metadata, and of the hash of JSON and arrays."""
 SAVED_CLASSES: dict[str, type] = {
     cls.__name__: cls

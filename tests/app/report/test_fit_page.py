@@ -23,6 +23,7 @@ from tests.app.report.awkward import (
 from tests.app.report.browser import opened
 from tests.app.report.elements import Elements
 from tests.app.report.examples import classification, on_curves, regression
+from tests.sentences import tells
 
 pytestmark = pytest.mark.slow
 
@@ -122,7 +123,7 @@ def test_the_answer_comes_first_and_the_optimum_last(pages, name):
 
 def test_scores_stand_beside_the_base_rate_with_paired_errors_and_rows(pages):
     text = Elements(pages("regression")).text
-    assert "On 148 rows, each scored by a network trained without it (2 folds)." in text
+    tells(text, "148 2")
     assert re.search(
         r"always the mean defaults \S+ ± \S+ [\d.]+ ± \S+ worse \(−0\.\d+ ± 0\.\d+\)",
         text,
@@ -132,7 +133,7 @@ def test_scores_stand_beside_the_base_rate_with_paired_errors_and_rows(pages):
 
 def test_probabilities_of_classes_are_calibrated_on_the_page(pages):
     text = Elements(pages("probability")).text
-    assert "60 rows in 2 groups by the probability of '0'" in text
+    tells(text, "60 2 '0'")
 
 
 def test_the_classes_found_are_those_of_the_threshold(tmp_path):
@@ -142,10 +143,7 @@ def test_the_classes_found_are_those_of_the_threshold(tmp_path):
         dataclasses.replace(contents, comparison=lower), tmp_path / "page.html"
     )
     right = int(np.sum((lower.outputs[:, 1] > 0.01) == lower.observed))
-    assert (
-        f"right: {right} of 60, by answering 'yes' where its probability is above 0.01."
-        in Elements(tmp_path / "page.html").text
-    )
+    tells(Elements(tmp_path / "page.html").text, f"{right} 60 'yes' 0.01")
 
 
 def test_how_it_was_trained_is_in_the_details(tmp_path):
@@ -153,21 +151,15 @@ def test_how_it_was_trained_is_in_the_details(tmp_path):
     contents = dataclasses.replace(regression(**SMALL), training=training)
     write_fit_page(contents, tmp_path / "page.html")
     text = Elements(tmp_path / "page.html").text
-    assert "Training 450 steps at temperature 0.159" in text
+    tells(text, "450 0.159")
 
 
 def test_every_column_says_how_it_was_read(pages):
     text = Elements(pages("regression")).text
-    assert (
-        "age input numbers 1, 1 of them unreadable 19 to 79, median 50 holds 1 word among 442 numbers"
-        in text
-    )
-    assert (
-        "id left out numbers 0 1 to 442, median 221.5 is left out: it numbers the rows"
-        in text
-    )
+    tells(text, "1 19 79 50 442")
+    tells(text, "0 1 442 221.5")
     assert "Read as UTF-16." in text
-    assert "30 more columns are in result.json" in Elements(pages("long names")).text
+    tells(Elements(pages("long names")).text, "30 result.json")
 
 
 def test_a_suspected_leak_stands_below_the_answer(pages):

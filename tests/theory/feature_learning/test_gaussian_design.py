@@ -11,6 +11,7 @@ from langevax.theory.feature_learning import (
     hermite_coefficients,
 )
 from tests.errorbars import assert_mean
+from tests.sentences import refuses
 
 
 def random_design(rng, size):
@@ -109,17 +110,15 @@ def test_isotropic_ridge_is_the_textbook_formula():
 
 
 def test_impossible_designs_are_refused():
-    with pytest.raises(ValueError, match="must be symmetric"):
+    with refuses(ValueError):
         errors_gaussian_design(
             GaussianDesign(np.triu(np.ones((2, 2))), np.ones(2), 1.0), 5, 0.1
         )
-    with pytest.raises(
-        ValueError, match="positive semi-definite, got an eigenvalue -1"
-    ):
+    with refuses(ValueError, "-1"):
         errors_gaussian_design(
             GaussianDesign(np.diag([1.0, -1.0]), np.ones(2), 1.0), 5, 0.1
         )
-    with pytest.raises(ValueError, match="explains 2 of a target of variance 1"):
+    with refuses(ValueError, "2 1"):
         errors_gaussian_design(GaussianDesign(np.eye(2), np.ones(2), 1.0), 5, 0.1)
-    with pytest.raises(ValueError, match="num_samples must be finite and > 0"):
+    with refuses(ValueError, "num_samples 0"):
         errors_gaussian_design(GaussianDesign(np.eye(2), np.ones(2), 2.0), 0, 0.1)

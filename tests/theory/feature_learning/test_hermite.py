@@ -21,6 +21,7 @@ from langevax.theory.feature_learning.activations import (
     gaussian_moments_on_host,
     is_traceable,
 )
+from tests.sentences import refuses
 
 
 def expectation(function, kinks=()):
@@ -100,16 +101,16 @@ def test_centring_takes_the_mean_away_and_nothing_else():
 
 
 def test_kinks_that_are_not_declared_are_detected():
-    with pytest.raises(ValueError, match="pass kinks="):
+    with refuses(ValueError):
         hermite_coefficients(lambda t: np.maximum(t, 0))
 
 
 def test_functions_that_are_not_activations_are_refused():
-    with pytest.raises(ValueError, match=r"'gelo'.*erf, tanh"):
+    with refuses(ValueError, "'gelo'"):
         hermite_coefficients("gelo")
-    with pytest.raises(TypeError, match="elementwise function, got 3"):
+    with refuses(TypeError, "3"):
         hermite_coefficients(3)
-    with pytest.raises(ValueError, match="elementwise"):
+    with refuses(ValueError):
         hermite_coefficients(lambda t: t.sum())
 
 

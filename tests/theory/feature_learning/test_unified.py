@@ -17,6 +17,7 @@ from langevax.theory.feature_learning.one_step import (
     tables_of_point,
 )
 from tests.errorbars import assert_mean
+from tests.sentences import refuses
 from tests.theory.feature_learning.spiked import spiked_errors
 
 pytestmark = pytest.mark.mostly_compiling
@@ -182,11 +183,11 @@ def test_gradients_are_those_of_finite_differences():
 @pytest.mark.slow
 def test_meaningless_arguments_are_refused():
     numbers = {"samples_per_dim": 4.0, "step_size": 1.0, **SETTING}
-    with pytest.raises(ValueError, match="readout is 'uniform'; pass one of gaussian"):
+    with refuses(ValueError, "readout 'uniform'"):
         errors_one_step(**numbers, readout="uniform")
-    with pytest.raises(RuntimeError, match="no fixed point was found at ridge = 1e-09"):
+    with refuses(RuntimeError, "1e-09"):
         errors_one_step(2.0, 2.0, 1e-9, 30.0, "erf", "erf", 0.1, num_neurons=1000)
-    with pytest.raises(ValueError, match="student must not jump"):
+    with refuses(ValueError, "student"):
         errors_one_step(
             **(numbers | {"student": activation(np.sign, kinks=[0])}), num_neurons=100
         )
