@@ -179,7 +179,7 @@ def command() -> Numbers:
     table = ROOT / "examples" / "data" / "concrete.csv"
     with tempfile.TemporaryDirectory() as folder:
         words = ["fit", str(table), "--target", "compressive_strength"]
-        words += ["--num-particles", "50", "--num-steps", "100", "--no-peers"]
+        words += ["--num-particles", "50", "--num-steps", "100", "--skip", "peers"]
         words += ["--out", f"{folder}/fit"]
         CliRunner().invoke(app, words, catch_exceptions=False)
         result = json.loads(Path(folder, "fit", "result.json").read_text())
