@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: demo pictures gallery tutorials environments release test test-all test-long mutants torture browser lint docs types check census costs atlas bench clean
+.PHONY: demo pictures gallery tutorials environments release test test-all test-long mutants torture browser lint docs types check census golden costs atlas bench clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "langevax needs Python >= 3.11; $(PYTHON) is older. Name another: make PYTHON=python3.13 ..."; exit 1; }
@@ -102,6 +102,9 @@ types: $(VENV)/.gate  ## type errors, and the share of public symbols whose type
 	$(BIN)/python -m tools.type_share 0.95
 
 check: test lint types
+
+golden: $(VENV)/.dev  ## draws, fits, certificates and rounds for fixed keys beside those recorded in tools/golden.json
+	$(BIN)/python -m tools.golden
 
 costs: $(VENV)/.dev  ## packages and MB of each extra; with SUITES=1 also the minutes of both suites from a cold cache
 	$(BIN)/python -m tools.costs $(if $(SUITES),--suites)
