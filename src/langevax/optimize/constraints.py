@@ -102,10 +102,8 @@ def as_constraints(
         count += len(lower)
     if not residuals:
         return None
-    dtype, (rows, signs, sides, equal, names) = (
-        trees.dtype_of(like),
-        zip(*residuals, strict=True),
-    )
+    dtype = trees.dtype_of(like)
+    rows, signs, sides, equal, names = zip(*residuals, strict=True)
     return Constraints(
         tuple(functions),
         jnp.asarray(rows, jnp.int32),
