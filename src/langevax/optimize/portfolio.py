@@ -287,8 +287,8 @@ class Portfolio:
         self.multistarts += number
         self.settled += int(ends.settled.sum())
         self.gains.extend(gains[np.isfinite(gains)])
-        self.multistart_ends.add(ends.y, ends.fun, ends.moved)
-        self.seen.add(ends.y, ends.fun, ends.moved)
+        self.multistart_ends.take(ends)
+        self.seen.take(ends)
         best = int(np.argmin(ends.fun))
         return ends.y[best], float(ends.fun[best])
 
@@ -417,8 +417,7 @@ class Portfolio:
                 + 0.9 * (successes - 1)
                 + np.bincount(kinds[better], minlength=len(Perturbation))
             )
-            fresh = ends.settled & ~back
-            self.seen.add(ends.y[fresh], ends.fun[fresh], ends.moved[fresh])
+            self.seen.take(ends, ends.settled & ~back)
             failed = 0 if better.any() else failed + number
             number = (
                 max(self.fewest_hops, number // 2)
@@ -498,9 +497,9 @@ class Portfolio:
             )
             agree = not apart and np.ptp(ends.fun) <= self.difference
             if agree or narrow == self.narrow_widths[-1]:
-                best = [int(np.argmin(ends.fun))]
-                self.evolution_ends.add(ends.y[best], ends.fun[best], ends.moved[best])
-                self.seen.add(ends.y[best], ends.fun[best], ends.moved[best])
+                lowest = np.arange(len(ends.fun)) == np.argmin(ends.fun)
+                self.evolution_ends.take(ends, lowest)
+                self.seen.take(ends, lowest)
                 return
 
     # -- the whole ------------------------------------------------------------------------------------------------
@@ -521,7 +520,7 @@ class Portfolio:
     def run(self, start: Float[np.ndarray, " d"]) -> None:
         """Search until the odds are low enough or the budget is spent."""
         first = self.search(start[None])
-        self.seen.add(first.y, first.fun, first.moved)
+        self.seen.take(first)
         if not self.done:
             self.multistart(3)
         if math.isfinite(self.best_fun) and np.any(self.seen.moved):
@@ -626,6 +625,13 @@ class Ends:
         self.y: Float[np.ndarray, "ends d"] = np.zeros((0, 0))
         self.fun: Float[np.ndarray, " ends"] = np.zeros(0)
         self.moved: Bool[np.ndarray, " ends"] = np.zeros(0, bool)
+
+    def take(
+        self, ends: SearchEnds, chosen: Bool[np.ndarray, " searches"] | None = None
+    ) -> None:
+        """Append the chosen ends of searches, or all, whose values are finite."""
+        kept = slice(None) if chosen is None else chosen
+        self.add(ends.y[kept], ends.fun[kept], ends.moved[kept])
 
     def add(self, y: np.ndarray, fun: np.ndarray, moved: np.ndarray) -> None:
         """Append ends whose values are finite."""
