@@ -76,8 +76,7 @@ def test_at_a_fixed_temperature_values_lie_half_a_temperature_per_coordinate_abo
         key=jax.random.key(1),
         num_chains=4000,
         num_steps=200,
-        schedule=None,
-        temperature=temperature,
+        temperature=lambda step: temperature,
         step_size=h,
         polish=False,
     )
@@ -109,8 +108,7 @@ def test_shares_of_basins_are_those_of_the_gibbs_law():
         key=KEY,
         num_chains=300,
         num_steps=8000,
-        schedule=None,
-        temperature=temperature,
+        temperature=lambda step: temperature,
         step_size=0.05,
     )
     left, right = result.basins
@@ -778,21 +776,6 @@ REFUSED = {
         ValueError,
         "",
     ),
-    "a pair kept": (
-        refused(temperature=(1.0, 0.1), schedule=None),
-        ValueError,
-        "",
-    ),
-    "no temperature to keep": (
-        refused(schedule=None),
-        ValueError,
-        "temperature=1/beta",
-    ),
-    "another schedule": (
-        refused(schedule="cosine"),
-        ValueError,
-        "schedule 'anneal' None",
-    ),
     "a constant": (
         refused(fun=lambda x: 0.0 * jnp.sum(x) + 7),
         ValueError,
@@ -814,7 +797,7 @@ REFUSED = {
         "step_size 0 0.0",
     ),
     "nothing to tune": (
-        refused(fun=lambda x: 0.0 * jnp.sum(x), schedule=None, temperature=0.0),
+        refused(fun=lambda x: 0.0 * jnp.sum(x), temperature=lambda step: 0.0),
         ValueError,
         "step_size='auto'",
     ),

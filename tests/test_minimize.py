@@ -255,7 +255,7 @@ def test_a_newton_step_leads_to_the_minimum_of_a_quadratic_and_away_from_a_saddl
 def test_newtons_method_follows_a_curved_valley_to_its_end():
     with jax.enable_x64():
         problem = Function(lambda x: (1 - x[0]) ** 2 + 1e3 * (x[1] - x[0] ** 2) ** 2)
-        end = newton(problem, units(2), np.array([-1.0, 1.0]), 1.0)
+        end = newton(problem, units(2), np.array([-1.0, 1.0]), 1.0, 500)
     assert end.reached
     np.testing.assert_allclose(end.y, 1.0, rtol=1e-9)
 

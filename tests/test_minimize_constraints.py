@@ -248,8 +248,7 @@ def test_functions_of_numpy():
 
     unit = {
         "type": "ineq",
-        "fun": lambda x, radius: radius**2 - float(np.asarray(x) @ np.asarray(x)),
-        "args": (1.0,),
+        "fun": lambda x: 1 - float(np.asarray(x) @ np.asarray(x)),
     }
     result = minimize(
         fun, np.zeros(2), key=KEY, bounds=BOX, constraints=unit, use_gradients=False

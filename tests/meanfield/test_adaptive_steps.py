@@ -12,8 +12,6 @@ from langevax import Function, MeanFieldRisk, losses, neurons, simulate
 from langevax.gradients import SVRG, Full, Minibatch
 from langevax.meanfield import MFLD, PDA, FictitiousPlay
 from langevax.meanfield.adaptive_steps import (
-    EVERY,
-    GROWTH,
     DualCurvatureSteps,
     LossCurvatureSteps,
 )
@@ -116,7 +114,9 @@ def test_rows_are_measured_in_turn_and_fall_by_at_most_the_growth():
     """Against a transcript: rows of a measurement, padding skipped, at the outputs before the step."""
     risk, num_rows = weighted_risk(neurons.TanhTanh(8.0)), 14
     algorithm = LossCurvatureSteps(MFLD(1.0, TEMPERATURE), 1.5, num_rows)
-    result = states(algorithm, risk, risk.prior(TEMPERATURE, 30), 8 * EVERY)
+    result = states(
+        algorithm, risk, risk.prior(TEMPERATURE, 30), 8 * LossCurvatureSteps.every
+    )
     recorded = result.positions
     start = risk.prior(TEMPERATURE, 30).draw_on_host(
         jax.random.fold_in(jax.random.key(1), 2**32 - 2)
@@ -135,12 +135,14 @@ def test_rows_are_measured_in_turn_and_fall_by_at_most_the_growth():
         return p * (1 - p)
 
     expected, limited = measured(np.asarray(start, float)), 0
-    for step in range(8 * EVERY):
-        if step % EVERY == 0:
-            rows = (step // EVERY * num_rows + np.arange(num_rows)) % 33
+    for step in range(8 * LossCurvatureSteps.every):
+        if step % LossCurvatureSteps.every == 0:
+            rows = (
+                step // LossCurvatureSteps.every * num_rows + np.arange(num_rows)
+            ) % 33
             new = measured(np.asarray(clouds[step], float))[rows]
-            limited += np.sum(new < expected[rows] / GROWTH)
-            expected[rows] = np.maximum(new, expected[rows] / GROWTH)
+            limited += np.sum(new < expected[rows] / LossCurvatureSteps.growth)
+            expected[rows] = np.maximum(new, expected[rows] / LossCurvatureSteps.growth)
         np.testing.assert_allclose(recorded.curvatures[step], expected, rtol=2e-3)
         share = expected * weights / 33
         bends = 64 * np.concatenate([[share.sum()], share @ inputs**2, [share.sum()]])

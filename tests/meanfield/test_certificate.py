@@ -126,7 +126,7 @@ def test_a_cloud_that_wells_outweigh_climbs_once_more_with_more_moves(
     assert climbs[0] == (None, MOVES)
     if heavier:
         assert climbs[1][0] is None
-        assert 2 * MOVES <= climbs[1][1] <= interval_search.INTERVAL_SEARCH.most_moves
+        assert 2 * MOVES <= climbs[1][1] <= interval_search.IntervalSearch.most_moves
     else:
         assert all(moves == MOVES for _, moves in climbs)
 

@@ -32,11 +32,10 @@ def test_the_dual_is_nearly_the_optimum(loss, temperature):
     assert ascent.log_partition == pytest.approx(
         problem.log_partition(ascent.dual), abs=0.3
     )
-    weights = homotopy.normalised(ascent.log_weights)
     outputs = 3 * np.tanh(np.float64(ascent.cloud) * problem.risk.inputs[:, 0])
     assert (
         np.abs(
-            weights @ outputs - problem.grid.outputs(problem.grid.gibbs(ascent.dual))
+            outputs.mean(axis=0) - problem.grid.outputs(problem.grid.gibbs(ascent.dual))
         ).max()
         < 0.2
     )

@@ -1,7 +1,6 @@
 """Particles along the path against the law on a grid, and the choice of a share."""
 
 import dataclasses
-from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -44,9 +43,7 @@ SHARES = (1.0, 0.3, 0.05)
 
 
 def test_some_rows_are_drawn_of_those_in_use_and_settled_on(monkeypatch):
-    monkeypatch.setattr(
-        path, "LEVEL_SETTINGS", replace(path.LEVEL_SETTINGS, many_rows=16)
-    )
+    monkeypatch.setattr(path, "MANY_ROWS", 16)
     weights = np.ones(40)
     weights[::5] = 0
     problem, draws = (
@@ -73,9 +70,7 @@ def test_some_rows_are_drawn_of_those_in_use_and_settled_on(monkeypatch):
 def levels(request):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "on some rows first":
-            patch.setattr(
-                path, "LEVEL_SETTINGS", replace(path.LEVEL_SETTINGS, many_rows=25)
-            )
+            patch.setattr(path, "MANY_ROWS", 25)
         weights = solve(*table(COUNTS), 1.0).weights
         return run_path(
             problem_of(COUNTS),
@@ -207,12 +202,10 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("most", [path.LEVEL_SETTINGS.max_table, 2 * 32 * 40])
+@pytest.mark.parametrize("most", [path.MOST_LOG_LIKELIHOODS, 2 * 32 * 40])
 def test_a_law_has_the_likelihoods_of_its_own_particles(monkeypatch, most):
     # with the smaller one, tables of rows are not kept
-    monkeypatch.setattr(
-        path, "LEVEL_SETTINGS", replace(path.LEVEL_SETTINGS, max_table=most)
-    )
+    monkeypatch.setattr(path, "MOST_LOG_LIKELIHOODS", most)
     problem, draws = (
         problem_of(COUNTS, 32),
         draws_of(solve(*table(COUNTS), 1.0).weights, 32),

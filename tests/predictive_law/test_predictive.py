@@ -14,7 +14,7 @@ from numpyro import distributions
 import langevax
 from langevax.predictive_law import PredictiveWarning
 from langevax.predictive_law.law_problem import LawProblem, check_proper
-from langevax.predictive_law.path import LEVEL_SETTINGS
+from langevax.predictive_law.path import PredictivePath
 from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
 from tests.predictive_law.cases import (
     COUNTS,
@@ -385,8 +385,7 @@ def test_from_the_model_alone_with_confirmation_by_folds():
 
 @pytest.mark.slow
 def test_many_parameters_are_confirmed_by_folds(monkeypatch):
-    settings = dataclasses.replace(LEVEL_SETTINGS, many_parameters=100)
-    monkeypatch.setattr("langevax.predictive_law.path.LEVEL_SETTINGS", settings)
+    monkeypatch.setattr(PredictivePath, "many_parameters", 100)
     options = {**OPTIONS, "num_folds": 3, "bayes_shares": (1.0, 0.2)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PredictiveWarning)

@@ -257,7 +257,7 @@ def _verdict(
     prior_objective: float,
     trusted: bool,
 ) -> str:
-    width = max(upper - lower, 1e-12)
+    width = max(upper - lower, np.finfo(float).eps)
     places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 3
     between = f"between {lower:.{places}f} and {upper:.{places}f}"
     if trusted:

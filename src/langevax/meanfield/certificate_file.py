@@ -22,20 +22,21 @@ from langevax.meanfield.upper_bound import UpperBound
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run.checkpoint import CheckpointError, write_atomically
 
-SEARCH_FORMAT = 1
+SEARCH_FORMAT = 2
 SEARCH_NUMBERS = (
     "prior_objective",
     "rounds",
     "descents",
     "size",
     "num_particles",
+    "moves",
     "bounded",
     "refusal",
     "history",
     "seconds",
 )
 """Fields of a search that JSON holds."""
-ASCENT_NUMBERS = ("temperature", "reached", "added")
+ASCENT_NUMBERS = ("temperature", "reached")
 DAMAGE = (
     OSError,
     ValueError,
@@ -53,7 +54,6 @@ class SavedSearch(Protocol):
     """The parts of a search that are not single numbers."""
 
     clouds: Clouds
-    moves: int
     history: list[tuple[int, float, float]]
     lower: tuple[float, np.ndarray] | None
     upper: tuple[float, UpperBound] | None
@@ -75,7 +75,6 @@ def save_search(file: Path, search: SavedSearch, problem: str) -> None:
     state |= {
         "work": search.clouds.work,
         "draws": search.clouds.draws,
-        "moves": search.moves,
     }
     arrays: dict[str, np.ndarray] = {}
     if search.lower is not None:
@@ -86,9 +85,7 @@ def save_search(file: Path, search: SavedSearch, problem: str) -> None:
         arrays["upper"] = bound.outputs
     if (ascent := search.ascent) is not None:
         state["ascent"] = {name: getattr(ascent, name) for name in ASCENT_NUMBERS}
-        arrays |= {
-            name: getattr(ascent, name) for name in ("dual", "cloud", "log_weights")
-        }
+        arrays |= {"dual": ascent.dual, "cloud": ascent.cloud}
         arrays |= {"path": np.stack([np.asarray(tilt) for tilt in ascent.path])}
         arrays |= {"counted": np.array(ascent.counted)}
     arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
@@ -151,9 +148,6 @@ def _restore(
 ) -> None:
     for name in SEARCH_NUMBERS:
         setattr(search, name, state[name])
-    search.moves = state.get(
-        "moves", search.moves
-    )  # earlier versions had no other number
     search.history = [tuple(point) for point in state["history"]]
     search.clouds.work, search.clouds.draws = state["work"], state["draws"]
     if "lower" in state:
@@ -163,8 +157,6 @@ def _restore(
         search.upper = high, UpperBound(value, error, freedom, arrays["upper"])
     if "ascent" in state:
         path = [jnp.asarray(tilt, search.clouds.dtype) for tilt in arrays["path"]]
-        fields: dict[str, Any] = {
-            name: arrays[name] for name in ("dual", "cloud", "log_weights")
-        }
+        fields: dict[str, Any] = {name: arrays[name] for name in ("dual", "cloud")}
         fields |= {name: state["ascent"][name] for name in ASCENT_NUMBERS}
         search.ascent = Ascent(**fields, path=path, counted=tuple(arrays["counted"]))

@@ -489,16 +489,12 @@ class Clouds:
         They end after `num_steps`, or where the gradient is below `level`. After every `steps_at_once` of them those
         that go on are joined in fewer blocks.
         """
-        ends, energies, gradients = (
-            cloud.copy(),
-            np.zeros(len(cloud), cloud.dtype),
-            np.zeros_like(cloud),
-        )
-        sizes, active, first = (
-            np.zeros(len(cloud), cloud.dtype),
-            np.arange(len(cloud)),
-            0,
-        )
+        ends = cloud.copy()
+        energies = np.zeros(len(cloud), cloud.dtype)
+        gradients = np.zeros_like(cloud)
+        sizes = np.zeros(len(cloud), cloud.dtype)
+        active = np.arange(len(cloud))
+        first = 0
         while first == 0 or (first < num_steps and len(active)):
             steps = min(steps_at_once, num_steps - first)
             self.spend(len(active) * (1 + steps))
@@ -532,10 +528,8 @@ class Clouds:
 
     def drawn(self, start: Mixture, size: int) -> np.ndarray:
         """Return draws of a mixture."""
-        generator, shares = (
-            self.generator(),
-            np.exp(np.asarray(start.log_shares, np.float64)),
-        )
+        generator = self.generator()
+        shares = np.exp(np.asarray(start.log_shares, np.float64))
         chosen = np.sort(generator.choice(len(shares), size, p=shares / shares.sum()))
         noise = generator.normal(size=(size, self.law.size))
         factors, means = np.asarray(start.factors), np.asarray(start.means)

@@ -103,10 +103,8 @@ def _independent_runs(
     proposal: Proposal,
 ) -> list[GibbsSample]:
     """Return one sample a key, run in parallel: alone, a run leaves half of two cores idle."""
-    wide, traced = (
-        jax.config.read("jax_enable_x64"),
-        jnp.asarray(temperature, risk.inputs.dtype),
-    )
+    wide = jax.config.read("jax_enable_x64")
+    traced = jnp.asarray(temperature, risk.inputs.dtype)
 
     def run(key: Array) -> GibbsSample:
         with jax.enable_x64(

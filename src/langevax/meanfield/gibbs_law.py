@@ -170,10 +170,8 @@ class GibbsLaw(eqx.Module):
             outer, inner = deviations[:num_outer], deviations[num_outer:]
             if np.ptp(outer) == 0:
                 table = output_weight_table(float(outer[0])).astype(dtype)
-                output_weight, deviations = (
-                    OutputWeight(*map(jnp.asarray, table)),
-                    inner,
-                )
+                output_weight = OutputWeight(*map(jnp.asarray, table))
+                deviations = inner
         return cls(
             neuron, risk.inputs, shares, jnp.asarray(deviations, dtype), output_weight
         )

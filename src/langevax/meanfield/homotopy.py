@@ -9,7 +9,7 @@ training of few particles leaves is far from it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
@@ -47,13 +47,10 @@ class ClimbSettings:
     first_cooling: float = 0.5
     coolings: tuple[float, float] = (0.3, 0.97)
     """Factor between temperatures, and the fastest and the slowest."""
-    few: float = 0.1
-    """Share of the particles effective under the new dual, below which they are not moved."""
     last_rounds: int = 7
     """At the last temperature."""
-    added_rounds: int = 30
     most_rounds: int = 150
-    """Rounds of a climb that goes on, and of one from the prior."""
+    """Of one climb."""
     whole: float = 0.6
     """Share of a Newton step that counts as whole."""
     patience: int = 3
@@ -154,8 +151,7 @@ class Ascent:
 
     dual: np.ndarray
     cloud: np.ndarray
-    log_weights: np.ndarray
-    """Particles, and weights with which they are of its law."""
+    """Particles of its law."""
     path: list[Tilt]
     """Tilts of the laws passed, which are nearly optima of falling temperatures; the last is that of `dual`."""
     temperature: float
@@ -163,8 +159,6 @@ class Ascent:
     reached: bool
     counted: tuple[np.ndarray, ...] = ()
     """The duals of which `dual` is the mean."""
-    added: bool = False
-    """Whether modes were added to the cloud, and no climb has followed."""
     log_partition: float = np.nan
     """log Z of the last round's law by the weights on the way from the prior; NaN where the climb began elsewhere."""
 
@@ -432,9 +426,8 @@ class _Line:
     features: np.ndarray
     tilt: Tilt
     dual: np.ndarray
+    direction: np.ndarray
     temperature: float
-    log_weights: np.ndarray
-    direction: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.before = self._ratio(self.tilt)
@@ -449,38 +442,14 @@ class _Line:
             self.risk, jnp.asarray(self.dual + step * self.direction, self.clouds.dtype)
         )
         tilt = self.clouds.law.tilt(feasible, self.temperature)
-        return (
-            np.asarray(feasible, np.float64),
-            tilt,
-            self.log_weights + self._ratio(tilt) - self.before,
-        )
+        return np.asarray(feasible, np.float64), tilt, self._ratio(tilt) - self.before
 
     def longest(self) -> float:
         """Return the longest step that leaves half of the particles effective, or 0."""
-        steps = 1.6 ** -np.arange(14.0)
-        for step in steps:
+        for step in 1.6 ** -np.arange(14.0):
             if effective_share(self.at(step)[2]) >= LEAST_EFFECTIVE:
                 return step
         return 0.0
-
-    def highest(self) -> float:
-        """Return the step at which this cloud's D is largest, which is concave along the line."""
-        from scipy.optimize import OptimizeResult, minimize_scalar
-
-        def rise(step: float) -> float:
-            dual, _, log_weights = self.at(step)
-            conjugate = float(
-                mean_conjugate(self.risk, jnp.asarray(dual, self.clouds.dtype))
-            )
-            return -conjugate - self.temperature * float(log_mean(log_weights))
-
-        steps = np.concatenate([0.7 ** np.arange(30.0), [0.0]])
-        best = int(np.argmax([rise(step) for step in steps]))
-        low, high = steps[min(best + 1, len(steps) - 1)], steps[max(best - 1, 0)]
-        best_step: OptimizeResult = minimize_scalar(
-            lambda step: -rise(step), bounds=(low, high), method="bounded"
-        )
-        return float(best_step["x"])
 
 
 def climb(
@@ -500,46 +469,27 @@ def climb(
     law, generator = clouds.law, clouds.generator()
     assert isinstance(law, GibbsLaw)
     newton = Newton(risk, law, generator)
-    now, cooling = (
-        max(temperature, CLIMB.first_temperature * float(risk.neuron.bound) ** 2),
-        CLIMB.first_cooling,
-    )
+    adaptation = MetricAdaptation(law.size)
+    cooling = CLIMB.first_cooling
+    now = max(temperature, CLIMB.first_temperature * float(risk.neuron.bound) ** 2)
     ratio = np.zeros((risk.max_size, *risk.neuron.output_shape))  # a = g / T
     tilt = law.tilt(jnp.asarray(ratio, clouds.dtype), 1.0)
-    cloud, adaptation, path, last = (
-        clouds.prior(size),
-        MetricAdaptation(law.size),
-        [],
-        [],
-    )
-    log_weights, even = np.zeros(size), True
-    rounds, short, log_partition = 0, 0, 0.0
+    cloud, path, log_partition = clouds.prior(size), [], 0.0
     if start is not None:
-        log_partition = np.nan
-        now, cloud = start.temperature, start.cloud
-        ratio, path = (
-            start.dual / np.float64(now),
-            start.path[:-1] if start.reached else list(start.path),
-        )
-        tilt, log_weights = start.path[-1], start.log_weights
-        even = effective_share(log_weights) >= LEAST_EFFECTIVE
-        if even and len(cloud) < size:
-            cloud = cloud[systematic(generator, normalised(log_weights), size)]
-            log_weights = np.zeros(size)
-    fresh = start is None or not start.reached
-    most = CLIMB.most_rounds if fresh else CLIMB.added_rounds
+        now, cloud, log_partition = start.temperature, start.cloud, np.nan
+        ratio, tilt = start.dual / np.float64(now), start.path[-1]
+        path = start.path[:-1] if start.reached else list(start.path)
+        if len(cloud) < size:
+            even = np.full(len(cloud), 1 / len(cloud))
+            cloud = cloud[systematic(generator, even, size)]
+    last, short = [], 0
     try:
-        while rounds < most and len(last) < CLIMB.last_rounds:
-            rounds += 1
+        for _ in range(CLIMB.most_rounds):
+            if len(last) == CLIMB.last_rounds:
+                break
             features, dual = clouds.features(cloud), ratio * now
-            line = _Line(clouds, risk, features, tilt, dual, now, log_weights)
-            represented = (
-                features
-                if even
-                else features[systematic(generator, normalised(log_weights))]
-            )
             before = newton.products
-            line.direction = newton.target(dual, represented, tilt, now) - dual
+            direction = newton.target(dual, features, tilt, now) - dual
             # a product takes 4 C operations a feature, a gradient about 6 a coordinate and the tanh
             clouds.spend(
                 (newton.products - before)
@@ -547,34 +497,23 @@ def climb(
                 * newton.num_outputs
                 / (1.5 * law.size + 8)
             )
-            step = line.longest() if even else line.highest()
+            line = _Line(clouds, risk, features, tilt, dual, direction, now)
+            step = line.longest()
             if step == 0:
                 break
             feasible, tilt, log_weights = line.at(step)
-            log_partition += float(log_mean(log_weights) - log_mean(line.log_weights))
-            share, ratio = effective_share(log_weights), feasible / now
+            log_partition += float(log_mean(log_weights))
+            ratio = feasible / now
             path.append(tilt)
-            if (
-                share < CLIMB.few
-            ):  # a mode that was added is still too heavy, or too light: no moves, which would lose the other
-                even = False
-                continue
             weights = normalised(log_weights)
             adaptation.measure(cloud, weights)
-            short = short + 1 if step < CLIMB.whole and even else 0
+            whole = step >= CLIMB.whole
+            short = 0 if whole else short + 1
             # noise of z takes directions that the losses do not ask for: about its rank over the number of particles
-            length = (
-                2 * len(cloud)
-                if short == CLIMB.patience and len(cloud) < CLIMB.largest_cloud
-                else len(cloud)
-            )
-            short = 0 if length > len(cloud) else short
+            length = len(cloud)
+            if short == CLIMB.patience and length < CLIMB.largest_cloud:
+                length, short = 2 * length, 0
             cloud = cloud[systematic(generator, weights, length)]
-            log_weights, whole, even = (
-                np.zeros(length),
-                step >= CLIMB.whole and even,
-                True,
-            )
             cloud, _, acceptance = clouds.moved(
                 clouds.target(tilt), cloud, adaptation.factor, adaptation.step, moves
             )
@@ -584,6 +523,7 @@ def climb(
                 if whole:
                     last.append(ratio * now)
             elif whole:
+                share = effective_share(log_weights)
                 cooling *= 0.9 if share > 0.8 else 1.0 if share > 0.65 else 1.1
                 cooling = CLIMB.next_cooling(cooling)
                 now = max(temperature, cooling * now)
@@ -591,8 +531,7 @@ def climb(
                 cooling = CLIMB.next_cooling(1.1 * cooling)
     except EffortSpent as spent:
         if path:
-            dual = np.asarray(ratio * now)
-            spent.ascent = Ascent(dual, cloud, log_weights, path, now, False)
+            spent.ascent = Ascent(np.asarray(ratio * now), cloud, path, now, False)
         raise
     reached = now == temperature and len(last) == CLIMB.last_rounds
     # the last law passed has a dual at every temperature: only its objective is another one
@@ -600,16 +539,7 @@ def climb(
     mean = np.mean(counted, axis=0) if counted else ratio * temperature
     dual = np.asarray(project(risk, jnp.asarray(mean, clouds.dtype)))
     path.append(law.tilt(jnp.asarray(dual), temperature))
-    return Ascent(
-        dual,
-        cloud,
-        log_weights,
-        path,
-        now,
-        reached,
-        counted,
-        log_partition=log_partition,
-    )
+    return Ascent(dual, cloud, path, now, reached, counted, log_partition)
 
 
 @eqx.filter_jit

@@ -14,7 +14,7 @@ import numpy as np
 from langevax import checks
 from langevax.meanfield import wells
 from langevax.meanfield.certificate_file import load_search, problem_hash, save_search
-from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, EffortSpent, mixture
+from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, EffortSpent
 from langevax.meanfield.gibbs_law import Tilt
 from langevax.meanfield.homotopy import Ascent, RowRisk, climb, mean_conjugate, project
 from langevax.meanfield.upper_bound import (
@@ -45,41 +45,6 @@ TRUSTED = 0.25
 """Of what the untrained prior leaves: wider intervals are refused."""
 
 
-@dataclass(frozen=True)
-class SearchSettings:
-    """Numbers of a search."""
-
-    confidence: float = 0.95
-    sharp: float = 0.02
-    """Share of what the untrained prior leaves at which it ends at once."""
-    cheap: float = 0.1
-    """Share of the effort that is spent at least on a trusted interval that is wider."""
-    run_sizes: tuple[int, int] = (64, 256)
-    """Fewest and most particles of a run of the first round, doubled while the budget lasts."""
-    largest_run: int = 2**15
-    largest_cloud: int = 2048
-    """Particles of the homotopy in the first round; walks that make plans have half as many."""
-    hidden: float = 1.0
-    """Logarithm of the factor by which others outweigh what the cloud holds."""
-    heavy: float = 3.0
-    """Logarithm of the factor from which a climb is made again."""
-    most_moves: int = 24
-    """Of each law of that climb."""
-    met: float = 0.001
-    """Share of a cloud that lies in a well that it knows."""
-    settling: int = 30
-    """Moves that take a cloud to the law of the dual."""
-    climbing: float = 0.6
-    """Share of the effort that the first climb may take."""
-    round_cost: float = 7.0
-    """Of the bounds at a law, in climbs to it by as many particles."""
-    useful: float = 0.25
-    """Part of a CPU second that moves take; the rest compiles, solves and sums."""
-
-
-INTERVAL_SEARCH = SearchSettings()
-
-
 class LogPartition(NamedTuple):
     """An estimate of log Z that may err downwards by the modes that it missed, and the end of its interval."""
 
@@ -92,6 +57,29 @@ class LogPartition(NamedTuple):
 @dataclass
 class IntervalSearch:
     """The state of a certificate that improves until the interval is narrow or the budget is spent."""
+
+    confidence = 0.95
+    sharp = 0.02
+    """Share of what the untrained prior leaves at which it ends at once."""
+    cheap = 0.1
+    """Share of the effort that is spent at least on a trusted interval that is wider."""
+    run_sizes = (64, 256)
+    """Fewest and most particles of a run of the first round, doubled while the budget lasts."""
+    largest_run = 2**15
+    largest_cloud = 2048
+    """Particles of the homotopy in the first round; walks that make plans have half as many."""
+    hidden = 1.0
+    """Logarithm of the factor by which others outweigh what the cloud holds."""
+    heavy = 3.0
+    """Logarithm of the factor from which a climb is made again."""
+    most_moves = 24
+    """Of each law of that climb."""
+    climbing = 0.6
+    """Share of the effort that the first climb may take."""
+    round_cost = 7.0
+    """Of the bounds at a law, in climbs to it by as many particles."""
+    useful = 0.25
+    """Part of a CPU second that moves take; the rest compiles, solves and sums."""
 
     risk: RowRisk
     temperature: float
@@ -149,10 +137,8 @@ class IntervalSearch:
             return
         checks.local_path("checkpoint", checkpoint)
         assert isinstance(self.risk, MeanFieldRisk)
-        self.file, self.problem = (
-            Path(checkpoint),
-            problem_hash(self.risk, self.temperature),
-        )
+        self.file = Path(checkpoint)
+        self.problem = problem_hash(self.risk, self.temperature)
         if self.file.exists():
             if not resume:
                 raise CheckpointError(
@@ -170,7 +156,7 @@ class IntervalSearch:
         """Set what this call may spend."""
         if cpu_seconds is not None:
             self.progress("measuring the rate")
-            effort = cpu_seconds * INTERVAL_SEARCH.useful * _rate(self)
+            effort = cpu_seconds * self.useful * _rate(self)
         self.effort = float(effort)
 
     def progress(self, words: str) -> None:
@@ -182,7 +168,7 @@ class IntervalSearch:
     @property
     def level(self) -> float:
         """The probability of error of each end in this round; those of all rounds add up to 1 less the confidence."""
-        return (1 - INTERVAL_SEARCH.confidence) * 0.6 * 0.4**self.rounds
+        return (1 - self.confidence) * 0.6 * 0.4**self.rounds
 
     def log_partition(self, value: float, error: float, source: str) -> LogPartition:
         """Return an estimate with its end at the level of the round."""
@@ -222,11 +208,11 @@ class IntervalSearch:
 
     def is_sharp(self) -> bool:
         """Return whether no more is asked for."""
-        return self.narrow(INTERVAL_SEARCH.sharp)
+        return self.narrow(self.sharp)
 
     def is_enough(self, spent: float) -> bool:
         """Return whether the interval will do, with this share of the effort spent."""
-        return self.narrow(TRUSTED) and spent > INTERVAL_SEARCH.cheap
+        return self.narrow(TRUSTED) and spent > self.cheap
 
     def explain(self, estimates: list[LogPartition]) -> None:
         """Say why the interval is still wide, and what would narrow it."""
@@ -279,9 +265,9 @@ class IntervalSearch:
         # gradients of one neuron at all rows: a fifth for the homotopy of some 20 rounds, a fifth for 50 laws of a walk
         share = self.effort / self.clouds.num_rows / 5
         self.num_particles = _power_of_two(
-            share / 110, FEWEST_CLOUD, INTERVAL_SEARCH.largest_cloud
+            share / 110, FEWEST_CLOUD, self.largest_cloud
         )
-        self.size = _power_of_two(share / (300 * RUNS), *INTERVAL_SEARCH.run_sizes)
+        self.size = _power_of_two(share / (300 * RUNS), *self.run_sizes)
 
     def climbed(self) -> Ascent:
         """Climb on, or from the prior; from there once more where wells outweigh all that the cloud holds.
@@ -291,7 +277,7 @@ class IntervalSearch:
         """
         clouds, work, limit = self.clouds, self.clouds.work, self.clouds.limit
         if not self.rounds:
-            clouds.limit = work + INTERVAL_SEARCH.climbing * (limit - work)
+            clouds.limit = work + self.climbing * (limit - work)
         try:
             ascent = self._climb()
         except EffortSpent as spent:
@@ -304,7 +290,7 @@ class IntervalSearch:
         # half of what is left, at most: bounds of a good dual take as much
         moves = int(
             min(
-                INTERVAL_SEARCH.most_moves,
+                self.most_moves,
                 self.moves * (limit - clouds.work) / (2 * max(cost, 1)),
             )
         )
@@ -317,8 +303,7 @@ class IntervalSearch:
             )
             if (
                 moves >= 2 * self.moves
-                and self.met.log_partition
-                > ascent.log_partition + INTERVAL_SEARCH.heavy
+                and self.met.log_partition > ascent.log_partition + self.heavy
             ):
                 self.met, self.moves = None, moves
                 ascent = self._climb()
@@ -326,7 +311,7 @@ class IntervalSearch:
             return ascent
         if not self.rounds:
             while (
-                self.size > INTERVAL_SEARCH.run_sizes[0]
+                self.size > self.run_sizes[0]
                 and self._round_work(cost) > limit - clouds.work
             ):
                 self.size //= 2
@@ -341,9 +326,7 @@ class IntervalSearch:
 
     def _round_work(self, climb: int) -> float:
         """Return about what a round of bounds takes, from the work of a climb of `num_particles`."""
-        return (
-            INTERVAL_SEARCH.round_cost * climb * RUNS * self.size / self.num_particles
-        )
+        return self.round_cost * climb * RUNS * self.size / self.num_particles
 
 
 def _prior(search: IntervalSearch) -> UpperBound:
@@ -366,7 +349,7 @@ def close(search: IntervalSearch) -> None:
         search.begin()
     clouds.limit = before + search.effort
     try:
-        while search.size <= INTERVAL_SEARCH.largest_run and not search.is_sharp():
+        while search.size <= search.largest_run and not search.is_sharp():
             if search.ascent is None or search.bounded:
                 search.ascent, search.bounded = search.climbed(), False
                 search.save()
@@ -375,16 +358,12 @@ def close(search: IntervalSearch) -> None:
                 if search.ascent.temperature > search.temperature
                 else None
             )
-            search.ascent, search.bounded = (
-                _bound(search, search.ascent, search.size) or on_its_way,
-                True,
-            )
+            search.ascent = _bound(search, search.ascent, search.size) or on_its_way
+            search.bounded = True
             search.rounds += 1
             if on_its_way is None:
-                search.size, search.num_particles = (
-                    2 * search.size,
-                    2 * search.num_particles,
-                )
+                search.size = 2 * search.size
+                search.num_particles = 2 * search.num_particles
             search.save()
             if search.is_enough((clouds.work - before) / search.effort):
                 return
@@ -428,11 +407,9 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
     met_wells, search.met = search.met, None
     if met_wells is None:
         met_wells = wells.search(clouds, tilt, [cloud, *search.training])
-    search.descents, search.wells_met, search.estimates = (
-        search.descents + met_wells.num_descents,
-        met_wells,
-        estimates,
-    )
+    search.descents = search.descents + met_wells.num_descents
+    search.wells_met = met_wells
+    search.estimates = estimates
     # few draws tell whether wells outweigh what walks met, not how much these hold: their error would be the widest
     estimates.append(search.log_partition(met_wells.log_partition, 0.0, "wells"))
 
@@ -443,9 +420,7 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
         back = walk_back(clouds, search.plan, cloud[chosen].reshape(RUNS, size, -1))
         estimates.append(_estimate(search, back, "walks to the prior", back=True))
         own = estimates[-1].value
-    hidden = (
-        max(estimate.value for estimate in estimates) > own + INTERVAL_SEARCH.hidden
-    )
+    hidden = max(estimate.value for estimate in estimates) > own + search.hidden
     in_cells = hidden or search.in_cells
 
     search.progress("walks around the cloud")
@@ -482,79 +457,32 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
         "log Z: "
         + "; ".join(f"{e.source} {e.value:.2f} ± {e.error:.2f}" for e in estimates)
     )
-    if not ascent.reached or not math.isfinite(own):
+    if hidden or not ascent.reached or not math.isfinite(own):
         return None
-    if (
-        not hidden
-    ):  # more rounds at the last temperature make the mean of their duals better known
-        return replace(ascent, cloud=cloud, log_weights=np.zeros(len(cloud)))
-    return (
-        _with_wells(clouds, ascent, cloud, met_wells, unmet, own)
-        if unmet and not ascent.added
-        else None
-    )
+    # more rounds at the last temperature make the mean of their duals better known
+    return replace(ascent, cloud=cloud)
 
 
-def unmet_wells(met_wells: wells.Wells, cloud: np.ndarray) -> list[int]:
-    """Return the wells in which next to nothing of a cloud lies."""
+def unmet_wells(
+    met_wells: wells.Wells, cloud: np.ndarray, least_share: float = 1e-3
+) -> list[int]:
+    """Return the wells in which next to nothing of a cloud lies: less than the `least_share` of it."""
     size, unmet = cloud.shape[1], []
     for number, (position, spread) in enumerate(
         zip(met_wells.positions, met_wells.covariances, strict=True)
     ):
         white = np.linalg.solve(np.linalg.cholesky(spread), (cloud - position).T)
-        if (
-            np.mean((white**2).sum(0) < size + 4 * math.sqrt(2 * size))
-            < INTERVAL_SEARCH.met
-        ):
+        if np.mean((white**2).sum(0) < size + 4 * math.sqrt(2 * size)) < least_share:
             unmet.append(number)
     return unmet
 
 
-def _with_wells(
-    clouds: Clouds,
-    ascent: Ascent,
-    cloud: np.ndarray,
-    met_wells: wells.Wells,
-    unmet: list[int],
-    log_partition: float,
-) -> Ascent:
-    """Return an ascent to go on from: the cloud, of mass e^log_partition, and particles in wells that it lacks."""
-    tilt, parts, logs = (
-        ascent.path[-1],
-        [cloud],
-        [np.full(len(cloud), log_partition - math.log(len(cloud)))],
-    )
-    for number in unmet:
-        spread = met_wells.covariances[number]
-        well = mixture(
-            np.ones(1), met_wells.positions[[number]], spread[None], clouds.dtype
-        )
-        drawn = clouds.drawn(well, max(clouds.block, len(cloud) // 4))
-        parts.append(
-            clouds.moved(
-                clouds.target(tilt),
-                drawn,
-                np.linalg.cholesky(spread),
-                1.0,
-                INTERVAL_SEARCH.settling,
-            )[0]
-        )
-        logs.append(
-            np.full(len(drawn), met_wells.log_masses[number] - math.log(len(drawn)))
-        )
-    return replace(
-        ascent,
-        cloud=np.concatenate(parts),
-        log_weights=np.concatenate(logs),
-        counted=(),
-        added=True,
-    )
-
-
-def _settled(clouds: Clouds, tilt: Tilt, cloud: np.ndarray) -> np.ndarray:
+def _settled(
+    clouds: Clouds, tilt: Tilt, cloud: np.ndarray, rounds: int = 6
+) -> np.ndarray:
     """Return a cloud after moves that take it to the law of a tilt, as far as moves alone do."""
     settling = MetricAdaptation(clouds.law.size)
-    for _ in range(INTERVAL_SEARCH.settling // 5):
+    for _ in range(rounds):
         settling.measure(cloud)
         cloud, _, acceptance = clouds.moved(
             clouds.target(tilt), cloud, settling.factor, settling.step, 5
@@ -573,10 +501,8 @@ def _forward(search: IntervalSearch, ascent: Ascent, size: int) -> list[LogParti
 
     def watch(law: Step, walked: Walked) -> None:
         weights = normalised(walked.log_weights).reshape(-1)
-        cloud, runs = (
-            walked.clouds.reshape(len(weights), -1),
-            np.repeat(np.arange(RUNS), size),
-        )
+        cloud = walked.clouds.reshape(len(weights), -1)
+        runs = np.repeat(np.arange(RUNS), size)
         outputs, exponents = clouds.cell_sums(law.tilt, cloud, weights, runs, RUNS)
         free = temperature * (exponents - walked.log_partition)
         laws.append((outputs.astype(np.float32).reshape(-1, *shape), free))

@@ -180,10 +180,8 @@ def anneal(
         warm = eqx.tree_at(
             lambda r: r.precision, risk, np.asarray(risk.precision) * share
         )
-        begin, round_key = (
-            results[-1] if results else start,
-            random.fold_in(key, number),
-        )
+        begin = results[-1] if results else start
+        round_key = random.fold_in(key, number)
         results.append(
             simulate(
                 algorithm(float(temperature)),

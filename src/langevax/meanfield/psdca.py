@@ -309,12 +309,10 @@ def _estimate_row(
     sums = jnp.dot(terms, weights, precision="highest") / jnp.asarray(
         len(values), weights.dtype
     )
-    mean, square, second, first = (
-        sums[0],
-        sums[1],
-        sums[2] / sums[0],
-        sums[3:] / sums[0],
-    )
+    mean = sums[0]
+    square = sums[1]
+    second = sums[2] / sums[0]
+    first = sums[3:] / sums[0]
     variance = jnp.maximum(second - jnp.sum(first**2), 0)
     return RowEstimate(
         values,

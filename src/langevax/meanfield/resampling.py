@@ -65,10 +65,8 @@ def integer_weights(log_weights: LogWeights, offset: Array) -> tuple[Indices, In
     Positions are a mean weight apart, the first at `offset` in [0, 1) of one. 30 bits tell a million particles apart
     better than the 24 of float32.
     """
-    size, whole = (
-        len(log_weights),
-        jnp.int64 if log_weights.dtype.itemsize > 4 else jnp.int32,
-    )
+    size = len(log_weights)
+    whole = jnp.int64 if log_weights.dtype.itemsize > 4 else jnp.int32
     one = 2 ** (jnp.iinfo(whole).bits - 2) // size
     weights = jnp.exp(log_weights - jnp.max(log_weights))
     steps = jnp.round(weights * (one / jnp.mean(weights))).astype(whole)
@@ -145,10 +143,8 @@ def _with_halo(
 
     Beyond both ends of the whole: the other end, or `below` and `above`.
     """
-    before, after = (
-        jnp.roll(shards[:, -halo:], 1, axis=0),
-        jnp.roll(shards[:, :halo], -1, axis=0),
-    )
+    before = jnp.roll(shards[:, -halo:], 1, axis=0)
+    after = jnp.roll(shards[:, :halo], -1, axis=0)
     number = np.arange(len(shards))[:, None]
     if below is not None:
         before = jnp.where(number > 0, before, below)

@@ -103,10 +103,8 @@ def sample_gibbs(
     """
     check_proposal(proposal)
     key, dtype = unrolled(key), risk.inputs.dtype
-    temperature, precision = (
-        jnp.asarray(temperature, dtype),
-        jnp.asarray(risk.precision, dtype),
-    )
+    temperature = jnp.asarray(temperature, dtype)
+    precision = jnp.asarray(risk.precision, dtype)
 
     def ridge(particles: Array) -> Array:
         return jnp.sum(precision * particles**2, axis=-1) / 2
@@ -120,11 +118,9 @@ def sample_gibbs(
         log_partition = walk.log_partition + log_mean_exp(weights)
         parents = systematic(resample_key, weights)
         b = jnp.where(step >= 1 - walk.b, jnp.ones_like(walk.b), walk.b + step)
-        particles, values, gradients = (
-            walk.particles[parents],
-            walk.values[parents],
-            walk.gradients[parents],
-        )
+        particles = walk.particles[parents]
+        values = walk.values[parents]
+        gradients = walk.gradients[parents]
         tempered = risk.of_one_particle(b * dual)  # its potential is b V_g + ridge
         if proposal == "pcnl":
             state = PCNLState(particles, b * values, b * gradients)
@@ -143,10 +139,8 @@ def sample_gibbs(
             )
             values = (end.potential - ridge(end.position)) / b
             gradients = (end.gradient - precision * end.position) / b
-        step_size, steps = (
-            adapted_step_size(walk.step_size, acceptance, proposal),
-            walk.steps + 1,
-        )
+        step_size = adapted_step_size(walk.step_size, acceptance, proposal)
+        steps = walk.steps + 1
         ancestors = walk.ancestors[parents]
         return _Walk(
             b,

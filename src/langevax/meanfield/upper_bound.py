@@ -315,9 +315,9 @@ class _Shares:
         return -float(shares @ self._logs(shares))
 
     def _logs(self, shares: np.ndarray) -> np.ndarray:
-        return np.log(np.maximum(shares, 1e-300)) - np.log(
-            np.maximum(self.members @ (shares @ self.members), 1e-300)
-        )
+        of_groups = self.members @ (shares @ self.members)
+        tiny = np.finfo(float).tiny
+        return np.log(np.maximum(shares, tiny)) - np.log(np.maximum(of_groups, tiny))
 
     def best(
         self, outputs: np.ndarray, costs: np.ndarray, start: np.ndarray

@@ -183,21 +183,15 @@ def plan_from_start(
     clouds: Clouds, tilt: Tilt, start: Mixture, size: int, cells: Cells
 ) -> WalkPlan:
     """Make the plan of q_0^(1 - b) (prior e^v)^b by a pilot of `size` particles that is resampled within cells."""
-    cloud, adaptation, resampling = (
-        clouds.drawn(start, size),
-        MetricAdaptation(clouds.law.size),
-        _Resampling(),
-    )
-    values, b, laws = (
-        clouds.values(clouds.target(tilt, 0.0, 0.0, start), cloud),
-        0.0,
-        [],
-    )
+    cloud = clouds.drawn(start, size)
+    adaptation = MetricAdaptation(clouds.law.size)
+    resampling = _Resampling()
+    values = clouds.values(clouds.target(tilt, 0.0, 0.0, start), cloud)
+    b = 0.0
+    laws = []
     while b < 1 and len(laws) < MOST_LAWS:
-        slope, labels = (
-            values.log_prior + values.exponent - values.log_start,
-            cells.of(cloud),
-        )
+        slope = values.log_prior + values.exponent - values.log_start
+        labels = cells.of(cloud)
         step = largest_step(
             lambda step: _share_within(labels, step * slope),  # noqa: B023
             1 - b,
@@ -221,11 +215,9 @@ def plan_along(
     clouds: Clouds, tilts: list[Tilt], size: int
 ) -> tuple[WalkPlan, np.ndarray]:
     """Make the plan of a walk from the prior along tilts, each followed by as many between as weights ask for."""
-    cloud, adaptation, resampling = (
-        clouds.prior(size),
-        MetricAdaptation(clouds.law.size),
-        _Resampling(),
-    )
+    cloud = clouds.prior(size)
+    adaptation = MetricAdaptation(clouds.law.size)
+    resampling = _Resampling()
     current, following, laws = np.zeros_like(np.asarray(tilts[0])), 0, []
     while following < len(tilts) and len(laws) < MOST_LAWS:
         features = clouds.features(cloud)

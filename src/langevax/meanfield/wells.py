@@ -140,10 +140,8 @@ def _bottoms(
         down = moving & (lower[0] <= energies)
         damping = np.where(down, damping / 10, np.maximum(10 * damping, first_damping))
         positions = np.where(down[:, None], positions - steps, positions)
-        energies, gradients = (
-            np.where(down, lower[0], energies),
-            np.where(down[:, None], lower[1], gradients),
-        )
+        energies = np.where(down, lower[0], energies)
+        gradients = np.where(down[:, None], lower[1], gradients)
         hessians = np.where(down[:, None, None], lower[2], hessians)
     eps = float(np.finfo(clouds.dtype).eps)
     for position, energy, hessian in zip(positions, energies, hessians, strict=True):

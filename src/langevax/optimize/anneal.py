@@ -49,6 +49,7 @@ from langevax.optimize.search import (
     survey,
     value_at,
 )
+from langevax.renamed import refuse_former
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -66,6 +67,7 @@ class AnnealStatus(IntEnum):
     STOPPED = 99
 
 
+@refuse_former
 def anneal(
     fun: Objective,
     x0: PyTree[ArrayLike] | Callable[[Key[Array, ""]], PyTree],
@@ -75,7 +77,6 @@ def anneal(
     num_chains: int = 16,
     num_steps: int = 20_000,
     temperature: float | tuple[float, float] | Schedule | Literal["auto"] = "auto",
-    schedule: Literal["anneal"] | None = "anneal",
     step_size: float | Schedule | Literal["auto"] = "auto",
     gradient: GradientEstimator | Literal["auto"] = "auto",
     spread: ArrayLike | Literal["auto"] = "auto",
@@ -95,11 +96,10 @@ def anneal(
             where there is none. Chains are reflected there (`Reflected`), L-BFGS-B respects them.
         num_chains: number of chains; they are independent, so that their agreement is evidence.
         num_steps: of each chain.
-        temperature: T, in units of `fun`. With schedule="anneal" the hottest, or a pair (hot, cold); with None the
-            only one, 1 / beta. "auto" takes sqrt(2 / d) times the spread of `fun` over places drawn like the starts. A
-            function of the step (such as `Logarithmic`, or optax's schedules) replaces the schedule.
-        schedule: "anneal" falls geometrically, by a factor of 1000 or to `cold`; None keeps one temperature: the ends
-            are draws from exp(-fun / T).
+        temperature: T, in units of `fun`: the hottest, from which it falls geometrically by a factor of 1000, or a pair
+            (hot, cold). "auto" takes sqrt(2 / d) times the spread of `fun` over places drawn like the starts. Or a
+            function of the step, such as `Logarithmic`, or optax's schedules; with `lambda step: T` the ends are draws
+            from exp(-fun / T).
         step_size: h, in units of position^2 / fun. "auto" is 0.25 / L with L the largest curvature over the starts,
             halved up to ten times where chains diverge. A float or a schedule is kept; the largest that a theorem allows
             at one temperature is a number of `langevax.theory.bounds`.
@@ -143,7 +143,7 @@ def anneal(
         (array([-1.04, -1.04], dtype=float32), True, True)
     """
     arguments.check_options(
-        num_chains, num_steps, temperature, schedule, step_size, gradient, spread
+        num_chains, num_steps, temperature, step_size, gradient, spread
     )
     stops = arguments.as_callback(callback)
     problem = arguments.as_problem(fun)
@@ -174,7 +174,7 @@ def anneal(
     may_halve = isinstance(step_size, str)
     at_starts = survey(problem, places, may_halve, curvature_key, drawn)
 
-    temperature = _choose_temperature(temperature, schedule, at_starts, num_steps)
+    temperature = _choose_temperature(temperature, at_starts, num_steps)
     if isinstance(gradient, str):
         gradient = choose_gradient(problem, num_steps)
     if isinstance(step_size, str):
@@ -203,7 +203,6 @@ def anneal(
 
 def _choose_temperature(
     temperature: float | tuple[float, float] | Schedule | Literal["auto"],
-    schedule: str | None,
     at_starts: Survey,
     num_steps: int,
     cooling: float = 1e-3,
@@ -218,8 +217,6 @@ def _choose_temperature(
         hot = equipartition_temperature(at_starts.values, at_starts.places.shape[1])
     else:
         hot = float(temperature)
-    if schedule is None:
-        return hot
     if not hot > 0:
         raise ValueError(
             "temperature='auto' is chosen from the spread of fun over the starts, but fun is "
@@ -250,20 +247,16 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
 
     problem, box, history = search.problem, search.box, search.history
     last = max(search.steps - 1, 0)
-    temperature, step_size = (
-        value_at(search.temperature, last),
-        value_at(search.step_size, last),
-    )
+    temperature = value_at(search.temperature, last)
+    step_size = value_at(search.step_size, last)
     ends, num_chains = np.asarray(search.positions), len(search.positions)
     values = np.asarray(potentials(problem, search.positions), np.float64)
     search.update_best(values, search.positions)
 
-    best, basins, grouping, reached = (
-        minima.evaluate(problem, search.best, box),
-        [],
-        None,
-        True,
-    )
+    best = minima.evaluate(problem, search.best, box)
+    basins = []
+    grouping = None
+    reached = True
     nfev = search.evaluations + num_chains * search.size
     if polish:
         unit = step_size or value_at(search.step_size, 0)  # a schedule may end at 0
@@ -273,10 +266,8 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
             points, key=lambda point: point.fun if np.isfinite(point.fun) else np.inf
         )
         reached = minima.is_minimum(best, unit, search.survey.size_of_values)
-        ends, values = (
-            np.stack([p.x for p in points[:-1]]),
-            np.array([p.fun for p in points[:-1]]),
-        )
+        ends = np.stack([p.x for p in points[:-1]])
+        values = np.array([p.fun for p in points[:-1]])
         near = minima.tolerances(
             points, search.survey.spread_above(best.fun), search.survey.scale
         )

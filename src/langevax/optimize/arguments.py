@@ -171,10 +171,8 @@ def check_inside(vectors: Float[np.ndarray, "*batch d"], box: Box | None) -> Non
     """Raise where a start lies outside the box by more than rounding."""
     if box is None:
         return
-    low, high = (
-        np.nextafter(box.lower, -np.inf, dtype=box.lower.dtype),
-        np.nextafter(box.upper, np.inf),
-    )
+    low = np.nextafter(box.lower, -np.inf, dtype=box.lower.dtype)
+    high = np.nextafter(box.upper, np.inf)
     for place in np.argwhere((vectors < low) | (vectors > high)):
         i = place[-1]
         raise ValueError(
@@ -187,7 +185,6 @@ def check_options(
     num_chains: object,
     num_steps: object,
     temperature: object,
-    schedule: object,
     step_size: object,
     gradient: object,
     spread: object,
@@ -195,28 +192,15 @@ def check_options(
     """Raise unless there is something to run, with a valid temperature and step size."""
     checks.positive_int("num_chains", num_chains)
     checks.positive_int("num_steps", num_steps)
-    if schedule not in ("anneal", None):
-        raise ValueError(
-            f"schedule must be 'anneal' or None, got {checks.shown(schedule)}; pass another schedule as temperature, "
-            "such as langevax.optimize.Logarithmic(scale)."
-        )
     if isinstance(temperature, tuple | list):
-        if schedule != "anneal" or len(temperature) != 2:
+        if len(temperature) != 2:
             raise ValueError(
-                f"temperature is {temperature!r} with schedule={schedule!r}; a pair is (hot, cold) for "
-                "schedule='anneal', otherwise pass one number."
+                f"temperature is {temperature!r}; pass a pair (hot, cold), one number, or a function of the step."
             )
         for i, value in enumerate(temperature):
             checks.number(f"temperature[{i}]", value, positive=True)
-    elif isinstance(temperature, str) and temperature == "auto":
-        if schedule is None:
-            raise ValueError(
-                "schedule=None keeps one temperature, but temperature is 'auto'; pass temperature=1/beta."
-            )
     else:
-        checks.one_number(
-            "temperature", temperature, positive=schedule is not None, auto=True
-        )
+        checks.one_number("temperature", temperature, positive=True, auto=True)
     checks.one_number("step_size", step_size, positive=True, auto=True)
     if not isinstance(gradient, GradientEstimator) and gradient != "auto":
         raise TypeError(

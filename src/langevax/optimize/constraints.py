@@ -23,7 +23,7 @@ FORMS = (
     "a scipy.optimize.NonlinearConstraint, a LinearConstraint or a dict {'type': 'ineq' or 'eq', 'fun': g}, or a list "
     "of them"
 )
-KEYS = {"type", "fun", "jac", "args"}  # of SciPy's dicts
+KEYS = {"type", "fun", "jac"}  # of SciPy's dicts
 
 
 class MatrixProduct(eqx.Module):
@@ -39,7 +39,6 @@ class ConstraintFunction(eqx.Module):
     """A function of the position as a vector, by JAX, or called in NumPy where JAX cannot trace it."""
 
     fun: Callable[..., Any]
-    extra: tuple[Any, ...]
     size: int = eqx.field(static=True)
     on_host: bool = eqx.field(static=True)
 
@@ -49,16 +48,11 @@ class ConstraintFunction(eqx.Module):
             return host.call(
                 self._in_numpy, jax.ShapeDtypeStruct((self.size,), dtype), position
             )
-        return jnp.atleast_1d(jnp.asarray(self.fun(position, *self.extra))).astype(
-            dtype
-        )
+        return jnp.atleast_1d(jnp.asarray(self.fun(position))).astype(dtype)
 
     def _in_numpy(self, position: PyTree) -> np.ndarray:
-        return np.atleast_1d(
-            np.asarray(
-                self.fun(jax.tree.map(np.array, position), *self.extra), np.float64
-            )
-        )
+        value = self.fun(jax.tree.map(np.array, position))
+        return np.atleast_1d(np.asarray(value, np.float64))
 
 
 class Constraints(eqx.Module):
@@ -102,10 +96,8 @@ def as_constraints(
         count += len(lower)
     if not residuals:
         return None
-    dtype, (rows, signs, sides, equal, names) = (
-        trees.dtype_of(like),
-        zip(*residuals, strict=True),
-    )
+    dtype = trees.dtype_of(like)
+    rows, signs, sides, equal, names = zip(*residuals, strict=True)
     return Constraints(
         tuple(functions),
         jnp.asarray(rows, jnp.int32),
@@ -119,7 +111,6 @@ def as_constraints(
 def _read(
     name: str, entry: object, like: PyTree[Array], use_gradients: bool
 ) -> tuple[ConstraintFunction, np.ndarray, np.ndarray]:
-    extra: tuple[Any, ...] = ()
     if isinstance(entry, dict):
         if not {"type", "fun"} <= entry.keys() <= KEYS:
             raise ValueError(
@@ -131,8 +122,6 @@ def _read(
                 f"{name}['type'] must be 'ineq', for g(x) >= 0, or 'eq', for g(x) = 0, got {checks.shown(kind)}."
             )
         fun, lower, upper = entry["fun"], 0.0, np.inf if kind.lower() == "ineq" else 0.0
-        extra = entry.get("args", ())
-        extra = extra if isinstance(extra, tuple) else (extra,)
     elif all(hasattr(entry, side) for side in ("lb", "ub")) and (
         hasattr(entry, "fun") or hasattr(entry, "A")
     ):
@@ -148,7 +137,7 @@ def _read(
         remedy = "; pass it as bounds" if hasattr(entry, "lb") else ""
         raise TypeError(f"{name} must be {FORMS}, got {checks.shown(entry)}{remedy}.")
     checks.function(f"{name}.fun", fun, "(position) -> number or vector")
-    function = _function(f"{name}.fun", fun, extra, like, use_gradients)
+    function = _function(f"{name}.fun", fun, like, use_gradients)
     return function, *_sides(name, lower, upper, function.size)
 
 
@@ -170,14 +159,13 @@ def _matrix(name: str, matrix: Any, like: PyTree[Array]) -> Float[Array, "rows d
 def _function(
     name: str,
     fun: Callable[..., Any],
-    extra: tuple[Any, ...],
     like: PyTree[Array],
     use_gradients: bool,
 ) -> ConstraintFunction:
     tracing.forget_old_numbers(fun)
     value: Any = None
     try:
-        value = jax.eval_shape(lambda x: jnp.asarray(fun(x, *extra)), like)
+        value = jax.eval_shape(lambda x: jnp.asarray(fun(x)), like)
     except (
         jax.errors.TracerArrayConversionError,
         jax.errors.ConcretizationTypeError,
@@ -194,24 +182,19 @@ def _function(
             raise
     traced = value is not None
     if not traced:
-        value = np.asarray(fun(jax.tree.map(np.array, like), *extra))
+        value = np.asarray(fun(jax.tree.map(np.array, like)))
     if not (
         jnp.issubdtype(value.dtype, jnp.floating)
         or (not traced and np.issubdtype(value.dtype, np.integer))
     ):
-        remedy = (
-            "the number g(x), not a comparison"
-            if value.dtype == bool
-            else "real floating numbers"
-        )
         raise TypeError(
-            f"{name} must return a real number or a vector of them, got {value.dtype}; return {remedy}."
+            f"{name} must return a real number or a vector of them, got {value.dtype}; return the number g(x)."
         )
     if value.ndim > 1 or value.size == 0:
         raise ValueError(
             f"{name} must return a number or a vector, got shape {value.shape}; ravel it."
         )
-    function = ConstraintFunction(fun, extra, value.size, not traced)
+    function = ConstraintFunction(fun, value.size, not traced)
     at_start = np.asarray(function(like))
     if not np.isfinite(at_start).all():
         raise ValueError(f"{name} at x0 is {at_start}; start where it is finite.")

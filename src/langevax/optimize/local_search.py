@@ -179,10 +179,8 @@ def _begin(
     length = jnp.linalg.norm(slopes)
     direction = -first * slopes / jnp.where(length > 0, length, 1)
     one, none = jnp.ones((), y.dtype), jnp.zeros((), jnp.int32)
-    finite, steep = (
-        jnp.isfinite(value) & jnp.isfinite(direction).all(),
-        jnp.any(direction != 0),
-    )
+    finite = jnp.isfinite(value) & jnp.isfinite(direction).all()
+    steep = jnp.any(direction != 0)
     counts = none, none + 1, none
     ends = jnp.zeros((), bool), finite & ~steep, active & finite & steep
     return LocalSearch(
@@ -230,10 +228,8 @@ def advance(
     moves = jnp.where(accept, moves, jnp.where(fails, forgotten, search.moves))
     changes = jnp.where(accept, changes, jnp.where(fails, forgotten, search.changes))
     at = jnp.where(accept, y, search.y)
-    now, slopes = (
-        jnp.where(accept, value, search.fun),
-        jnp.where(accept, gradient, search.gradient),
-    )
+    now = jnp.where(accept, value, search.fun)
+    slopes = jnp.where(accept, gradient, search.gradient)
     unbound = free(frame, at, slopes)
     direction = descent_direction(slopes, unbound, moves, changes)
     direction = jnp.where(accept | fails, direction, search.direction)

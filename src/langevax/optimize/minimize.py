@@ -349,10 +349,8 @@ def _intermediate_result(portfolio: Portfolio, like: PyTree[Array]) -> "Optimize
 
 def _basins(portfolio: Portfolio, like: PyTree[Array], most: int = 100) -> list[Basin]:
     ends, best = portfolio.multistart_ends, portfolio.best_y[None]
-    ys, fun = (
-        np.concatenate([ends.y.reshape(-1, best.shape[1]), best]),
-        np.append(ends.fun, portfolio.best_fun),
-    )
+    ys = np.concatenate([ends.y.reshape(-1, best.shape[1]), best])
+    fun = np.append(ends.fun, portfolio.best_fun)
     labels, best_ends = group_ends(
         ys, fun, np.append(ends.moved, True), portfolio.difference
     )
@@ -371,13 +369,21 @@ def _falls(portfolio: Portfolio, far: float = 1e6) -> bool:
     )
 
 
+def _jac(
+    portfolio: Portfolio, gradient: Float[np.ndarray, " d"], like: PyTree[Array]
+) -> PyTree[np.ndarray]:
+    """Return a gradient in units of the frame as one in those of the user."""
+    scale = portfolio.frame.scale
+    whole = gradient / np.asarray(scale, np.float64)
+    return to_position(whole.astype(scale.dtype), like)
+
+
 def _result(
     portfolio: Portfolio, end: Polished, like: PyTree[Array]
 ) -> "OptimizeResult":
     from scipy.optimize import OptimizeResult
 
-    odds, dtype = portfolio.odds, portfolio.frame.scale.dtype
-    falls = _falls(portfolio)
+    odds, falls = portfolio.odds, _falls(portfolio)
     if falls:
         status = MinimizeStatus.UNBOUNDED
     elif portfolio.stopped:
@@ -390,16 +396,11 @@ def _result(
             if odds <= portfolio.max_odds
             else MinimizeStatus.BUDGET_SPENT
         )
-    history = np.array([record[:2] for record in portfolio.history], int).reshape(-1, 2)
+    nfev, njev, fun = map(np.array, zip(*portfolio.history, strict=True))
     return OptimizeResult(
         x=to_position(portfolio.x(portfolio.best_y), like),
         fun=portfolio.best_fun,
-        jac=to_position(
-            (end.gradient / np.asarray(portfolio.frame.scale, np.float64)).astype(
-                dtype
-            ),
-            like,
-        ),
+        jac=_jac(portfolio, end.gradient, like),
         success=end.reached and odds <= portfolio.max_odds and not falls,
         status=int(status),
         message=_message(portfolio, end, status, odds, like),
@@ -408,11 +409,7 @@ def _result(
         nfev=portfolio.nfev,
         njev=portfolio.njev,
         basins=_basins(portfolio, like),
-        history={
-            "nfev": history[:, 0],
-            "njev": history[:, 1],
-            "fun": np.array([record.fun for record in portfolio.history], float),
-        },
+        history={"nfev": nfev, "njev": njev, "fun": fun},
     )
 
 
@@ -424,8 +421,7 @@ def _constrained(
     most: int = 100,
 ) -> "OptimizeResult":
     """Return the result with the place that satisfies the constraints, its value, and what can be said of it."""
-    best, dtype = outcome.best, portfolio.frame.scale.dtype
-    x = portfolio.x(best.y)
+    best, x = outcome.best, portfolio.x(outcome.best.y)
     message = f"Constraints are kept by penalties with multipliers: the largest violation is {best.violation:.2g}"
     message += (
         f" (of {best.name}), which lowers fun by about {best.bought:.1g}. "
@@ -458,12 +454,7 @@ def _constrained(
     result.update(
         x=to_position(x, like),
         fun=best.fun,
-        jac=to_position(
-            (outcome.gradient / np.asarray(portfolio.frame.scale, np.float64)).astype(
-                dtype
-            ),
-            like,
-        ),
+        jac=_jac(portfolio, outcome.gradient, like),
         success=bool(result.success and best.feasible and not outcome.left),
         maxcv=best.violation,
         basins=[

@@ -8,7 +8,6 @@ of L until the next one is not lower than the best that satisfies them. To refin
 with l_i += w_i r_i, and w_i larger where the violation stays. Weights and multipliers are arguments of one program.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import equinox as eqx
@@ -31,43 +30,6 @@ from langevax.optimize.portfolio import Portfolio
 from langevax.optimize.values_only import FiniteDifferences
 from langevax.problems.coordinates import Raveled
 from langevax.problems.problem import Function, Problem
-
-
-@dataclass(frozen=True)
-class MultiplierSettings:
-    """Budgets of the rounds of multipliers, and the violation that counts as none."""
-
-    drawn: int = 128
-    """Places from which weights are taken."""
-    fewest_violations: int = 4
-    """Of a constraint at these places, below which its scale is its usual distance."""
-    weight: float = 10.0
-    """Spreads of f that a violation of the usual size costs, twice."""
-    search_share: float = 0.7
-    rounds_share: float = 0.98
-    """Of the budget, up to where the portfolio and the rounds search; Newton's steps have the rest."""
-    lanes: int = 8
-    """Basins that are refined at once."""
-    gradients: int = 40
-    """For each basin that are left, below which fewer are refined at once."""
-    max_batches: int = 8
-    max_rounds: int = 40
-    max_newton_rounds: int = 5
-    limit: int = 300
-    """Gradients of one search."""
-    shrinks: float = 0.25
-    """A violation that a round leaves above this part of the last one gets a larger weight."""
-    growth: float = 10.0
-    largest_growth: float = 1e8
-    pool: int = 256
-    """Of the best ends, that are grouped into basins."""
-    tolerance: float = 1e-6
-    """Violation that counts as none: what such a move of one coordinate, in units of the box, changes at most."""
-    tiny: float = 1e-12
-    """The least tolerance, in units of the usual violation."""
-    aim: float = 1e-5
-    """Part of the tolerance at which rounds end."""
-
 
 NEARBY = 1e-3
 """Move of a coordinate, in units of the box, along which the slopes of constraints are measured."""
@@ -248,27 +210,58 @@ def _chosen(
 
 
 class Rounds:
-    """The weights of a portfolio's penalties, and the rounds that follow it."""
+    """The weights of a portfolio's penalties, and the rounds that follow it.
+
+    Args:
+        portfolio, penalties: the search, whose budget they share, and what it minimises.
+        tolerance: violation that counts as none: what such a move of one coordinate, in units of the box, changes at
+            most.
+        aim: part of the tolerance at which rounds end.
+    """
+
+    drawn = 128
+    """Places from which weights are taken."""
+    fewest_violations = 4
+    """Of a constraint at these places, below which its scale is its usual distance."""
+    weight = 10.0
+    """Spreads of f that a violation of the usual size costs, twice."""
+    search_share = 0.7
+    rounds_share = 0.98
+    """Of the budget, up to where the portfolio and the rounds search; Newton's steps have the rest."""
+    lanes = 8
+    """Basins that are refined at once."""
+    gradients = 40
+    """For each basin that are left, below which fewer are refined at once."""
+    max_batches = 8
+    max_rounds = 40
+    max_newton_rounds = 5
+    limit = 300
+    """Gradients of one search."""
+    shrinks = 0.25
+    """A violation that a round leaves above this part of the last one gets a larger weight."""
+    growth = 10.0
+    largest_growth = 1e8
+    pool = 256
+    """Of the best ends, that are grouped into basins."""
+    tiny = 1e-12
+    """The least tolerance, in units of the usual violation."""
 
     def __init__(
         self,
         portfolio: Portfolio,
         penalties: Penalties,
-        settings: MultiplierSettings = MultiplierSettings(),
+        tolerance: float = 1e-6,
+        aim: float = 1e-5,
     ):
-        self.settings = settings
         self.portfolio, self.penalties = portfolio, penalties
         self.equal: Bool[np.ndarray, " residuals"] = np.asarray(
             penalties.constraints.equal
         )
         self.dtype = penalties.frame.scale.dtype
-        self.tolerance: float = max(self.settings.tolerance, 100 * portfolio.eps)
-        self.aim: float = (
-            max(self.settings.aim * self.settings.tolerance, 10 * portfolio.eps)
-            / self.tolerance
-        )
+        self.tolerance: float = max(tolerance, 100 * portfolio.eps)
+        self.aim: float = max(aim * tolerance, 10 * portfolio.eps) / self.tolerance
         self.budget: float = portfolio.budget
-        number = int(min(self.settings.drawn, max(2, portfolio.budget / 8)))
+        number = int(min(self.drawn, max(2, portfolio.budget / 8)))
         fun, rest = (
             np.asarray(a, np.float64)
             for a in _measure(penalties, self._device(portfolio.draw(number)))
@@ -289,15 +282,13 @@ class Rounds:
         portfolio.problem = portfolio.coarse = self._problem(
             self.weights(self.scales), 0 * self.scales
         )
-        portfolio.budget = self.settings.search_share * self.budget
+        portfolio.budget = self.search_share * self.budget
 
     def _scale(self, drawn: Float[np.ndarray, " places"], equal: bool) -> float:
         """Return the usual violation at drawn places, or the usual distance where few violate the constraint."""
         violations = np.abs(drawn) if equal else drawn[drawn > 0]
         usual = (
-            violations
-            if len(violations) >= self.settings.fewest_violations
-            else np.abs(drawn)
+            violations if len(violations) >= self.fewest_violations else np.abs(drawn)
         )
         return (
             float(np.median(usual)) or float(usual.max()) or 1.0 if len(usual) else 1.0
@@ -305,7 +296,7 @@ class Rounds:
 
     def weights(self, scales: np.ndarray) -> np.ndarray:
         """Return the weights for which violations of these sizes cost half of `weight` spreads of f."""
-        return self.settings.weight * self.spread / scales**2
+        return self.weight * self.spread / scales**2
 
     def _device(self, array: np.ndarray) -> Array:
         return jnp.asarray(array, self.dtype)
@@ -329,7 +320,7 @@ class Rounds:
     ) -> Float[np.ndarray, "*lanes residuals"]:
         """Return the violation that is taken for none: that of a tiny move, or of rounding."""
         sides = np.abs(np.asarray(self.penalties.constraints.sides, np.float64))
-        least = self.settings.tiny * self.scales + 10 * self.portfolio.eps * sides
+        least = self.tiny * self.scales + 10 * self.portfolio.eps * sides
         return np.maximum(self.tolerance * np.minimum(slopes, self.scales), least)
 
     def _lanes(
@@ -340,11 +331,9 @@ class Rounds:
         active: np.ndarray,
     ) -> MeasuredEnds:
         """Search from up to `lanes` places by one program; count what active lanes cost."""
-        portfolio, lanes = (
-            self.portfolio,
-            np.minimum(np.arange(self.settings.lanes), len(starts) - 1),
-        )
-        running = np.append(active, np.zeros(self.settings.lanes - len(active), bool))
+        portfolio = self.portfolio
+        lanes = np.minimum(np.arange(self.lanes), len(starts) - 1)
+        running = np.append(active, np.zeros(self.lanes - len(active), bool))
         left = (portfolio.budget - portfolio.spent) / (
             portfolio.gradient_cost * max(1, active.sum())
         )
@@ -354,7 +343,7 @@ class Rounds:
             self._device(weights[lanes]),
             self._device(multipliers[lanes]),
             jnp.asarray(running),
-            jnp.int32(max(2, min(self.settings.limit, left))),
+            jnp.int32(max(2, min(self.limit, left))),
         )
         y, fun, rest, slopes, settled, gain, evaluations = (
             np.asarray(a)[: len(starts)] for a in ends
@@ -370,9 +359,9 @@ class Rounds:
 
     def refine(self, starts: Float[np.ndarray, "lanes d"]) -> list[Refined]:
         """Alternate searches and multipliers from ends of the portfolio until violations are far below tolerance."""
-        portfolio, first = (
-            self.portfolio,
-            self.weights(np.broadcast_to(self.scales, (len(starts), len(self.scales)))),
+        portfolio = self.portfolio
+        first = self.weights(
+            np.broadcast_to(self.scales, (len(starts), len(self.scales)))
         )
         ends = self._lanes(starts, first, 0 * first, np.zeros(len(starts), bool))
         multipliers = self._updated(first, 0 * first, ends.residuals)
@@ -381,7 +370,7 @@ class Rounds:
         best = [
             self._refined(ends, k, weights, multipliers) for k in range(len(starts))
         ]
-        for _ in range(self.settings.max_rounds):
+        for _ in range(self.max_rounds):
             ahead = self._lanes(ends.y, weights, multipliers, active)
             ends = MeasuredEnds(
                 *(_chosen(active, *pair) for pair in zip(ahead, ends, strict=True))
@@ -403,11 +392,11 @@ class Rounds:
             multipliers = np.where(
                 rows, self._updated(weights, multipliers, ends.residuals), multipliers
             )
-            grows = (distances > self.settings.shrinks * last) & (far | costly[:, None])
+            grows = (distances > self.shrinks * last) & (far | costly[:, None])
             least = self._local_weights(ends.slopes)
             grown = np.minimum(
-                np.where(grows, self.settings.growth, 1.0) * weights,
-                self.settings.largest_growth * least,
+                np.where(grows, self.growth, 1.0) * weights,
+                self.largest_growth * least,
             )
             weights = np.where(rows, np.maximum(grown, least), weights)
             last = distances
@@ -441,10 +430,8 @@ class Rounds:
         self, ends: MeasuredEnds, k: int, weights: np.ndarray, multipliers: np.ndarray
     ) -> Refined:
         violations = self.violations(ends.residuals[k])
-        distances, allowed = (
-            self._distances(ends.residuals[k], weights[k], multipliers[k]),
-            self.allowed(ends.slopes[k]),
-        )
+        distances = self._distances(ends.residuals[k], weights[k], multipliers[k])
+        allowed = self.allowed(ends.slopes[k])
         largest = int(np.argmax(violations))
         return Refined(
             ends.y[k],
@@ -462,16 +449,16 @@ class Rounds:
     def run(self) -> Constrained:
         """Refine the basins that the portfolio has met until none of the others can be better."""
         portfolio = self.portfolio
-        portfolio.budget = self.settings.rounds_share * self.budget
+        portfolio.budget = self.rounds_share * self.budget
         ys, fun, shares = self._candidates()
         refined: list[Refined] = []
         position = 0
-        for _ in range(self.settings.max_batches):
+        for _ in range(self.max_batches):
             lowest = min((end.fun for end in refined if end.feasible), default=np.inf)
             affordable = (portfolio.budget - portfolio.spent) / (
-                self.settings.gradients * portfolio.gradient_cost
+                self.gradients * portfolio.gradient_cost
             )
-            lanes = int(np.clip(affordable, 1, self.settings.lanes))
+            lanes = int(np.clip(affordable, 1, self.lanes))
             batch = slice(position, position + lanes)
             hopeful = fun[batch] < lowest - portfolio.difference
             if not hopeful.any() or (refined and portfolio.spent >= portfolio.budget):
@@ -505,7 +492,7 @@ class Rounds:
             best.y,
         )
         portfolio.add_gradients(1, portfolio.problem)
-        portfolio.budget = self.settings.search_share * self.budget
+        portfolio.budget = self.search_share * self.budget
         return Constrained(
             best,
             end,
@@ -524,7 +511,7 @@ class Rounds:
             if len(e.fun)
         ]
         ys, fun = (np.concatenate(arrays) for arrays in zip(*kinds, first, strict=True))
-        order = np.argsort(fun, kind="stable")[: self.settings.pool]
+        order = np.argsort(fun, kind="stable")[: self.pool]
         labels, best_ends = group_ends(
             ys[order], fun[order], np.ones(len(order), bool), portfolio.difference
         )
@@ -543,7 +530,7 @@ class Rounds:
         end = Polished(best.y, best.fun, slopes, best.settled, 1)
         if not best.feasible:
             return best, end
-        for _ in range(self.settings.max_newton_rounds):
+        for _ in range(self.max_newton_rounds):
             problem = self._problem(best.weights, best.multipliers)
             ahead = portfolio.newton_end(problem, end._replace(evaluations=0))
             if not ahead.evaluations:

@@ -64,7 +64,7 @@ def newton(
     frame: Frame,
     start: Float[np.ndarray, " d"],
     size: float,
-    steps: int = 500,
+    steps: int,
     *,
     first_damping: float = 1e-3,
     dampings: tuple[float, float] = (1e-12, 1e12),

@@ -20,9 +20,7 @@ is better. Or it stops when the budget is spent.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -55,71 +53,51 @@ class Perturbation(IntEnum):
     MEAN = 3
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Numbers of the portfolio; lengths are in units of the box."""
-
-    lanes: int = 16
-    """Local searches at once."""
-    screened: int = 8
-    """Places of which a search starts at the best."""
-    limit: int = 1000
-    """Gradients of one local search."""
-    first_lengths: tuple[float, float] = (0.02, 0.2)
-    """Of the first steps of searches: short ones stay in a basin, long ones step across rings."""
-    few_basins: int = 3
-    """Searches for each basin from which more of them are likely to be enough to count basins."""
-    scan_points: int = 32
-    zoomed: int = 3
-    zoom_points: int = 6
-    """Points on a line along an axis, those of them around which there are finer ones, and how many."""
-    scan_reach: float = 3.0
-    """Of a coordinate without bounds, in scales of the start."""
-    single_moves: int = 4
-    """Coordinates that are moved alone, where moving all of them gains less than the best of them promised."""
-    fewest_hops: int = 2
-    """Hops at once; twice as many after each batch that brings nothing."""
-    hop_width: float = 0.1
-    """Of the first perturbation; it follows `fall_back`."""
-    fall_back: float = 0.5
-    """Share of normal perturbations that is to fall back into the basin."""
-    far_from_home: int = 4
-    """Times the distance of a return from which hops may end where they come back; shorter ones look for what is near."""
-    pool: int = 32
-    """Best minima whose differences and means are perturbations."""
-    preference: int = 2
-    """Cost of hopping over that of evolution, and the reverse on rough functions."""
-    evolution_width: float = 0.3
-    evolution_ends: tuple[float, float] = (1e-3, 1e-9)
-    """Widths at which L-BFGS begins; the second where it leads to two minima at the first."""
-    flat_generations: int = 20
-    """Generations of equal values that end an evolution."""
-    resolution: float = 1e-6
-    """Difference of values up to which two minima are one, in units of what searches gain."""
-    newton_dimensions: int = 64
-    """Coordinates up to which Newton's steps end the best."""
-    newton_share: float = 0.25
-    newton_steps: tuple[int, int] = (16, 500)
-    """Part of the budget that these may take beyond it, and fewest and most of them."""
-
-
-class BestSoFar(NamedTuple):
-    """The best value after some evaluations."""
-
-    nfev: int
-    njev: int
-    fun: float
-
-
-class Doubted(NamedTuple):
-    """A number of hops from the place of this value that led to nothing better."""
-
-    fun: float
-    hops: int
-
-
 class Portfolio:
-    """The searches of one call."""
+    """The searches of one call; lengths are in units of the box."""
+
+    lanes = 16
+    """Local searches at once."""
+    screened = 8
+    """Places of which a search starts at the best."""
+    limit = 1000
+    """Gradients of one local search."""
+    first_lengths = (0.02, 0.2)
+    """Of the first steps of searches: short ones stay in a basin, long ones step across rings."""
+    few_basins = 3
+    """Searches for each basin from which more of them are likely to be enough to count basins."""
+    scan_points = 32
+    zoomed = 3
+    zoom_points = 6
+    """Points on a line along an axis, those of them around which there are finer ones, and how many."""
+    scan_reach = 3.0
+    """Of a coordinate without bounds, in scales of the start."""
+    single_moves = 4
+    """Coordinates that are moved alone, where moving all of them gains less than the best of them promised."""
+    fewest_hops = 2
+    """Hops at once; twice as many after each batch that brings nothing."""
+    hop_width = 0.1
+    """Of the first perturbation; it follows `fall_back`."""
+    fall_back = 0.5
+    """Share of normal perturbations that is to fall back into the basin."""
+    far_from_home = 4
+    """Times the distance of a return from which hops may end where they come back; shorter ones look for what is near."""
+    pool = 32
+    """Best minima whose differences and means are perturbations."""
+    preference = 2
+    """Cost of hopping over that of evolution, and the reverse on rough functions."""
+    evolution_width = 0.3
+    narrow_widths = (1e-3, 1e-9)
+    """Widths at which L-BFGS begins; the second where it leads to two minima at the first."""
+    flat_generations = 20
+    """Generations of equal values that end an evolution."""
+    resolution = 1e-6
+    """Difference of values up to which two minima are one, in units of what searches gain."""
+    newton_dimensions = 64
+    """Coordinates up to which Newton's steps end the best."""
+    newton_share = 0.25
+    newton_steps = (16, 500)
+    """Part of the budget that these may take beyond it, and fewest and most of them."""
 
     def __init__(
         self,
@@ -134,16 +112,12 @@ class Portfolio:
         starts: Callable[[int, np.random.Generator], Float[np.ndarray, "places d"]]
         | None,
         stops: Callable[["Portfolio"], bool],
-        settings: Settings = Settings(),
     ):
         self.problem, self.coarse, self.frame, self.rng = problem, coarse, frame, rng
-        self.settings = settings
-        self.budget, self.max_odds, self.gradient_cost, self.stops = (
-            budget,
-            max_odds,
-            gradient_cost,
-            stops,
-        )
+        self.budget = budget
+        self.max_odds = max_odds
+        self.gradient_cost = gradient_cost
+        self.stops = stops
         self.share: float = int(coarse.size) / int(problem.size)
         self.lower, self.upper = (
             np.asarray(side, np.float64) for side in (frame.lower, frame.upper)
@@ -158,18 +132,17 @@ class Portfolio:
         self.gains: list[float] = []
         self.multistarts, self.settled = 0, 0
         self.size: float = 0.0  # of the values that were seen first
-        self.multistart_ends, self.hop_ends, self.evolution_ends, self.seen = (
-            Ends(),
-            Ends(),
-            Ends(),
-            Ends(),
-        )
-        self.hop_width: float = self.settings.hop_width
+        self.multistart_ends = Ends()
+        self.hop_ends = Ends()
+        self.evolution_ends = Ends()
+        self.seen = Ends()
         self.scanned: float = (
             math.inf
         )  # value of the place from which a scan brought nothing
-        self.doubted = Doubted(math.inf, 0)
-        self.history: list[BestSoFar] = []
+        self.doubted: tuple[float, int] = math.inf, 0
+        """A value, and hops from its place that led to nothing better."""
+        self.history: list[tuple[int, int, float]] = []
+        """(nfev, njev, best value) after each batch of searches."""
         self.stopped = False
 
     # -- evaluations ----------------------------------------------------------------------------------------------
@@ -183,7 +156,7 @@ class Portfolio:
     def difference(self) -> float:
         """Values that differ by less are one."""
         gain = float(np.median(self.gains)) if self.gains else 0.0
-        return self.settings.resolution * gain + 100 * self.eps * abs(
+        return self.resolution * gain + 100 * self.eps * abs(
             self.best_fun if math.isfinite(self.best_fun) else 0.0
         )
 
@@ -206,7 +179,7 @@ class Portfolio:
         home: Float[np.ndarray, " d"] | None = None,
     ) -> SearchEnds:
         """Return where local searches end, and record it; those that would end above `target`, or at `home`, do not."""
-        shortest, longest = np.log(self.settings.first_lengths)
+        shortest, longest = np.log(self.first_lengths)
         ends = self._descend(
             starts,
             np.exp(self.rng.uniform(shortest, longest, len(starts))),
@@ -214,7 +187,7 @@ class Portfolio:
             home,
         )
         self.searches += len(starts)
-        self.history.append(BestSoFar(self.nfev, self.njev, self.best_fun))
+        self.history.append((self.nfev, self.njev, self.best_fun))
         self.stopped = self.stopped or self.stops(self)
         return ends
 
@@ -229,7 +202,7 @@ class Portfolio:
         limit = max(
             2,
             min(
-                self.settings.limit,
+                self.limit,
                 int((self.budget - self.spent) / (self.gradient_cost * len(starts))),
             ),
         )
@@ -239,7 +212,7 @@ class Portfolio:
             self.coarse,
             self.frame,
             starts,
-            self.settings.lanes,
+            self.lanes,
             limit,
             aim,
             first,
@@ -247,9 +220,7 @@ class Portfolio:
         )
         self._count(ends, self.coarse)
         if self.coarse is not self.problem:
-            fine = local_searches(
-                self.problem, self.frame, ends.y, self.settings.lanes, limit
-            )
+            fine = local_searches(self.problem, self.frame, ends.y, self.lanes, limit)
             self._count(fine, self.problem)
             ends = fine._replace(moved=ends.moved | fine.moved)
         best = int(np.argmin(ends.fun))
@@ -264,10 +235,8 @@ class Portfolio:
         size = int(problem.size)
         self.spent += self.gradient_cost * gradients * size / int(self.problem.size)
         if self.gradient_cost == GRADIENT_COST:
-            self.njev, self.nfev = (
-                self.njev + gradients * size,
-                self.nfev + gradients * size,
-            )
+            self.njev += gradients * size
+            self.nfev += gradients * size
         else:
             self.nfev += self.gradient_cost * gradients * size
 
@@ -288,17 +257,11 @@ class Portfolio:
         """Draw places uniformly between bounds, and normally around the start elsewhere; or as the user's function."""
         if self.starts is not None:
             return self.starts(number, self.rng)
-        low, high = (
-            np.where(self.bounded, self.lower, 0),
-            np.where(self.bounded, self.upper, 1),
-        )
+        low = np.where(self.bounded, self.lower, 0)
+        high = np.where(self.bounded, self.upper, 1)
         uniform = self.rng.uniform(low, high, (number, self.dimension))
-        ys = np.where(
-            self.bounded & (not self.around),
-            uniform,
-            self.rng.standard_normal((number, self.dimension)),
-        )
-        return self.fold(ys)
+        normal = self.rng.standard_normal((number, self.dimension))
+        return self.fold(np.where(self.bounded & (not self.around), uniform, normal))
 
     def fold(self, ys: Float[np.ndarray, "places d"]) -> Float[np.ndarray, "places d"]:
         """Reflect places into the box."""
@@ -306,36 +269,26 @@ class Portfolio:
         low = np.where(self.bounded, self.lower, 0)
         tiled = low + width - np.abs((ys - low) % (2 * width) - width)
         ys = np.where(self.bounded, tiled, ys)
-        ys = (
-            np.where(ys < self.lower, 2 * self.lower - ys, ys)
-            if np.isfinite(self.lower).any()
-            else ys
-        )
-        ys = (
-            np.where(ys > self.upper, 2 * self.upper - ys, ys)
-            if np.isfinite(self.upper).any()
-            else ys
-        )
+        ys = np.where(ys < self.lower, 2 * self.lower - ys, ys)
+        ys = np.where(ys > self.upper, 2 * self.upper - ys, ys)
         return np.clip(ys, self.lower, self.upper)
 
     # -- searches -------------------------------------------------------------------------------------------------
 
     def multistart(self, number: int) -> tuple[Float[np.ndarray, " d"], float]:
         """Search from the best of several new places each, count the basins, and return the best end."""
-        places = self.draw(self.settings.screened * number)
-        fun = self.values(places).reshape(number, self.settings.screened)
-        starts = places.reshape(number, self.settings.screened, -1)[
+        places = self.draw(self.screened * number)
+        fun = self.values(places).reshape(number, self.screened)
+        starts = places.reshape(number, self.screened, -1)[
             np.arange(number), np.argmin(fun, axis=1)
         ]
         ends = self.search(starts)
         gains = ends.start_fun - ends.fun
-        self.multistarts, self.settled = (
-            self.multistarts + number,
-            self.settled + int(ends.settled.sum()),
-        )
+        self.multistarts += number
+        self.settled += int(ends.settled.sum())
         self.gains.extend(gains[np.isfinite(gains)])
-        self.multistart_ends.add(ends.y, ends.fun, ends.moved)
-        self.seen.add(ends.y, ends.fun, ends.moved)
+        self.multistart_ends.take(ends)
+        self.seen.take(ends)
         best = int(np.argmin(ends.fun))
         return ends.y[best], float(ends.fun[best])
 
@@ -344,32 +297,24 @@ class Portfolio:
     ) -> tuple[Float[np.ndarray, " d"], float]:
         """Move all coordinates to the best places on lines along the axes, or single ones where these gain more."""
         d, rows = self.dimension, np.arange(self.dimension)
-        settings = self.settings
-        low, high = (
-            np.where(self.bounded, self.lower, y - settings.scan_reach),
-            np.where(self.bounded, self.upper, y + settings.scan_reach),
-        )
-        spacing = (high - low)[:, None] / settings.scan_points
+        low = np.where(self.bounded, self.lower, y - self.scan_reach)
+        high = np.where(self.bounded, self.upper, y + self.scan_reach)
+        spacing = (high - low)[:, None] / self.scan_points
         points = low[:, None] + spacing * (
-            np.arange(settings.scan_points)
-            + self.rng.uniform(size=(d, settings.scan_points))
+            np.arange(self.scan_points) + self.rng.uniform(size=(d, self.scan_points))
         )
         heights = self._on_axes(y, points)
-        lowest = np.argsort(heights, axis=1)[:, : settings.zoomed]
-        points, heights = (
-            np.take_along_axis(points, lowest, 1),
-            np.take_along_axis(heights, lowest, 1),
-        )
+        lowest = np.argsort(heights, axis=1)[:, : self.zoomed]
+        points = np.take_along_axis(points, lowest, 1)
+        heights = np.take_along_axis(heights, lowest, 1)
         for zoom in (1.0, 0.25):
-            offsets = zoom * spacing * np.linspace(-1, 1, settings.zoom_points)
+            offsets = zoom * spacing * np.linspace(-1, 1, self.zoom_points)
             closer = np.clip(
                 points[:, :, None] + offsets[:, None, :],
                 low[:, None, None],
                 high[:, None, None],
             )
-            fresh = self._on_axes(y, closer.reshape(d, -1)).reshape(
-                d, settings.zoomed, -1
-            )
+            fresh = self._on_axes(y, closer.reshape(d, -1)).reshape(d, self.zoomed, -1)
             closer, fresh = (
                 np.concatenate([a[:, :, None], b], 2)
                 for a, b in ((points, closer), (heights, fresh))
@@ -383,7 +328,7 @@ class Portfolio:
         if not len(order) or self.done:
             self.scanned = fun
             return y, fun
-        moves = np.zeros((min(len(order), settings.single_moves), d))
+        moves = np.zeros((min(len(order), self.single_moves), d))
         moves[np.arange(len(moves)), order[: len(moves)]] = (points - y)[
             order[: len(moves)]
         ]
@@ -425,19 +370,17 @@ class Portfolio:
     @property
     def patience(self) -> int:
         """Searches without success that end a run of hopping."""
-        return self.settings.lanes * (2 + self.dimension)
+        return self.lanes * (2 + self.dimension)
 
     def hop(
         self, y: Float[np.ndarray, " d"], fun: float, patience: int, once: bool = False
     ) -> tuple[Float[np.ndarray, " d"], float]:
         """Hop from basin to basin, downwards, until `patience` searches bring nothing; or `once` they bring a gain."""
         y, begin = self.scan_while_better(y, fun)
-        fun, number, failed, gained = (
-            begin,
-            self.settings.fewest_hops,
-            0,
-            np.zeros((0, self.dimension)),
-        )
+        fun = begin
+        number = self.fewest_hops
+        failed = 0
+        gained = np.zeros((0, self.dimension))
         successes = np.ones(len(Perturbation))
         while not self.done and failed < patience and not (once and fun < begin):
             number = min(number, patience - failed)
@@ -453,7 +396,7 @@ class Portfolio:
             starts = self.fold(y + moves)
             wide = np.linalg.norm(
                 starts - y, axis=1
-            ).min() > self.settings.far_from_home * HOME * math.sqrt(self.dimension)
+            ).min() > self.far_from_home * HOME * math.sqrt(self.dimension)
             ends = self.search(starts, fun + self.difference, y if wide else None)
             near = np.linalg.norm(ends.y - y, axis=1) <= NEAR * math.sqrt(
                 self.dimension
@@ -464,8 +407,7 @@ class Portfolio:
             if normal.any():
                 self.hop_width = float(
                     np.clip(
-                        self.hop_width
-                        * np.exp(back[normal].mean() - self.settings.fall_back),
+                        self.hop_width * np.exp(back[normal].mean() - self.fall_back),
                         1e-6,
                         1.0,
                     )
@@ -475,30 +417,26 @@ class Portfolio:
                 + 0.9 * (successes - 1)
                 + np.bincount(kinds[better], minlength=len(Perturbation))
             )
-            fresh = ends.settled & ~back
-            self.seen.add(ends.y[fresh], ends.fun[fresh], ends.moved[fresh])
+            self.seen.take(ends, ends.settled & ~back)
             failed = 0 if better.any() else failed + number
             number = (
-                max(self.settings.fewest_hops, number // 2)
+                max(self.fewest_hops, number // 2)
                 if better.any()
-                else min(self.settings.lanes, 2 * number)
+                else min(self.lanes, 2 * number)
             )
             best = int(np.argmin(ends.fun))
             gained = (ends.y - y)[better & (np.arange(len(better)) != best)]
             if better.any():
                 y, fun = ends.y[best], float(ends.fun[best])
         if failed >= patience and fun <= self.best_fun + self.difference:
-            self.doubted = Doubted(self.best_fun, self.doubts + patience)
+            self.doubted = self.best_fun, self.doubts + patience
         return self.scan_while_better(y, fun)
 
     @property
     def doubts(self) -> int:
         """Hops from the best place that led to nothing better."""
-        return (
-            self.doubted.hops
-            if self.best_fun >= self.doubted.fun - self.difference
-            else 0
-        )
+        fun, hops = self.doubted
+        return hops if self.best_fun >= fun - self.difference else 0
 
     def doubt(self, hops: int) -> None:
         """Hop from the best place until so many hops have led to nothing better."""
@@ -515,9 +453,7 @@ class Portfolio:
             return np.where(chosen, self.draw(1)[0] - y, 0)
         if kind == Perturbation.NORMAL or len(self.seen.fun) < len(Perturbation):
             return normal
-        best = self.seen.y[
-            np.argsort(self.seen.fun, kind="stable")[: self.settings.pool]
-        ]
+        best = self.seen.y[np.argsort(self.seen.fun, kind="stable")[: self.pool]]
         if kind == Perturbation.DIFFERENCE:
             one, other = best[self.rng.choice(len(best), 2, replace=False)]
             return one - other + 0.1 * normal
@@ -528,19 +464,19 @@ class Portfolio:
 
     def evolve(self, population: int, budget: float) -> None:
         """Let a law evolve until it is narrow or `budget` is spent, then search from its mean and its best draw."""
-        places = self.draw(self.settings.screened)
+        places = self.draw(self.screened)
         law = Evolution(
             places[np.argmin(self.values(places))],
-            self.settings.evolution_width,
+            self.evolution_width,
             population,
         )
         best_y, best_fun, end, flat = law.mean, math.inf, self.spent + budget, 0
-        for narrow in self.settings.evolution_ends:
+        for narrow in self.narrow_widths:
             while (
                 not self.done
                 and self.spent < end
                 and law.width > narrow
-                and flat < self.settings.flat_generations
+                and flat < self.flat_generations
             ):
                 draws = self.fold(law.draw(self.rng))
                 fun = self.values(draws)
@@ -560,10 +496,10 @@ class Portfolio:
                 self.dimension
             )
             agree = not apart and np.ptp(ends.fun) <= self.difference
-            if agree or narrow == self.settings.evolution_ends[-1]:
-                best = [int(np.argmin(ends.fun))]
-                self.evolution_ends.add(ends.y[best], ends.fun[best], ends.moved[best])
-                self.seen.add(ends.y[best], ends.fun[best], ends.moved[best])
+            if agree or narrow == self.narrow_widths[-1]:
+                lowest = np.arange(len(ends.fun)) == np.argmin(ends.fun)
+                self.evolution_ends.take(ends, lowest)
+                self.seen.take(ends, lowest)
                 return
 
     # -- the whole ------------------------------------------------------------------------------------------------
@@ -584,18 +520,16 @@ class Portfolio:
     def run(self, start: Float[np.ndarray, " d"]) -> None:
         """Search until the odds are low enough or the budget is spent."""
         first = self.search(start[None])
-        self.seen.add(first.y, first.fun, first.moved)
+        self.seen.take(first)
         if not self.done:
             self.multistart(3)
         if math.isfinite(self.best_fun) and np.any(self.seen.moved):
-            self.hop(self.best_y, self.best_fun, self.settings.lanes // 2)
+            self.hop(self.best_y, self.best_fun, self.lanes // 2)
         if not self.done:
             self.multistart(12)
         self.check_not_flat()
-        population, preference = (
-            default_population(self.dimension),
-            self.settings.preference,
-        )
+        population = default_population(self.dimension)
+        preference = self.preference
         in_hops, in_evolutions = 0.0, 0.0
         while not self.done:
             counted, before = self.tallies(), self.spent
@@ -608,14 +542,14 @@ class Portfolio:
                 if self.doubts >= needed:
                     return
                 self.doubt(needed)
-            elif counted[0].basins * self.settings.few_basins <= counted[0].searches:
-                self.multistart(self.settings.lanes)
+            elif counted[0].basins * self.few_basins <= counted[0].searches:
+                self.multistart(self.lanes)
             elif in_hops <= in_evolutions * (
                 1 / preference if self.rough else preference
             ):
                 place = self.best_y, self.best_fun
                 if len(self.hop_ends.fun):
-                    place = self.multistart(self.settings.lanes)
+                    place = self.multistart(self.lanes)
                 y, fun = self.hop(*place, self.patience)
                 self.hop_ends.add(y[None], np.array([fun]), np.ones(1, bool))
                 in_hops += self.spent - before
@@ -670,13 +604,12 @@ class Portfolio:
 
     def newton_end(self, problem: Problem, place: Polished) -> Polished:
         """Return the end of Newton's steps from a place, or the place itself if Hessians are unavailable."""
-        few = self.dimension <= self.settings.newton_dimensions
+        few = self.dimension <= self.newton_dimensions
         if not few or self.gradient_cost != GRADIENT_COST:
             return place
-        affordable = self.settings.newton_share * self.budget
-        steps = int(affordable / (self.gradient_cost * (1 + self.dimension)))
-        fewest, most = self.settings.newton_steps
-        steps = min(most, max(fewest, steps))
+        affordable = self.newton_share * self.budget
+        steps = affordable / (self.gradient_cost * (1 + self.dimension))
+        steps = int(np.clip(steps, *self.newton_steps))
         try:
             return newton(problem, self.frame, place.y, self.size, steps)
         except (TypeError, ValueError) as error:
@@ -693,11 +626,16 @@ class Ends:
         self.fun: Float[np.ndarray, " ends"] = np.zeros(0)
         self.moved: Bool[np.ndarray, " ends"] = np.zeros(0, bool)
 
+    def take(
+        self, ends: SearchEnds, chosen: Bool[np.ndarray, " searches"] | None = None
+    ) -> None:
+        """Append the chosen ends of searches, or all, whose values are finite."""
+        kept = slice(None) if chosen is None else chosen
+        self.add(ends.y[kept], ends.fun[kept], ends.moved[kept])
+
     def add(self, y: np.ndarray, fun: np.ndarray, moved: np.ndarray) -> None:
         """Append ends whose values are finite."""
         finite = np.isfinite(fun)
         self.y = np.concatenate([self.y.reshape(-1, y.shape[1]), y[finite]])
-        self.fun, self.moved = (
-            np.concatenate([self.fun, fun[finite]]),
-            np.concatenate([self.moved, moved[finite]]),
-        )
+        self.fun = np.concatenate([self.fun, fun[finite]])
+        self.moved = np.concatenate([self.moved, moved[finite]])

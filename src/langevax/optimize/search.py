@@ -301,10 +301,8 @@ class Search:
     ) -> None:
         """Keep the best of these positions if it is the best so far."""
         if np.isfinite(values).any() and np.nanmin(values) < self.best_value:
-            self.best_value, self.best = (
-                float(np.nanmin(values)),
-                _row(positions, jnp.int32(np.nanargmin(values))),
-            )
+            self.best_value = float(np.nanmin(values))
+            self.best = _row(positions, jnp.int32(np.nanargmin(values)))
 
     def finish(self, result: Result) -> None:
         """Record the end of a run and its cost."""

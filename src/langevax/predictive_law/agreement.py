@@ -37,10 +37,8 @@ class LawAgreement:
     @property
     def agree(self) -> bool:
         """True where no two scores differ by more than three standard errors, or a thousandth of a nat."""
-        apart, errors = (
-            np.abs(self.scores[:, None] - self.scores),
-            np.hypot(self.score_errors[:, None], self.score_errors),
-        )
+        apart = np.abs(self.scores[:, None] - self.scores)
+        errors = np.hypot(self.score_errors[:, None], self.score_errors)
         return bool(
             np.all(apart <= np.maximum(MOST_STANDARD_ERRORS * errors, SMALL_LAW_DRIFT))
         )

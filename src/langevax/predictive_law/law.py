@@ -21,7 +21,7 @@ from langevax.predictive_law.law_certificate import LawCertificate, certify
 from langevax.predictive_law.law_problem import LawProblem, new_log_likelihoods
 from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.models import model_of
-from langevax.predictive_law.path import Level, PredictivePath
+from langevax.predictive_law.path import PredictivePath
 from langevax.predictive_law.row_model import NamedModel, RowModel, Sampler
 from langevax.run.progress import ProgressOption
 from langevax.run.result import named_leaves
@@ -211,7 +211,7 @@ class PredictiveLaw:
         A NumPyro model says what its rows have; otherwise a logarithm above 0 is one of a density.
         """
         few, is_density = self.log_likelihoods[:8], self.model.has_density_floor
-        if not self.model.knows_its_kind:
+        if not isinstance(self.model, NamedModel):
             is_density = is_density and np.max(log_mean_exp(self.log_likelihoods)) > 0
         return len(np.unique(few, axis=1).T) if is_density else few.shape[1]
 
@@ -326,26 +326,30 @@ def law_at(
     problem = LawProblem.of(
         model.finite_sum, jax.tree.map(jnp.asarray, position), len(points)
     )
-    positions = model.constrain(jax.vmap(problem.unravel)(jnp.asarray(points)))
-    share, logs = float(path.bayes_share[path.chosen]), problem.log_likelihoods(points)
-    return PredictiveLaw(
-        share, path, positions, points, problem, model, logs, method, seconds
-    )
+    logs = problem.log_likelihoods(points)
+    return law_of(model, problem, path, points, logs, method, seconds)
 
 
 def law_of(
     model: RowModel,
     problem: LawProblem,
     path: PredictivePath,
-    level: Level,
+    points: Float[np.ndarray, "particle d"],
+    log_likelihoods: Float[np.ndarray, "particle n"],
     method: str,
     seconds: float,
 ) -> PredictiveLaw:
-    """Return the chosen level as a result."""
-    positions = model.constrain(jax.vmap(problem.unravel)(jnp.asarray(level.points)))
-    share, logs = level.bayes_share, level.log_likelihoods
+    """Return the law of these particles, at the share that the path chose."""
     return PredictiveLaw(
-        share, path, positions, level.points, problem, model, logs, method, seconds
+        float(path.bayes_share[path.chosen]),
+        path,
+        model.constrain(jax.vmap(problem.unravel)(jnp.asarray(points))),
+        points,
+        problem,
+        model,
+        log_likelihoods,
+        method,
+        seconds,
     )
 
 
@@ -406,22 +410,13 @@ def load(
             f"{str(file)!r} is a law of another model or other data: log likelihoods of its particles differ; pass "
             "those that it was fitted to."
         )
-    positions = row_model.constrain(jax.vmap(problem.unravel)(jnp.asarray(points)))
-    if _shapes(positions) != header["sites"]:
+    method, seconds = header["method"], header["seconds"]
+    law = law_of(row_model, problem, path, points, logs, method, seconds)
+    if (sites := _shapes(law.positions)) != header["sites"]:
         raise ValueError(
-            f"{str(file)!r} is a law of {header['sites']}, but start is of {_shapes(positions)}; pass those names."
+            f"{str(file)!r} is a law of {header['sites']}, but start is of {sites}; pass those names."
         )
-    return PredictiveLaw(
-        header["bayes_share"],
-        path,
-        positions,
-        points,
-        problem,
-        row_model,
-        logs,
-        header["method"],
-        header["seconds"],
-    )
+    return law
 
 
 def _shapes(positions: PyTree) -> dict[str, list[int]]:

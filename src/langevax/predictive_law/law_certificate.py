@@ -228,7 +228,7 @@ def _inverse(value: float) -> tuple[float, float]:
     """Return the negative and the positive root of e^x - 1 - x = value."""
     from scipy.optimize import brentq
 
-    value = max(value, 1e-12)
+    value = max(value, np.finfo(float).eps)
     ends = (
         (-1 - value - math.sqrt(2 * value), 0.0),
         (0.0, min(math.sqrt(2 * value), 1 + math.log1p(value))),
@@ -240,12 +240,10 @@ def _inverse(value: float) -> tuple[float, float]:
 def _verdict(
     certificate: LawCertificate, is_narrow: bool, is_near: bool, refusal: str
 ) -> str:
-    lower, upper, bayes_share = (
-        certificate.lower_bound,
-        certificate.upper_bound,
-        certificate.bayes_share,
-    )
-    width = max(upper - lower, 1e-12)
+    lower = certificate.lower_bound
+    upper = certificate.upper_bound
+    bayes_share = certificate.bayes_share
+    width = max(upper - lower, np.finfo(float).eps)
     places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 1
     objective = f"the objective at a share of {bayes_share:g} of Bayes"
     between = f"between {lower:.{places}f} and {upper:.{places}f} nats"

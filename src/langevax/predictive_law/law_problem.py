@@ -74,11 +74,9 @@ class LawProblem(eqx.Module):
             raise TypeError(
                 "model must be a langevax.posterior with a log likelihood of every row; pass that."
             )
-        size, total, weights = (
-            finite_sum.max_size,
-            float(finite_sum.max_size),
-            finite_sum.weights,
-        )
+        size = finite_sum.max_size
+        total = float(finite_sum.max_size)
+        weights = finite_sum.weights
         if weights is not None:
             if not isinstance(finite_sum.regularizer, NegativeLogPrior):
                 raise ValueError(
@@ -137,13 +135,12 @@ class LawProblem(eqx.Module):
             value = value + finite_sum.regularizer(position)
         return -self.prior_size * value
 
-    def in_blocks(self, numbers: np.ndarray, padding: float = 0.0) -> np.ndarray:
-        """Return one number a row in the layout of the rows."""
-        first = jax.tree.leaves(self.finite_sum.data)[0]
-        missing = first.shape[0] * first.shape[1] - self.size
-        return np.append(numbers, np.full(missing, padding, numbers.dtype)).reshape(
-            first.shape[:2]
-        )
+    def in_blocks(self, numbers: np.ndarray) -> np.ndarray:
+        """Return one number a row in the layout of the rows, 0 for those that fill the last block."""
+        shape = jax.tree.leaves(self.finite_sum.data)[0].shape[:2]
+        whole = np.zeros(shape, numbers.dtype)
+        whole.flat[: self.size] = numbers
+        return whole
 
     def tilted(
         self,
@@ -198,10 +195,9 @@ class LawProblem(eqx.Module):
         position = self.unravel(point)
 
         def of_row(row: PyTree) -> Scalar:
+            value = self.log_likelihood(position, row)
             return checks.scalar(
-                "log_likelihood",
-                self.log_likelihood(position, row),
-                "sum over the entries of a row",
+                "log_likelihood", value, "sum over the entries of a row"
             )
 
         return jax.vmap(of_row)(rows)
@@ -214,11 +210,7 @@ def _blocked(finite_sum: FiniteSum, num_particles: int) -> FiniteSum:
     padding = -size % length
 
     def in_blocks(rows: Array) -> Array:
-        padded = (
-            jnp.concatenate([rows, jnp.repeat(rows[:1], padding, axis=0)])
-            if padding
-            else rows
-        )
+        padded = jnp.concatenate([rows, jnp.repeat(rows[:1], padding, axis=0)])
         return padded.reshape(-1, length, *rows.shape[1:])
 
     return eqx.tree_at(

@@ -143,9 +143,9 @@ class LawSearch(IntervalSearch):
     is_capped: bool = False
     """Whether some likelihood ratio was cut, which no lower end allows."""
     outside: str = "parameters far from the law's particles"
-    sharp: float = 0.1
+    sharp = 0.1
     """Nats of the width at which it ends."""
-    clouds_of_dual: int = 8
+    clouds_of_dual = 8
     """On which the dual is found."""
 
     @property
@@ -222,18 +222,15 @@ class LawSearch(IntervalSearch):
         tilt t_i = b (1-a) c_i. Where b grows with t kept, Newton's steps start nearby. Half of the normals' mass is the
         prior: the dual of a law that lacks parameters for one row would give these all of its mass.
         """
-        clouds, weight, counted, duals = (
-            self.clouds,
-            1 - float(self.tilted.bayes_share),
-            (),
-            [],
-        )
+        clouds = self.clouds
+        weight = 1 - float(self.tilted.bayes_share)
+        counted = ()
+        duals = []
         if self.ascent is None:
             climbing = self._approached(weight)
         else:
-            climbing = Climbing(
-                clouds, self.ascent.cloud, self.ascent.log_weights, -self.ascent.dual
-            )
+            cloud = self.ascent.cloud
+            climbing = Climbing(clouds, cloud, np.zeros(len(cloud)), -self.ascent.dual)
             counted = self.ascent.counted
         for number in range(self.clouds_of_dual):
             self.progress(f"dual, {number + 1} of {self.clouds_of_dual}")
@@ -250,11 +247,9 @@ class LawSearch(IntervalSearch):
             if weight > 0
             else np.zeros(self.tilted.num_activations)
         )
-        even = np.zeros(self.num_particles)
         return Ascent(
             dual,
             climbing.cloud,
-            even,
             [self._tilt(-dual)],
             self.temperature,
             True,
@@ -318,10 +313,8 @@ class LawSearch(IntervalSearch):
         z_i(p_c). Both are compared in `num_parts` parts of space, by at most so many particles, where a share of `few` is
         next to none.
         """
-        clouds, particles = (
-            self.clouds,
-            evenly_spaced(self.particles, min(len(self.particles), most)),
-        )
+        clouds = self.clouds
+        particles = evenly_spaced(self.particles, min(len(self.particles), most))
         if self.walked is None or self.plan is None or self.wells_met is None:
             return 0.0, 0.0
         weights = (

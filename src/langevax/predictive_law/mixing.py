@@ -241,10 +241,8 @@ def _table(
     """Return the log likelihood of every row at every point, in double precision: at most so many numbers, 1 GB."""
     support, rows = checks.arrays("support", support), tree_as_rows(name, data)
     checks.finite("support", support, remedy="pass finite points")
-    num_points, num_rows = (
-        checks.leading_axis("support", support),
-        checks.leading_axis(name, rows),
-    )
+    num_points = checks.leading_axis("support", support)
+    num_rows = checks.leading_axis(name, rows)
     if num_points * num_rows > most:
         raise ValueError(
             f"{num_points:,} points of support and {num_rows:,} rows make too large a table; merge equal rows by "

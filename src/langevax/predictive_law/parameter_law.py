@@ -54,10 +54,8 @@ class ParameterLaw(eqx.Module):
             lambda a: a.reshape(-1, *a.shape[2:])[: problem.size],
             problem.finite_sum.data,
         )
-        share, references = (
-            jnp.asarray(bayes_share, dtype),
-            _references(problem, points),
-        )
+        share = jnp.asarray(bayes_share, dtype)
+        references = _references(problem, points)
         start = cls(
             problem,
             rows,

@@ -31,25 +31,10 @@ SMALL_LAW_DRIFT = 0.001
 """Nats a row, of drift and of the gap, that are small whatever their noise."""
 EQUAL = np.ones(1)
 """Weights of rows that have none."""
-
-
-@dataclass(frozen=True)
-class LevelSettings:
-    """Numbers of a level."""
-
-    num_blocks: tuple[int, int] = (8, 32)
-    """Fewest and most blocks of moves."""
-    many_noises: float = 4
-    """Of the gap that the dual of a converged law may have."""
-    max_table: int = 2 * 10**7
-    """Log likelihoods of a law (particles x rows), beyond which it has fewer snapshots."""
-    many_rows: int = 10_000
-    """Rows beyond which the particles of a level settle on so many of them first."""
-    many_parameters: float = 5
-    """Fewer rows than this for each effective parameter are confirmed by refits."""
-
-
-LEVEL_SETTINGS = LevelSettings()
+MANY_ROWS = 10_000
+"""Rows beyond which the particles of a level settle on so many of them first."""
+MOST_LOG_LIKELIHOODS = 2 * 10**7
+"""Of a law (particles x rows), beyond which it has fewer snapshots."""
 
 
 @dataclass(frozen=True)
@@ -120,18 +105,20 @@ def run_level(
     weights: Float[np.ndarray, " n"],
     *,
     key: Key[Array, ""],
+    fewest: int = 8,
+    most: int = 32,
 ) -> tuple[Cloud, Level]:
     """Move the particles until fit and dual of the rows in use have settled, and return cloud and law.
 
     The drift of the mean log score between the middle of the level and its end has the standard error of the paired
     changes of single particles. A level ends where the drift is below two of them, and where the gap of the dual is at
-    most a few times that of a dual which only has the noise of so many particles, (1-a)/2 Var(r_i) / N a row.
+    most a few times that of a dual which only has the noise of so many particles, (1-a)/2 Var(r_i) / N a row; after
+    `fewest` to `most` blocks of moves.
     """
     dtype = cloud.points.dtype
     blocked = jnp.asarray(problem.in_blocks(weights.astype(dtype)))
     factor = jnp.asarray(square_root_of_covariance(np.asarray(cloud.points)))
     cloud, trail = cloud.at_new_level(), _Trail(problem, weights)
-    fewest, most = LEVEL_SETTINGS.num_blocks
     while True:
         cloud = advance(
             problem,
@@ -151,6 +138,9 @@ def run_level(
 
 class _Trail:
     """Blocks of a level: where particles were, and what the law of each block scored on the rows in use."""
+
+    many_noises = 4
+    """Of the gap that the dual of a converged law may have."""
 
     def __init__(self, problem: LawProblem, weights: Float[np.ndarray, " n"]):
         self.problem, self.weights = problem, weights
@@ -176,7 +166,7 @@ class _Trail:
 
     def _num_snapshots(self, count: int) -> int:
         return max(
-            1, min(SNAPSHOTS, LEVEL_SETTINGS.max_table // (count * self.problem.size))
+            1, min(SNAPSHOTS, MOST_LOG_LIKELIHOODS // (count * self.problem.size))
         )
 
     def level(self, cloud: Cloud, bayes_share: float) -> Level:
@@ -190,7 +180,7 @@ class _Trail:
         dual = np.asarray(cloud.log_means).ravel()[: self.problem.size]
         gap, noise = _gap_and_noise(logs, dual, self.weights, count)
         is_converged = drift <= max(2 * error, SMALL_LAW_DRIFT) and gap <= max(
-            LEVEL_SETTINGS.many_noises * noise, SMALL_LAW_DRIFT
+            self.many_noises * noise, SMALL_LAW_DRIFT
         )
         return Level(
             bayes_share,
@@ -258,11 +248,9 @@ class FewRows(NamedTuple):
         *,
         key: Key[Array, ""],
     ) -> "FewRows":
-        """Draw `LEVEL_SETTINGS.many_rows` of the rows with weight."""
+        """Draw `MANY_ROWS` of the rows with weight."""
         rows = np.sort(
-            np.asarray(random.permutation(key, np.flatnonzero(weights)))[
-                : LEVEL_SETTINGS.many_rows
-            ]
+            np.asarray(random.permutation(key, np.flatnonzero(weights)))[:MANY_ROWS]
         )
         chosen = weights[rows]
         return cls(
@@ -289,7 +277,7 @@ class FewRows(NamedTuple):
             level.points,
             min(
                 len(level.points),
-                max(len(end.points), LEVEL_SETTINGS.max_table // problem.size),
+                max(len(end.points), MOST_LOG_LIKELIHOODS // problem.size),
             ),
         )
         log_means = log_mean_exp(problem.log_likelihoods(points)).astype(dtype)
@@ -307,14 +295,12 @@ def run_path(
     report: Callable[[Level], None] = lambda level: None,
 ) -> list[Level]:
     """Return the laws at these shares, the largest first; without weights the first is made of the draws themselves."""
-    points, used = (
-        evenly_spaced(draws, num_particles),
-        problem.row_weights if weights is None else weights,
-    )
+    points = evenly_spaced(draws, num_particles)
+    used = problem.row_weights if weights is None else weights
     cloud = first_cloud(problem, points, log_mean_exp(problem.log_likelihoods(points)))
     few = (
         FewRows.of(problem, used, num_particles, key=key)
-        if np.count_nonzero(used) > LEVEL_SETTINGS.many_rows
+        if np.count_nonzero(used) > MANY_ROWS
         else None
     )
     levels = []
@@ -358,6 +344,9 @@ class PredictivePath:
 
     Flat means that the model is right, as far as the prediction of single rows can show it.
     """
+
+    many_parameters = 5
+    """Fewer rows than this for each effective parameter are confirmed by refits."""
 
     bayes_share: Float[np.ndarray, " share"]
     fit: Float[np.ndarray, " share"]
@@ -446,8 +435,7 @@ class PredictivePath:
     def has_many_parameters(self) -> bool:
         """True where the chosen law has too few rows for each effective parameter to rely on the closed form."""
         return bool(
-            self.p_eff[self.chosen]
-            > self.scores.shape[1] / LEVEL_SETTINGS.many_parameters
+            self.p_eff[self.chosen] > self.scores.shape[1] / self.many_parameters
         )
 
     def __repr__(self) -> str:

@@ -134,10 +134,8 @@ def predictive(
     shares = shares or (SHARES if row_model.has_density_floor else SHARES_OF_COUNTS)
     levels = run_path(problem, points, shares, num_particles, key=path_key)
     row_weights = EQUAL if problem.weights is None else problem.row_weights
-    path, method = (
-        PredictivePath.of(levels, num_particles, weights=row_weights),
-        "leave-one-out in closed form",
-    )
+    path = PredictivePath.of(levels, num_particles, weights=row_weights)
+    method = "leave-one-out in closed form"
     if num_folds is not None:
         order = np.asarray(random.permutation(fold_key, problem.size))
         folds = [order[number::num_folds] for number in range(num_folds)]
@@ -150,18 +148,11 @@ def predictive(
 
         held_out = confirmed(path, refit, folds)
         if held_out is not None:
-            path, method = (
-                PredictivePath.of(levels, num_particles, held_out, row_weights),
-                f"{num_folds} folds",
-            )
-    law = law_of(
-        row_model,
-        problem,
-        path,
-        levels[path.chosen],
-        method,
-        time.perf_counter() - began,
-    )
+            path = PredictivePath.of(levels, num_particles, held_out, row_weights)
+            method = f"{num_folds} folds"
+    points, logs = levels[path.chosen].points, levels[path.chosen].log_likelihoods
+    seconds = time.perf_counter() - began
+    law = law_of(row_model, problem, path, points, logs, method, seconds)
     if law.warnings:
         _warn(" ".join(law.warnings))
     return law

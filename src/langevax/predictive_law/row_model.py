@@ -42,10 +42,8 @@ class RowModel:
         problem = target.problem
         if isinstance(problem, FiniteSum):
             return problem
-        cause, remedy = (
-            "it is one function of all data",
-            "pass a log_prior, a log_likelihood of one row, and the data",
-        )
+        cause = "it is one function of all data"
+        remedy = "pass a log_prior, a log_likelihood of one row, and the data"
         density = getattr(problem, "fun", None)
         if isinstance(density, WholeDensity):
             cause, remedy = density.cause, density.remedy
@@ -57,11 +55,6 @@ class RowModel:
     def positions_of(self, draws: PyTree) -> PyTree:
         """Return the user's draws, with one leading axis, in the coordinates of the log likelihood."""
         return checks.arrays("draws", draws)
-
-    @property
-    def knows_its_kind(self) -> bool:
-        """True where the model says whether its rows are counts or classes."""
-        return False
 
     def draw(self, start: PyTree, *, key: Key[jax.Array, ""]) -> Samples:
         """Return posterior draws."""
@@ -121,11 +114,6 @@ class RowModel:
 @dataclass(frozen=True)
 class NamedModel(RowModel):
     """A model of another library; positions are unconstrained, draws are values by the names of its variables."""
-
-    @property
-    def knows_its_kind(self) -> bool:
-        """True: it has distributions."""
-        return True
 
     def start(self, key: Key[jax.Array, ""]) -> Mapping[str, Any]:
         """Return a position that has the structure of all."""

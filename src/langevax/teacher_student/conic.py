@@ -143,10 +143,8 @@ def spread_neurons(
         >>> spread_neurons(4, 3, key=jax.random.key(0)).outer
         Array([ 1., -1.,  1., -1.], dtype=float32)
     """
-    num_neurons, dim = (
-        checks.whole("num_neurons", num_neurons),
-        checks.whole("dim", dim),
-    )
+    num_neurons = checks.whole("num_neurons", num_neurons)
+    dim = checks.whole("dim", dim)
     checks.typed_key(key)
     checks.number("total", total, positive=True)
     signs = jnp.asarray(1 - 2 * (np.arange(num_neurons) % 2), dtype)

@@ -92,10 +92,8 @@ def orthogonal_teacher(
         >>> orthogonal_teacher(3, 5).outer
         Array([ 1.,  1., -1.], dtype=float32)
     """
-    num_neurons, dim = (
-        checks.whole("num_neurons", num_neurons),
-        checks.whole("dim", dim),
-    )
+    num_neurons = checks.whole("num_neurons", num_neurons)
+    dim = checks.whole("dim", dim)
     if num_neurons > dim:
         raise ValueError(
             f"num_neurons is {num_neurons} but dim is {dim}; orthogonal neurons need num_neurons <= dim."
@@ -182,19 +180,15 @@ def match_neurons(student: Network, teacher: Network) -> Matching:
     """
     from scipy.optimize import linear_sum_assignment
 
-    (signs, vectors), (true_signs, true_vectors) = (
-        _neurons("student", student),
-        _neurons("teacher", teacher),
-    )
+    signs, vectors = _neurons("student", student)
+    true_signs, true_vectors = _neurons("teacher", teacher)
     if vectors.shape[1] != true_vectors.shape[1]:
         raise ValueError(
             f"student has {vectors.shape[1]} inputs but teacher has {true_vectors.shape[1]}."
         )
     products = true_vectors @ vectors.T
-    sizes, true_sizes = (
-        np.linalg.norm(vectors, axis=1),
-        np.linalg.norm(true_vectors, axis=1),
-    )
+    sizes = np.linalg.norm(vectors, axis=1)
+    true_sizes = np.linalg.norm(true_vectors, axis=1)
     same = true_signs[:, None] == signs[None, :]
     squares = (
         true_sizes[:, None] ** 2 + sizes[None, :] ** 2 - 2 * np.where(same, products, 0)
@@ -244,14 +238,10 @@ def share_near(student: Network, teacher: Network, degrees: float) -> float:
         0.750...
     """
     checks.number("degrees", degrees, positive=True)
-    (signs, vectors), (true_signs, true_vectors) = (
-        _neurons("student", student),
-        _neurons("teacher", teacher),
-    )
-    sizes, true_sizes = (
-        np.linalg.norm(vectors, axis=1),
-        np.linalg.norm(true_vectors, axis=1),
-    )
+    signs, vectors = _neurons("student", student)
+    true_signs, true_vectors = _neurons("teacher", teacher)
+    sizes = np.linalg.norm(vectors, axis=1)
+    true_sizes = np.linalg.norm(true_vectors, axis=1)
     aligned = (
         vectors @ true_vectors.T
         >= np.cos(np.radians(degrees)) * sizes[:, None] * true_sizes

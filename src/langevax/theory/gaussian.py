@@ -37,10 +37,8 @@ def linear_gains(
             return h / (1 + h * p), 2 * h / (1 + h * p) ** 2
         case "exponential":
             positive = np.where(p > 0, p, 1)
-            b, c2 = (
-                -np.expm1(-h * positive) / positive,
-                -np.expm1(-2 * h * positive) / positive,
-            )
+            b = -np.expm1(-h * positive) / positive
+            c2 = -np.expm1(-2 * h * positive) / positive
             return np.where(p > 0, b, h), np.where(p > 0, c2, 2 * h)
         case "crank_nicolson":
             return h / (1 + h * p / 2), 2 * h / (1 + h * p / 2) ** 2

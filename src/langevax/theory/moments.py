@@ -143,11 +143,9 @@ class QuadraticChain(NamedTuple):
             if step % period == 0:
                 s, s2 = first[-1], second[-1]
                 delta, s_delta, delta2 = (np.zeros_like(s) for _ in range(3))
-            u, s_u, u2 = (
-                h * s + c_bar,
-                h * s2 + c_bar * s,
-                h**2 * s2 + 2 * h * c_bar * s + c_bar**2,
-            )
+            u = h * s + c_bar
+            s_u = h * s2 + c_bar * s
+            u2 = h**2 * s2 + 2 * h * c_bar * s + c_bar**2
             u_delta = h * s_delta + c_bar * delta
             delta2 = (
                 shrink2 * delta2
@@ -176,11 +174,9 @@ class QuadraticChain(NamedTuple):
         for step in range(self.num_steps):
             x, x2 = first[-1], second[-1]
             if step % period == 0:
-                v, xv, v2 = (
-                    h * x + c_bar,
-                    h * x2 + c_bar * x,
-                    h**2 * x2 + 2 * h * c_bar * x + c_bar**2,
-                )
+                v = h * x + c_bar
+                xv = h * x2 + c_bar * x
+                v2 = h**2 * x2 + 2 * h * c_bar * x + c_bar**2
             first.append(x - step_size * v)
             second.append(x2 - 2 * step_size * xv + step_size**2 * v2 + self._noise)
             xv = shrink * (xv - step_size * v2) + h * self._noise
