@@ -167,10 +167,9 @@ def sample(
             deviation, with 95 % confidence for all numbers of the position at once, such as 0.05. Chains go on until
             it is met, up to 64 `num_samples`, at a step size whose bias takes at most half of it; where batches cannot
             keep it, NUTS is taken if the dynamics are "auto". None draws `num_samples`.
-        dynamics: "nuts", exact, with full gradients; "langevin", for batches; "underdamped", with a smaller bias and
-            shorter paths; "mala", exact, with full gradients; "tempered", replica exchange, for several modes, exact;
-            "pcnl" and "pcn" (which takes no gradient), exact, for functions with any
-            number of modes; "hmc", Hamiltonian dynamics about a normal law, exact, for inverse problems with a
+        dynamics: "nuts", exact, with full gradients; "langevin", for batches; "mala", exact, with full gradients;
+            "tempered", replica exchange, for several modes, exact; "pcnl" and "pcn" (which takes no gradient), exact,
+            for functions with any number of modes; "hmc", Hamiltonian dynamics about a normal law, exact, for inverse problems with a
             gradient, in a loop in Python. "auto" draws independently where the posterior is known to be normal (rows of
             `likelihoods.LinearPredictor(Gaussian(...))` with `precision` > 0, a linear inverse problem); otherwise it
             takes pCNL for functions ("hmc" and "pcn" where the map is in Python), "langevin" where an argument says so
@@ -181,8 +180,8 @@ def sample(
         batch_size: "auto" takes the smallest, at least 32, that makes the chain at most 6 % too hot at a step of 0.25,
             estimated by the pilot; None takes all rows.
         period: of SVRG and SARAH; "auto" spends as much on full gradients as on batches.
-        step_size: "auto" is 0.06 / L with L the largest curvature (0.25 / sqrt(L) for "underdamped"), halved until the
-            step-halving bias estimate is below 5 % and known to 2.5 %; exact methods follow the acceptance rate.
+        step_size: "auto" is 0.06 / L with L the largest curvature, halved until the step-halving bias estimate is below
+            5 % and known to 2.5 %; exact methods follow the acceptance rate.
             Of "hmc" it is the angle of a part of a turn, at most pi / 2.
             NUTS adapts its own.
         integrator: of "langevin" alone, how a step integrates the Gaussian prior: one of `langevax.integrators`. "auto"
