@@ -34,7 +34,8 @@ Dynamics = Literal["nuts", "langevin", "mala", "pcn", "pcnl", "hmc", "tempered"]
 GradientName = Literal["auto", "svrg", "sarah", "minibatch", "control-variate", "full"]
 FULL_PASS_ROWS = 512
 """Rows up to which full gradients are the default: batches would not be cheaper."""
-ACCEPTANCE_RANGES = {"mala": (0.5, 0.8), "pcn": (0.2, 0.4), "pcnl": (0.5, 0.8)}
+BY_GRADIENTS = (0.5, 0.8)
+ACCEPTANCE_RANGES = {"mala": BY_GRADIENTS, "pcn": (0.2, 0.4), "pcnl": BY_GRADIENTS}
 """Range of acceptance rates in which a step size is left alone; these methods are exact and need full gradients."""
 MAX_BIAS = 0.05
 """Largest acceptable relative bias of the variance; it is to be known to half of it."""
@@ -342,21 +343,16 @@ def _bias_of(
     errors = extrapolation * squares.std(0, ddof=1) / np.sqrt(len(squares)) / variance
     relative = extrapolation * squares.mean(1) / variance.mean()
     shifts = _blocks(coarse - fine) / np.sqrt(variance)
-    mean_shifts, shift_errors = (
-        np.abs(shifts.mean(0)),
-        shifts.std(0, ddof=1) / np.sqrt(len(shifts)),
-    )
+    shift_errors = shifts.std(0, ddof=1) / np.sqrt(len(shifts))
     freedom = len(squares) - 1
     excess = np.abs(biases) - t.isf(0.005 / len(biases), freedom) * errors
     worst = int(np.argmax(excess))
     by_chance = t.isf(
         (1 - CONFIDENCE) / (4 * len(biases)), freedom
     )  # both sides of all means and deviations
-    of_means, of_deviations = extrapolation * mean_shifts, np.abs(biases) / 2
-    mean_errors, deviation_errors = (
-        by_chance * extrapolation * shift_errors,
-        by_chance * errors / 2,
-    )
+    sizes = np.array([extrapolation * np.abs(shifts.mean(0)), np.abs(biases) / 2])
+    chance = by_chance * np.array([extrapolation * shift_errors, errors / 2])
+    of_means, of_deviations = (sizes + chance).max(1)
     return StepSizeBias(
         step_size,
         variance_bias=float(relative.mean()),
@@ -365,13 +361,9 @@ def _bias_of(
         worst=worst,
         worst_bias=float(biases[worst]),
         worst_excess=float(excess[worst]),
-        mean_bound=float(np.max(of_means + mean_errors)),
-        deviation_bound=float(np.max(of_deviations + deviation_errors)),
-        least_error=float(
-            max(
-                np.max(of_means - mean_errors), np.max(of_deviations - deviation_errors)
-            )
-        ),
+        mean_bound=float(of_means),
+        deviation_bound=float(of_deviations),
+        least_error=float((sizes - chance).max()),
     )
 
 
