@@ -258,12 +258,6 @@ MODELS = (
         logistic,
         {"gradient": "control-variate", "batch_size": 64},
     ),
-    CalibratedModel(
-        "regression, underdamped SVRG",
-        with_design(5, 4_000, lambda rng, mean: mean + rng.normal(size=len(mean))),
-        regression,
-        {"dynamics": "underdamped", "gradient": "svrg", "batch_size": 64},
-    ),
 )
 
 

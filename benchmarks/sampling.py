@@ -244,9 +244,6 @@ MANY_ROWS = {
     "control variate": by_sample(
         gradient="control-variate", num_chains=CHAINS, num_samples=500
     ),
-    "underdamped SVRG": by_sample(
-        dynamics="underdamped", num_chains=CHAINS, num_samples=500
-    ),
     "NUTS (NumPyro), one chain": numpyro_nuts,
     "NUTS (BlackJAX), one chain": blackjax_nuts,
 }

@@ -142,24 +142,3 @@ def test_mistakes_are_named():
     ):
         with refuses(ValueError, name):
             Underdamped(*arguments)
-
-
-def test_two_flows_have_the_noise_of_one_of_twice_the_length():
-    """Variances and covariance over 200,000 coordinates, to 1.5 %; a flow of half the length has far less."""
-    fine = Underdamped(0.4, temperature=2.0, friction=1.5)
-    like = jnp.zeros(200_000)
-    halves = [
-        fine.flow_noise(like, jnp.int32(0), key=key)
-        for key in jax.random.split(jax.random.key(0))
-    ]
-    noise = fine.joined_noise(*halves, jnp.int32(0))
-    _, _, noise_v, noise_x, noise_x_only = (
-        float(gain) for gain in flow_gains(*map(jnp.float32, (0.4, 2.0, 1.5)))
-    )
-    expected = [
-        [noise_x**2 + noise_x_only**2, noise_x * noise_v],
-        [noise_x * noise_v, noise_v**2],
-    ]
-    np.testing.assert_allclose(
-        np.cov(np.stack([noise.position, noise.velocity])), expected, rtol=0.015
-    )

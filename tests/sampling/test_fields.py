@@ -29,7 +29,7 @@ def square_mesh():
     ).reshape(-1, 2)
     distances = np.abs(place[:, None] - place).sum(-1)
     links = (distances == 1).astype(float)
-    return place, spaces.FiniteElements(
+    return spaces.FiniteElements(
         stiffness=np.diag(links.sum(1)) - links, mass=np.ones(9), dim=2, num_modes=4
     )
 
@@ -66,12 +66,11 @@ def test_a_product_has_an_axis_for_each_factor():
     np.testing.assert_allclose(fields["function"][:, :, i, j], expected, atol=1e-5)
 
 
-def test_nodes_of_a_mesh_are_where_they_are_said_to_be():
-    place, basis = square_mesh()
-    target, positions = problem(basis), RNG.normal(size=(2, 5, 4))
-    assert target.fields(positions)["mean"].dims == ("node",)
-    fields = target.fields(positions, places=place)
-    np.testing.assert_array_equal(np.stack([fields["x"], fields["y"]], axis=1), place)
+def test_a_mesh_has_an_axis_of_its_nodes():
+    target, positions = problem(square_mesh()), RNG.normal(size=(2, 5, 4))
+    fields = target.fields(positions)
+    assert fields["mean"].dims == ("node",)
+    np.testing.assert_array_equal(fields["node"], np.arange(9))
     np.testing.assert_allclose(
         fields["mean"], target.functions(positions).mean((0, 1)), atol=1e-6
     )
@@ -85,26 +84,18 @@ def test_figures_show_the_band_or_two_maps():
     plane = problem(
         spaces.TensorProduct([spaces.Cosine(2, 4), spaces.Cosine(2, 3)])
     ).plot(positions)
-    place, basis = square_mesh()
-    mesh = problem(basis).plot(positions, places=place)
-    for figure in (plane, mesh):
-        assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == [
-            "Mean",
-            "Standard deviation",
-        ]
+    titles = [axes.get_title(loc="left") for axes in plane.axes[:2]]
+    assert titles == ["Mean", "Standard deviation"]
     shown = plane.axes[0].collections[0].get_array()
     assert np.shape(shown) == (3, 4)  # rows are y
-    for figure in (curve, plane, mesh):
+    for figure in (curve, plane):
         plt.close(figure)
 
 
 def test_mistakes_are_named():
-    place, basis = square_mesh()
-    target, positions = problem(basis), RNG.normal(size=(2, 5, 4))
+    target, positions = problem(square_mesh()), RNG.normal(size=(2, 5, 4))
     with refuses(ValueError, "positions 1"):
         target.fields(positions[0])
-    with refuses(ValueError, "places 9 (8, 2)"):
-        target.fields(positions, places=place[1:])
     with refuses(ValueError, "coverage 1 90"):
         target.fields(positions, coverage=90)
     with refuses(ValueError, "0"):

@@ -108,58 +108,6 @@ class Underdamped(Algorithm):
             self.flow_noise(state.position, step, key=flow_key)
             for flow_key in flow_keys
         )
-        return self.step_with_noise(problem, state, noises, gradient_key, step)
-
-    def _numbers(self, position: PyTree, step: IntScalar) -> tuple[Array, Array, Array]:
-        """Return step size, temperature and friction at a step."""
-        numbers = (
-            at_step(self.step_size, step),
-            at_step(self.temperature, step),
-            self.friction,
-        )
-        dtype = trees.dtype_of(position)
-        h, temperature, friction = (jnp.asarray(number, dtype) for number in numbers)
-        return h, temperature, friction
-
-    def flow_noise(self, like: PyTree, step: IntScalar, *, key: PRNGKey) -> FlowNoise:
-        """Return the noise of U over half a step, of the shape of a position."""
-        h, temperature, friction = self._numbers(like, step)
-        _, _, noise_v, noise_x, noise_x_only = flow_gains(h / 2, temperature, friction)
-        velocity_key, position_key = random.split(key)
-        xi, eta = (
-            trees.normal_like(like, key=velocity_key),
-            trees.normal_like(like, key=position_key),
-        )
-        shifts = jax.tree.map(
-            lambda xi, eta: _times(noise_x, xi) + _times(noise_x_only, eta), xi, eta
-        )
-        return FlowNoise(shifts, jax.tree.map(lambda xi: _times(noise_v, xi), xi))
-
-    def joined_noise(
-        self, first: FlowNoise, second: FlowNoise, step: IntScalar
-    ) -> FlowNoise:
-        """Return the noise of U over a whole step from those of both halves, one right after the other."""
-        h, temperature, friction = self._numbers(first.position, step)
-        decay, shift, *_ = flow_gains(h / 2, temperature, friction)
-        shifts = jax.tree.map(
-            lambda x, v, y: x + _times(shift, v) + y, *first, second.position
-        )
-        return FlowNoise(
-            shifts,
-            jax.tree.map(
-                lambda v, w: _times(decay, v) + w, first.velocity, second.velocity
-            ),
-        )
-
-    def step_with_noise(
-        self,
-        problem: Problem,
-        state: UnderdampedState,
-        noises: tuple[FlowNoise, ...],
-        gradient_key: PRNGKey,
-        step: IntScalar,
-    ) -> tuple[UnderdampedState, Info]:
-        """Return a step whose noises, those of both flows, were drawn by the caller."""
         h, temperature, friction = self._numbers(state.position, step)
         decay, shift, *_ = flow_gains(h / 2, temperature, friction)
 
@@ -186,6 +134,31 @@ class Underdamped(Algorithm):
         v = jax.tree.map(lambda v, f: v - h.astype(v.dtype) * f, v, force)
         x, v = flow(x, v, noises[1])
         return UnderdampedState(x, v, gradient_state), {"evaluations": used}
+
+    def _numbers(self, position: PyTree, step: IntScalar) -> tuple[Array, Array, Array]:
+        """Return step size, temperature and friction at a step."""
+        numbers = (
+            at_step(self.step_size, step),
+            at_step(self.temperature, step),
+            self.friction,
+        )
+        dtype = trees.dtype_of(position)
+        h, temperature, friction = (jnp.asarray(number, dtype) for number in numbers)
+        return h, temperature, friction
+
+    def flow_noise(self, like: PyTree, step: IntScalar, *, key: PRNGKey) -> FlowNoise:
+        """Return the noise of U over half a step, of the shape of a position."""
+        h, temperature, friction = self._numbers(like, step)
+        _, _, noise_v, noise_x, noise_x_only = flow_gains(h / 2, temperature, friction)
+        velocity_key, position_key = random.split(key)
+        xi, eta = (
+            trees.normal_like(like, key=velocity_key),
+            trees.normal_like(like, key=position_key),
+        )
+        shifts = jax.tree.map(
+            lambda xi, eta: _times(noise_x, xi) + _times(noise_x_only, eta), xi, eta
+        )
+        return FlowNoise(shifts, jax.tree.map(lambda xi: _times(noise_v, xi), xi))
 
 
 def _times(gain: Array, value: Array) -> Array:

@@ -11,7 +11,7 @@ from scipy.special import ndtri
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.renamed import refuse_former
-from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
+from langevax.sampling.tolerances import CONFIDENCE, MAX_RHAT, MIN_ESS
 
 if TYPE_CHECKING:
     import xarray
@@ -76,7 +76,7 @@ class LearningCoefficient:
         )
 
     @refuse_former
-    def interval(self, coverage: float = 0.95) -> tuple[float, float]:
+    def interval(self, coverage: float = CONFIDENCE) -> tuple[float, float]:
         """Return the two-sided normal confidence interval of this coverage.
 
         Example:

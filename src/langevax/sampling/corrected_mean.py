@@ -66,7 +66,7 @@ class CorrectedMean(NamedTuple):
         )
         error = max(error, *(_jackknife(draws, controls, count) for count in stretches))
         if (
-            shift > 3 * plain
+            shift > MAX_EXCESS * plain
         ):  # rare by chance: the coefficients may be those of a part of the law
             error = max(error, shift / 2)
         return (

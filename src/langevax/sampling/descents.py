@@ -170,7 +170,12 @@ class Memory(NamedTuple):
         ):
             q += step * (share - weight * _dot(change, q))[:, None]
         length = np.linalg.norm(q, axis=1)
-        return -q * (np.minimum(length, reach) / np.maximum(length, 1e-300))[:, None]
+        return (
+            -q
+            * (np.minimum(length, reach) / np.maximum(length, np.finfo(float).tiny))[
+                :, None
+            ]
+        )
 
 
 def _dot(one: Points, other: Points) -> Numbers:

@@ -101,7 +101,7 @@ def tuned_step_size(
         first_step = 1 / curvature / len(mode) ** (1 / 3)
         step_size, spent = tune_acceptance(method, *tuned, first_step, tune_key)
         return step_size, None, evaluations + spent
-    first_step = method.first_step / curvature ** (1 / method.order)
+    first_step = method.first_step / curvature
     bias = tune_bias(method, *tuned, first_step, tune_key, options.bias_limit)
     return bias.step_size, bias, evaluations + bias.evaluations
 

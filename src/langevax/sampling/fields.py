@@ -19,13 +19,13 @@ AXES = "x", "y", "z"
 
 
 def field_dataset(
-    basis: Basis, functions: ArrayLike, coverage: float, places: ArrayLike | None = None
+    basis: Basis, functions: ArrayLike, coverage: float
 ) -> "xarray.Dataset":
     """Return functions (chain, draw, grid), their mean, deviation and bands, on the coordinates of a basis."""
     with checks.needs("xarray", "fields"):
         import xarray
 
-    names, shape, coordinates = _axes(basis, places)
+    names, shape, coordinates = _axes(basis)
     values = _chains(functions, coverage)
     values = values.reshape(*values.shape[:2], *shape)
     low, high = np.quantile(
@@ -75,48 +75,27 @@ def plot_fields(dataset: "xarray.Dataset") -> "Figure":
         )
     if len(axes) != 2:
         raise ValueError(
-            f"a field with {len(axes)} coordinates cannot be plotted, but ones with 1 or 2; pass places=, (nodes, 2), "
-            "for the nodes of a mesh, or plot a slice of fields(positions)."
+            f"a field with {len(axes)} coordinates cannot be plotted, but ones with 1 or 2; plot "
+            "fields(positions) by the coordinates of your mesh, or a slice of it."
         )
     x, y = axes
     return figures.maps(x, y, mean, deviation)
 
 
 def _axes(
-    basis: Basis, places: ArrayLike | None
+    basis: Basis,
 ) -> tuple[
     tuple[str, ...], tuple[int, ...], dict[str, tuple[str, Float[np.ndarray, "..."]]]
 ]:
     """Return the names of the axes of a field, its shape, and coordinates."""
-    if (
-        isinstance(basis, TensorProduct)
-        and len(basis.bases) <= len(AXES)
-        and places is None
-    ):
-        grids = dict(
-            zip(AXES, (np.asarray(factor.grid) for factor in basis.bases), strict=False)
-        )
-        return (
-            tuple(grids),
-            basis.grid_shape,
-            {name: (name, grid) for name, grid in grids.items()},
-        )
+    if isinstance(basis, TensorProduct) and len(basis.bases) <= len(AXES):
+        factors = zip(AXES, basis.bases, strict=False)
+        grids = {name: (name, np.asarray(factor.grid)) for name, factor in factors}
+        return tuple(grids), basis.grid_shape, grids
     points, size = np.asarray(basis.grid), len(basis.grid)
-    if places is not None:
-        points = checks.real_array("places", places)
-        if (
-            points.ndim not in (1, 2)
-            or len(points) != size
-            or (points.ndim == 2 and points.shape[1] > len(AXES))
-        ):
-            raise ValueError(
-                f"places must have shape ({size}, dimension), a row for each node, dimension at most 3, got "
-                f"{points.shape}."
-            )
-    if points.ndim == 1 and not (isinstance(basis, OnNodes) and places is None):
-        return ("x",), (size,), {"x": ("x", points)}
     if points.ndim == 1:
-        return ("node",), (size,), {"node": ("node", points)}
+        name = "node" if isinstance(basis, OnNodes) else "x"
+        return (name,), (size,), {name: (name, points)}
     columns = {
         name: ("point", column) for name, column in zip(AXES, points.T, strict=False)
     }

@@ -136,10 +136,12 @@ class ProposalLaw(NamedTuple):
         rng: np.random.Generator,
         num_starts: int = 5,
         wide_share: float = 0.1,
+        settled: float = 1e-3,
     ) -> "ProposalLaw":
         """Search from the centre and from other places within the deviation of it; the best mode comes first.
 
-        `wide_share` is that of proposals from a law as wide as the prior.
+        `wide_share` is that of proposals from a law as wide as the prior; a search ends where it changes logarithms and
+        their log density by less than `settled`.
         """
         modes: list[tuple[float, Logarithms, np.ndarray]] = []
         simplex = np.vstack([np.zeros_like(centre), np.diag(deviation / 2)])
@@ -153,9 +155,8 @@ class ProposalLaw(NamedTuple):
                 continue
             options = {
                 "initial_simplex": start + simplex,
-                "xatol": 1e-3,
-                "fatol": 1e-3,
-                "maxiter": 400,
+                "xatol": settled,
+                "fatol": settled,
             }
             mode = minimize(
                 lambda u: -log_density(u), start, method="Nelder-Mead", options=options

@@ -73,32 +73,19 @@ class InverseProblem(NamedTuple):
         return values + jnp.asarray(self.prior_mean, values.dtype)
 
     def fields(
-        self,
-        positions: ArrayLike,
-        *,
-        coverage: float = 0.9,
-        places: ArrayLike | None = None,
+        self, positions: ArrayLike, *, coverage: float = 0.9
     ) -> "xarray.Dataset":
         """Drawn functions on the coordinates of their grid, with `mean`, `deviation`, `low` and `high`.
 
         Args:
             positions: draws (chain, draw, modes).
             coverage: of the pointwise bands from `low` to `high`, in (0, 1).
-            places: (nodes, dimension), where the nodes of a mesh or a graph are.
         """
-        return field_dataset(
-            self.prior.basis, self.functions(positions), coverage, places
-        )
+        return field_dataset(self.prior.basis, self.functions(positions), coverage)
 
-    def plot(
-        self,
-        positions: ArrayLike,
-        *,
-        coverage: float = 0.9,
-        places: ArrayLike | None = None,
-    ) -> "Figure":
+    def plot(self, positions: ArrayLike, *, coverage: float = 0.9) -> "Figure":
         """Plot `fields`: a curve in its band, or maps of mean and deviation over the plane."""
-        return plot_fields(self.fields(positions, coverage=coverage, places=places))
+        return plot_fields(self.fields(positions, coverage=coverage))
 
     def sample_predictive(self, positions: ArrayLike, *, key: Key[Array, ""]) -> Array:
         """Draw data that would be measured again: predictions of draws, a solve each, and noise."""

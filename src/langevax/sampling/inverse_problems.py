@@ -84,8 +84,8 @@ def inverse_problem(
         prior: `langevax.spaces.GaussianPrior`, or `MaternPrior`, whose parameters may have distributions too. With a
             distribution anywhere, positions are a dict: "function", and each unknown by its name.
         adjoint: `adjoint(values, residual) -> like values`, the transposed derivative of a map on NumPy arrays at
-            `values` times an array like `data`. With it `sample` takes pCNL and needs few solves to find the directions
-            that data inform; without it, pCN and difference quotients.
+            `values` times an array like `data`. With it `sample` takes Hamiltonian dynamics and needs few solves to find
+            the directions that data inform; without it, pCN and difference quotients.
         prior_mean: mean of the function, one number or values on the grid. Positions are coefficients of the
             function less this mean.
         parallel: number of threads in which chains of pCN and pCNL call a forward map on NumPy arrays at once; draws

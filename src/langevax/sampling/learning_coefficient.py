@@ -30,7 +30,12 @@ from langevax.problems.coordinates import Raveled
 from langevax.problems.problem import Problem, Scalar
 from langevax.run import Result, simulate
 from langevax.run.simulate import position_of
-from langevax.sampling.coefficient import LearningCoefficient, dependence, doubts
+from langevax.sampling.coefficient import (
+    MAX_EXCESS,
+    LearningCoefficient,
+    dependence,
+    doubts,
+)
 from langevax.sampling.corrected_mean import (
     CorrectedMean,
     effective_draws_of,
@@ -581,7 +586,7 @@ def _summary(
             f"a chain met one that is lower by {gap:.3g} units of the coefficient, which is at most "
             f"{sum(moving) / 2:g} for {sum(moving)} parameters"
         )
-    if value + 3 * error < 0:
+    if value + MAX_EXCESS * error < 0:
         raise _no_minimum(
             f"around it the mean loss is lower than there, by {-value:.3g} units of the coefficient"
         )

@@ -4,9 +4,9 @@ The bias of a step size h shows in the variances s^2(h) of the chain, in coordin
 
     bias(h)  =  2 (mean s^2(h) - mean s^2(h/2)) / mean s^2(h/2)
 
-for a scheme of first order, and 4/3 of the difference for one of second order. Chains at h and at h/2 share their
-noise, so that the bias of each coordinate is known to a few percent after some hundred draws. A bias that stays lost in
-its error is not accepted. Exact methods (MALA, pCN, pCNL) are tuned by their acceptance.
+for a scheme of first order. Chains at h and at h/2 share their noise, so that the bias of each coordinate is known to a
+few percent after some hundred draws. A bias that stays lost in its error is not accepted. Exact methods (MALA, pCN,
+pCNL) are tuned by their acceptance.
 """
 
 import math
@@ -26,18 +26,16 @@ from langevax.gradients import GradientEstimator
 from langevax.integrators import Exponential, Integrator
 from langevax.problems.problem import Problem
 from langevax.run import DivergenceError, Result, Stacked, simulate
-from langevax.samplers import MALA, PCN, PCNL, Langevin, Underdamped
+from langevax.samplers import MALA, PCN, PCNL, Langevin
 from langevax.sampling.coupling import CoupledChains
 from langevax.sampling.tolerances import CONFIDENCE, PROBED_ROWS, SMALLEST_BATCH
 
-Dynamics = Literal[
-    "nuts", "langevin", "underdamped", "mala", "pcn", "pcnl", "hmc", "tempered"
-]
+Dynamics = Literal["nuts", "langevin", "mala", "pcn", "pcnl", "hmc", "tempered"]
 GradientName = Literal["auto", "svrg", "sarah", "minibatch", "control-variate", "full"]
 FULL_PASS_ROWS = 512
 """Rows up to which full gradients are the default: batches would not be cheaper."""
-FRICTION = math.sqrt(2)  # in coordinates of unit curvature
-ACCEPTANCE_RANGES = {"mala": (0.5, 0.8), "pcn": (0.2, 0.4), "pcnl": (0.5, 0.8)}
+BY_GRADIENTS = (0.5, 0.8)
+ACCEPTANCE_RANGES = {"mala": BY_GRADIENTS, "pcn": (0.2, 0.4), "pcnl": BY_GRADIENTS}
 """Range of acceptance rates in which a step size is left alone; these methods are exact and need full gradients."""
 MAX_BIAS = 0.05
 """Largest acceptable relative bias of the variance; it is to be known to half of it."""
@@ -67,31 +65,21 @@ class SamplingMethod(NamedTuple):
     prior_share: Float[Array, "..."] | float = 1.0
     """Share of the prior in the curvature of each coordinate: where data inform, pCN and pCNL take shorter steps."""
     integrator: Integrator = Exponential()
+    first_step = 0.06
+    """First step size tried, in units of 1 / curvature.
+
+    For a normal law the explicit scheme then has a bias of 1 / (1 - h / 2) - 1, three percent, and batches add up to
+    1.5.
+    """
 
     @property
     def is_exact(self) -> bool:
         return self.dynamics in ACCEPTANCE_RANGES
 
     @property
-    def order(self) -> int:
-        """Order of the scheme in the step size."""
-        return 2 if self.dynamics == "underdamped" else 1
-
-    @property
-    def first_step(self) -> float:
-        """First step size tried, in units of 1 / curvature, or of its root for a scheme of second order.
-
-        For a normal law the explicit scheme then has a bias of 1 / (1 - h / 2) - 1, three percent, and batches add up
-        to 1.5.
-        """
-        return 0.25 if self.order == 2 else 0.06
-
-    @property
     def relaxation(self) -> float:
         """Relaxation time where the curvature is 1, times the step size; about half of proposals are rejected."""
-        if self.dynamics in ("pcn", "pcnl"):
-            return 2.0
-        return FRICTION if self.order == 2 else 1.0
+        return 2.0 if self.dynamics in ("pcn", "pcnl") else 1.0
 
     def __call__(self, step_size: float) -> Algorithm:
         match self.dynamics:
@@ -104,8 +92,6 @@ class SamplingMethod(NamedTuple):
                 )  # moves as far as PCNL(t)
             case "pcnl":
                 return PCNL(step_size * self.prior_share, self.temperature)
-            case "underdamped":
-                return Underdamped(step_size, self.temperature, FRICTION, self.gradient)
             case _:
                 return Langevin(
                     step_size, self.temperature, self.gradient, self.integrator
@@ -324,7 +310,7 @@ def estimate_bias(
         num_steps=spacing * BIAS_DRAWS.first,
         **options,
     )
-    bias, drawn = _bias_of(method, run, step_size, limit), BIAS_DRAWS.first
+    bias, drawn = _bias_of(run, step_size, limit), BIAS_DRAWS.first
     while bias.is_worth_draws(limit, drawn):
         more = simulate(
             pair,
@@ -335,12 +321,12 @@ def estimate_bias(
             **options,
         )
         run, drawn = run.then(more), 2 * drawn
-        bias = _bias_of(method, run, step_size, limit)
+        bias = _bias_of(run, step_size, limit)
     return bias
 
 
 def _bias_of(
-    method: SamplingMethod, run: Result, step_size: float, limit: BiasLimit | None
+    run: Result, step_size: float, limit: BiasLimit | None, extrapolation: float = 2.0
 ) -> StepSizeBias:
     """Return the bias that a run of coupled chains shows."""
     draws = np.asarray(run.positions)[:, BIAS_DRAWS.first // 5 :]
@@ -348,7 +334,6 @@ def _bias_of(
     if limit is not None:
         coarse, fine = limit.to_values(coarse), limit.to_values(fine)
     coarse, fine = np.asarray(coarse, np.float64), np.asarray(fine, np.float64)
-    extrapolation = 2.0 if method.order == 1 else 4 / 3
     centre = fine.mean((0, 1))
     squares, variance = (
         _blocks((coarse - centre) ** 2 - (fine - centre) ** 2),
@@ -358,21 +343,16 @@ def _bias_of(
     errors = extrapolation * squares.std(0, ddof=1) / np.sqrt(len(squares)) / variance
     relative = extrapolation * squares.mean(1) / variance.mean()
     shifts = _blocks(coarse - fine) / np.sqrt(variance)
-    mean_shifts, shift_errors = (
-        np.abs(shifts.mean(0)),
-        shifts.std(0, ddof=1) / np.sqrt(len(shifts)),
-    )
+    shift_errors = shifts.std(0, ddof=1) / np.sqrt(len(shifts))
     freedom = len(squares) - 1
     excess = np.abs(biases) - t.isf(0.005 / len(biases), freedom) * errors
     worst = int(np.argmax(excess))
     by_chance = t.isf(
         (1 - CONFIDENCE) / (4 * len(biases)), freedom
     )  # both sides of all means and deviations
-    of_means, of_deviations = extrapolation * mean_shifts, np.abs(biases) / 2
-    mean_errors, deviation_errors = (
-        by_chance * extrapolation * shift_errors,
-        by_chance * errors / 2,
-    )
+    sizes = np.array([extrapolation * np.abs(shifts.mean(0)), np.abs(biases) / 2])
+    chance = by_chance * np.array([extrapolation * shift_errors, errors / 2])
+    of_means, of_deviations = (sizes + chance).max(1)
     return StepSizeBias(
         step_size,
         variance_bias=float(relative.mean()),
@@ -381,13 +361,9 @@ def _bias_of(
         worst=worst,
         worst_bias=float(biases[worst]),
         worst_excess=float(excess[worst]),
-        mean_bound=float(np.max(of_means + mean_errors)),
-        deviation_bound=float(np.max(of_deviations + deviation_errors)),
-        least_error=float(
-            max(
-                np.max(of_means - mean_errors), np.max(of_deviations - deviation_errors)
-            )
-        ),
+        mean_bound=float(of_means),
+        deviation_bound=float(of_deviations),
+        least_error=float((sizes - chance).max()),
     )
 
 

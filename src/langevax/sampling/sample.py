@@ -167,22 +167,21 @@ def sample(
             deviation, with 95 % confidence for all numbers of the position at once, such as 0.05. Chains go on until
             it is met, up to 64 `num_samples`, at a step size whose bias takes at most half of it; where batches cannot
             keep it, NUTS is taken if the dynamics are "auto". None draws `num_samples`.
-        dynamics: "nuts", exact, with full gradients; "langevin", for batches; "underdamped", with a smaller bias and
-            shorter paths; "mala", exact, with full gradients; "tempered", replica exchange, for several modes, exact;
-            "pcnl" and "pcn" (which takes no gradient), exact, for functions with any
-            number of modes; "hmc", Hamiltonian dynamics about a normal law, exact, for inverse problems with a
-            gradient, in a loop in Python. "auto" draws independently where the posterior is known to be normal (rows of
-            `likelihoods.LinearPredictor(Gaussian(...))` with `precision` > 0, a linear inverse problem); otherwise it
-            takes pCNL for functions ("hmc" and "pcn" where the map is in Python), "langevin" where an argument says so
-            (a step size, batches, an integrator) or where the posterior is close to normal and its rows are many times
-            a batch, and NUTS otherwise; `reason` of the result says why.
+        dynamics: "nuts", exact, with full gradients; "langevin", for batches; "mala", exact, with full gradients;
+            "tempered", replica exchange, for several modes, exact; "pcnl" and "pcn" (which takes no gradient), exact,
+            for functions with any number of modes; "hmc", Hamiltonian dynamics about a normal law, exact, for inverse
+            problems with a gradient, in a loop in Python. "auto" draws independently where the posterior is known to be
+            normal (rows of `likelihoods.LinearPredictor(Gaussian(...))` with `precision` > 0, a linear inverse
+            problem); otherwise it takes pCNL for functions ("hmc" and "pcn" where the map is in Python), "langevin"
+            where an argument says so (a step size, batches, an integrator) or where the posterior is close to normal
+            and its rows are many times a batch, and NUTS otherwise; `reason` of the result says why.
         gradient: "svrg", "sarah", "minibatch", "control-variate" (at the mode), "full", or an estimator. "auto" takes
             SVRG, and full gradients for at most 512 components.
         batch_size: "auto" takes the smallest, at least 32, that makes the chain at most 6 % too hot at a step of 0.25,
             estimated by the pilot; None takes all rows.
         period: of SVRG and SARAH; "auto" spends as much on full gradients as on batches.
-        step_size: "auto" is 0.06 / L with L the largest curvature (0.25 / sqrt(L) for "underdamped"), halved until the
-            step-halving bias estimate is below 5 % and known to 2.5 %; exact methods follow the acceptance rate.
+        step_size: "auto" is 0.06 / L with L the largest curvature, halved until the step-halving bias estimate is below
+            5 % and known to 2.5 %; exact methods follow the acceptance rate.
             Of "hmc" it is the angle of a part of a turn, at most pi / 2.
             NUTS adapts its own.
         integrator: of "langevin" alone, how a step integrates the Gaussian prior: one of `langevax.integrators`. "auto"
@@ -239,6 +238,7 @@ def sample(
     if not isinstance(gradient, GradientEstimator):
         check_choice("gradient", gradient, get_args(GradientName))
     check_integrator(integrator)
+    saving = {"checkpoint": checkpoint, "resume": resume}
     options = {
         "gradient": gradient,
         "batch_size": batch_size,
@@ -313,7 +313,7 @@ def sample(
             first,
             chain_start,
             progress,
-            {"checkpoint": checkpoint, "resume": resume},
+            saving,
             key,
         )
         samples = run.draws()
@@ -328,7 +328,6 @@ def sample(
     if normal is not None:
         _check_start(problem.potential(first))
         coordinates = reference_coordinates(problem, first, normal, temperature)
-        saving = {"checkpoint": checkpoint, "resume": resume}
         chains = independent_chains(
             coordinates,
             temperature,
@@ -421,7 +420,7 @@ def sample(
         None if num_warmup == "auto" else num_warmup,
         None if thinning == "auto" else thinning,
         (run_keys[0], run_keys[1], run_keys[2]),
-        {"progress": progress, "checkpoint": checkpoint, "resume": resume},
+        {"progress": progress, **saving},
         None
         if tolerance is None
         else BiasLimit(tolerance / 2, NumbersOfDraws(coordinates, constrain)),

@@ -23,7 +23,7 @@ from langevax.run.datatree import datatree_type
 from langevax.run.result import named_leaves
 from langevax.samplers import ReplicaExchange
 from langevax.sampling.draws import TunedChains, following, record_of
-from langevax.sampling.methods import StepSizeBias
+from langevax.sampling.methods import MAX_BIAS, StepSizeBias
 from langevax.sampling.modes import Mode
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.solver_chains import HostWalk, SolveCounts, run_chains
@@ -256,9 +256,9 @@ class Samples:
             )
         return messages + self.doubts()
 
-    def doubts(self) -> list[str]:
-        """Return those of the `warnings` that more draws do not cure."""
-        messages = []
+    def doubts(self, most_shown: int = 5) -> list[str]:
+        """Return those of the `warnings` that more draws do not cure, with the weights of so many modes."""
+        messages, large = [], 2 * MAX_BIAS
         if self.solves is not None and self.solves.failed:
             messages.append(
                 f"{self.solves.failed:,} of {self.solves.forward:,} solves failed, and their proposals were rejected; "
@@ -287,9 +287,8 @@ class Samples:
                 "start, a function of the key, start chains there, too."
             )
         elif len(self.modes) > 1:
-            shares = ", ".join(
-                f"{mode.weight:.2f}" for mode in self.modes[:5]
-            ) + ", ..." * (len(self.modes) > 5)
+            shown = [f"{mode.weight:.2f}" for mode in self.modes[:most_shown]]
+            shares = ", ".join(shown + ["..."] * (len(self.modes) > most_shown))
             depth = min(mode.barrier for mode in self.modes)
             messages.append(
                 f"{len(self.modes)} modes with rough weights {shares} are {depth:.0f} temperatures or more deep, and "
@@ -297,9 +296,12 @@ class Samples:
                 "dynamics='tempered'."
             )
         bias = self.step_size_bias
-        if bias is not None and abs(bias.variance_bias) > 0.1 + 2 * bias.standard_error:
+        if (
+            bias is not None
+            and abs(bias.variance_bias) > large + 2 * bias.standard_error
+        ):
             messages.append(f"{bias}; pass a smaller step_size.")
-        elif bias is not None and bias.worst_excess > 0.1:
+        elif bias is not None and bias.worst_excess > large:
             messages.append(
                 f"at step size {bias.step_size:.3g} the variance of coordinate {bias.worst} of the draws is off by "
                 f"{bias.worst_bias:+.0%}; pass a smaller step_size, or dynamics='nuts'."

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from langevax.run import Result
 from langevax.run.progress import Progress
@@ -45,19 +45,20 @@ class SolveCounts(NamedTuple):
             solver.tally.first_failure,
         )
 
+    @property
+    def numbers(self) -> Int[np.ndarray, " counts"]:
+        """The counts, in the order of SOLVE_COUNTS."""
+        return np.array([self.forward, self.adjoint, self.failed])
+
     def since(self, before: "SolveCounts") -> "SolveCounts":
         """Those that are not in earlier counts."""
-        forward, adjoint, failed = (
-            now - then for now, then in zip(self[:3], before[:3], strict=True)
-        )
+        forward, adjoint, failed = (self.numbers - before.numbers).tolist()
         return SolveCounts(forward, adjoint, failed, self.first_failure)
 
     def plus(self, counts: Mapping[str, int]) -> "SolveCounts":
         """These and the counts of a further run."""
-        forward, adjoint, failed = (
-            count + counts[name]
-            for count, name in zip(self[:3], SOLVE_COUNTS, strict=True)
-        )
+        further = [counts[name] for name in SOLVE_COUNTS]
+        forward, adjoint, failed = (self.numbers + further).tolist()
         return SolveCounts(forward, adjoint, failed, self.first_failure)
 
 
@@ -230,8 +231,8 @@ def run_chains(
     num_chains, before = len(states), SolveCounts.of(solver)
     draws = np.empty((num_chains, num_samples, walk.num_coordinates))
     acceptance = np.zeros((num_chains, num_samples))
-    counts = np.zeros((3, num_chains, num_samples), np.int64)
-    total = np.zeros((3, num_chains), np.int64)
+    total = np.zeros((len(SOLVE_COUNTS), num_chains), np.int64)
+    counts = np.zeros((*total.shape, num_samples), np.int64)
     states, done = list(states), 0
     bar = walk_progress(walk, num_chains * num_samples * thinning, progress)
     with SolveThreads(min(solver.parallel, num_chains)) as threads:
@@ -241,7 +242,7 @@ def run_chains(
                     steps_of_chains(walk, states, rngs, threads)
                 ):
                     states[chain], done = step.state, done + 1
-                    total[:, chain] += spent[:3]
+                    total[:, chain] += spent.numbers
                     acceptance[chain, draw] += step.acceptance / thinning
                     bar.update(done, step.acceptance)
             draws[:, draw] = [walk.coordinates(state) for state in states]

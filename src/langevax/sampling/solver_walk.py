@@ -183,20 +183,21 @@ class SolverWalk:
     def _has_heavy_tails(
         self,
         num_directions: int = 4,
-        places: Sequence[float] = (-8, -5, -3, 3, 5, 8),
+        places: Sequence[float] = (3, 5, 8),
         heavy: float = 2.0,
         deepest: float = 7.0,
     ) -> bool:
         """True where the posterior has mass that the reference leaves out, along the directions that data inform most.
 
         Draws of the reference do not reach there, and chains about it agree with each other. At so many deviations of
-        the reference, the posterior is `heavy` nats above it, and less than `deepest` nats below its mode.
+        the reference to either side, the posterior is `heavy` nats above it, and less than `deepest` nats below its mode.
         """
         narrowest = self.reference.directions.T[
             np.argsort(self.reference.scales)[:num_directions]
         ]
         w = np.concatenate(
-            [np.zeros((1, self.solver.num_modes)), *(t * narrowest for t in places)]
+            [0 * narrowest[:1]]
+            + [sign * place * narrowest for place in places for sign in (-1, 1)]
         )
         z = self.reference.to_prior_units(w)
         misfits = np.array(

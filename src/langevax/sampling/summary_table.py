@@ -68,7 +68,7 @@ def statistics(
             "mcse_mean": array_stats.mcse(values, chain_axis=0, draw_axis=1),
             "ess_bulk": array_stats.ess(values, chain_axis=0, draw_axis=1),
             "ess_tail": array_stats.ess(
-                values, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95)
+                values, chain_axis=0, draw_axis=1, method="tail", prob=0.05
             ),
             "r_hat": array_stats.rhat(values, chain_axis=0, draw_axis=1),
         }

@@ -32,7 +32,7 @@ MOST_RESIDUALS = 2**25
 class FitPlan(NamedTuple):
     """Fits that are tried, and the choice among them."""
 
-    degrees: tuple[int, ...] = (1, 2, 3, 4, 5)
+    degrees: tuple[int, ...] = tuple(range(1, 6))
     most_monomials: int = 1000
     monomials_for_each: int = 2
     """Of each solve: what they do not determine is small by the ridge."""

@@ -91,22 +91,12 @@ class DrawErrors(NamedTuple):
         with np.errstate(
             divide="ignore", invalid="ignore"
         ):  # chains that stand still have no errors
-            means = (
-                quantile
-                * np.asarray(array_stats.mcse(values, chain_axis=0, draw_axis=1))
-                / deviations
-            )
-            spreads = (
-                quantile
-                * np.asarray(
-                    array_stats.mcse(values, chain_axis=0, draw_axis=1, method="sd")
-                )
-                / deviations
-            )
-        means, spreads = (
-            np.nan_to_num(bound, nan=np.inf, posinf=np.inf)
-            for bound in (means, spreads)
-        )
+            errors = [
+                array_stats.mcse(values, chain_axis=0, draw_axis=1, method=method)
+                for method in ("mean", "sd")
+            ]
+            bounds = quantile * np.asarray(errors) / deviations
+        means, spreads = np.nan_to_num(bounds, nan=np.inf, posinf=np.inf)
         widest, least_known = int(np.argmax(means)), int(np.argmax(spreads))
         return cls(
             float(means[widest]),
@@ -117,10 +107,7 @@ class DrawErrors(NamedTuple):
 
     def growth(self, samples: Samples, tolerance: float) -> float:
         """Return how many times as many draws keep the tolerance."""
-        bias = samples.step_size_bias
-        mean, deviation = (
-            (0.0, 0.0) if bias is None else (bias.mean_bound, bias.deviation_bound)
-        )
+        mean, deviation = _bias_bounds(samples)
         return max(
             (self.mean / (tolerance - mean)) ** 2,
             (self.deviation / (tolerance - deviation)) ** 2,
@@ -128,15 +115,18 @@ class DrawErrors(NamedTuple):
 
     def reached(self, samples: Samples) -> str:
         """Say what the errors are, bias included."""
-        bias = samples.step_size_bias
-        mean, deviation = (
-            (0.0, 0.0) if bias is None else (bias.mean_bound, bias.deviation_bound)
-        )
+        mean, deviation = _bias_bounds(samples)
         return (
             f"after {samples.draws.shape[1]:,} draws of each chain the mean of {self.mean_name} is known to "
             f"{self.mean + mean:.2g} standard deviations, and the standard deviation of {self.deviation_name} to "
             f"{self.deviation + deviation:.2g} of itself"
         )
+
+
+def _bias_bounds(samples: Samples) -> tuple[float, float]:
+    """Return the bounds on the bias of means and of standard deviations; 0 for exact methods."""
+    bias = samples.step_size_bias
+    return (0.0, 0.0) if bias is None else (bias.mean_bound, bias.deviation_bound)
 
 
 def draw_to_tolerance(

@@ -8,6 +8,7 @@ import http.client
 import json
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -47,7 +48,11 @@ class UMBridgeModel:
     protocol = 1.0
     pauses = (1.0, 5.0)
     """Seconds before a solve is sent again to a server that does not answer."""
-    overloaded = (502, 503, 504)
+    overloaded = (
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    )
     """Statuses of load balancers without a free server behind them."""
 
     def __init__(self, url: str, name: str, config: Mapping[str, Any] | None = None):
@@ -170,7 +175,7 @@ class UMBridgeModel:
         return self._reply(request)
 
     def _reply(self, request: Request) -> Any:
-        status = 200
+        status = HTTPStatus.OK
         try:
             with self.opener.open(request) as response:
                 text = response.read()
@@ -189,7 +194,7 @@ class UMBridgeModel:
         try:
             reply = json.loads(text)
         except ValueError:
-            reason = "not JSON" if status == 200 else f"status {status}"
+            reason = "not JSON" if status == HTTPStatus.OK else f"status {status}"
             raise RuntimeError(
                 f"the model {self.name!r} at {self.url} failed ({reason}: {line!r}); the server's output may say why"
             ) from None
