@@ -215,13 +215,10 @@ def _block(functions: np.ndarray, block: int) -> np.ndarray:
 def _bands(
     axes: Any, times: np.ndarray, functions: np.ndarray, colour: str, name: str
 ) -> None:
-    for share, alpha, label in (
-        (0.9, 0.2, f"9 in 10 {name}"),
-        (0.5, 0.4, "half of them"),
-    ):
+    for share, label in ((0.9, f"9 in 10 {name}"), (0.5, "half of them")):
         edges = np.quantile(functions, ((1 - share) / 2, (1 + share) / 2), axis=0)
         axes.fill_between(
-            times, *edges, color=colour, alpha=alpha, linewidth=0, label=label
+            times, *edges, color=colour, alpha=0.25, linewidth=0, label=label
         )
     axes.plot(times, np.median(functions, axis=0), color=colour, label="median")
 
