@@ -1,6 +1,6 @@
 """Coverage of 90 % intervals over many splits of small tables: `python -m benchmarks coverage [OPTIONS]`.
 
-Each split holds a fifth of the rows out; the interval of each method at 90 % is made by a fit on the others. Results
+Each split holds a fifth of the rows out; the 90 % interval is made by a fit on the others. Results
 are lines of `--out`, one a table and number of a split: the same command goes on where it ended, and prints the table
 of all lines. 200 splits of six tables take three and a half hours of CPU time.
 """
@@ -19,7 +19,6 @@ from sklearn.model_selection import ShuffleSplit
 from benchmarks.real_tables.report import markdown
 from benchmarks.real_tables.tables import TABLES, encoded, load
 from langevax.sklearn import MeanFieldRegressor
-from langevax.sklearn.intervals import METHODS
 
 NAMES = ("mpg", "crime4", "hitters", "college", "schools", "births")
 COVERAGE = 0.9
@@ -27,7 +26,7 @@ NUM_TIMED = 10  # splits whose fit is timed without folds as well
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Print, by table and method, the mean coverage with its standard error, and the mean width."""
+    """Print, by table, the mean coverage with its standard error, and the mean width."""
     parser = argparse.ArgumentParser(
         "python -m benchmarks coverage", description=__doc__
     )
@@ -70,18 +69,14 @@ def print_table(lines: list[dict[str, Any]]) -> None:
             if line["seconds without folds"] is not None
         ]
         ratio = np.median([line["seconds"] for line in own]) / np.median(without)
-        for method in METHODS:
-            covered = np.array([line[method]["coverage"] for line in own])
-            widths = [line[method]["width"] for line in own]
-            cells = (
-                f"{covered.mean():.3f} ± {covered.std() / np.sqrt(len(own)):.3f}",
-                f"{np.mean(widths):.2f}",
-            )
-            rows.append([name, f"{len(own)}", method, *cells, f"{ratio:.2f}"])
+        covered = np.array([line["coverage"] for line in own])
+        error = covered.std() / np.sqrt(len(own))
+        width = np.mean([line["width"] for line in own])
+        cells = f"{covered.mean():.3f} ± {error:.3f}", f"{width:.2f}", f"{ratio:.2f}"
+        rows.append([name, f"{len(own)}", *cells])
     head = [
         "table",
         "splits",
-        "method",
         "coverage",
         "width in deviations",
         "seconds with folds / without",
@@ -90,7 +85,7 @@ def print_table(lines: list[dict[str, Any]]) -> None:
 
 
 def measured(name: str, number: int, splits: int) -> dict[str, Any]:
-    """Return coverage and width of each method on one split, and processor seconds of fits with folds and without."""
+    """Return coverage and width on one split, and processor seconds of fits with folds and without."""
     frame, targets = load(TABLES[name])
     train, test = list(
         ShuffleSplit(splits, test_size=0.2, random_state=0).split(frame)
@@ -116,13 +111,9 @@ def measured(name: str, number: int, splits: int) -> dict[str, Any]:
                 random_state=number, progress=False, validation=None
             ).fit(X, y)
             line["seconds without folds"] = processor_seconds() - before
-    for method in METHODS:
-        low, high = model.predict_interval(Z, COVERAGE, method).T
-        inside, width = (
-            np.mean((low <= held) & (held <= high)),
-            np.mean(high - low) / targets.std(),
-        )
-        line[method] = {"coverage": float(inside), "width": float(width)}
+    low, high = model.predict_interval(Z, COVERAGE).T
+    line["coverage"] = float(np.mean((low <= held) & (held <= high)))
+    line["width"] = float(np.mean(high - low) / targets.std())
     return line
 
 

@@ -312,25 +312,23 @@ def test_a_linear_table_is_said_to_be_linear():
     )
 
 
-@pytest.mark.parametrize("method", ["cv+", "split"])
-def test_intervals_are_those_of_the_definition(regressor, method):
+def test_intervals_are_those_of_the_definition(regressor):
     """CV+ by its definition, in exact fractions and loops: the k-th smallest of f_-k(i)(x) +- score of row i."""
     X, y = diabetes()
     folds, scores = regressor.held_out_, regressor.scores_
     z = regressor._fold_outputs(regressor._columns(X[300:305]))
-    used = [i for i in range(300) if method == "cv+" or folds.fold[i] == 0]
-    place = -int(-Fraction(8, 10) * (len(used) + 1) // 1)  # the ceiling
+    place = -int(-Fraction(8, 10) * 301 // 1)  # the ceiling
     for j, (low, high) in enumerate(
-        regressor.predict_interval(X[300:305], coverage=0.8, method=method)
+        regressor.predict_interval(X[300:305], coverage=0.8)
     ):
-        upper = sorted(z[folds.fold[i], j] + scores[i] for i in used)[place - 1]
-        lower = sorted(z[folds.fold[i], j] - scores[i] for i in used)[len(used) - place]
+        upper = sorted(z[folds.fold[i], j] + scores[i] for i in range(300))[place - 1]
+        lower = sorted(z[folds.fold[i], j] - scores[i] for i in range(300))[300 - place]
         expected = regressor.target_mean_ + regressor.target_scale_ * np.array(
             [lower, upper]
         )
         np.testing.assert_allclose([low, high], expected, rtol=1e-5)
     inside = lambda ends: np.mean((ends[:, 0] <= y[300:]) & (y[300:] <= ends[:, 1]))
-    assert 0.7 < inside(regressor.predict_interval(X[300:], 0.8, method)) < 0.95
+    assert 0.7 < inside(regressor.predict_interval(X[300:], 0.8)) < 0.95
 
 
 def test_standard_deviations_are_of_new_targets(regressor):
@@ -400,8 +398,6 @@ def test_intervals_that_cannot_be_are_refused(regressor):
         regressor.predict_interval(X, 1.0)
     with refuses(ValueError, "coverage=0.999 999 300"):
         regressor.predict_interval(X, 0.999)
-    with refuses(ValueError, "method 'jackknife' 'cv+' 'split'"):
-        regressor.predict_interval(X, method="jackknife")
     without = MeanFieldRegressor(**WITHOUT_FOLDS).fit(X[:300], y[:300])
     with refuses(AttributeError, "validation='folds'"):
         without.predict_interval(X)

@@ -348,11 +348,11 @@ def test_bad_input_is_refused_in_words():
     cases = [
         ((regressor(grid=GRID[::-1]), X, y), "grid"),
         ((regressor(), np.where(np.arange(81) == 3, np.nan, X), y), "nan"),
-        ((regressor(), X, y[:-1]), ""),
+        ((regressor(), X, y[:-1]), "64 63"),
         ((regressor({"output_scale": "big"}), X, y), "output_scale"),
         ((FunctionalMeanFieldRegressor("basis"), X, y), "encoder"),
         ((graphs, [([], "")] * 3, [1.0, 2.0, 3.0]), "0"),
-        ((graphs, [([(0, 1)], "CO")] * 2, [1.0, 2.0, 3.0]), ""),
+        ((graphs, [([(0, 1)], "CO")] * 2, [1.0, 2.0, 3.0]), "2 3"),
     ]
     for (model, inputs, targets), facts in cases:
         with refuses((ValueError, TypeError), facts):

@@ -42,12 +42,12 @@ class Squash:
         width = np.where(high > low, (high / 2 - low / 2) / (quartiles / 2), half_span)
         return cls(centre, np.where(width > 0, width, 1.0))
 
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+    def __call__(self, inputs: np.ndarray, furthest: float = 1e150) -> np.ndarray:
         """Return (n, d)."""
-        with np.errstate(
-            over="ignore"
-        ):  # a quotient beyond the largest number is at the limit, too
-            distances = np.clip((inputs - self.centre) / self.width, -1e150, 1e150)
+        # a quotient beyond the largest number is at the limit, too
+        with np.errstate(over="ignore"):
+            quotients = (inputs - self.centre) / self.width
+        distances = np.clip(quotients, -furthest, furthest)
         return distances / np.sqrt(1 + (distances / self.limit) ** 2)
 
 

@@ -31,7 +31,7 @@ from langevax.sklearn.inputs.graphs import GraphFeatures
 from langevax.sklearn.inputs.unlike import warn_unlike
 from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
 from langevax.sklearn.model_selection import kernel_choice
-from langevax.sklearn.parameters import RandomState, one_of
+from langevax.sklearn.parameters import COVERAGE, RandomState, one_of
 from langevax.sklearn.persistence import SavedEstimator
 from langevax.sklearn.training import root_key
 from langevax.sklearn.weight_functions import WeightFunctions
@@ -220,7 +220,7 @@ def _columns(encoder: Any, X: Any) -> np.ndarray:
     the same curve twice would be two rows.
     """
     mantissas, exponents = np.frexp(np.asarray(encoder.transform(X), np.float64))
-    return np.ldexp(np.rint(mantissas * 2.0**24), exponents - 24)
+    return np.ldexp(np.float32(mantissas).astype(np.float64), exponents)
 
 
 class EncodedRegressor(RegressorMixin, EncodedEstimator):
@@ -236,7 +236,7 @@ class EncodedRegressor(RegressorMixin, EncodedEstimator):
         columns = self.encode(X)
         return self.estimator_.predict(columns)
 
-    def predict_interval(self, X: Any, coverage: float = 0.9) -> np.ndarray:
+    def predict_interval(self, X: Any, coverage: float = COVERAGE) -> np.ndarray:
         """Return (n, 2) lower and upper ends, or (n, C, 2), as `MeanFieldRegressor.predict_interval` does."""
         columns = self.encode(X)
         return self.estimator_.predict_interval(columns, coverage)
@@ -277,7 +277,7 @@ class EncodedClassifier(ClassifierMixin, EncodedEstimator):
         columns = self.encode(X)
         return self.estimator_.predict(columns)
 
-    def predict_set(self, X: Any, coverage: float = 0.9) -> np.ndarray:
+    def predict_set(self, X: Any, coverage: float = COVERAGE) -> np.ndarray:
         """Return (n, C) booleans, the classes of each set, as `MeanFieldClassifier.predict_set` does."""
         columns = self.encode(X)
         return self.estimator_.predict_set(columns, coverage)

@@ -12,7 +12,6 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from langevax.figures import charts
@@ -22,7 +21,7 @@ from langevax.meanfield.kernel_limit import prior_features
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.run.progress import ProgressOption
 from langevax.sklearn.baselines import LinearPart
-from langevax.sklearn.parameters import Progress, RandomState
+from langevax.sklearn.parameters import Progress, RandomState, seed_of
 from langevax.sklearn.stopping import at_rows
 from langevax.sklearn.table import Standardiser, Table, in_buckets
 from langevax.sklearn.training import Network, root_key
@@ -123,9 +122,7 @@ class MeanFieldInspection:
                 "its own; fit with linear_part=False."
             )
         penalty = float(self._fitted_network().weights.sum()) * self.temperature_
-        seed = check_random_state(
-            self.random_state if random_state is None else random_state
-        ).randint(2**31 - 1)
+        seed = seed_of(self.random_state if random_state is None else random_state)
         features = NeuronFeatures(
             self.neuron_, self.standardiser_, self.prior_precision, num_features, seed
         )
@@ -225,7 +222,7 @@ class MeanFieldInspection:
 
     def _key(self, random_state: RandomState) -> Key[Array, ""]:
         state = self.random_state if random_state is None else random_state
-        return root_key(check_random_state(state).randint(2**31 - 1))
+        return root_key(seed_of(state))
 
 
 @dataclass(eq=False, repr=False)

@@ -7,24 +7,21 @@ output, or one less the probability of its class. A target y at x lies in the in
     #{i: s_i >= s_k(i)(x, y)} + 1 > alpha (n + 1),      alpha = 1 - coverage.
 
 If rows are exchangeable, this covers a new target with probability 1 - 2 alpha, and about 1 - alpha where networks
-trained without one fold or another predict alike. "split" uses the first fold and its network alone, and covers with
-probability 1 - alpha, at the cost of wider intervals. Both take the scaling and the temperature as given, which were
-chosen on all rows.
+trained without one fold or another predict alike. The scaling and the temperature, which were chosen on all rows, are taken
+as given.
 """
 
 from abc import abstractmethod
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
 
-from langevax import checks
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.sklearn.fold_choice import HeldOut
+from langevax.sklearn.parameters import COVERAGE, check_coverage
 from langevax.sklearn.table import Standardiser, Table
 from langevax.sklearn.training import outputs
-
-Method = Literal["cv+", "split"]
 
 
 class FoldPredictions:
@@ -35,15 +32,14 @@ class FoldPredictions:
     held_out_: HeldOut | None
     scores_: np.ndarray | None
 
-    def _fold_outputs(self, columns: np.ndarray, method: Method = "cv+") -> np.ndarray:
-        """Return (folds, n, ...): outputs of each fold's network, of the first alone for "split"."""
+    def _fold_outputs(self, columns: np.ndarray) -> np.ndarray:
+        """Return (folds, n, ...): outputs of each fold's network."""
         folds = self._folds()
         inputs = self.standardiser_(columns)
-        clouds = folds.clouds[: 1 if method == "split" else None]
         return np.stack(
             [
                 outputs(self.neuron_, c, inputs) + folds.added(k, columns)
-                for k, c in enumerate(clouds)
+                for k, c in enumerate(folds.clouds)
             ]
         )
 
@@ -56,13 +52,11 @@ class FoldPredictions:
         assert self.held_out_ is not None
         return self.held_out_
 
-    def _scored_rows(self, method: Method) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return (scores, multiplicities, fold) of the rows that the method uses."""
+    def _scored_rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (scores, multiplicities, fold) of the training rows."""
         folds = self._folds()
-        scores = self.scores_
-        assert scores is not None
-        rows = folds.fold == 0 if method == "split" else np.full(len(scores), True)
-        return scores[rows], folds.weights[rows], folds.fold[rows]
+        assert self.scores_ is not None
+        return self.scores_, folds.weights, folds.fold
 
     @abstractmethod
     def _columns(self, X: Any) -> np.ndarray:
@@ -79,16 +73,12 @@ class Intervals(FoldPredictions):
     target_mean_: np.ndarray
     target_scale_: np.ndarray
 
-    def predict_interval(
-        self, X: Table, coverage: float = 0.9, method: Method = "cv+"
-    ) -> np.ndarray:
+    def predict_interval(self, X: Table, coverage: float = COVERAGE) -> np.ndarray:
         """Return (n, 2) lower and upper ends, or (n, C, 2), in the units of the targets.
 
         Args:
             X: (n, d) as for `predict`.
-            coverage: in (0, 1), of each target on its own.
-            method: "cv+" covers with probability 1 - 2 (1 - coverage) at least, and about `coverage` in practice;
-                "split" with probability `coverage` at least, by wider intervals.
+            coverage: in (0, 1), of each target on its own: reached in practice; 1 - 2 (1 - coverage) is guaranteed.
 
         Raises:
             AttributeError: a fit without folds (`validation=None`, or a temperature passed).
@@ -103,9 +93,9 @@ class Intervals(FoldPredictions):
             >>> bool(0.85 < np.mean((low <= y[300:]) & (y[300:] <= high)) < 0.98)
             True
         """
-        check_interval(coverage, method)
-        scores, weights, fold = self._scored_rows(method)
-        z = self._fold_outputs(self._columns(X), method)
+        check_coverage(coverage)
+        scores, weights, fold = self._scored_rows()
+        z = self._fold_outputs(self._columns(X))
         centres = np.atleast_3d(z)
         scores = scores.reshape(len(scores), -1)
         ends = np.empty((*centres.shape[1:], 2))
@@ -126,7 +116,7 @@ class Intervals(FoldPredictions):
 
     def _deviations(self, columns: np.ndarray) -> np.ndarray:
         """Return the standard deviation of a new target: root of the mean square score and the folds' variance."""
-        scores, weights, _ = self._scored_rows("cv+")
+        scores, weights, _ = self._scored_rows()
         z = self._fold_outputs(columns)
         return self.target_scale_ * np.sqrt(
             np.average(scores**2, axis=0, weights=weights) + z.var(axis=0)
@@ -138,17 +128,14 @@ class ClassSets(FoldPredictions):
 
     classes_: np.ndarray
 
-    def predict_set(
-        self, X: Table, coverage: float = 0.9, method: Method = "cv+"
-    ) -> np.ndarray:
+    def predict_set(self, X: Table, coverage: float = COVERAGE) -> np.ndarray:
         """Return (n, C) booleans: the classes, in the order of `classes_`, that a new label may well have.
 
         The most probable class is always among them.
 
         Args:
             X: (n, d) as for `predict`.
-            coverage: in (0, 1), of the label by the set.
-            method: "cv+" or "split", with the guarantees of `MeanFieldRegressor.predict_interval`.
+            coverage: in (0, 1), of the label by the set, with the guarantee of `MeanFieldRegressor.predict_interval`.
 
         Raises:
             AttributeError: a fit without folds (`validation=None`, or a temperature passed).
@@ -163,11 +150,11 @@ class ClassSets(FoldPredictions):
             >>> bool(np.mean(sets[np.arange(75), y[1::2]]) > 0.85)
             True
         """
-        check_interval(coverage, method)
-        scores, weights, fold = self._scored_rows(method)
+        check_coverage(coverage)
+        scores, weights, fold = self._scored_rows()
         columns = self._columns(X)
         own = np.stack(
-            [class_scores(z) for z in self._fold_outputs(columns, method)]
+            [class_scores(z) for z in self._fold_outputs(columns)]
         )  # (folds, n, C)
         at_least = np.zeros(own.shape[1:])
         for k in range(len(own)):
@@ -196,20 +183,6 @@ def probabilities(z: np.ndarray) -> np.ndarray:
     return (
         np.stack([expit(-z), expit(z)], axis=-1) if z.ndim == 1 else softmax(z, axis=-1)
     )
-
-
-def check_interval(coverage: float, method: str) -> None:
-    """Raise ValueError on a coverage or a method that there is not."""
-    checks.number("coverage", coverage, positive=True)
-    if not coverage < 1:
-        raise ValueError(
-            f"coverage is {coverage:g}; pass a probability below 1, such as 0.9."
-        )
-    methods = get_args(Method)
-    if method not in methods:
-        raise ValueError(
-            f"method is {method!r}; pass one of {', '.join(map(repr, methods))}."
-        )
 
 
 def enough_rows(total: float, coverage: float) -> None:

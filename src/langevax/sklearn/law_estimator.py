@@ -17,7 +17,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Key
 from numpy.typing import ArrayLike
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
@@ -40,7 +40,14 @@ from langevax.run.progress import ProgressOption
 from langevax.run.result import named_leaves
 from langevax.sampling import Samples, SamplingWarning, sample
 from langevax.sklearn.linear_families import Family, NormalNoise
-from langevax.sklearn.parameters import Auto, RandomState, count, one_of, positive
+from langevax.sklearn.parameters import (
+    Auto,
+    RandomState,
+    count,
+    one_of,
+    positive,
+    seed_of,
+)
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.slope_errors import SlopeErrors
 from langevax.sklearn.table import (
@@ -255,10 +262,8 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
                 "this model has no law to certify: one that was loaded or unpickled needs its training rows, "
                 "model.attach_rows(X, y); one that as_bayes() returned a fit with bayes_shares=(1.0,)."
             )
-        state = check_random_state(
-            self.random_state if random_state is None else random_state
-        )
-        key = root_key(int(state.randint(2**31 - 1)))
+        state = self.random_state if random_state is None else random_state
+        key = root_key(seed_of(state))
         others = [*others, *getattr(self, "replicates_", ())]
         return self.law_.certificate(
             key=key,

@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import expit, gammaln
+from scipy.special import bernoulli, expit, gammaln
 
 Position = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -241,18 +241,22 @@ class NegativeBinomial(Poisson):
         )
 
 
-def _eta_and_ratio(position: Position, row: Row) -> tuple[jax.Array, jax.Array]:
+def _eta_and_ratio(
+    position: Position, row: Row, furthest: float = 60.0
+) -> tuple[jax.Array, jax.Array]:
     """Return log mean less its centre, and log mean less log y."""
     eta = jnp.minimum(position["level"] + row["x"] @ position["slopes"], LARGEST_ETA)
-    return eta, jnp.clip(eta - row["log_y"], -60.0, 60.0)
+    return eta, jnp.clip(eta - row["log_y"], -furthest, furthest)
 
 
 def _stirling(x: jax.Array) -> tuple[int, list[float]]:
-    """Return steps of the recurrence after which so many terms of Stirling's series have all digits of `x`."""
-    if x.dtype != jnp.float64:
-        return 4, [1 / 12, -1 / 360, 1 / 1260]
-    few = [1 / 12, -1 / 360, 1 / 1260, -1 / 1680]
-    return 10, [*few, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400]
+    """Return steps of the recurrence after which so many terms of Stirling's series have all digits of `x`.
+
+    The coefficients are B_k / (k (k - 1)) for k = 2, 4, ..., with Bernoulli's numbers.
+    """
+    steps, terms = (10, 8) if x.dtype == jnp.float64 else (4, 3)
+    numbers = bernoulli(2 * terms)
+    return steps, [float(numbers[k] / (k * (k - 1))) for k in range(2, len(numbers), 2)]
 
 
 @jax.custom_jvp

@@ -153,7 +153,11 @@ class MeanFieldRegressor(
             return_std: also return the standard deviation of a new target, of the same shape: the root of the mean
                 square error on rows left out and the variance among the networks of the folds.
         """
-        return self._predicted(self._columns(X), return_std)
+        columns = self._columns(X)
+        predictions = self._in_units(self._outputs(columns) + self._line(columns))
+        if not return_std:
+            return predictions
+        return predictions, self._deviations(columns).reshape(predictions.shape)
 
     def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
         """Yield the predictions of the particles at each step of `history_["steps"]`."""
@@ -164,16 +168,6 @@ class MeanFieldRegressor(
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-    def _predicted(
-        self, columns: np.ndarray, return_std: bool
-    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        predictions = self._in_units(self._outputs(columns) + self._line(columns))
-        return (
-            (predictions, self._deviations(columns).reshape(predictions.shape))
-            if return_std
-            else predictions
-        )
 
     def _line(self, columns: np.ndarray) -> np.ndarray | np.float32:
         """Return what predictions have beside the network's outputs."""
@@ -431,12 +425,9 @@ def balanced_threshold(p: np.ndarray, labels: np.ndarray, weights: np.ndarray) -
     """
     order = np.argsort(p)
     p = p[order]
-    own = weights[order] * np.where(labels[order] == 1, -1.0, 1.0)
-    shares = np.where(
-        own < 0,
-        own / max(-own[own < 0].sum(), 1e-300),
-        own / max(own[own > 0].sum(), 1e-300),
-    )
+    of_classes = np.bincount(labels, weights)
+    shares = np.where(labels == 1, -weights, weights) / of_classes[labels]
+    shares = shares[order]
     gains = np.where(np.append(np.diff(p) > 0, False), np.cumsum(shares), -np.inf)
     best = int(np.argmax(gains))
     return float((p[best] + p[best + 1]) / 2) if np.isfinite(gains[best]) else 0.5

@@ -4,11 +4,19 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+
+from langevax import checks
 
 Auto = Literal["auto"]
 Progress = bool | Auto
 RandomState = int | np.random.RandomState | None
+
+
+def seed_of(random_state: RandomState) -> int:
+    """Return a seed drawn from what the user passed."""
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
 class Number(Interval):
@@ -40,6 +48,17 @@ def one_of(*words: str) -> list[Any]:
     return [StrOptions(set(words))] if words else []
 
 
+def check_coverage(coverage: float) -> None:
+    """Raise unless `coverage` is a probability between 0 and 1."""
+    checks.number("coverage", coverage)
+    if not 0 < coverage < 1:
+        raise ValueError(
+            f"coverage must lie between 0 and 1, got {coverage:g}; 0.9 is usual."
+        )
+
+
+COVERAGE = 0.9
+"""Of intervals and sets, unless another is passed."""
 FLAG: list[Any] = ["boolean"]
 SHARED: dict[str, list[Any]] = {
     "progress": [bool, *one_of("auto")],

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import check_array, check_random_state, column_or_1d
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
@@ -23,7 +23,14 @@ from langevax.sklearn.linear_families import (
     Poisson,
     family_of,
 )
-from langevax.sklearn.parameters import RandomState, count, one_of
+from langevax.sklearn.parameters import (
+    COVERAGE,
+    RandomState,
+    check_coverage,
+    count,
+    one_of,
+    seed_of,
+)
 from langevax.sklearn.table import (
     LabelTargets,
     NumberTargets,
@@ -32,7 +39,7 @@ from langevax.sklearn.table import (
     refuse_words,
 )
 
-MOST_COUNTS_OF_A_ROW = 10**6
+MOST_COUNTS_OF_A_ROW = 1_000_000
 """Beyond, a likelihood is not known to a hundredth of a nat in single precision."""
 FAMILIES: dict[str, type[Family]] = {
     "gaussian": NormalNoise,
@@ -185,7 +192,7 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         return self._in_units(np.concatenate(means), offsets)
 
     def predict_interval(
-        self, X: Table, coverage: float = 0.9, *, exposure: ArrayLike | None = None
+        self, X: Table, coverage: float = COVERAGE, *, exposure: ArrayLike | None = None
     ) -> np.ndarray:
         """Return (n, 2) central intervals of the predictive distribution, their ends included.
 
@@ -197,7 +204,7 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
             exposure: (n,), where the fit had one.
         """
         X, offsets = self._inputs(X, exposure)
-        _check_coverage(coverage)
+        check_coverage(coverage)
         levels = [(1 - coverage) / 2, (1 + coverage) / 2]
         rng = np.random.default_rng(0)
         ends = []
@@ -229,10 +236,8 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         """
         X, offsets = self._inputs(X, exposure)
         checks.positive_int("num_samples", num_samples)
-        state = check_random_state(
-            self.random_state if random_state is None else random_state
-        )
-        rng = np.random.default_rng(state.randint(2**31 - 1))
+        state = self.random_state if random_state is None else random_state
+        rng = np.random.default_rng(seed_of(state))
         order = np.resize(rng.permutation(len(self.particles_["level"])), num_samples)
         cloud = {name: leaf[order] for name, leaf in self.particles_.items()}
         blocks = self._blocks(len(X), num_samples)
@@ -414,7 +419,7 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
-    def predict_set(self, X: Table, coverage: float = 0.9) -> np.ndarray:
+    def predict_set(self, X: Table, coverage: float = COVERAGE) -> np.ndarray:
         """Return (n, C) booleans: the most probable classes, as many as have this probability together.
 
         Args:
@@ -422,7 +427,7 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
             coverage: the probability of a new row's label, at least, where the law is right.
         """
         probabilities = self.predict_proba(X)
-        _check_coverage(coverage)
+        check_coverage(coverage)
         order = np.argsort(-probabilities, axis=1, kind="stable")
         ranked = np.take_along_axis(probabilities, order, axis=1)
         sets = np.empty(order.shape, bool)
@@ -473,10 +478,3 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
                 f"y has {checks.shown(unknown[0])}, which no training row had; leave such rows out."
             )
         return self._places(labels)
-
-
-def _check_coverage(coverage: float) -> None:
-    if isinstance(coverage, bool) or not 0 < coverage < 1:
-        raise ValueError(
-            f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual."
-        )

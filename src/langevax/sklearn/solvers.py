@@ -24,7 +24,7 @@ from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.samplers import Langevin, Underdamped
 
-FULL_BATCH = 4 * 10**6
+FULL_BATCH = 4_000_000
 """Rows times particles up to which every step sees all rows."""
 BATCH_SHARE = 2 / 3
 """Of the relative step: a batch's noise heats the particles in proportion to the step."""
@@ -181,7 +181,7 @@ def _passes(rows: int, batch_size: int | None) -> int:
 
 def _rounds(rows: int, batch_size: int | None) -> int:
     """Return rounds of as many passes as steps, or of six million gradients of rows in all."""
-    passes = _steps(rows, None) if batch_size is None else 6 * 10**6 // rows
+    passes = _steps(rows, None) if batch_size is None else 6_000_000 // rows
     return passes // (1 + INNER_STEPS)
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -24,7 +24,7 @@ from sklearn.utils.validation import (
 from langevax import checks
 from langevax.sklearn.column_maps import NormalScores, Pieces, Squash
 from langevax.sklearn.folds import group_codes
-from langevax.sklearn.parameters import RandomState
+from langevax.sklearn.parameters import RandomState, seed_of
 from langevax.sklearn.persistence import SavedEstimator, saved_class
 
 Table = Any
@@ -141,14 +141,10 @@ def distinct_rows(
 def _groups(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (place of one row of each group of equal rows, group of each row)."""
     rng = np.random.default_rng(0)
-    odd = rng.integers(0, 2**63, columns.shape[1], dtype=np.uint64) * np.uint64(
-        2
-    ) + np.uint64(1)
+    odd = rng.integers(2**64, size=columns.shape[1], dtype=np.uint64) | np.uint64(1)
     bits = columns.view(np.uint64)
-    mixed = (bits ^ (bits >> np.uint64(29))) * odd  # wraps around
-    hashes = np.asarray(
-        np.sum(mixed ^ (mixed >> np.uint64(32)), axis=1, dtype=np.uint64)
-    )
+    mixed = (bits ^ (bits >> np.uint64(32))) * odd  # wraps around
+    hashes = np.asarray(np.sum(mixed, axis=1, dtype=np.uint64))
     order = np.argsort(hashes, kind="stable")
     if np.any(
         (np.diff(hashes[order]) == 0)
@@ -315,6 +311,12 @@ def subsample(size: int, most: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(size, most, replace=False))
 
 
+def subsampled(most: int, *arrays: np.ndarray) -> list[np.ndarray]:
+    """Return the same rows of all arrays, at most so many."""
+    rows = subsample(len(arrays[0]), most)
+    return [array[rows] for array in arrays]
+
+
 def _data_hash(*arrays: np.ndarray | None) -> str:
     """Return the SHA-256 of training data as numbers or words: kinds, shapes and values."""
     digest = sha256()
@@ -477,7 +479,7 @@ class RowEstimator(SavedEstimator):
         return rows
 
     def _seed(self) -> int:
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+        return seed_of(self.random_state)
 
     def _columns(self, X: Any) -> np.ndarray:
         """Return the columns (n, d) float64 of a table with which to predict."""

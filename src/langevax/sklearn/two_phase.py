@@ -194,8 +194,6 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         rows = self._training_rows(X, y, sample_weight)
         seed = self._seed()
         self.units_: NetworkUnits = NetworkUnits.fit(rows)
-        if self.units_.target_scale == 0:
-            return self._fit_constant()
         trained = train(self, rows, root_key(seed))
         fit = trained.fit
         self.intercept_: float = trained.intercept
@@ -274,38 +272,21 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         axes = new_axes(axes)
         steps = self.history_["steps"]
         losses = self.history_["loss"]
-        from matplotlib.ticker import LogLocator, StrMethodFormatter
-
-        others = [
-            losses[restart]
-            for restart in range(len(losses))
-            if restart != self.best_restart_
-        ]
+        others = np.delete(losses, self.best_restart_, axis=0)
         for loss in others:
-            axes.plot(steps, loss, color=theme.GREY, linewidth=0.8, alpha=0.6)
-        label = f"the best of {len(losses)} restarts" if others else None
-        axes.plot(
-            steps,
-            losses[self.best_restart_],
-            color=theme.OKABE_ITO[0],
-            label=label,
-            zorder=3,
+            axes.plot(steps, loss, color=theme.GREY)
+        label = f"best of {len(losses)}"
+        best = losses[self.best_restart_]
+        axes.plot(steps, best, color=theme.OKABE_ITO[0], label=label)
+        axes.axvline(
+            self.switch_step_,
+            color=theme.INK,
+            linestyle="--",
+            label="convergence begins",
         )
-        axes.axvline(self.switch_step_, color=theme.INK, linestyle="--", linewidth=0.8)
-        above = {
-            "xy": (self.switch_step_, 1),
-            "xycoords": ("data", "axes fraction"),
-            "textcoords": "offset points",
-        }
-        axes.annotate("explore", xytext=(-4, 3), ha="right", **above)
-        axes.annotate("converge", xytext=(4, 3), ha="left", **above)
         axes.set(xlabel="step", ylabel="half the mean square error", yscale="log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_formatter("")
         axes.set_title("Training", loc="left")
-        if others:
-            axes.legend(loc="upper right", frameon=True, edgecolor="none", framealpha=1)
+        axes.legend()
         return axes
 
     def plot_neurons(self, axes: "Axes | None" = None) -> "Axes":
@@ -358,29 +339,6 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         step_size = self.relative_converge_step_size / (curvature + 2 * decay)
         return Converge(step_size, self.num_converge_steps, decay, self.tolerance)
 
-    def _fit_constant(self) -> Self:
-        """Predict targets that do not vary as they are."""
-        m = self.num_particles
-        d = self.n_features_in_
-        self.network_ = ReLUNetwork(
-            np.ones(m, np.float32), np.zeros((m, d + 1), np.float32)
-        )
-        self.intercept_ = 0.0
-        self.restart_losses_ = np.zeros(self.num_restarts, np.float32)
-        self.best_restart_ = 0
-        self.num_positive_ = np.full(self.num_restarts, m)
-        self.switch_step_ = 0
-        self.n_iter_ = 0
-        self.converged_ = True
-        self.switch_reason_ = "all targets are equal"
-        self.weight_decay_ = 0.0
-        self.held_out_ = {}
-        self.history_ = {
-            "steps": np.empty(0, int),
-            "loss": np.empty((self.num_restarts, 0), np.float32),
-        }
-        return self
-
     def _reason(self, switch: int) -> str:
         if switch < self.num_explore_steps:
             return f"the losses of all {self.num_restarts} restarts stopped falling by step {switch:,}"
@@ -415,9 +373,8 @@ def train(
     split_key, choice_key, fit_key = random.split(key, 3)
     units = model.units_
     length = bucket(len(rows.inputs))
-    targets = ((rows.targets - units.target_mean) / units.target_scale).astype(
-        np.float32
-    )
+    size = units.target_scale or 1.0  # targets that are all equal are predicted as such
+    targets = ((rows.targets - units.target_mean) / size).astype(np.float32)
     weights = np.zeros(length, np.float32)
     weights[: len(rows.weights)] = rows.weights
     problem = PaddedRows(

@@ -166,12 +166,7 @@ class WeightFunctions:
         spread = 1.645 * self._prior_deviation(times, block)
         for sign, label in ((1, "9 in 10 of the prior"), (-1, None)):
             axes.plot(
-                times,
-                sign * spread,
-                color=theme.GREY,
-                linestyle="--",
-                linewidth=1.0,
-                label=label,
+                times, sign * spread, color=theme.GREY, linestyle="--", label=label
             )
         return _labelled(
             axes, r"weight function $\theta(t)$", "Weight functions of the neurons"
@@ -220,29 +215,17 @@ def _block(functions: np.ndarray, block: int) -> np.ndarray:
 def _bands(
     axes: Any, times: np.ndarray, functions: np.ndarray, colour: str, name: str
 ) -> None:
-    for share, alpha, label in (
-        (0.9, 0.15, f"9 in 10 {name}"),
-        (0.5, 0.35, "half of them"),
-    ):
+    for share, label in ((0.9, f"9 in 10 {name}"), (0.5, "half of them")):
         edges = np.quantile(functions, ((1 - share) / 2, (1 + share) / 2), axis=0)
         axes.fill_between(
-            times, *edges, color=colour, alpha=alpha, linewidth=0, label=label
+            times, *edges, color=colour, alpha=0.25, linewidth=0, label=label
         )
-    axes.plot(
-        times, np.median(functions, axis=0), color=colour, linewidth=1.6, label="median"
-    )
+    axes.plot(times, np.median(functions, axis=0), color=colour, label="median")
 
 
 def _labelled(axes: Any, label: str, title: str) -> Any:
-    """Add labels, and space for the legend above the bands."""
-    low, high = axes.get_ylim()
-    axes.axhline(0, color=theme.INK, linewidth=0.8, zorder=0)
-    axes.set(
-        xlabel="t",
-        ylabel=label,
-        title=title,
-        ylim=(low, high + 0.3 * (high - low)),
-    )
-    axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4), useMathText=True)
-    axes.legend(loc="upper center", ncols=2, frameon=False)
+    """Add labels and a line at 0."""
+    axes.axhline(0, color=theme.GREY, zorder=0)
+    axes.set(xlabel="t", ylabel=label, title=title)
+    axes.legend()
     return axes

@@ -42,14 +42,13 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         wl_depth: radius of the patterns around a node, such as 1 or 2; 0 for labels alone.
         wl_components: principal axes, at most; 0 for no patterns.
         node_labels: attribute of networkx nodes; None ignores all labels.
-        edge_labels: attribute of networkx edges, part of patterns; any name also reads those of lists and matrices.
+        edge_labels: attribute of networkx edges, part of patterns; any name also reads those of lists.
         node_features, edge_features: attributes that hold a number, or several, such as a charge or a length; any name
-            also reads those of tuples, lists and matrices.
+            also reads those of tuples and lists.
 
-    Graphs: networkx; (adjacency, labels), with a NumPy or scipy.sparse matrix; (edges, labels) with a list of (i, j) or
-    (i, j, label); or a matrix or list alone. Numbers of nodes are a third entry, (n,) or (n, p); numbers of edges come
-    last in (i, j, label, numbers), or (i, j, numbers) without labels. Directions and loops are ignored; weights of a
-    matrix count in the Laplacian. A graph may be disconnected, or be one node, whose heat trace is 1.
+    Graphs: networkx; (edges, labels) with a list of (i, j) or (i, j, label); or a list alone. Numbers of nodes are a
+    third entry, (n,) or (n, p); numbers of edges come last in (i, j, label, numbers), or (i, j, numbers) without labels.
+    Directions and loops are ignored. A graph may be disconnected, or be one node, whose heat trace is 1.
 
     Labels and patterns not seen in training are counted in the columns `label_other` and `wl_other` (log (1 + count)),
     which are 0 in training. Columns differ in unit: an estimator should standardise them.
@@ -66,7 +65,7 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
 
     Raises:
         ValueError, TypeError: a parameter out of range, no graph, a graph without nodes, labels or numbers that do not
-            fit, fractions as labels.
+            fit.
 
     Example:
         >>> triangle, path = ([(0, 1), (1, 2), (2, 0)], "CCO"), ([(0, 1), (1, 2)], "CCO")
@@ -152,7 +151,6 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         times = np.geomspace(0.1, 100.0, times) if np.ndim(times) == 0 else times
         self.times_: np.ndarray = np.asarray(times, np.float64)
         checks.number("heat_times", self.times_, positive=True)
-        refuse_fractions(graphs)
         of_nodes = graphs[0].node_numbers.shape[1]
         of_edges = max(graph.edge_numbers.shape[1] for graph in graphs)
         self.num_features_: tuple[int, int] = (of_nodes, of_edges)
@@ -206,7 +204,7 @@ def heat_traces(graphs: Sequence[Graph], times: np.ndarray) -> np.ndarray:
     for size in np.unique(sizes):
         places = np.flatnonzero(sizes == size)
         for chunk in np.array_split(
-            places, max(1, len(places) * size**2 // 10**7)
+            places, max(1, len(places) * size**2 // 10_000_000)
         ):  # at most 80 MB at once
             eigenvalues = np.linalg.eigvalsh(
                 np.stack([graphs[i].laplacian() for i in chunk])
@@ -269,21 +267,6 @@ def check_numbers(graphs: Sequence[Graph], expected: tuple[int, int]) -> None:
                 raise ValueError(
                     f"graph {number} has {have} features of a {noun}, but those of training have {want}."
                 )
-
-
-def refuse_fractions(graphs: Sequence[Graph], most: int = 20) -> None:
-    """Raise where labels are fractions, most of them different: each would be a label of its own."""
-    for noun, every in (
-        ("node", [label for graph in graphs for label in graph.labels]),
-        ("edge", [label for graph in graphs for label in graph.edge_labels]),
-    ):
-        numbers = {name for kind, name in every if kind == "number"}
-        fractions = [name for name in numbers if not float(name).is_integer()]
-        if len(fractions) > max(most, len(every) / 5):
-            raise ValueError(
-                f"{noun} labels are {len(fractions)} different numbers such as {min(fractions)}, each a label of its "
-                f"own; name them by {noun}_features= instead of {noun}_labels=."
-            )
 
 
 @saved_class

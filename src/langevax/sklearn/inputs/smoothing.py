@@ -1,6 +1,5 @@
 """Functions through the values of curves: splines where curves are observed densely, a regression elsewhere."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,8 @@ from langevax.spaces import GaussianPrior
 
 NOISE_RATIOS = np.logspace(-9, 1, 21)
 """Variances of the noise over that of the curve; the first is negligible."""
+LENGTH_SCALES = 0.05 * 2.0 ** np.arange(6)
+"""Of the law of curves, in units of the domain."""
 
 
 @saved_class
@@ -61,12 +62,8 @@ class Regression:
         domain: tuple[float, float],
         noise: float | Auto | None,
         num_cosines: int,
-        length_scales: Sequence[float] = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
     ) -> "Regression":
-        """Learn the law; `noise` is its standard deviation, "auto" learns it too, None is negligible noise.
-
-        Length scales are tried in units of the domain.
-        """
+        """Learn the law; `noise` is its standard deviation, "auto" learns it too, None is negligible noise."""
         left, right = domain
         length = right - left
         wide = left - length / 2, right + length / 2  # ends of cosines are flat
@@ -74,9 +71,9 @@ class Regression:
         pooled = np.concatenate([group.values.ravel() for group in groups])
         deviation = float(np.std(pooled)) or 1.0
         mean = _pooled_mean(groups, basis, length, float(np.mean(pooled)), deviation)
-        best = np.inf, length_scales[-1], deviation**2, float(NOISE_RATIOS[0])
+        best = np.inf, float(LENGTH_SCALES[-1]), deviation**2, float(NOISE_RATIOS[0])
         residuals = _residuals(groups, basis, mean, deviation)
-        for scale in length_scales:
+        for scale in LENGTH_SCALES.tolist():
             spectrum = _matern(basis, scale * length)
             best = min(
                 best, *_likelihoods(residuals, basis, spectrum, scale, noise, deviation)

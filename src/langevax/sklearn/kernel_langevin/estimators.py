@@ -1,8 +1,7 @@
 """The kernel Langevin regressor and classifier: parameters, fit, and functions drawn from the posterior."""
 
-import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Self, overload
 
@@ -43,11 +42,13 @@ from langevax.sklearn.kernel_langevin.space import (
     kernel_space,
 )
 from langevax.sklearn.parameters import (
+    COVERAGE,
     FLAG,
     SHARED,
     Auto,
     Progress,
     RandomState,
+    check_coverage,
     count,
     one_of,
     positive,
@@ -97,7 +98,6 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     progress: Progress = "auto"
     random_state: RandomState = None
 
-    unsaved_attributes: ClassVar[tuple[str, ...]] = ("rows_",)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "kernel": [*one_of("auto", "matern", "rbf"), Kernel],
         "length_scale": one_of("shared", "each"),
@@ -139,29 +139,15 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
             standardiser = Standardiser.fit(rows.inputs, rows.weights, "columns")
             inputs = standardiser(rows.inputs).astype(np.float64)
         self._choose(rows, inputs)
-        self.rows_: DistinctRows = rows
-        self.space_: KernelSpace = self._space(rows, standardiser, self.num_modes)
+        self.space_: KernelSpace = self._space(rows, standardiser)
         self.eigenvalues_: np.ndarray = self.space_.eigenvalues
         self.inspected_: np.ndarray = rows.inputs[subsample(len(rows.inputs), 64)]
-        self._record(self._sampled(self.space_))
+        draws = self._sampled(rows)
+        self.coefficients_: np.ndarray = draws.coefficients
+        self.step_size_: float = draws.step_size
+        self.n_iter_: int = draws.steps
+        self.history_: dict[str, Any] = draws.history
         return self
-
-    def save(
-        self, file: str | os.PathLike[str], *, card: Mapping[str, Any] | None = None
-    ) -> None:
-        """Write the fitted model as one safetensors file: arrays and a JSON header, with landmarks but no targets.
-
-        `langevax.sklearn.load` reads it. A loaded model does all but `resolution`, which needs the targets. `card` adds
-        entries to the model card, as in `MeanFieldRegressor.save`.
-
-        Raises:
-            ValueError: a kernel of the user's own, which JSON cannot hold; pickle such a model.
-        """
-        if not isinstance(self.kernel, str):
-            raise ValueError(
-                "this model has a kernel of your own, which a JSON header cannot hold; use pickle instead."
-            )
-        super().save(file, card=card)
 
     def sample_functions(
         self, X: Table, num_samples: int = 10, random_state: RandomState = None
@@ -187,10 +173,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         return self._in_units(values if values.ndim == 2 else np.moveaxis(values, 1, 2))
 
     def _space(
-        self,
-        rows: DistinctRows,
-        standardiser: Standardiser | None,
-        num_modes: int | Auto,
+        self, rows: DistinctRows, standardiser: Standardiser | None
     ) -> KernelSpace:
         likelihood = self._task(rows).likelihood
         precision = float(np.max(np.asarray(likelihood.curvature))) * float(
@@ -202,14 +185,14 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
             standardiser,
             rows.inputs,
             rows.weights,
-            num_modes,
+            self.num_modes,
             precision,
             most,
         )
 
-    def _sampled(self, space: KernelSpace) -> Draws:
-        rows = self.rows_
-        task = self._task(self.rows_)
+    def _sampled(self, rows: DistinctRows) -> Draws:
+        space = self.space_
+        task = self._task(rows)
         options = self._chain_options()
         likelihood = jax.tree.map(
             lambda number: jnp.asarray(number, jnp.float32), task.likelihood
@@ -234,13 +217,6 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         values: list[Any] = [getattr(self, name) for name in ChainOptions._fields]
         # numbers of NumPy as those of Python, whose integers do not overflow
         return ChainOptions(*(v.item() if hasattr(v, "item") else v for v in values))
-
-    def _record(self, draws: Draws) -> None:
-        self.coefficients_: np.ndarray
-        self.step_size_: float
-        self.n_iter_: int
-        self.history_: dict[str, Any]
-        self.coefficients_, self.step_size_, self.n_iter_, self.history_ = draws
 
     def _pooled_draws(self) -> np.ndarray:
         """Return the draws of all chains, (draws, N) or (draws, N, C) float64."""
@@ -277,10 +253,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     ) -> np.ndarray:
         """Return the ends (n, ..., 2) of central intervals of `observe(values, rng)`, the same at every call."""
         X = self._columns(X)
-        if not 0 < coverage < 1:
-            raise ValueError(
-                f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual."
-            )
+        check_coverage(coverage)
         tail = (1 - coverage) / 2
         intervals = []
         for number, (values, leftover) in enumerate(self._blocks(X)):
@@ -337,8 +310,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         normalize_y: targets are centred and scaled first, by median and median distance for the robust losses. False
             leaves them: then a kernel's variance is in the units of y, squared.
         num_modes: N; "auto" uses those that the data inform, n mu_k / s^2 > 0.01, at most 512, or 1,024 where draws
-            are independent. Modes that are left out have their prior variance. `resolution()` says whether N was
-            enough.
+            are independent. Modes that are left out have their prior variance.
         num_chains, num_samples: draws are num_chains times num_samples; at least 2 chains.
         tolerance: draw more until every mean and deviation of a coefficient is known this well, as in
             `langevax.sample`, or raise its ToleranceError; None draws `num_samples`.
@@ -391,7 +363,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         return self._in_units(mean), self.target_scale_ * deviation
 
     def interval(
-        self, X: Table, coverage: float = 0.9, noise: bool = False
+        self, X: Table, coverage: float = COVERAGE, noise: bool = False
     ) -> np.ndarray:
         """Return (n, 2): the ends of intervals that hold the function with that probability, or a new observation.
 
@@ -440,16 +412,13 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             mean = 0.0
             scale = 1.0
         noise = None if isinstance(self.noise, str) else float(self.noise) / scale
-        kernel: Any = self.kernel
         targets = (rows.targets - mean) / scale
         fit = fit_robust if robust else fit_numbers
-        best = fit(kernel, inputs, targets, rows.weights, noise, self.length_scale)
-        kernel = best.kernel
-        noise = best.noise
-        self.kernel_ = kernel
+        best = fit(self.kernel, inputs, targets, rows.weights, noise, self.length_scale)
+        self.kernel_ = best.kernel
         self.target_mean_: float = mean
         self.target_scale_: float = scale
-        self.noise_: float = scale * noise
+        self.noise_: float = scale * best.noise
 
     def _task(self, rows: DistinctRows) -> FunctionTask:
         likelihood = self._likelihood(jnp.float32(self.noise_ / self.target_scale_))
@@ -501,7 +470,7 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
         probabilities = self.predict_proba(X)  # first: raises NotFittedError
         return self.classes_[probabilities.argmax(1)]
 
-    def interval(self, X: Table, coverage: float = 0.9) -> np.ndarray:
+    def interval(self, X: Table, coverage: float = COVERAGE) -> np.ndarray:
         """Return (n, C, 2): the ends of intervals that hold the probabilities of the classes, with that coverage."""
         return self._quantiles(
             X, coverage, lambda values, _rng: class_probabilities(values)

@@ -20,11 +20,12 @@ from threadpoolctl import threadpool_limits
 
 from langevax.sklearn.kernel_langevin.length_scales import (
     KINDS,
+    LENGTHS,
     Scales,
     climb_columns,
     normal_slopes,
 )
-from langevax.sklearn.table import subsample
+from langevax.sklearn.table import subsampled
 
 NORMAL_DISTANCE = 0.6745
 """Median distance of N(0, 1) from 0."""
@@ -68,10 +69,7 @@ def fit_numbers(
         >>> 0.08 < evidence.noise < 0.12
         True
     """
-    rows = subsample(len(inputs), most_rows)
-    inputs = inputs[rows]
-    targets = targets[rows]
-    weights = weights[rows]
+    inputs, targets, weights = subsampled(most_rows, inputs, targets, weights)
     if not isinstance(kernel, str):
         cost, _, noise = _scales(
             *_spectrum(kernel, inputs, targets, weights), noise, 1.0
@@ -98,21 +96,16 @@ def fit_robust(
 
     The noise is that of the bulk, from the median size of residuals over the remaining degrees of freedom.
     """
-    rows = subsample(len(inputs), most_rows)
-    inputs = inputs[rows]
-    targets = targets[rows]
-    weights = weights[rows]
+    inputs, targets, weights = subsampled(most_rows, inputs, targets, weights)
     centre, spread = robust_moments(targets, weights)
-    clipped = np.clip(targets, centre - 3 * spread, centre + 3 * spread)
+    reach = 3 * spread
+    least = 1e-3 * spread
+    clipped = np.clip(targets, centre - reach, centre + reach)
     evidence = fit_numbers(kernel, inputs, clipped, weights, noise)
-    fitted, scale = _robust_residuals(
-        evidence, inputs, targets, weights, noise, 1e-3 * spread
-    )
+    fitted, scale = _robust_residuals(evidence, inputs, targets, weights, noise, least)
     clipped = fitted + np.clip(targets - fitted, -2 * scale, 2 * scale)
     evidence = fit_numbers(kernel, inputs, clipped, weights, noise, length_scale)
-    _, scale = _robust_residuals(
-        evidence, inputs, targets, weights, noise, 1e-3 * spread
-    )
+    _, scale = _robust_residuals(evidence, inputs, targets, weights, noise, least)
     return evidence._replace(noise=scale)
 
 
@@ -228,7 +221,7 @@ def _best_length(
 
 def _least_length(cost: Callable[[float], float]) -> tuple[float, float]:
     # in units of the root mean square distance of columns
-    grid = np.log(np.geomspace(0.03, 30, 9))
+    grid = np.log(np.geomspace(*LENGTHS, 9))
     costs = [cost(t) for t in grid]
     best = int(np.argmin(costs))
     low = grid[max(best - 1, 0)]

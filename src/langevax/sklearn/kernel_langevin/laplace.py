@@ -20,11 +20,12 @@ from langevax.sklearn.kernel_langevin.evidence import (
 )
 from langevax.sklearn.kernel_langevin.length_scales import (
     KINDS,
+    LENGTHS,
     Scales,
     Slopes,
     climb_columns,
 )
-from langevax.sklearn.table import subsample
+from langevax.sklearn.table import subsampled
 
 
 class Pointwise(NamedTuple):
@@ -47,6 +48,7 @@ def fit_labels(
     length_scale: str = "shared",
     most_rows: int = 200,
     most_classes: int = 4,
+    tolerance: float = 0.05,
 ) -> Any:
     """Return the kernel whose length scales and amplitude maximise Laplace's approximation for classes 0, ..., C-1.
 
@@ -54,17 +56,14 @@ def fit_labels(
     """
     if not isinstance(kernel, str):
         return kernel
-    rows = subsample(len(inputs), most_rows)
-    inputs = inputs[rows]
-    labels = labels[rows]
-    weights = weights[rows]
+    inputs, labels, weights = subsampled(most_rows, inputs, labels, weights)
     classes, counts = np.unique(labels, return_counts=True)
     classes = classes[np.argsort(-counts, kind="stable")][
         : 1 if len(classes) <= 2 else most_classes
     ]
     signs = [np.where(labels == label, 1.0, -1.0) for label in classes]
 
-    bounds = np.log([[0.03, 0.1], [30, 1e4]])  # of length scale and amplitude
+    bounds = np.log(np.transpose([LENGTHS, (0.1, 1e4)]))  # of length and amplitude
 
     def cost(kind: str, place: np.ndarray) -> float:
         length, c = np.exp(np.clip(place, *bounds))
@@ -80,8 +79,8 @@ def fit_labels(
     kind, place = min(coarse, key=lambda candidate: cost(*candidate))
     options = {
         "maxfev": 30,
-        "xatol": 0.05,
-        "fatol": 0.05,
+        "xatol": tolerance,
+        "fatol": tolerance,
         "initial_simplex": place + np.array([[0, 0], [0.5, 0], [0, 1]]),
     }
     optimum: Any = minimize(
@@ -94,9 +93,8 @@ def fit_labels(
         best, _ = climb_columns(
             kind, inputs, best, float(optimum.fun), slopes, noise_is_free=False
         )
-    if (
-        len(signs) > 1
-    ):  # a function against the mean of the others varies more than one alone
+    if len(signs) > 1:
+        # a function against the mean of the others varies more than one alone
         best = best._replace(amplitude=best.amplitude * (1 - 1 / len(signs)))
     return best.kernel(kind)
 
@@ -158,7 +156,7 @@ def _mode(
     at = logistic(f, signs)
     value = -float(np.sum(weights * at.value))
     for _ in range(most_steps):
-        curvature = np.maximum(weights * at.curvature, 1e-12)
+        curvature = weights * at.curvature
         root, factor = _factor(gram, curvature)
         b = curvature * f + weights * at.first
         solved = cho_solve((factor, True), root * (gram @ b), check_finite=False)
@@ -181,7 +179,7 @@ def _mode(
 
 def _factor(gram: np.ndarray, curvature: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (sqrt(W), the lower Cholesky factor of I + sqrt(W) K sqrt(W))."""
-    root = np.sqrt(np.maximum(curvature, 1e-12))
+    root = np.sqrt(curvature)
     matrix = root[:, None] * gram * root
     np.fill_diagonal(matrix, np.diag(matrix) + 1)
     return root, np.tril(

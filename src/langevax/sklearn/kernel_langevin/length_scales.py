@@ -16,6 +16,8 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 
+LENGTHS = 0.03, 30.0
+"""Shortest and longest length scale of all columns that is tried, in deviations of a column."""
 KINDS: dict[str, Callable[[Any], Any]] = {
     "rbf": lambda length: RBF(length),
     "matern": lambda length: Matern(length, nu=1.5),
@@ -44,32 +46,33 @@ class Scales(NamedTuple):
         return ConstantKernel(float(self.amplitude)) * KINDS[kind](lengths)
 
 
-def climb(
+def climb_columns(
     kind: str,
     inputs: np.ndarray,
-    start: Scales,
+    shared: Scales,
+    cost: float,
     slopes: Callable[[np.ndarray, float], Slopes],
     noise_is_free: bool,
     most_steps: int = 200,
 ) -> tuple[Scales, float]:
-    """Return (the best scales from this start, their cost), by L-BFGS on their logarithms.
+    """Return scales with a length for each column, by L-BFGS on their logarithms from a shared one, and their cost.
 
-    A length scale is bounded in deviations of its column, which the largest leaves out; amplitude and noise are bounded
-    in units of their starts.
+    The start is returned unless the cost falls. A length scale is bounded in deviations of its column, which the
+    largest leaves out; amplitude and noise are bounded in units of their starts.
     """
     deviation = np.std(inputs, axis=0)
     unit = np.where(deviation > 0, deviation, 1.0)
-    if len(start.lengths) == 1:
-        unit = np.sqrt(np.mean(unit**2, keepdims=True))
-    heads = [start.amplitude, *([start.noise] if noise_is_free else [])]
+    heads = [shared.amplitude, *([shared.noise] if noise_is_free else [])]
     bounds = np.log(
-        np.vstack([np.outer(heads, (1e-4, 1e4)), np.outer(unit, (0.03, 1e5))])
+        np.vstack([np.outer(heads, (1e-4, 1e4)), np.outer(unit, (LENGTHS[0], 1e5))])
     )
 
     def scales(place: np.ndarray) -> Scales:
         values = np.exp(place)
         return Scales(
-            values[0], values[1] if noise_is_free else start.noise, values[len(heads) :]
+            values[0],
+            values[1] if noise_is_free else shared.noise,
+            values[len(heads) :],
         )
 
     def objective(place: np.ndarray) -> tuple[float, np.ndarray]:
@@ -85,26 +88,15 @@ def climb(
         )
         return value.cost, np.concatenate([first, columns])
 
-    place = np.clip(np.log([*heads, *start.lengths]), *bounds.T)
+    lengths = np.repeat(shared.lengths, inputs.shape[1])
+    place = np.clip(np.log([*heads, *lengths]), *bounds.T)
     options = {"maxiter": most_steps, "maxcor": 20, "ftol": 1e-10, "gtol": 1e-3}
     optimum: Any = minimize(
         objective, place, jac=True, method="L-BFGS-B", bounds=bounds, options=options
     )
-    return scales(optimum.x), float(optimum.fun)
-
-
-def climb_columns(
-    kind: str,
-    inputs: np.ndarray,
-    start: Scales,
-    cost: float,
-    slopes: Callable[[np.ndarray, float], Slopes],
-    noise_is_free: bool,
-) -> tuple[Scales, float]:
-    """Climb with a length scale for each column, from a shared one; return the start unless the cost falls."""
-    apart = start._replace(lengths=np.repeat(start.lengths, inputs.shape[1]))
-    best, least = climb(kind, inputs, apart, slopes, noise_is_free)
-    return (best, least) if least < cost else (start, cost)
+    if optimum.fun < cost:
+        return scales(optimum.x), float(optimum.fun)
+    return shared, cost
 
 
 def gram_and_derivative(
@@ -123,12 +115,11 @@ def gram_and_derivative(
 def column_slopes(
     weights: np.ndarray, inputs: np.ndarray, lengths: np.ndarray
 ) -> np.ndarray:
-    """Return `sum_ii' weights_ii' (x_ij - x_i'j)^2 / l_j^2` of each column (d,), or summed, of symmetric weights."""
+    """Return `sum_ii' weights_ii' (x_ij - x_i'j)^2 / l_j^2` of each column (d,), of symmetric weights."""
     centred = (inputs - inputs.mean(axis=0)) / lengths
-    slopes = 2 * (
+    return 2 * (
         weights.sum(axis=1) @ centred**2 - np.sum(centred * (weights @ centred), axis=0)
     )
-    return slopes if len(lengths) > 1 else slopes.sum(keepdims=True)
 
 
 def normal_slopes(

@@ -35,8 +35,6 @@ class KernelSpace:
     """(m, N): `f(x) = K(x, landmarks) projection`."""
     eigenvalues: np.ndarray
     """(N,): mu."""
-    available: int
-    """Number of modes above rounding."""
 
     def inputs(self, X: np.ndarray) -> np.ndarray:
         """Return the inputs of the kernel."""
@@ -112,7 +110,6 @@ def kernel_space(
         inputs[chosen],
         projection[:, :num_modes],
         basis.eigenvalues[:num_modes],
-        available,
     )
 
 
@@ -123,7 +120,7 @@ def width_of(num_modes: int) -> int:
         >>> [width_of(n) for n in (1, 33, 65, 129, 300)]
         [32, 64, 128, 144, 320]
     """
-    return _power_of_two(num_modes) if num_modes <= 128 else bucket(num_modes)
+    return min(_power_of_two(num_modes), bucket(num_modes))
 
 
 def _power_of_two(num_modes: int, fewest: int = 32) -> int:
