@@ -214,7 +214,9 @@ def test_what_was_public_is_refused_with_what_to_do(former):
         assert answer.exit_code == 2
         assert FORMER_NAMES[former] in " ".join(answer.stderr.split())
     elif argument:
-        needed = {"langevax.flower": "flwr"}.get(path.rpartition(".")[0], "jax")
+        needed = {"langevax.flower": "flwr", "langevax.sklearn": "sklearn"}.get(
+            path.rpartition(".")[0], "jax"
+        )
         pytest.importorskip(needed)
         with pytest.raises(TypeError, match=hint):
             attribute(path)(**{argument.removesuffix("=)"): 0})

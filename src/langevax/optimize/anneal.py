@@ -49,6 +49,7 @@ from langevax.optimize.search import (
     survey,
     value_at,
 )
+from langevax.renamed import refuse_former
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -66,6 +67,7 @@ class AnnealStatus(IntEnum):
     STOPPED = 99
 
 
+@refuse_former
 def anneal(
     fun: Objective,
     x0: PyTree[ArrayLike] | Callable[[Key[Array, ""]], PyTree],
