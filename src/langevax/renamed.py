@@ -82,34 +82,32 @@ FORMER_NAMES: dict[str, str] = {
 """What was public in 0.2 and is not, and what to do instead: names, `NAME(ARGUMENT=)`, commands and `COMMAND --OPTION`."""
 
 
-def _add_arguments(classes: str, arguments: str, hint: str) -> None:
-    """Add arguments of several estimators, which one hint answers."""
-    for name in classes.split():
+def _add_arguments(tasks: str, arguments: str, hint: str) -> None:
+    """Add arguments that the regressor and the classifier of tasks had, which one hint answers."""
+    for task in tasks.split():
         for argument in arguments.split():
-            FORMER_NAMES[f"langevax.sklearn.{name}({argument}=)"] = hint
+            for kind in ("Regressor", "Classifier"):
+                FORMER_NAMES[f"langevax.sklearn.{task}{kind}({argument}=)"] = hint
 
 
-_CURVES = "FunctionalMeanFieldRegressor FunctionalMeanFieldClassifier"
-_GRAPHS = "GraphMeanFieldRegressor GraphMeanFieldClassifier"
 _add_arguments(
-    f"{_CURVES} {_GRAPHS}",
+    "FunctionalMeanField GraphMeanField",
     "solver num_particles temperature relative_step_size num_steps batch_size neuron output_scale prior_precision "
     "validation stop warm_start checkpoint resume devices progress",
     "set it on the network, estimator=MeanFieldRegressor(...) or MeanFieldClassifier(...)",
 )
 _add_arguments(
-    _CURVES,
-    "basis num_modes grid derivative decay smoothing missing",
-    "set it on the encoder, encoder=CurveCoefficients(...)",
+    "FunctionalMeanField",
+    "basis num_modes grid derivative decay whiten channels smoothing missing",
+    "set up the encoder, encoder=CurveCoefficients(...)",
 )
-_add_arguments(_CURVES, "whiten channels", "set up an encoder of your own")
 _add_arguments(
-    _GRAPHS,
+    "GraphMeanField",
     "heat_times wl_depth wl_components node_labels edge_labels node_features edge_features",
-    "set it on the encoder, encoder=GraphFeatures(...)",
+    "set up the encoder, encoder=GraphFeatures(...)",
 )
 _add_arguments(
-    "KernelLangevinRegressor KernelLangevinClassifier",
+    "KernelLangevin",
     "prior relative_step_size integrator gradient preconditioner",
     "use langevax.Langevin on a posterior of your own",
 )
