@@ -274,6 +274,10 @@ def test_a_step_that_is_traced_differently_is_named_and_accepted_on_demand(saved
     with refuses(CheckpointError, "resume='anyway'"):
         resumed(resume=True)
     assert resumed(resume="anyway").steps == 30
+    record = json.loads((saved / "run.json").read_text())
+    assert [entry["differences"] for entry in record["continued"]] == [
+        ["the step is traced differently"]
+    ]
     assert resumed(resume=True).steps == 30
 
 

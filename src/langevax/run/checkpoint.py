@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import time
 import uuid
 import zlib
 from collections.abc import Iterator
@@ -100,10 +101,14 @@ class Checkpoint:
                 f"checkpoint {str(self.directory)!r} already holds a run; pass resume=True to continue it, "
                 "or name another directory."
             )
-        content = self._described(identity, resume, has_run)
+        content, accepted = self._described(identity, resume, has_run)
         if shared:
             processes.wait_for_all("checkpoint opened")
-        if self.writes:
+        if self.writes and (accepted or not has_run):
+            if accepted:
+                content["continued"].append(
+                    {"at": time.strftime("%Y-%m-%d %H:%M:%S"), "differences": accepted}
+                )
             with self._writing():
                 text = json.dumps(content | {"identity": identity._asdict()}, indent=1)
                 write_atomically(self.record, text.encode())
@@ -114,22 +119,25 @@ class Checkpoint:
 
     def _described(
         self, identity: RunIdentity, resume: Resume, has_run: bool
-    ) -> dict[str, Any]:
-        """Return the content of run.json without the identity."""
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Return the content of run.json without the identity, and the differences from a saved run that are accepted."""
         content: dict[str, Any] = {
             "format": CHECKPOINT_FORMAT,
             "langevax": __version__,
             "run": uuid.uuid4().hex,
+            "continued": [],
         }
         if has_run:
             stored, saved = read_record(self.record)
-            self._compare(saved, identity, resume)
-            return content | {"run": stored["run"]}
+            accepted = self._compare(saved, identity, resume)
+            content["run"] = stored["run"]
+            content["continued"] = list(stored.get("continued", []))
+            return content, accepted
         if self.record.exists() and not self._is_of_a_run():
             raise CheckpointError(
                 f"{self.record} was not written by langevax; move it, or name another directory."
             )
-        return content
+        return content, []
 
     def _is_of_a_run(self) -> bool:
         """Return whether run.json is langevax's, of a run that failed before its first save."""
@@ -144,8 +152,8 @@ class Checkpoint:
 
     def _compare(
         self, saved: RunIdentity, identity: RunIdentity, resume: Resume
-    ) -> None:
-        """Raise `CheckpointError` where another run is saved, or other code wrote it and that is not accepted."""
+    ) -> list[str]:
+        """Raise `CheckpointError` where another run is saved; return the differences that were accepted."""
         refused, accepted = identity.compare(saved)
         if refused:
             raise CheckpointError(
@@ -157,6 +165,7 @@ class Checkpoint:
                 f"checkpoint {str(self.directory)!r} was written by other code: {_listed(accepted)}. The numbers may "
                 "not be those of one run; pass resume='anyway' to continue it all the same, or name another directory."
             )
+        return accepted
 
     def restore(
         self, template: PyTree, empty: Records | None, every: int

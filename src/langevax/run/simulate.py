@@ -87,7 +87,7 @@ def simulate(
             that takes longer, and the time of saving; then the signal has its usual effect).
         resume: continue from what `checkpoint` holds, bit for bit; start if it holds nothing. Other data and another
             start, key, schedule or loss are refused by name. Another version of langevax, JAX or Python, and a step
-            that alone is traced differently, are refused unless this is "anyway".
+            that alone is traced differently, are refused unless this is "anyway", which the checkpoint records.
         progress: show a progress bar; "auto" shows it on a terminal, after a second.
         sharding: a mesh, or a sharding of axis 0 of the position (particles, or chains). An axis of the mesh that is
             named "rows" splits the data; without one, every device holds all rows. Devices may be those of several
