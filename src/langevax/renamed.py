@@ -142,7 +142,7 @@ def refuse_former(public: Public) -> Public:
     if isinstance(public, type):
         initialise = _refusing(public.__init__, public.__name__)
         public.__init__ = initialise  # pyright: ignore[reportAttributeAccessIssue]
-        return public
+        return public  # pyright: ignore[reportReturnType]
     return _refusing(public, public.__qualname__.removesuffix(".__init__"))
 
 
