@@ -77,7 +77,7 @@ def test_blocks_of_clouds_are_large_elsewhere(elsewhere, particles, rows, expect
 def test_a_full_pass_has_the_blocks_of_the_platform_unless_its_user_chose_others(
     elsewhere,
 ):
-    rows = jax.ShapeDtypeStruct((2**18, 2), jnp.float32)
+    rows = jax.ShapeDtypeStruct((2**17, 2), jnp.float32)
 
     def largest(**options):
         def gradient(rows):
@@ -89,7 +89,7 @@ def test_a_full_pass_has_the_blocks_of_the_platform_unless_its_user_chose_others
             shape[0] for shape in shapes(jax.make_jaxpr(gradient)(rows)) if shape
         )
 
-    assert largest() == 2**18
+    assert largest() == 2**17
     assert largest(block_size=1000) < 1100
 
 
@@ -135,7 +135,7 @@ def test_numbers_are_the_same_on_all_platforms(monkeypatch):
 def test_predictions_do_not_depend_on_the_rows_at_once(monkeypatch):
     cloud, neuron = np.asarray(random.normal(KEY, (8, 4))), neurons.Tanh()
     whole = training.outputs(neuron, cloud, INPUTS)
-    monkeypatch.setattr(platforms, "CPU", platforms.CPU._replace(predicted_rows=7))
+    monkeypatch.setattr(platforms, "CPU", platforms.CPU._replace(pass_rows=7))
     np.testing.assert_allclose(
         training.outputs(neuron, cloud, INPUTS), whole, rtol=1e-6
     )

@@ -34,9 +34,9 @@ class Lock:
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
-        >>> with Lock(folder / NAME, "the folder"):
+        >>> with Lock(folder / LOCK_FILE, "the folder"):
         ...     try:
-        ...         Lock(folder / NAME, "the folder")
+        ...         Lock(folder / LOCK_FILE, "the folder")
         ...     except LockedError as error:
         ...         print(str(error).split(" by process ")[0])
         the folder is being written

@@ -22,8 +22,6 @@ class Sizes(NamedTuple):
 
     block_activations: int
     """Particles x rows of one block of a mean-field pass."""
-    fewest_rows: int
-    """Of such a block, from which a product of matrices is fast."""
     most_rows: int
     """Of such a block, beyond which rows of a product are far apart."""
     most_activations: int
@@ -34,9 +32,7 @@ class Sizes(NamedTuple):
     tile_particles: int
     """Of a tile."""
     pass_rows: int
-    """Rows of one block of a full pass over a `FiniteSum` whose `block_size` was left at its default."""
-    table_gradients: int
-    """Component gradients that are computed together where a table of gradients is filled."""
+    """Rows that are passed over, predicted, or differentiated together where nothing else bounds them."""
     certificate_activations: int
     """Particles x rows of one block of a certificate's cloud."""
     smallest_certificate_block: int
@@ -44,24 +40,21 @@ class Sizes(NamedTuple):
     """Particles of such a block."""
     log_likelihoods: int
     """Particles x rows of one block of a pass of a predictive law."""
-    predicted_rows: int
-    """Rows of a table that an estimator predicts at once."""
     projections: int
     """Neurons x rows of one block of a two-phase network, whose smallest and largest blocks follow."""
     smallest_two_phase_block: int
     largest_two_phase_block: int
-    wide_two_phase_block: int
-    """Rows of a block where columns are many."""
     filled_columns: bool
     """Whether inputs of a product are filled up to a multiple of what vector instructions compute together."""
     unrolled_keys: bool
     """Whether Threefry is written out, where JAX has a loop."""
+    fewest_rows: int = 256
+    """Of a block of a mean-field pass, from which a product of matrices is fast: 1.28 times at 100,000 particles."""
 
 
 CPU = Sizes(
     block_activations=2
     ** 21,  # 8 MB in float32; with 16 MB a step took 1.1 times as long
-    fewest_rows=256,  # 1.28 times as fast at 100,000 particles
     most_rows=2048,  # with 8,192 a product took twice as long, with 20,000 four times
     most_activations=2**24,  # 64 MB; beyond, it is faster to compute them twice
     shared_activations=2
@@ -69,16 +62,13 @@ CPU = Sizes(
     tile_rows=512,
     tile_particles=4096,  # 8 MB of activations
     pass_rows=4096,  # at 8 columns a pass takes a third of what it takes with 16,384
-    table_gradients=4096,
     certificate_activations=2**20,
     smallest_certificate_block=128,
     largest_certificate_block=2048,
     log_likelihoods=2**18,
-    predicted_rows=4096,
     projections=2**15,  # with 1 MiB of cache a core; see `teacher_student/errors.py`
     smallest_two_phase_block=256,
     largest_two_phase_block=2048,
-    wide_two_phase_block=4096,
     filled_columns=True,
     unrolled_keys=True,
 )
@@ -86,23 +76,19 @@ CPU = Sizes(
 ACCELERATOR = Sizes(
     block_activations=2
     ** 27,  # 512 MB in float32, some hundreds of microseconds of reading and writing
-    fewest_rows=256,
     most_rows=2**16,
     most_activations=2**28,  # 1 GB: a million particles with 256 rows
     shared_activations=2**28,
     tile_rows=4096,
     tile_particles=2**15,
-    pass_rows=2**18,
-    table_gradients=2**16,
+    pass_rows=2**17,
     certificate_activations=2**26,
     smallest_certificate_block=1024,
     largest_certificate_block=2**15,
     log_likelihoods=2**25,
-    predicted_rows=2**16,
     projections=2**24,
     smallest_two_phase_block=4096,
     largest_two_phase_block=2**17,
-    wide_two_phase_block=2**17,
     filled_columns=False,
     unrolled_keys=False,
 )

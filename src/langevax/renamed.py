@@ -1,12 +1,12 @@
 """Former names: an old name, argument or option is refused with what to use instead, from one table.
 
 A package ends with `__getattr__ = renamed.getattr_of(__name__)`, and a function whose arguments have other names is
-decorated by `@renamed.refuse_former`. `langevax.app.main` looks up commands and options.
+decorated by `@renamed.refuse_former`, as is a class. `langevax.app.main` looks up commands and options.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Never, ParamSpec, TypeVar
+from typing import Any, Never, TypeVar
 
 FORMER_NAMES: dict[str, str] = {
     "langevax.flower.PersonalLeaves": "train parts that stay on a client in a Flower app of your own",
@@ -18,12 +18,36 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.flower.FederatedStrategy(poll_seconds=)": "set the attribute poll_seconds",
     "langevax.flower.FederatedStrategy(select_connected=)": "a client that is not connected is a drop-out; leave it out",
     "langevax.flower.FederatedStrategy(stop_after=)": "pass best=BestModel(metric, mode, stop_after)",
+    "langevax.flower.Task(personal=)": "train parts that stay on a client in a Flower app of your own",
+    "langevax.flower.engines.Certificates": "make them by openssl, as docs/flower.md shows",
+    "langevax.flower.engines.NodeKey": "make it by ssh-keygen, as docs/flower.md shows",
+    "langevax.flower.engines.make_certificates": "make them by openssl, as docs/flower.md shows",
+    "langevax.flower.engines.make_node_key": "make it by ssh-keygen, as docs/flower.md shows",
     "langevax.flower.client_app(mods=)": "Flower's mods change the arrays of its own strategies; leave it out",
-    "langevax.optimize.anneal(kl_tolerance=)": "pass the number step_size=theory.bounds.ld(target).step_size(accuracy)",
+    "langevax.optimize.anneal(kl_tolerance=)": "pass step_size=langevax.theory.bounds.ld(target).step_size(accuracy)",
     "langevax.optimize.anneal(schedule=)": "pass temperature=Logarithmic(scale), or lambda step: T for one temperature",
-    "langevax.optimize.anneal(theorem_constants=)": "pass the number step_size=theory.bounds.ld(target).step_size(accuracy)",
+    "langevax.optimize.anneal(theorem_constants=)": "pass step_size=langevax.theory.bounds.ld(target).step_size(accuracy)",
+    "langevax.posterior(log_density=)": "its negative is problem.potential(position) / temperature; compare them there",
+    "langevax.posterior(position=)": "leave it out with log_density",
+    "langevax.predictive(sharding=)": "it runs on one device; leave it out",
+    "langevax.sample(kl_tolerance=)": "pass step_size=langevax.theory.bounds.ld(target).step_size(accuracy)",
+    "langevax.sample(theorem_constants=)": "pass step_size=langevax.theory.bounds.ld(target).step_size(accuracy)",
+    "langevax.sampling.CoefficientRecorder": "call learning_coefficient(..., key=fold_in(key, step)) in the loop of training",
+    "langevax.sampling.CoefficientSweep": "call learning_coefficient(localization=) in a loop",
+    "langevax.sampling.RecordedCoefficient": "call learning_coefficient(..., key=fold_in(key, step)) in the loop of training",
+    "langevax.sampling.coefficient_sweep": "call learning_coefficient(localization=) in a loop",
+    "langevax.sampling.stein_discrepancy": "read the draws' warnings and step_size_bias",
     "langevax.sampling.LearningCoefficient.interval(level=)": "pass coverage",
     "langevax.simulate(matmul_precision=)": "call it in `with jax.default_matmul_precision(precision):`",
+    "langevax.sklearn.CurveCoefficients(centre=)": "it does not centre; leave it out",
+    "langevax.sklearn.CurveCoefficients(channels=)": "pass curves as an array (n, channels, places)",
+    "langevax.sklearn.CurveCoefficients(whiten=)": "use make_pipeline(CurveCoefficients(decay=0), StandardScaler())",
+    "langevax.sklearn.KernelLangevinRegressor(quantile=)": "use scikit-learn's QuantileRegressor, or langevax.sample",
+    "langevax.sklearn.SurfaceCoefficients": "use langevax.spaces.TensorProduct",
+    "langevax.teacher_student.simulate_one_step(keep_weights=)": "read the runs' weights; leave it out",
+    "langevax.teacher_student.simulate_one_step(num_directions=)": "pass teacher=Directions(function, number)",
+    "langevax.teacher_student.simulate_one_step(spectra=)": "read the runs' singular_values and leading; leave it out",
+    "langevax.teacher_student.simulate_one_step(unit_rows=)": "langevax.theory has it; leave it out",
     "langevax federated run": "start langevax.flower.engines in Python, or `flwr run`",
     "langevax federated app --task": "import your task in the app's task.py",
     "langevax certify --seed": "leave it out",
@@ -38,7 +62,7 @@ FORMER_NAMES: dict[str, str] = {
     "langevax fit --encoder": "set it in Python, on langevax.sklearn.FunctionalMeanFieldRegressor or FunctionalMeanFieldClassifier",
     "langevax fit --encoding": "export the table as UTF-8; other encodings are recognised",
     "langevax fit --keep": "pass --read COLUMN=KIND: a column that --read names is used",
-    "langevax fit --modes": "set it in Python, on langevax.sklearn.FunctionalMeanFieldRegressor or FunctionalMeanFieldClassifier",
+    "langevax fit --modes": "set it in Python, on langevax.sklearn.CurveCoefficients",
     "langevax fit --no-certificate": "pass --skip certificate",
     "langevax fit --no-peers": "pass --skip peers",
     "langevax fit --num-processes": "join the processes in Python, as examples/cluster/fit.py does",
@@ -49,17 +73,47 @@ FORMER_NAMES: dict[str, str] = {
     "langevax fit --process-id": "join the processes in Python, as examples/cluster/fit.py does",
     "langevax fit --relative-step-size": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
     "langevax fit --resume": "run the same command again: what was interrupted goes on by itself",
-    "langevax fit --smoothing": "set it in Python, on langevax.sklearn.FunctionalMeanFieldRegressor or FunctionalMeanFieldClassifier",
+    "langevax fit --smoothing": "set it in Python, on langevax.sklearn.CurveCoefficients",
     "langevax fit --solver": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
     "langevax fit --stop": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
     "langevax fit --test-size": "leave it out; a fifth of the rows is held out",
     "langevax fit --validation": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
     "langevax predict --encoding": "export the table as UTF-8; other encodings are recognised",
 }
-"""What was public in 0.2 and is not, and what to do instead: names, `NAME(ARGUMENT=)` commands and `COMMAND --OPTION`."""
+"""What was public in 0.2 and is not, and what to do instead: names, `NAME(ARGUMENT=)`, commands and `COMMAND --OPTION`."""
 
-Parameters = ParamSpec("Parameters")
-Returned = TypeVar("Returned")
+
+def _add_arguments(tasks: str, arguments: str, hint: str) -> None:
+    """Add arguments that the regressor and the classifier of tasks had, which one hint answers."""
+    for task in tasks.split():
+        for argument in arguments.split():
+            for kind in ("Regressor", "Classifier"):
+                FORMER_NAMES[f"langevax.sklearn.{task}{kind}({argument}=)"] = hint
+
+
+_add_arguments(
+    "FunctionalMeanField GraphMeanField",
+    "solver num_particles temperature relative_step_size num_steps batch_size neuron output_scale prior_precision "
+    "validation stop warm_start checkpoint resume devices progress",
+    "set it on the network, estimator=MeanFieldRegressor(...) or MeanFieldClassifier(...)",
+)
+_add_arguments(
+    "FunctionalMeanField",
+    "basis num_modes grid derivative decay whiten channels smoothing missing",
+    "set up the encoder, encoder=CurveCoefficients(...)",
+)
+_add_arguments(
+    "GraphMeanField",
+    "heat_times wl_depth wl_components node_labels edge_labels node_features edge_features",
+    "set up the encoder, encoder=GraphFeatures(...)",
+)
+_add_arguments(
+    "KernelLangevin",
+    "prior relative_step_size integrator gradient preconditioner",
+    "use langevax.Langevin on a posterior of your own",
+)
+
+Public = TypeVar("Public", bound=Callable[..., Any])
 
 
 def missing(module: str, name: str) -> AttributeError:
@@ -80,15 +134,20 @@ def getattr_of(module: str) -> Callable[[str], Never]:
     return __getattr__
 
 
-def refuse_former(
-    function: Callable[Parameters, Returned],
-) -> Callable[Parameters, Returned]:
-    """Return a function that refuses its former arguments by name.
+def refuse_former(public: Public) -> Public:
+    """Return a function, or a class, that refuses its former arguments by name.
 
     Raises:
-        TypeError: by the function, for an argument of the table.
+        TypeError: when it is called, for an argument of the table.
     """
-    name = function.__qualname__.removesuffix(".__init__")
+    if isinstance(public, type):
+        initialise = _refusing(public.__init__, public.__name__)
+        public.__init__ = initialise  # pyright: ignore[reportAttributeAccessIssue]
+        return public  # pyright: ignore[reportReturnType]
+    return _refusing(public, public.__qualname__.removesuffix(".__init__"))
+
+
+def _refusing(function: Callable[..., Any], name: str) -> Any:
     former = {
         argument.removesuffix("=)"): hint
         for key, hint in FORMER_NAMES.items()
@@ -97,7 +156,7 @@ def refuse_former(
     }
 
     @functools.wraps(function)
-    def refusing(*args: Parameters.args, **options: Parameters.kwargs) -> Returned:
+    def refusing(*args: Any, **options: Any) -> Any:
         for argument in options:
             if argument in former:
                 raise TypeError(

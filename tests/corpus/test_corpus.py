@@ -15,11 +15,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from tools.counts import public_names
 
 import langevax
 from tests.corpus.entries import ENTRIES, RECEIVED
 from tests.corpus.values import equal, refused
+from tools.census import public_names
 
 PACKAGE = str(Path(langevax.__file__).parent)
 VALIDATION = (

@@ -28,7 +28,7 @@ from langevax.sampling.nuts import Adaptation, Stage, stages_of
 from langevax.sampling.nuts_chains import WARM_UP
 from langevax.sampling.preconditioning import coordinates_of, run_even_pilot, run_pilot
 from langevax.sampling.starts import StartNearMode, StartNearPosition, UniformStart
-from tests.sentences import refuses, tells
+from tests.sentences import tells
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -398,24 +398,3 @@ def test_laws_that_are_not_normal_are_sampled(log_density, start, deviation):
     samples = langevax.sample(log_density, start, key=KEY, num_samples=2000)
     assert samples.method == "nuts"
     np.testing.assert_allclose(samples.positions.std((0, 1)), deviation, rtol=0.1)
-
-
-def test_a_whole_log_density_is_compared_with_the_sum_over_rows():
-    """Up to a constant; the usual mistake is a prior that counts once for each row."""
-    y = jnp.float32(Y)
-    rows = lambda m, a: -((a - m) ** 2) / 2
-    prior = lambda m: -(m**2) / 8
-    whole = lambda m: prior(m) + jnp.sum(rows(m, y)) + 3.0
-    langevax.posterior(prior, rows, y, log_density=whole, position=0.0)
-    for wrong, facts in (
-        (
-            lambda m: whole(m) + (N - 1) * prior(m),
-            "log_density log_prior log_likelihood",
-        ),
-        (lambda m: whole(m) / N, ""),
-        (lambda m: jnp.log(-1.0 - m**2), ""),
-    ):
-        with refuses(ValueError, facts):
-            langevax.posterior(prior, rows, y, log_density=wrong, position=0.0)
-    with refuses(ValueError):
-        langevax.posterior(prior, rows, y, log_density=whole)

@@ -8,11 +8,13 @@ from langevax import checks
 from langevax._typing import PyTree
 from langevax.federated.rounds import Federated
 from langevax.problems.finite_sum import FiniteSum
+from langevax.renamed import refuse_former
 
 Config = Mapping[str, Any]
 """Flower's run config: `[tool.flwr.app.config]` of the app, as changed by `--run-config`."""
 
 
+@refuse_former
 @dataclass(frozen=True)
 class Task:
     """A federated run, written once and imported by the `ServerApp` and the `ClientApp` of one Flower app.

@@ -55,7 +55,7 @@ class Components(eqx.Module):
 
     def full(self, problem: Problem, position: PyTree) -> PyTree:
         """All of them at one position, in n component gradients."""
-        return _fill(self, problem, position, sizes().table_gradients)
+        return _fill(self, problem, position, sizes().pass_rows)
 
     def weights(
         self, problem: Problem, entries: Int[Array, " entries"], dtype: DTypeLike

@@ -30,6 +30,7 @@ from langevax.predictive_law.path import (
     held_out_scores,
     run_path,
 )
+from langevax.renamed import refuse_former
 from langevax.sampling import Samples
 
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05)
@@ -37,6 +38,7 @@ SHARES = (1.0, 0.5, 0.2, 0.1, 0.05)
 SHARES_OF_COUNTS = (*SHARES, 0.0)
 
 
+@refuse_former
 def predictive(
     model: Any,
     *data: Any,
@@ -159,7 +161,7 @@ def predictive(
 
 
 def _warn(sentence: str) -> None:
-    warnings.warn(sentence, PredictiveWarning, stacklevel=3)
+    warnings.warn(sentence, PredictiveWarning, stacklevel=4)
 
 
 def _check_size(size: int, num_folds: int | None) -> None:

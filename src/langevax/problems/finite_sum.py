@@ -23,6 +23,7 @@ from langevax.problems import blocks, tracing
 from langevax.problems.blocks import Count, Rows, Weights, tree_as_rows
 from langevax.problems.problem import Indices, Numbers, Problem, Scalar
 from langevax.problems.sharding import RowProblem, RowSharding
+from langevax.renamed import refuse_former
 
 RowFunction = Callable[[PyTree, PyTree], Scalar]
 PositionFunction = Callable[[PyTree], Scalar]
@@ -233,6 +234,7 @@ class NegativeLogPrior(eqx.Module):
         return -value / jnp.asarray(self.total, jnp.result_type(value))
 
 
+@refuse_former
 def posterior(
     log_prior: PositionFunction | None,
     log_likelihood: RowFunction,
@@ -241,8 +243,6 @@ def posterior(
     prior_precision: PyTree = 0.0,
     weights: Numbers | None = None,
     block_size: int = PASS_ROWS,
-    log_density: PositionFunction | None = None,
-    position: PyTree = None,
 ) -> Posterior:
     """Return the problem and the temperature of a Bayesian posterior.
 
@@ -254,13 +254,9 @@ def posterior(
             Integrators treat it exactly, so give a Gaussian prior here.
         weights: how many observations each row stands for; 1 each by default.
         block_size: rows of one block of a full pass; the default is more on accelerators.
-        log_density: `log_density(position) -> scalar` of prior and all rows together, where you have it as well: the
-            two are compared, up to a constant, around `position`.
-        position: a position at which `log_density` is finite; needed with it alone.
 
     Raises:
-        TypeError, ValueError: what `FiniteSum` raises; neither kind of prior; weights that are all 0; a `log_density`
-            that differs from the sum over rows by more than a constant.
+        TypeError, ValueError: what `FiniteSum` raises; neither kind of prior; weights that are all 0.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -296,49 +292,4 @@ def posterior(
         None,
         block_size,
     )
-    target = Posterior(problem, 1 / total)
-    if log_density is not None:
-        _compare_densities(target, log_density, position)
-    return target
-
-
-def _compare_densities(
-    target: Posterior,
-    log_density: PositionFunction,
-    position: PyTree,
-    number: int = 4,
-    tolerance: float = 1e-5,
-) -> None:
-    """Raise unless the log density is the posterior's up to a constant, at positions around one that the user gives."""
-    if position is None:
-        raise ValueError(
-            "log_density is compared around a position; pass position= as well."
-        )
-    rng, rows = np.random.default_rng(0), []
-    with jax.enable_x64(), jax.numpy_dtype_promotion("standard"):
-        centre = jax.tree.map(lambda x: np.asarray(x, np.float64), position)
-        for _ in range(number):
-            near = jax.tree.map(
-                lambda x: x + 0.1 * (1 + np.abs(x)) * rng.normal(size=x.shape), centre
-            )
-            near = jax.tree.map(jnp.asarray, near)
-            rows.append(
-                (
-                    -float(target.problem.potential(near)) / target.temperature,
-                    float(log_density(near)),
-                )
-            )
-    ours, theirs = (
-        np.array([row for row in rows if np.isfinite(row).all()]).reshape(-1, 2).T
-    )
-    if len(ours) < 2:
-        raise ValueError(
-            f"the two log densities are not both finite around position: {rows}; pass another position."
-        )
-    difference = ours - theirs
-    if np.ptp(difference) > tolerance * (np.abs(ours).max() + np.abs(theirs).max()):
-        raise ValueError(
-            f"log_density is not log_prior plus the sum of log_likelihood: between two positions the one changes by "
-            f"{theirs[1] - theirs[0]:.6g} and the other by {ours[1] - ours[0]:.6g}; log_likelihood is that of one row, "
-            "never scaled, and the prior counts once."
-        )
+    return Posterior(problem, 1 / total)

@@ -1,5 +1,6 @@
 """Bayesian sampling: a posterior in, draws with diagnostics out."""
 
+from langevax import renamed
 from langevax.sampling.coefficient import LearningCoefficient
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem
 from langevax.sampling.inverse import InverseProblem, SolverWarning
@@ -28,3 +29,4 @@ __all__ = [
     "sample",
 ]
 __dir__ = __all__.copy
+__getattr__ = renamed.getattr_of(__name__)

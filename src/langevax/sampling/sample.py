@@ -19,6 +19,7 @@ from langevax.gradients import GradientEstimator
 from langevax.integrators import Exponential, Integrator
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.problem import Function, Problem
+from langevax.renamed import refuse_former
 from langevax.run import Stacked
 from langevax.run.result import named_leaves
 from langevax.sampling.choice import (
@@ -124,6 +125,7 @@ def completed(function: Callable[Options, Samples]) -> Callable[Options, Samples
 
 
 @completed
+@refuse_former
 def sample(
     target: SampleTarget,
     start: PyTree | Callable[[Key[Array, ""]], PyTree] | None = None,

@@ -1,6 +1,6 @@
 """scikit-learn estimators: networks trained to a certified global optimum, and linear models by a predictive law."""
 
-from langevax import checks
+from langevax import checks, renamed
 
 with checks.needs("sklearn", "langevax.sklearn"):
     from langevax.sklearn.encoded import (
@@ -44,3 +44,4 @@ __all__ = [
     "load",
 ]
 __dir__ = __all__.copy
+__getattr__ = renamed.getattr_of(__name__)

@@ -31,6 +31,7 @@ from langevax._version import __version__
 from langevax.data.integrity import HASH
 from langevax.problems.likelihoods import Gaussian, Huber, StudentT
 from langevax.problems.neurons import Tanh, TanhTanh
+from langevax.renamed import FORMER_NAMES
 from langevax.teacher_student import ReLUNetwork
 
 FORMAT = 3
@@ -76,12 +77,15 @@ class SavedEstimator(BaseEstimator):
         if unknown := parameters.keys() - cls._get_param_names():
             name = min(unknown)
             names = cls._get_param_names()
+            former = FORMER_NAMES.get(f"langevax.sklearn.{cls.__name__}({name}=)")
             near = [
                 other for other in names if name in other
             ] or difflib.get_close_matches(name, names, n=1)
             remedy = (
                 f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}."
             )
+            if former is not None:
+                remedy = f"it was removed in 0.3: {former}"
             raise TypeError(f"{cls.__name__} has no parameter {name!r}; {remedy}")
         return super().__new__(cls)
 

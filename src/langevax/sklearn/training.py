@@ -474,10 +474,10 @@ def _in_blocks(
     cloud: np.ndarray,
     inputs: np.ndarray,
 ) -> np.ndarray:
-    """Return `function` of at most `predicted_rows` at a time, padded so that few shapes compile."""
+    """Return `function` of at most `pass_rows` at a time, padded so that few shapes compile."""
     d = inputs.shape[1]
     cloud = with_more_columns(neuron, np.asarray(cloud), d, bucket(d, LEAST_STEP))
-    length = sizes().predicted_rows
+    length = sizes().pass_rows
     blocks = [inputs[i : i + length] for i in range(0, len(inputs), length)]
     return np.concatenate(
         [

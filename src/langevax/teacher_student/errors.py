@@ -69,7 +69,7 @@ def block_size_for(num_neurons: int, dim: int, wide: int = 16) -> int:
     """
     best = sizes()
     if dim > wide:
-        return best.wide_two_phase_block
+        return best.pass_rows
     fitting = max(1, best.projections // int(num_neurons))
     return min(
         best.largest_two_phase_block,

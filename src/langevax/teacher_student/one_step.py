@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Key
 
 from langevax import checks
 from langevax.keys import unrolled
+from langevax.renamed import refuse_former
 from langevax.teacher_student.errors import ROWS_PER_BLOCK
 
 Readout = Literal["gaussian", "constant", "rademacher"]
@@ -75,6 +76,7 @@ def staircase(projections: Float[Array, "samples k"]) -> Float[Array, " samples"
     return jnp.sum(jnp.cumprod(projections, axis=1), axis=1)
 
 
+@refuse_former
 def simulate_one_step(
     *,
     key: Key[Array, ""],

@@ -10,6 +10,7 @@ is installed or left behind, no telemetry is sent, and no other machine is reach
 (`flower-superlink`, `flower-supernode`, `flwr run`); an engine chooses their options and environment.
 """
 
+from langevax import renamed
 from langevax.flower.engines.engine import (
     AppRun,
     Deployment,
@@ -27,3 +28,4 @@ __all__ = [
     "Simulation",
     "app_config",
 ]
+__getattr__ = renamed.getattr_of(__name__)

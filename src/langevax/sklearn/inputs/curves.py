@@ -22,6 +22,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from langevax import spaces
+from langevax.renamed import refuse_former
 from langevax.sklearn.inputs.curve_values import (
     AnyCurves,
     CurvesAtTimes,
@@ -197,6 +198,7 @@ class CurveEncoder(TransformerMixin, BaseEstimator):
 
 
 @saved_class
+@refuse_former
 @dataclass(eq=False, repr=False)
 class CurveCoefficients(CurveEncoder):
     """Coefficients of curves in an orthonormal basis, scaled so that standard normal weights are smooth functions.
