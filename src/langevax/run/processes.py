@@ -63,13 +63,35 @@ def process_group(
         raise PeerError(
             f"{num_processes} processes did not come together at {coordinator}: {first_line(error)}"
         ) from error
+    with _python_stdout():
+        try:
+            yield
+        except BaseException as error:  # JAX would wait for the others, who wait for this one, and then abort
+            _exit(error, f"Process {process_id} of {num_processes}")
+        jax.distributed.shutdown()
+
+
+@contextmanager
+def _python_stdout() -> Iterator[None]:
+    """Reserve stdout for Python: messages that the collectives print there go to stderr."""
+    stdout = sys.stdout
     try:
+        direct = stdout.fileno() == 1
+    except (AttributeError, OSError, ValueError):  # in a notebook
+        direct = False
+    if not direct:
         yield
-    except (
-        BaseException
-    ) as error:  # JAX would wait for the others, who wait for this one, and then abort
-        _exit(error, f"Process {process_id} of {num_processes}")
-    jax.distributed.shutdown()
+        return
+    stdout.flush()
+    copy = os.dup(1)
+    os.dup2(2, 1)
+    with open(copy, "w", buffering=1, encoding=stdout.encoding) as sys.stdout:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            os.dup2(copy, 1)
+            sys.stdout = stdout
 
 
 def _exit(error: BaseException, name: str) -> NoReturn:
