@@ -3,6 +3,7 @@
 import html
 import json
 import os
+import re
 import signal
 import warnings
 

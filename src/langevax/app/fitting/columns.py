@@ -25,7 +25,7 @@ from langevax.app.tables.leaks import leaks
 from langevax.app.tables.records import Decision, option, sentences
 from langevax.app.tables.schema import Column, Encoder, Schema, learn, useful
 from langevax.app.tables.styles import Choices
-from langevax.app.tables.targets import for_family, read_target
+from langevax.app.tables.targets import check_family, read_target
 
 
 def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
@@ -88,7 +88,7 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
     reading = readings[options.target]
     target = read_target(frame, options.target, task, reading, asked_by)
     if options.family is not None:
-        target = for_family(target, options.target, options.family, ())
+        check_family(target, options.target, options.family)
     if options.threshold != "0.5" and len(target.classes) != 2:
         number = len(target.classes) or "numbers"
         raise BadInput(
@@ -99,9 +99,9 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
     of_inputs = [readings[name] for name in inputs.columns]
     frame, styles, left_out = useful(inputs, of_inputs, options.keep, target.rows)
     if options.exposure is not None:
-        check_column("--exposure", styles, options.exposure)
+        check_column(styles, options.exposure)
         where = option("--exposure", options.exposure)
-        check_values("--exposure", frame[options.exposure], where, target.rows)
+        check_values(frame[options.exposure], where, target.rows)
     if not styles:
         reasons = " ".join(sentences(left_out)) or "It is the only one."
         raise BadInput(
