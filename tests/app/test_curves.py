@@ -301,7 +301,7 @@ def test_options_left_out_have_the_defaults_of_the_estimator(tmp_path):
     model = estimator_for(FitOptions(tmp_path, "y", tmp_path, curves="wide"), schema)
     coefficients, convolutions = model.encoder
     assert coefficients.num_modes == 32
-    assert coefficients.domain == convolutions.domain == (0.0, 1.0)
+    assert coefficients.grid == convolutions.grid == [0.0, 1.0]
     assert model.estimator.num_particles == 1000
     assert model.estimator.temperature == MeanFieldRegressor().temperature
 

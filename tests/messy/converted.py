@@ -187,8 +187,7 @@ CONVERTED = [
     ConvertCase(
         "targets beyond 2^53",
         lines("x,y", "1,9007199254740993", "2,4").encode(),
-        [[1], [2]],
-        [9007199254740993, 4],
+        refusal=("9007199254740993", "does not fit int32"),
         options=("--read", "y=numbers"),
     ),
 ]

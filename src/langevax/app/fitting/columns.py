@@ -51,11 +51,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     words, summary = _described(table.frame, read, len(split.names))
     task = task_of(options, target)
     of_file = [*lacking, f"{split_sizes(split)}.", *beside]
-    in_order = [
-        Decision("file", task[0].upper() + task[1:] + ".", options.target),
-        *decisions,
-        *(Decision("file", sentence) for sentence in of_file),
-    ]
+    in_order = _in_order(options.target, task, decisions, of_file)
     return FitData(
         schema=Schema(
             options.target,
@@ -75,6 +71,17 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         task=task,
         warnings=warnings,
     )
+
+
+def _in_order(
+    target: str, task: str, decisions: tuple[Decision, ...], of_file: list[str]
+) -> list[Decision]:
+    """Return the sentence on the target, the decisions, and the sentences on the rows of the file."""
+    return [
+        Decision("file", f"{task[0].upper()}{task[1:]}.", target),
+        *decisions,
+        *(Decision("file", sentence) for sentence in of_file),
+    ]
 
 
 def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:

@@ -199,7 +199,9 @@ def _plain_columns(
     ]
     if not names:
         return {}
-    words = as_words(pl.concat([frame[name].alias("cells") for name in names]))
+    words = as_words(
+        pl.concat((frame[name].alias("cells") for name in names), rechunk=True)
+    )
     cells = pl.col("cells")
     facts = words.to_frame().select(
         present=cells.is_not_null(),
@@ -527,19 +529,20 @@ def constant(values: pl.Series) -> str:
 
 
 def _identifies_rows(reading: ReadColumn) -> str:
-    values = reading.values.drop_nulls()
-    number, name = len(values), values.name
+    values, number = reading.values, reading.values.count()
     if number <= 2 or reading.kind == "date":
         return ""
     if reading.kind == "categorical":
-        if values.n_unique() < DISTINCT_SHARE * number:
+        words = values.drop_nulls()
+        if words.n_unique() < DISTINCT_SHARE * number:
             return ""
-        return f"its words, such as {quoted(values[0])}, identify rows"
+        return f"its words, such as {quoted(words[0])}, identify rows"
     low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
-    counts = low in (0, 1) and high - low + 1 == number == len(reading.values)
-    if not (counts or IDENTIFIER.fullmatch(name)):
+    counts = low in (0, 1) and high - low + 1 == number == len(values)
+    if not (counts or IDENTIFIER.fullmatch(values.name)):
         return ""
-    if values.n_unique() < number or not (values == values.round()).all():
+    numbers = values.drop_nulls()
+    if numbers.n_unique() < number or not (numbers == numbers.round()).all():
         return ""
     if counts:
         return "it numbers the rows"
