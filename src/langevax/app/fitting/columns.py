@@ -50,8 +50,9 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     beside = [*of_split, *of_groups, *copies_of(read.frame, target)]
     words, summary = _described(table.frame, read, len(split.names))
     task = task_of(options, target)
-    of_file = [*lacking, f"{split_sizes(split)}.", *beside]
-    in_order = _in_order(options.target, task, decisions, of_file)
+    in_order = _in_order(
+        options.target, task, decisions, [*lacking, f"{split_sizes(split)}.", *beside]
+    )
     return FitData(
         schema=Schema(
             options.target,
