@@ -595,12 +595,13 @@ def with_numbers(frame: pl.DataFrame, styles: Mapping[str, Style]) -> pl.DataFra
         [Float64, String]
     """
     plain = Style("numeric")
-    names = [
-        column.name
-        for column in frame
-        if column.dtype == pl.String and styles.get(column.name) == plain
-    ]
-    words = frame.select(names)
+    words = pl.DataFrame(
+        [
+            column
+            for column in frame
+            if column.dtype == pl.String and styles.get(column.name) == plain
+        ]
+    )
     numbers = words.cast(pl.Float64, strict=False)
     finite = np.isfinite(numbers.to_numpy()).sum(0)
     present = [column.count() for column in words]

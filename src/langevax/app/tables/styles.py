@@ -126,9 +126,10 @@ def as_text(column: pl.Series) -> pl.Series:
 
 def _words(column: pl.Series, missing: Iterable[str]) -> pl.Series:
     """Return text without surrounding spaces, null where it is one of the words that are missing."""
-    text = pl.col(column.name).cast(pl.String, strict=False).str.strip_chars()
+    frame = column.alias("cells").to_frame()
+    text = pl.col("cells").cast(pl.String, strict=False).str.strip_chars()
     present = pl.when(~text.is_in(list(missing))).then(text)
-    return column.to_frame().select(present.alias(column.name)).to_series()
+    return frame.select(present).to_series().alias(column.name)
 
 
 def as_words(column: pl.Series, style: Style | None = None) -> pl.Series:
