@@ -25,7 +25,7 @@ def test_columns_named_by_words_are_values_at_even_steps():
         {"row": range(20), "a": values[:, 0], "b": values[:, 1], "c": values[:, 2]}
     )
     assert curve_columns(table).names == ("a", "b", "c")
-    tells(curve_columns(table).notes[0], "'row' --keep")
+    tells(curve_columns(table).notes[0], "'row' --read row=numbers")
     assert curve_columns(table, ("row",)).names == ("row", "a", "b", "c")
     request = FitOptions(Path("t.csv"), "y", Path("out"), curves="wide")
     prepared = prepare_curves(
@@ -111,7 +111,7 @@ def test_new_readings_are_read_as_those_of_training():
     )
     styles = {"day": Style("date", order="day-first")}
     schema = LongCurves(
-        "y", "regression", (), "id", "day", ("x",), (0.0, 3.0), True, 4, styles
+        "y", "regression", (), "id", "day", ("x",), (0.0, 3.0), True, styles
     )
     examples = schema.examples(table)
     assert [part.tolist() for part in examples.inputs[0][0]] == [[0, 1], [2, 1]]

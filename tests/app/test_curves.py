@@ -17,6 +17,7 @@ from langevax.app.predict import model_hash
 from langevax.app.tables.curves import LongCurves, WideCurves
 from langevax.app.tables.files import read_table
 from langevax.app.tables.schema import read_schema, write_schema
+from langevax.sklearn import MeanFieldRegressor
 from tests.app.conftest import QUICK, langevax
 from tests.sentences import tells
 
@@ -298,19 +299,18 @@ def test_curves_whose_shapes_shift_are_learned_by_patterns(pulses, tmp_path):
 def test_options_left_out_have_the_defaults_of_the_estimator(tmp_path):
     schema = WideCurves("y", "regression", (), ("0", "1"), (0.0, 1.0))
     model = estimator_for(FitOptions(tmp_path, "y", tmp_path, curves="wide"), schema)
-    assert (model.solver, model.num_particles, model.num_modes, model.encoder) == (
-        "auto",
-        1000,
-        32,
-        "auto",
-    )
+    coefficients, convolutions = model.encoder
+    assert coefficients.num_modes == 32
+    assert coefficients.grid == convolutions.grid == [0.0, 1.0]
+    assert model.estimator.num_particles == 1000
+    assert model.estimator.temperature == MeanFieldRegressor().temperature
 
 
 @pytest.mark.parametrize(
     "schema",
     [
         WideCurves("y", "classification", (0, 1), ("0", "0.5"), (0.0, 0.5)),
-        LongCurves("y", "regression", (), "i", "t", ("a", "b"), (0.0, 2.5), False, 8),
+        LongCurves("y", "regression", (), "i", "t", ("a", "b"), (0.0, 2.5), False),
     ],
     ids=["wide", "long"],
 )

@@ -91,7 +91,7 @@ def test_decisions_and_leaks_are_stored_in_the_schema(tmp_path):
     data = prepare(
         FitOptions(tmp_path / "t.csv", "y", tmp_path / "out", task="regression")
     )
-    tells(" ".join(data.notes), "'code' '0000' --keep")
+    tells(" ".join(data.notes), "'code' '0000' --read code=words")
     tells("\n".join(data.notes), "'rest' 'unknown' 6")
     assert len(data.leaks) == 1
     tells(data.leaks[0], "'half'")

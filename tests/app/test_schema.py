@@ -88,7 +88,7 @@ def test_columns_left_out_or_changed_are_reported():
         if "'age': 'inf' in data row 4 counts as missing" in note
         or "'day' holds dates" in note
     ] == notes[:2]
-    tells(notes[2], "'name' 'a' --keep")
+    tells(notes[2], "'name' 'a' --read name=words")
     tells(notes[3], "'one' 1.0")
     assert "name" in useful(TABLE, readings, keep=("name", "one"))[1]
     assert "one" not in useful(TABLE, readings, keep=("name", "one"))[1]

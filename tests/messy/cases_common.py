@@ -459,7 +459,7 @@ FILES = [
         "Russian in its code page",
         "город,x\nМосква,1\nКазань,2\nМосква,3\nКазань,5\n".encode("cp1251"),
         None,
-        ("--encoding",),
+        ("UTF-8",),
     ),
     Case(
         "a compressed file",

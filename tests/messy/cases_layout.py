@@ -291,7 +291,7 @@ LAYOUT = [
             "回答": boolean(True, False, True, False),
             "x": number(1.5, 2.5, 7, 0.5),
         },
-        refusal=("encoding",),
+        refusal=("UTF-8",),
     ),
 ]
 

@@ -154,7 +154,7 @@ WIDE = [
         ).encode(),
         (850, 852),
         (0.5, 2),
-        ("Column 'sample' is left out", "--keep sample"),
+        ("Column 'sample' is left out", "--read sample"),
     ),
     CurveCase(
         "a group beside wavelengths",

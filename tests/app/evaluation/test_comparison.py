@@ -267,22 +267,6 @@ def test_coverage_counts_the_rows_inside():
     assert coverage_of(object(), np.zeros(10), np.zeros(10), ()) is None
 
 
-def test_a_column_that_matters_and_may_be_an_id_is_named():
-    x = np.random.default_rng(0).normal(size=200)
-    relevance = Relevance(("a", "no"), np.array([0.1, 0.3]), np.zeros(2), 200)
-    compared_one = examples.compared("regression", x, 0.5 * x, {})
-    named = summary.worth(compared_one, "y", (), relevance=relevance, like_ids=("no",))[
-        -1
-    ]
-    assert named.startswith(
-        "What matters most includes 'no': if it only numbers rows or groups of them"
-    )
-    assert not any(
-        "only numbers" in s
-        for s in summary.worth(compared_one, "y", (), relevance=relevance)
-    )
-
-
 def test_calibration_has_bins_of_as_many_rows():
     p = np.concatenate([np.full(900, 0.01), np.full(100, 0.5)])
     labels = (np.random.default_rng(0).random(1000) < p).astype(int)

@@ -117,7 +117,9 @@ def reading(names, target):
         )
         for name in names
     ]
-    left_out = "Column 'id' is left out: it numbers the rows; use it with --keep id."
+    left_out = (
+        "Column 'id' is left out: it numbers the rows; use it with --read id=numbers."
+    )
     columns.append(
         ColumnReading(
             "id",

@@ -237,31 +237,6 @@ def test_effects_are_those_of_the_function(task):
         assert effects["k"].at_high - effects["k"].at_low == pytest.approx(2)
 
 
-def test_the_effect_of_a_date_leaves_its_season_as_it_is():
-    split = split_of("regression")
-    waves = RANDOM.normal(size=(200, 2))
-    split = replace(
-        split,
-        inputs=np.column_stack([split.inputs, waves]),
-        groups={**split.groups, "x": [0, 4, 5]},
-        names=(*split.names, "x sine of the year", "x cosine of the year"),
-        cycles={"x": {"year": (4, 5)}},
-    )
-
-    class Season(Known):
-        def predict(self, X):
-            return X[:, 0] + X[:, 5]
-
-    model = Season()
-    (trend,) = (
-        e
-        for e in effects_of(model, split, holdout.relevance_of(model, split, 0))
-        if e.column == "x"
-    )
-    ordered = np.sort(split.train_inputs[:, 0])
-    assert trend.at_high - trend.at_low == pytest.approx(ordered[-16] - ordered[15])
-
-
 def test_the_effect_of_a_column_of_few_different_values_is_shown():
     """Nineteen of twenty x are one value."""
     split = split_of("regression")

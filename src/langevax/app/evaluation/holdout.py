@@ -1,8 +1,7 @@
 """Evaluation of a fitted estimator on held-out rows: relevance of columns, numbers of its certificate."""
 
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -69,8 +68,6 @@ class TrainTestSplit:
     """Columns of the table that are times of day or durations, in days."""
     one_scale: bool = False
     """Whether the columns of `inputs` are coordinates of one space, whose sizes say what counts."""
-    cycles: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
-    """Of columns of dates, by the name of a cycle: the columns of `inputs` with sine and cosine of a position."""
     row_groups: np.ndarray | None = None
     """(row,) rows of one group are on the same side of every split; None: each on its own."""
     grouped_by: str = ""

@@ -25,7 +25,7 @@ from langevax.app.tables.leaks import leaks
 from langevax.app.tables.records import Decision, option, sentences
 from langevax.app.tables.schema import Column, Encoder, Schema, learn, useful
 from langevax.app.tables.styles import Choices
-from langevax.app.tables.targets import for_family, read_target
+from langevax.app.tables.targets import check_family, read_target
 
 
 def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
@@ -50,12 +50,9 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     beside = [*of_split, *of_groups, *copies_of(read.frame, target)]
     words, summary = _described(table.frame, read, len(split.names))
     task = task_of(options, target)
-    of_file = [*lacking, f"{split_sizes(split)}.", *beside]
-    in_order = [
-        Decision("file", task[0].upper() + task[1:] + ".", options.target),
-        *decisions,
-        *(Decision("file", sentence) for sentence in of_file),
-    ]
+    in_order = _in_order(
+        options.target, task, decisions, [*lacking, f"{split_sizes(split)}.", *beside]
+    )
     return FitData(
         schema=Schema(
             options.target,
@@ -77,6 +74,17 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     )
 
 
+def _in_order(
+    target: str, task: str, decisions: tuple[Decision, ...], of_file: list[str]
+) -> list[Decision]:
+    """Return the sentence on the target, the decisions, and the sentences on the rows of the file."""
+    return [
+        Decision("file", f"{task[0].upper()}{task[1:]}.", target),
+        *decisions,
+        *(Decision("file", sentence) for sentence in of_file),
+    ]
+
+
 def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
     """Return the target and the columns to learn from, as they are read."""
     choices = Choices.parse(options.read, table.frame.columns)
@@ -88,7 +96,7 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
     reading = readings[options.target]
     target = read_target(frame, options.target, task, reading, asked_by)
     if options.family is not None:
-        target = for_family(target, options.target, options.family, ())
+        check_family(target, options.target, options.family)
     if options.threshold != "0.5" and len(target.classes) != 2:
         number = len(target.classes) or "numbers"
         raise BadInput(
@@ -99,9 +107,9 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
     of_inputs = [readings[name] for name in inputs.columns]
     frame, styles, left_out = useful(inputs, of_inputs, options.keep, target.rows)
     if options.exposure is not None:
-        check_column("--exposure", styles, options.exposure)
+        check_column(styles, options.exposure)
         where = option("--exposure", options.exposure)
-        check_values("--exposure", frame[options.exposure], where, target.rows)
+        check_values(frame[options.exposure], where, target.rows)
     if not styles:
         reasons = " ".join(sentences(left_out)) or "It is the only one."
         raise BadInput(

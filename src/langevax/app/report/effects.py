@@ -52,8 +52,7 @@ def _ends(
     most_words: int = 12,
 ) -> tuple[tuple[str, float], tuple[str, float]]:
     """Return the low and the high end of a column in words, and the mean prediction at each."""
-    waves = {wave for pair in split.cycles.get(name, {}).values() for wave in pair}
-    places = [one for one in split.groups[name] if one not in waves]
+    places = split.groups[name]
     values = split.train_inputs[:, places]
     if places[0] in split.quantities:
         shown = day if name in split.dates else number

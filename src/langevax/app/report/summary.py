@@ -23,7 +23,7 @@ ON_THE_COMMAND_LINE = (
         r"raise effort(?: \(it was [^)]*\))?",
         "pass a larger --effort to langevax certify",
     ),
-    ("or certify none", "or pass --no-certificate"),
+    ("or certify none", "or pass --skip certificate"),
     (r"(?<![\w.])-(?=\d)", "−"),
     ("% of", " % of"),
 )
@@ -36,7 +36,6 @@ def worth(
     classes: tuple[str, ...],
     unit: str = "row",
     relevance: Relevance | None = None,
-    like_ids: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Return the sentences at the top: whether the model is of use, beside the others, and what they rest on.
 
@@ -46,7 +45,6 @@ def worth(
         classes: empty for regression.
         unit: what a row is called.
         relevance: of the columns; None where they have no meaning.
-        like_ids: columns that may only number rows or groups of them.
     """
     if classes:
         first, measured = _of_classes(comparison, classes, target, unit)
@@ -64,11 +62,6 @@ def worth(
         )
     if relevance is not None:
         columns = _first(relevance)
-        if ids := [repr(name) for name in columns if name in like_ids]:
-            sentences.append(
-                f"What matters most includes {_joined(ids)}: if it only numbers {unit}s or groups of them, it says nothing "
-                f"of new {unit}s. Then fit without it, or with --group where several {unit}s belong together."
-            )
         if columns and _too_good(comparison):
             sentences.append(
                 f"So good a score is rare: check that what matters most, {_joined(list(map(repr, columns)))}, is known before "

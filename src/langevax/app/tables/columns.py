@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from langevax.app.errors import BadInput, count, listing, quoted
-from langevax.app.tables.dates import ORDERS, Order, as_date, days_of
+from langevax.app.tables.dates import ORDERS, PATTERNS, Order, as_date, days_of
 from langevax.app.tables.numbers import (
     PLAIN,
     POINT,
@@ -35,7 +35,6 @@ from langevax.app.tables.styles import (
     parse,
     stands_for_missing,
 )
-from langevax.data.files import MISSING
 
 CODES = {
     "starts with a zero": "^0[0-9]+$",
@@ -192,27 +191,40 @@ def read_columns(
 def _plain_columns(
     frame: pl.DataFrame, choices: Choices, separator: str
 ) -> dict[str, ReadColumn]:
-    """Return the columns of plain numbers, all at once: thousands of them are read in a second so."""
-    text = pl.selectors.string() - pl.selectors.by_name(
-        *choices.columns, require_all=False
+    """Return the columns of plain numbers, their cells as one long column: many columns are read in a second so."""
+    names = [
+        column.name
+        for column in frame
+        if column.dtype == pl.String and column.name not in choices.columns
+    ]
+    if not names:
+        return {}
+    words = as_words(
+        pl.concat((frame[name].alias("cells") for name in names), rechunk=True)
     )
-    words = frame.select(text.str.strip_chars())
-    words = words.with_columns(pl.when(~pl.all().is_in(MISSING)).then(pl.all()))
-    facts = (
-        words.select(pl.all().count()),
-        words.select(pl.all().str.contains(PLAIN).all()),
-        words.select(pl.all().str.contains(".", literal=True).any()),
-        words.select(pl.all().str.contains(POINT).any()),
+    cells = pl.col("cells")
+    facts = words.to_frame().select(
+        present=cells.is_not_null(),
+        plain=cells.str.contains(PLAIN).fill_null(True),
+        point=cells.str.contains(".", literal=True).fill_null(False),
+        certain=cells.str.contains(POINT).fill_null(False),
     )
+    present, all_plain, points, certain = (
+        fact.to_numpy().reshape(len(names), -1) for fact in facts
+    )
+    used = present.any(1) & all_plain.all(1)
+    points, certain = points.any(1), certain.any(1)
+    used &= certain | ~points | (separator == ",")
     values = words.cast(pl.Float64, strict=False)
     plain = {}
-    for name in words.columns:
-        present, all_plain, points, certain = (of_all[name][0] for of_all in facts)
-        if present and all_plain and (certain or not points or separator == ","):
-            shows = ANSWERS["."] if points and certain else ""
-            plain[name] = ReadColumn(
-                values[name], Style("numeric"), shows=shows, whole=not points
-            )
+    for place in np.flatnonzero(used):
+        name = names[place]
+        plain[name] = ReadColumn(
+            values.slice(place * frame.height, frame.height).alias(name),
+            Style("numeric"),
+            shows=ANSWERS["."] if certain[place] else "",
+            whole=not bool(points[place]),
+        )
     return plain
 
 
@@ -255,8 +267,8 @@ def _of_numbers(words: pl.Series) -> KindEvidence:
 
 
 def _of_dates(words: pl.Series, tried_first: int = 100) -> KindEvidence:
-    sample = words.drop_nulls().unique(maintain_order=True).head(tried_first)
-    tried: list[Order] = [o for o in ORDERS if days_of(sample, o).count()]
+    sample = words.drop_nulls().unique(maintain_order=True).head(tried_first).to_list()
+    tried = [order for order in ORDERS if any(map(PATTERNS[order].fullmatch, sample))]
     readings = [
         Reading(
             days_of(words, order).alias(words.name), Style("date", order=order), order
@@ -295,7 +307,11 @@ def _decide(
         return _words(column)
     if codes := _why_codes(words):
         return _words(column, why=codes)
-    evidence = [detect(words) for detect in DETECTORS]
+    evidence = list[KindEvidence]()
+    for detect in DETECTORS:
+        evidence.append(detect(words))
+        if evidence[-1].most() == number:
+            break
     best = max(evidence, key=lambda one: (one.most() == number, one.recognised.sum()))
     if not best.recognised.any():
         return _words(column)
@@ -337,6 +353,8 @@ def _one_way(
 
 def _why_codes(words: pl.Series) -> str:
     """Return why the words of a column are codes, empty where they are not."""
+    if not words.str.contains("|".join(CODES.values())).any():
+        return ""
     for reason, pattern in CODES.items():
         rows = words.str.contains(pattern).fill_null(False)
         if rows.any():
@@ -505,28 +523,36 @@ def constant(values: pl.Series) -> str:
     missing = values.null_count()
     if missing == len(values):
         return "it has no values"
-    if not missing and values.n_unique() == 1:
+    if not missing and values.min() == values.max():
         return f"it is {values[0]!r} in every row"
     return ""
 
 
 def _identifies_rows(reading: ReadColumn) -> str:
-    values = reading.values.drop_nulls()
-    number, distinct = len(values), values.n_unique()
+    values, number = reading.values, reading.values.count()
     if number <= 2 or reading.kind == "date":
         return ""
     if reading.kind == "categorical":
-        if distinct < DISTINCT_SHARE * number:
+        words = values.drop_nulls()
+        if words.n_unique() < DISTINCT_SHARE * number:
             return ""
-        return f"its words, such as {quoted(values[0])}, identify rows"
-    if distinct < number or not (values == values.round()).all():
-        return ""
+        return f"its words, such as {quoted(words[0])}, identify rows"
     low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
-    if low in (0, 1) and high - low + 1 == number == len(reading.values):
+    counts = low in (0, 1) and high - low + 1 == number == len(values)
+    if not (counts or IDENTIFIER.fullmatch(values.name)):
+        return ""
+    numbers = values.drop_nulls()
+    if numbers.n_unique() < number or not (numbers == numbers.round()).all():
+        return ""
+    if counts:
         return "it numbers the rows"
-    if IDENTIFIER.fullmatch(values.name):
-        return "its name and its distinct integers identify rows"
-    return ""
+    return "its name and its distinct integers identify rows"
+
+
+def use_it(name: str, reading: ReadColumn) -> str:
+    """Return how to use a column that identifies rows all the same."""
+    kind = "numbers" if reading.kind == "numeric" else "words"
+    return f"use it with {option('--read', name, kind)}"
 
 
 def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
@@ -554,6 +580,33 @@ def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
 
 
 # New tables
+
+
+def with_numbers(frame: pl.DataFrame, styles: Mapping[str, Style]) -> pl.DataFrame:
+    """Return a new table with its columns of plain numbers as float64, all at once; others are left as they are.
+
+    Args:
+        frame: the columns as they are in the file.
+        styles: of an earlier table.
+
+    Example:
+        >>> frame = pl.DataFrame({"x": ["1.5", None], "z": ["1.5", "?"]})
+        >>> with_numbers(frame, dict.fromkeys("xz", Style("numeric"))).dtypes
+        [Float64, String]
+    """
+    plain = Style("numeric")
+    words = pl.DataFrame(
+        [
+            column
+            for column in frame
+            if column.dtype == pl.String and styles.get(column.name) == plain
+        ]
+    )
+    numbers = words.cast(pl.Float64, strict=False)
+    finite = np.isfinite(numbers.to_numpy()).sum(0)
+    present = [column.count() for column in words]
+    all_read = np.flatnonzero(finite == present)
+    return frame.with_columns(numbers.to_series(int(place)) for place in all_read)
 
 
 def reread(

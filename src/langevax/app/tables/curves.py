@@ -11,7 +11,7 @@ import polars as pl
 
 from langevax.app.errors import BadInput, count, listing
 from langevax.app.evaluation import Task
-from langevax.app.tables.columns import ReadColumn, read_columns, reread
+from langevax.app.tables.columns import ReadColumn, read_columns, reread, use_it
 from langevax.app.tables.records import (
     Decision,
     Examples,
@@ -63,7 +63,7 @@ def curve_columns(
     left_out = [name for name in words if readings[name].identifies_rows]
     left_out = [name for name in left_out if name not in keep]
     notes = [
-        f"Column {name!r} is left out: {readings[name].useless}; use it with {option('--keep', name)}."
+        f"Column {name!r} is left out: {readings[name].useless}; {use_it(name, readings[name])}."
         for name in left_out
     ]
     words = [name for name in words if name not in left_out]

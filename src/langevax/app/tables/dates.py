@@ -4,6 +4,7 @@
 digits. Times with an offset are moved to UTC; times of day and durations alone are in days.
 """
 
+import re
 from typing import Literal
 
 import polars as pl
@@ -35,6 +36,12 @@ CLOCK = (
     r"\s?(?P<half>(?i:am|pm))?\s?(?P<zone>Z|UTC|[-+][0-9]{2}:?[0-9]{2})?"
 )
 
+PATTERNS = {
+    order: re.compile(rf"{pattern}(?:(?:T|,? ){CLOCK})?")
+    for order, pattern in NOTATIONS.items()
+} | {"time": re.compile(CLOCK)}
+"""Patterns of dates with their times."""
+
 
 def days_of(words: pl.Series, order: Order) -> pl.Series:
     """Return days since 1970 as float64, null where a word is not a date in this notation.
@@ -46,11 +53,7 @@ def days_of(words: pl.Series, order: Order) -> pl.Series:
         >>> days_of(pl.Series(["12:00", "6:00 pm", "36:00:00", "41:07"]), "time").to_list()
         [0.5, 0.75, 1.5, None]
     """
-    pattern = f"^{CLOCK}$"
-    if order != "time":
-        pattern = rf"^{NOTATIONS[order]}(?:(?:T|,? ){CLOCK})?$"
-    if not words.str.contains(pattern).any():
-        return pl.Series([None] * len(words), dtype=pl.Float64)
+    pattern = f"^{PATTERNS[order].pattern}$"
     parts = words.str.extract_groups(pattern).struct.unnest()
     if order == "time":
         return parts.select(days=_clock(longest=True))["days"]

@@ -48,18 +48,13 @@ class LoadedTable:
 
 
 def read_table(
-    path: Path,
-    argument: str = "TABLE",
-    encoding: str | None = None,
-    *,
-    every_row: bool = False,
+    path: Path, argument: str = "TABLE", *, every_row: bool = False
 ) -> LoadedTable:
     """Return the table in a file; raise `BadInput` where it has no rows or columns.
 
     Args:
         path: of the file.
         argument: what messages call it.
-        encoding: of text; None where it is to be found.
         every_row: whether rows without any value stay, so that there is a prediction for each.
 
     Example:
@@ -81,7 +76,7 @@ def read_table(
     if data.startswith(MAGIC["parquet"]) or path.suffix.lower() == ".parquet":
         table = LoadedTable(_from_parquet(data, where))
     else:
-        table = from_text(unzipped(data, where), where, encoding, every_row)
+        table = from_text(unzipped(data, where), where, every_row)
     if not table.frame.height:
         names = ", ".join(table.frame.columns[:6])
         raise BadInput(
@@ -122,33 +117,26 @@ def unzipped(data: bytes, where: str) -> bytes:
 # Bytes to text
 
 
-def decode(
-    data: bytes, where: str, encoding: str | None
-) -> tuple[str, str, list[Decision]]:
+def decode(data: bytes, where: str) -> tuple[str, str, list[Decision]]:
     """Return the text of bytes, its encoding, and a decision where it is not UTF-8.
 
     Example:
-        >>> decode("Köln".encode("cp1252"), "TABLE 't.csv'", None)[0]
+        >>> decode("Köln".encode("cp1252"), "TABLE 't.csv'")[0]
         'Köln'
     """
     marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     name = "utf-16" if marked else "utf-8"
-    name = name if encoding is None else encoding
     try:
         text = data.decode(name)
-    except LookupError:
-        raise BadInput(
-            f"--encoding {name!r} is not known; pass a name such as cp1252 or utf-16."
-        ) from None
     except UnicodeError as error:
-        if encoding is not None or marked:
+        if marked:
             raise BadInput(
-                f"{where} is not in {name} ({error}); pass another --encoding."
+                f"{where} is not in UTF-16 throughout ({error}); export it as UTF-8."
             ) from error
         return _in_windows_1252(data, where)
     if "\0" in text:
         raise BadInput(
-            f"{where} is not a table of text (it holds binary data); name a file in {FORMATS}, or pass its --encoding."
+            f"{where} is not a table of text (it holds binary data); name a file in {FORMATS}, or export it as UTF-8."
         )
     said = [Decision("file", "The file is encoded in UTF-16.")] if marked else []
     return text.removeprefix("\ufeff"), name, said
@@ -166,26 +154,23 @@ def _in_windows_1252(data: bytes, where: str) -> tuple[str, str, list[Decision]]
     readable_as_utf8 = data.decode("utf-8", "ignore")
     if not text or 2 * foreign > len(letters) or not readable_as_utf8.isascii():
         raise BadInput(
-            f"{where} is neither UTF-8 nor Western European throughout; export it as UTF-8, or pass --encoding with its "
-            "code page, such as cp1251 or shift_jis."
+            f"{where} is neither UTF-8 nor Western European throughout; export it as UTF-8."
         )
     example = f", such as {words[0]!r}" if words else ""
-    sentence = f"The file is not UTF-8 and is read as Windows-1252 (Western European){example}; else pass --encoding."
+    sentence = f"The file is not UTF-8 and is read as Windows-1252 (Western European){example}; otherwise export it as UTF-8."
     return text, "cp1252", [Decision("file", sentence)]
 
 
 # Text to columns of words
 
 
-def from_text(
-    data: bytes, where: str, encoding: str | None, every_row: bool
-) -> LoadedTable:
+def from_text(data: bytes, where: str, every_row: bool) -> LoadedTable:
     """Return the table in the bytes of a file of text."""
     if data.startswith(MAGIC["zip"]):
         raise BadInput(
             f"{where} is a spreadsheet or a zip archive; export it as CSV, or unpack it."
         )
-    text, encoding, decisions = decode(data, where, encoding)
+    text, encoding, decisions = decode(data, where)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise BadInput(f"{where} is empty; name a file with a header line and rows.")

@@ -27,14 +27,17 @@ def leaks(
     """
     if frame.height < fewest_rows or len(np.unique(target)) < 2:
         return []
+    distinct = frame.select(pl.all().n_unique()).row(0)
+    ranks = frame.select((~pl.selectors.string()).rank()).to_dict()
     decisions = []
-    for column in frame:
-        why = _by_its_values(column, target, task)
+    for column, number in zip(frame, distinct, strict=True):
+        repeats = 3 * number <= len(target)
+        why = _by_its_values(column, target, task) if repeats else ""
         judged = task == "classification" and column.has_nulls()
         if judged and _by_its_values(column.is_null(), target, task):
             why = "whether it is missing determines the class"
-        if not why and column.dtype != pl.String and column.count() >= fewest_rows:
-            why = _by_its_order(column, target, task)
+        if not why and column.name in ranks and column.count() >= fewest_rows:
+            why = _by_its_order(ranks[column.name].to_numpy(), target, task)
         if why:
             sentence = (
                 f"Column {column.name!r} may leak the target: {why}. If it is known only after the target, leave it "
@@ -45,9 +48,7 @@ def leaks(
 
 
 def _by_its_values(column: pl.Series, target: np.ndarray, task: Task) -> str:
-    """Judge the distinct values of a column, of which missing is one, as predictors; they have to repeat."""
-    if 3 * column.n_unique() > len(target):
-        return ""
+    """Judge the distinct values of a column, of which missing is one, as predictors."""
     codes = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
     sizes = np.bincount(codes)
     if task == "regression":
@@ -68,15 +69,15 @@ def _by_its_values(column: pl.Series, target: np.ndarray, task: Task) -> str:
     return "each of its values goes with one class"
 
 
-def _by_its_order(column: pl.Series, target: np.ndarray, task: Task) -> str:
-    """Judge the order of numbers as a predictor of numbers or of two classes."""
-    present = column.is_not_null().to_numpy()
-    ranks, y = column.drop_nulls().rank().to_numpy(), target[present]
-    if not ranks.std():
+def _by_its_order(ranks: np.ndarray, target: np.ndarray, task: Task) -> str:
+    """Judge the ranks of numbers, NaN where missing, as predictors of numbers or of two classes."""
+    present = ~np.isnan(ranks)
+    ranks, y = ranks[present], target[present]
+    if not np.ptp(ranks):
         return ""
     if task == "regression":
         of_target = pl.Series(y).rank().to_numpy()
-        if not of_target.std():
+        if not np.ptp(of_target):
             return ""
         correlation = float(np.corrcoef(ranks, of_target)[0, 1])
         explains = abs(correlation) > 1 - (1 - ALMOST_ALL) / 10

@@ -93,11 +93,12 @@ def check_columns(
     frame: pl.DataFrame, names: Iterable[str], argument: str = "TABLE", target: str = ""
 ) -> None:
     """Raise `BadInput` where a table lacks columns that the model was trained on."""
-    names = list(names)
-    missing = [name for name in names if name not in frame.columns]
+    names = dict.fromkeys(names)
+    columns = dict.fromkeys(frame.columns)
+    missing = [name for name in names if name not in columns]
     if not missing:
         return
-    others = [name for name in frame.columns if name not in (*names, target)]
+    others = [name for name in columns if name not in names and name != target]
     hint = nearest(missing[0], others)
     remedy = hint if hint.startswith("did") else "add or rename them."
     raise BadInput(

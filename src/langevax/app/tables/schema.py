@@ -17,10 +17,16 @@ import polars as pl
 from langevax._version import __version__
 from langevax.app.errors import BadInput, count, listing
 from langevax.app.evaluation import Task
-from langevax.app.tables.columns import ReadColumn, constant, reread
+from langevax.app.tables.columns import (
+    ReadColumn,
+    constant,
+    reread,
+    use_it,
+    with_numbers,
+)
 from langevax.app.tables.curves import LongCurves, WideCurves
 from langevax.app.tables.exposures import check_values
-from langevax.app.tables.records import Decision, Examples, check_columns, option
+from langevax.app.tables.records import Decision, Examples, check_columns
 from langevax.app.tables.styles import Kind, Style, as_words
 from langevax.data.integrity import HASH, hash_of
 
@@ -64,10 +70,11 @@ class Column:
             return 0
         low, high = self.span
         margin = share * (high - low)
-        beyond = (values < low - margin) | (values > high + margin)
+        start, end = low - margin, high + margin
         if low > 0:
-            beyond |= values < share * low  # 6.877 where training had thousands
-        return int(beyond.sum())
+            start = max(start, share * low)  # 6.877 where training had thousands
+        numbers = values.to_numpy()
+        return int(np.count_nonzero((numbers < start) | (numbers > end)))
 
     def convert(self, original: pl.Series) -> tuple[pl.Series, list[str]]:
         """Return a column of a new table read as in training, and notes on values that the training rows did not have."""
@@ -160,8 +167,6 @@ class Schema:
     """Whether the target is a number that is at least 0 in all rows, as counts and amounts are."""
     exposure: str = ""
     """The column that multiplies the mean of each row's count; empty without one."""
-    offset: str = ""
-    """The column that is added to the linear predictor; empty without one."""
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
@@ -181,9 +186,8 @@ class Schema:
     def examples(self, frame: pl.DataFrame) -> Examples:
         """Encode the rows of a table."""
         converted, notes = self.convert(frame)
-        for asked, name in (("--exposure", self.exposure), ("--offset", self.offset)):
-            if name:
-                check_values(asked, converted[name], f"TABLE: column {name!r}")
+        if name := self.exposure:
+            check_values(converted[name], f"TABLE: column {name!r}")
         known = {self.target, *(column.name for column in self.columns)}
         known |= {one.column for one in self.decisions if one.topic == "left out"}
         if extra := [name for name in frame.columns if name not in known]:
@@ -196,6 +200,7 @@ class Schema:
         """Return the columns of the schema as numbers and words, read as in training, and notes for the user."""
         names = [column.name for column in self.columns]
         check_columns(frame, names, argument, self.target)
+        frame = with_numbers(frame, {one.name: one.style for one in self.columns})
         notes, converted = list[str](), []
         imputed, outside = list[str](), list[str]()
         for column in self.columns:
@@ -245,10 +250,11 @@ def useful(
         rows: of the frame, those to return; None for all.
     """
     columns, styles, decisions = [], {}, []
+    places = None if rows is None else pl.Series(rows)
     for name, reading in zip(frame.columns, readings, strict=True):
         values, useless = reading.values, reading.useless
-        if rows is not None:
-            values = values[rows.tolist()]
+        if places is not None:
+            values = values.gather(places)
         is_wanted = reading.identifies_rows and name in keep
         if is_wanted or not useless:
             useless = constant(values)
@@ -259,7 +265,7 @@ def useful(
             continue
         decisions += [one for one in reading.decisions if one.topic == "words"]
         guess = reading.identifies_rows and not is_wanted
-        remedy = f"; use it with {option('--keep', name)}" if guess else ""
+        remedy = f"; {use_it(name, reading)}" if guess else ""
         sentence = f"Column {name!r} is left out: {useless}{remedy}."
         decisions.append(Decision("left out", sentence, name))
     return pl.DataFrame(columns), styles, decisions

@@ -32,7 +32,7 @@ class FirstRows:
     """None for Parquet."""
 
 
-def first_rows(path: Path, folder: Path, encoding: str | None = None) -> FirstRows:
+def first_rows(path: Path, folder: Path) -> FirstRows:
     """Return the first rows of a file; text that polars cannot stream is written anew into `folder`."""
     where = f"TABLE {str(path)!r}"
     try:
@@ -49,7 +49,7 @@ def first_rows(path: Path, folder: Path, encoding: str | None = None) -> FirstRo
         raise BadInput(f"{where} cannot be read ({error}); export it again.") from error
     if not complete:
         data = _whole_rows(data)
-    table = from_text(data, where, encoding, every_row=True)
+    table = from_text(data, where, every_row=True)
     text = path
     if not table.encoding.startswith("utf-8") or b"\r" in data.replace(b"\r\n", b""):
         text = _in_utf8(path, folder, table.encoding, gzipped)
@@ -79,7 +79,7 @@ def _in_utf8(path: Path, folder: Path, encoding: str, gzipped: bool) -> Path:
             shutil.copyfileobj(stream, copy)
     except UnicodeError as error:
         raise BadInput(
-            f"TABLE {str(path)!r} is not in {encoding} throughout ({error}); pass --encoding with its code page."
+            f"TABLE {str(path)!r} is not in {encoding} throughout ({error}); export it as UTF-8."
         ) from error
     return target
 

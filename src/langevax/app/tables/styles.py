@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+import numpy as np
 import polars as pl
 
 from langevax.app.errors import BadInput, listing, nearest
@@ -120,8 +121,15 @@ class Choices:
 
 def as_text(column: pl.Series) -> pl.Series:
     """Return text without surrounding spaces, null where it is empty."""
-    words = column.cast(pl.String, strict=False).str.strip_chars()
-    return words.set((words == "").fill_null(False), None)
+    return _words(column, [""])
+
+
+def _words(column: pl.Series, missing: Iterable[str]) -> pl.Series:
+    """Return text without surrounding spaces, null where it is one of the words that are missing."""
+    frame = column.alias("cells").to_frame()
+    text = pl.col("cells").cast(pl.String, strict=False).str.strip_chars()
+    present = pl.when(~text.is_in(list(missing))).then(text)
+    return frame.select(present).to_series().alias(column.name)
 
 
 def as_words(column: pl.Series, style: Style | None = None) -> pl.Series:
@@ -132,10 +140,9 @@ def as_words(column: pl.Series, style: Style | None = None) -> pl.Series:
         ['yes', 'no', None, None]
     """
     style = style or Style("categorical")
-    words = as_text(column)
     if style.verbatim:
-        return words
-    words = words.set(words.is_in(MISSING).fill_null(False), None)
+        return as_text(column)
+    words = _words(column, MISSING)
     if style.ignore_case:
         return words.str.to_lowercase().str.replace_all(r"\s+", " ")
     if not style.truth:
@@ -171,7 +178,10 @@ def parse(column: pl.Series, style: Style) -> pl.Series:
 
 def _finite(numbers: pl.Series) -> pl.Series:
     """Return numbers, null where they are infinite or not a number."""
-    return numbers.set(~numbers.is_finite(), None)
+    finite = np.isfinite(numbers.to_numpy())
+    if finite.sum() == numbers.count():
+        return numbers
+    return numbers.set(~pl.Series(finite), None)
 
 
 def _days(moments: pl.Series) -> pl.Series:

@@ -1,7 +1,6 @@
 """The target of a table: numbers or classes, and the rows that have one. Classes keep their spelling."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -125,16 +124,13 @@ def _classes(
     return tuple(words[int(i)] for i in first), indices
 
 
-def for_family(
-    target: TargetColumn, name: str, family: str, order: Sequence[str]
-) -> TargetColumn:
-    """Return the target as a family of regressions takes it, classes in their order; raise `BadInput` where it cannot.
+def check_family(target: TargetColumn, name: str, family: str) -> None:
+    """Raise `BadInput` where a family of regressions cannot have a target.
 
     Args:
         target: the column.
         name: its name.
         family: as `langevax fit --family` names it.
-        order: the classes from the lowest to the highest; empty: that of numbers.
     """
     where, asked = f"--target {name!r}", f"--family {family}"
     if family in ("poisson", "negative-binomial"):
@@ -145,17 +141,11 @@ def for_family(
             f"{asked} is for two classes, and {where} has {len(names)}: {listing(names)}; pass --family ordinal where "
             "they have an order, or leave --family out."
         )
-    if family != "ordinal" or not (order or (len(names) > 2 and not target.numeric)):
-        return target
-    if sorted(order) != sorted(names):
-        options = " ".join(f"--order {name}" for name in names)
+    if family == "ordinal" and len(names) > 2 and not target.numeric:
         raise BadInput(
-            f"{asked} needs the order of the {len(names)} classes of {where}: pass each of them once from the lowest to "
-            f"the highest, such as {options}."
+            f"{asked} needs the order of the {len(names)} classes of {where}: write numbers in place of them, 1 for the "
+            "lowest."
         )
-    places = [names.index(label) for label in order]
-    classes = tuple(target.classes[place] for place in places)
-    return replace(target, classes=classes, values=np.argsort(places)[target.values])
 
 
 def _check_counts(target: TargetColumn, where: str, asked: str) -> None:
