@@ -110,10 +110,11 @@ def sample_predictive(
     import xarray
 
     pymc = library()
+    containers = {name: model[name] for name in stored if name in model.named_vars}
     containers = {
-        name: model[name]
-        for name in stored
-        if isinstance(model.named_vars.get(name), pymc.SharedVariable)
+        name: one
+        for name, one in containers.items()
+        if isinstance(one, pymc.SharedVariable)
     }
     observed = set(
         pymc.graph_inputs([model.rvs_to_values[rv] for rv in model.observed_RVs])
@@ -127,15 +128,16 @@ def sample_predictive(
     ]
     if missing := [name for name in needed if name not in new]:
         raise ValueError(f"new lacks {missing}; pass a dictionary of {needed}.")
-    size = checks.leading_axis("new", jax.tree.map(np.asarray, dict(new)))
-    of_rows = {
-        name: new[name] if name in needed else np.zeros((size, *stored[name].shape[1:]))
+    size = checks.leading_axis(
+        "new", {name: np.asarray(array) for name, array in new.items()}
+    )
+    of_rows = {name: np.asarray(new[name]) for name in needed}
+    of_rows |= {
+        name: np.zeros((size, *np.shape(stored[name])[1:]))
         for name in containers
+        if name not in needed
     }
     before = {name: container.get_value() for name, container in containers.items()}
-    values_of_rows = {
-        name: np.asarray(array, before[name].dtype) for name, array in of_rows.items()
-    }
     dims = [(model.named_vars_to_dims.get(name) or (None,))[0] for name in containers]
     coords = {
         name: model.coords[name]
@@ -149,17 +151,30 @@ def sample_predictive(
         )
         for name, array in values.items()
     }
+    seed = int(random.randint(key, (), 0, 2**31 - 1))
+    options: dict[str, Any] = {
+        "var_names": [rv.name for rv in model.observed_RVs],
+        "random_seed": seed,
+    }
     with model, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            pymc.set_data(values_of_rows, coords=dict.fromkeys(coords, range(size)))
+            pymc.set_data(
+                _as_stored(of_rows, before),
+                coords={name: range(size) for name in coords},
+            )
             drawn = pymc.sample_posterior_predictive(
                 xarray.Dataset(chains),
                 progressbar=False,
                 return_inferencedata=False,
-                var_names=[rv.name for rv in model.observed_RVs],
-                random_seed=int(random.randint(key, (), 0, 2**31 - 1)),
+                **options,
             )
         finally:
             pymc.set_data(before, coords=coords)
     return {name: np.asarray(array)[0] for name, array in drawn.items()}
+
+
+def _as_stored(arrays: Arrays, before: Arrays) -> dict[str, np.ndarray]:
+    return {
+        name: np.asarray(array, before[name].dtype) for name, array in arrays.items()
+    }
