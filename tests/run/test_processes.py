@@ -12,7 +12,6 @@ import pytest
 import langevax
 from langevax.sklearn import model_selection
 from tests.run import several
-from tests.sentences import tells
 
 # Not mostly_compiling: programs of this process and of others must agree to the last bit.
 pytestmark = pytest.mark.slow
@@ -144,7 +143,9 @@ def test_where_one_process_ends_all_end_and_report_why(tmp_path, fault, code):
     processes = started(2, tmp_path, fault)
     left, died = ended(processes)
     assert [process.returncode for process in processes] == [1, code]
-    tells(left, "0 2")
+    assert (
+        "Process 0 of 2: another process of this run has ended" in left
+    )  # why, in words of gloo that vary
     assert "resume=True" in left
     assert "Traceback" not in left
     if fault == "mistaken":
