@@ -27,7 +27,8 @@ Hyperparameter: TypeAlias = ArrayLike | Schedule
 SCHEDULE_ROUNDING = 1e-6
 """By which a schedule may fall below 0 where it ends at 0."""
 
-INIT_STEP, START_STEP = 2**32 - 1, 2**32 - 2
+INIT_STEP = 2**32 - 1
+START_STEP = 2**32 - 2
 """Steps that no run reaches: the keys of `init` and of the start are `fold_in(key, ...)` of these."""
 
 

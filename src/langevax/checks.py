@@ -76,7 +76,8 @@ def shown(value: object) -> str:
     ('0.5', "'svrg'", 'an array of float64 of shape (2, 3)', 'an object')
     """
     value = value.item() if isinstance(value, np.generic) else value
-    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    dtype = getattr(value, "dtype", None)
+    shape = getattr(value, "shape", None)
     if isinstance(shape, tuple):
         is_array = isinstance(value, np.ndarray | jax.Array) and not isinstance(
             value, np.ma.MaskedArray
@@ -529,7 +530,8 @@ def local_path(name: str, path: object) -> None:
 
 def same_structure(name: str, tree: PyTree, like: PyTree) -> None:
     """Raise unless `tree` has the structure and the shapes of the position `like`."""
-    structure, expected = jax.tree.structure(tree), jax.tree.structure(like)
+    structure = jax.tree.structure(tree)
+    expected = jax.tree.structure(like)
     if structure != expected:
         raise ValueError(
             f"{name} has the structure {structure} but the position has {expected}; pass one of that structure."

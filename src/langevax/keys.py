@@ -61,7 +61,8 @@ def hashed(
 ) -> tuple[Words, Words]:
     """Return Threefry-2x32-20 of the words of a counter (Salmon, Moraes, Dror, Shaw, SC 2011)."""
     schedule = first, second, first ^ second ^ jnp.uint32(PARITY)
-    left, right = left + first, right + second
+    left = left + first
+    right = right + second
     for group in range(5):
         for rotation in ROTATIONS[group % 2]:
             left = left + right

@@ -59,7 +59,8 @@ class Lock:
 
     def close(self) -> None:
         """Close the file; in a forked child this leaves the parent's lock held."""
-        descriptor, self._descriptor = self._descriptor, None
+        descriptor = self._descriptor
+        self._descriptor = None
         if descriptor is not None:
             os.close(descriptor)
 

@@ -212,10 +212,8 @@ def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, S
         checked = tree_as_rows("data", jax.tree.map(lambda a: a[:CHECKED_ROWS], rows))
         first = tree_as_rows("data", jax.tree.map(lambda a: a[:1], rows))
         bound = partial(of_rows, first)
-        shapes, all_shapes = (
-            _latent_shapes(bound),
-            _latent_shapes(partial(of_rows, checked)),
-        )
+        shapes = _latent_shapes(bound)
+        all_shapes = _latent_shapes(partial(of_rows, checked))
         if changed := sorted(
             name
             for name in shapes | all_shapes
@@ -437,7 +435,8 @@ def _checked(of_rows: RowModel, shapes: Shapes, rows: PyTree) -> _LogDensities:
     by_row = _LogDensities(of_rows, prior_sites)
     sums = eqx.filter_jit(by_row.row_by_row)
     for point, own in points:
-        ours, theirs = sums(point, rows), alone_and_together(point, rows)[1]
+        ours = sums(point, rows)
+        theirs = alone_and_together(point, rows)[1]
         for name, terms in theirs.items():
             _compare(
                 f"site {name!r} has",

@@ -161,7 +161,8 @@ def langevin(
             else trees.zeros_like(updates)
         )
         state = jax.tree.map(jnp.asarray, state)  # Flax restores NumPy arrays
-        h, T = at_step(step_size, state.count), at_step(temperature, state.count)
+        h = at_step(step_size, state.count)
+        T = at_step(temperature, state.count)
         # as in `Langevin` under `simulate`
         run_key = random.wrap_key_data(state.key, impl=random.key_impl(key))
         _, noise_key = random.split(random.fold_in(unrolled(run_key), state.count))

@@ -292,7 +292,8 @@ def row_arrays(model: Model, likelihoods: Sequence[Variable]) -> RowArrays:
             "observe variables of one length",
         )
     of_shapes = set(_sizes(likelihoods, size))
-    variables, arrays = {}, {}
+    variables = {}
+    arrays = {}
     for variable in dict.fromkeys(library().graph_inputs(likelihoods)):
         value = _value(variable)
         if value is not None and variable not in of_shapes and _length(value) == size:

@@ -18,7 +18,8 @@ from jaxtyping import Array, Key
 from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.keys import is_unrolled, normal_columns, unrolled
 
-SHORT_ROW, LONG_TABLE = 64, 4096
+SHORT_ROW = 64
+LONG_TABLE = 4096
 """Length of the last axis below which, and count of numbers from which, a draw gets its own branch."""
 
 
@@ -48,7 +49,8 @@ def normal_like(position: PyTree, *, key: PRNGKey) -> PyTree:
 def normal(shape: tuple[int, ...], dtype: DTypeLike, *, key: PRNGKey) -> Array:
     """One leaf of `normal_like`; below 32 bits drawn wider and rounded, since JAX's own are biased there."""
     wide = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
-    straight, length = unrolled(key), math.prod(shape)
+    straight = unrolled(key)
+    length = math.prod(shape)
 
     def drawn() -> Array:
         return jax.random.normal(straight, (length,), wide)
@@ -68,7 +70,8 @@ def _unfused(drawn: Callable[[], Array]) -> Array:
     A fused draw is computed in the shape of what it is added to, row by row of the last axis. Rows of a few particles'
     coordinates are too short for vector instructions: 10,240 x 11 normals took 22 ns each, and take 6.
     """
-    shape, always = jax.eval_shape(drawn), lax.optimization_barrier(jnp.bool_(True))
+    shape = jax.eval_shape(drawn)
+    always = lax.optimization_barrier(jnp.bool_(True))
     return lax.cond(always, drawn, lambda: jnp.zeros(shape.shape, shape.dtype))
 
 
@@ -78,10 +81,8 @@ def normal_rows(length: int, dtype: DTypeLike, *, keys: Key[Array, " rows"]) -> 
     Where rows are short, they are drawn as columns, which vector instructions run along: 1,000 rows of 11 numbers took
     30 ns a number, and take 6.
     """
-    straight, many = (
-        unrolled(keys),
-        length < SHORT_ROW and len(keys) * length >= LONG_TABLE,
-    )
+    straight = unrolled(keys)
+    many = length < SHORT_ROW and len(keys) * length >= LONG_TABLE
     if many and is_unrolled(straight) and jnp.dtype(dtype) == jnp.float32:
         return _unfused(lambda: normal_columns(straight, length)).T
     return jax.vmap(lambda key: normal((length,), dtype, key=key))(straight)

@@ -34,7 +34,8 @@ def run(options: CertifyOptions) -> None:
         sentence = summary.law_optimum(
             certificate.verdict, len(split.train), split.unit
         )
-        about, unit = "", "gradients of rows"
+        about = ""
+        unit = "gradients of rows"
     else:
         certificate, before = _of_a_network(estimator, options, output)
         sentence = summary.optimum(
@@ -43,7 +44,8 @@ def run(options: CertifyOptions) -> None:
             len(split.train),
             split.unit,
         )
-        unit, about = "neuron gradients", f"{before}; kept in {folder / CERTIFICATE}"
+        unit = "neuron gradients"
+        about = f"{before}; kept in {folder / CERTIFICATE}"
     output.say("Certificate", sentence)
     output.note(
         f"{certificate.work:.2g} {unit} in {certificate.cpu_seconds:.1f} CPU seconds{about}."
@@ -60,7 +62,9 @@ def _of_a_network(
     estimator: Any, options: CertifyOptions, output: Output
 ) -> tuple[Any, str]:
     """Return the certificate of a network, whose search is kept, and what was spent before."""
-    folder, file, before = options.model, options.model / CERTIFICATE, ""
+    folder = options.model
+    file = options.model / CERTIFICATE
+    before = ""
     try:
         with locked(folder, "DIR"), output.progress("Certificate", 100, "%") as line:
             if options.force:
@@ -153,7 +157,8 @@ def _rows(options: CertifyOptions, result: dict[str, Any]) -> FitData:
 
 def _attach(estimator: Any, data: FitData, options: CertifyOptions) -> None:
     """Give the estimator its training rows; raise `BadInput` where they are others."""
-    split, more = data.split, {}
+    split = data.split
+    more = {}
     if not isinstance(estimator, PredictiveEstimator):
         more["groups"] = split.groups_of(split.train)
     try:

@@ -19,7 +19,8 @@ CHECKPOINT = "run.json"
 
 def run(options: CheckOptions) -> None:
     """Check all paths, and refuse those that are damaged."""
-    output, refusals = Output(), []
+    output = Output()
+    refusals = []
     for path in options.paths:
         try:
             _check(path, output)

@@ -33,7 +33,8 @@ from langevax.locks import LockedError
 
 def run(options: ConvertOptions) -> None:
     """Convert, and print how the columns were read and what was written."""
-    output, out = Output(), options.out
+    output = Output()
+    out = options.out
     if out.exists() and not options.force:
         raise BadInput(
             f"--out {str(out)!r} exists; replace it with --force, or name another."
@@ -67,7 +68,8 @@ def run(options: ConvertOptions) -> None:
 
 def _convert(output: Output, options: ConvertOptions) -> Rows:
     """Write the row file, and print how its columns were read."""
-    out, force = options.out, options.force
+    out = options.out
+    force = options.force
     paths = matching_files(options.table)
     with (
         alone(refuse_existing(out, force), force),

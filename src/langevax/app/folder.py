@@ -30,13 +30,11 @@ from langevax.app.options import option_of
 from langevax.data.integrity import HASH, hash_of
 from langevax.locks import LOCK_FILE, Lock, LockedError
 
-MODEL, SCHEMA, RESULT, REPORT, HOLDOUT = (
-    "model.safetensors",
-    "schema.json",
-    "result.json",
-    "report.html",
-    "holdout.csv",
-)
+MODEL = "model.safetensors"
+SCHEMA = "schema.json"
+RESULT = "result.json"
+REPORT = "report.html"
+HOLDOUT = "holdout.csv"
 CERTIFICATE = "certificate.npz"
 FIT_PARTS = (MODEL, SCHEMA, REPORT, HOLDOUT, CERTIFICATE, RESULT)
 """In the order of renaming."""

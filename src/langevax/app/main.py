@@ -74,7 +74,8 @@ def _add(
         with exit_codes():
             import_module(f"langevax.app.{module}").run(kind(**values))
 
-    hints, defaults = get_type_hints(kind), options.defaults_of(kind)
+    hints = get_type_hints(kind)
+    defaults = options.defaults_of(kind)
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(

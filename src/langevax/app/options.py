@@ -190,7 +190,7 @@ class FitOptions:
         Panel.READ,
         "COLUMN=KIND",
         "How to read a column: words, ignore-case (words), numbers, dates, decimal-point, decimal-comma, "
-        "day-first, month-first or year-first; it is then used even if it looks like an id. Without COLUMN=, the "
+        "day-first or month-first; it is then used even if it looks like an id. Without COLUMN=, the "
         "answer for all columns that can be read in two ways. Repeat for more.",
         [],
     )
@@ -341,7 +341,8 @@ def _check_threshold(options: FitOptions) -> None:
 
 def _check_family(options: FitOptions) -> None:
     """Raise `BadInput` where an option does not apply to the kind of model."""
-    family, task = options.family, options.task
+    family = options.family
+    task = options.task
     if options.exposure is not None and family not in ("poisson", "negative-binomial"):
         raise BadInput(
             f"--exposure {options.exposure!r} is for counts, with --family poisson or negative-binomial; pass one of "

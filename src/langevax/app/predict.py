@@ -59,7 +59,8 @@ def run(options: PredictOptions) -> None:
 
 def _check_folder(options: PredictOptions, folder: Path) -> None:
     """Raise `BadInput` where there is no model, or predictions would replace a file that they must not."""
-    where, out = f"MODEL {str(options.model)!r}", options.out
+    where = f"MODEL {str(options.model)!r}"
+    out = options.out
     if not folder.is_dir():
         raise BadInput(f"{where} is not a folder; name one made by `langevax fit`.")
     if not (folder / SCHEMA).exists():

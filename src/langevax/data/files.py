@@ -191,7 +191,8 @@ class TableFile:
             if self.missing is not None:
                 numbers, complete = self.missing.settle(numbers, target)
                 exact = exact if exact is None else exact.filter(complete)
-            targets, floats = numbers[target], numbers.select(inputs)
+            targets = numbers[target]
+            floats = numbers.select(inputs)
             if exact is not None:
                 targets = exact
             elif whole != targets.dtype.is_integer():

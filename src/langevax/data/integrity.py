@@ -36,7 +36,8 @@ class BlockHashes:
             data = data[len(part) :]
             if self._size == HASHED_BYTES:
                 self._finished.append(self._block.hexdigest())
-                self._block, self._size = sha256(), 0
+                self._block = sha256()
+                self._size = 0
 
     def finish(self) -> list[str]:
         """Return the hashes of all blocks; the last one may be shorter."""
@@ -57,7 +58,8 @@ def damaged_rows(rows: np.memmap, hashes: Sequence[str]) -> Iterator[tuple[int, 
     _, data = split_map(rows)
     row_bytes = rows.nbytes // len(rows)
     for i, expected in enumerate(hashes):
-        start, stop = i * HASHED_BYTES, min((i + 1) * HASHED_BYTES, rows.nbytes)
+        start = i * HASHED_BYTES
+        stop = min((i + 1) * HASHED_BYTES, rows.nbytes)
         if sha256(data[start:stop]).hexdigest() != expected:
             yield start // row_bytes, (stop - 1) // row_bytes
 

@@ -58,7 +58,8 @@ def by_concentration(
         >>> [np.bincount(labels[part]).tolist() for part in parts]
         [[8, 2], [2, 8]]
     """
-    labels, rng = _checked(labels, num_clients), _generator(key)
+    labels = _checked(labels, num_clients)
+    rng = _generator(key)
     checks.number("concentration", concentration)
     if not 0 <= concentration <= 1:
         raise ValueError(
@@ -103,7 +104,8 @@ def dirichlet(
     Raises:
         ValueError: alpha <= 0; a thousand draws without one that gives each client `min_rows`.
     """
-    labels, rng = _checked(labels, num_clients), _generator(key)
+    labels = _checked(labels, num_clients)
+    rng = _generator(key)
     checks.number("alpha", alpha, positive=True)
     checks.positive_int("min_rows", min_rows)
     by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
@@ -133,7 +135,8 @@ def shards(
 
     McMahan et al., AISTATS 2017. `labels`, `num_clients` and `key` are those of `by_concentration`.
     """
-    labels, rng = _checked(labels, num_clients), _generator(key)
+    labels = _checked(labels, num_clients)
+    rng = _generator(key)
     checks.positive_int("shards_per_client", shards_per_client)
     number = num_clients * shards_per_client
     if number > len(labels):

@@ -234,7 +234,8 @@ def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
 
 
 def _mapped(path: Path, name: str, group: dict[str, Any], num_rows: int) -> np.memmap:
-    file, expected = path / f"{checked_name(name)}.npy", group["bytes"]
+    file = path / f"{checked_name(name)}.npy"
+    expected = group["bytes"]
     if not file.is_file():
         raise _unreadable(f"{file} is missing")
     if (size := file.stat().st_size) != expected:

@@ -158,7 +158,8 @@ def _counted(
     """Return the number of rows of each file, and whether the target is integer in all of them."""
     from tqdm import tqdm
 
-    lengths, whole = [0] * len(files), True
+    lengths = [0] * len(files)
+    whole = True
     hidden = None if progress == "auto" else not progress
     with tqdm(
         desc="counting rows", unit=" rows", unit_scale=True, disable=hidden, leave=False
@@ -178,7 +179,8 @@ def _input_names(
     drop: Sequence[str],
 ) -> list[str]:
     """Return the names of the inputs; raise where a name does not exist."""
-    path, names = files[0].path, list(files[0].types)
+    path = files[0].path
+    names = list(files[0].types)
     for file in files[1:]:
         if other := set(file.types) ^ set(names):
             raise ValueError(

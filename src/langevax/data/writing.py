@@ -190,10 +190,8 @@ class _GroupWriter:
 
     def write_header(self, stream: IO[bytes]) -> None:
         # NumPy pads the header for any length of axis 0, so the final one fits in place of the first.
-        shape, descr = (
-            (self.count, *self.row_shape),
-            np.lib.format.dtype_to_descr(self.dtype),
-        )
+        shape = (self.count, *self.row_shape)
+        descr = np.lib.format.dtype_to_descr(self.dtype)
         header = {"descr": descr, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)
 

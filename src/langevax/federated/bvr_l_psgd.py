@@ -60,10 +60,8 @@ class TracksGradient(Federated):
         if (
             self.period == "auto" and budget is not None
         ):  # 1 + mean rows / budget, rounded up
-            rows, spent = (
-                jnp.sum(clients.rows, dtype=jnp.int32),
-                jnp.int32(budget * clients.num_clients),
-            )
+            rows = jnp.sum(clients.rows, dtype=jnp.int32)
+            spent = jnp.int32(budget * clients.num_clients)
             period = 1 + (rows + spent - 1) // spent
         return Periodic(
             FullGradient(None, None, step_size),

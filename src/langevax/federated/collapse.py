@@ -70,8 +70,10 @@ class LossWatch:
         lost: float = 0.75,
     ):
         self.raises = raises
-        self.window, self.patience = window, patience
-        self.noticeable, self.lost = noticeable, lost
+        self.window = window
+        self.patience = patience
+        self.noticeable = noticeable
+        self.lost = lost
         step_size: Any = getattr(algorithm, "step_size", None)
         self.step_size: float | None = (
             None if callable(step_size) or step_size is None else float(step_size)
@@ -85,14 +87,17 @@ class LossWatch:
             raise CollapseError(round, reason, self.step_size)
 
     def _reason(self) -> str | None:
-        start, last = self.losses[0], self.losses[-1]
+        start = self.losses[0]
+        last = self.losses[-1]
         if not math.isfinite(last):
             return f"the loss is {last}"
         later = self.losses[1:]
         if len(later) < self.window or start == 0:
             return None
-        now, best = statistics.median(later[-self.window :]), min(self.losses)
-        gain, noticeable = start - best, self.noticeable * abs(start)
+        now = statistics.median(later[-self.window :])
+        best = min(self.losses)
+        gain = start - best
+        noticeable = self.noticeable * abs(start)
         words = f"the loss is {now:.3g}, the median of {self.window} evaluations, where it was {start:.3g} at the start"
         if now > start + max(abs(start), gain):
             return words

@@ -85,7 +85,8 @@ class RegularisedLocalSteps(Exchange):
         key: PRNGKey,
         step: IntScalar,
     ) -> tuple[Change, PyTree]:
-        x, alpha = message.position, self.method.proximal_precision
+        x = message.position
+        alpha = self.method.proximal_precision
 
         def direction(y: PyTree, key: PRNGKey) -> PyTree:
             gradient = local.batch(client, key, self.method.batch_size).gradient(y)
@@ -101,7 +102,8 @@ class RegularisedLocalSteps(Exchange):
     def update(
         self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> FedDynServer:
-        alpha, change = self.method.proximal_precision, replies.content.change
+        alpha = self.method.proximal_precision
+        change = replies.content.change
         linear = local.descent_step(server.linear, replies.weighted_sum(change), alpha)
         x = local.descent_step(
             trees.add(server.position, replies.mean(change)), linear, 1 / alpha

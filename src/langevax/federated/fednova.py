@@ -79,7 +79,8 @@ class LocalEpochs(Exchange):
         key: PRNGKey,
         step: IntScalar,
     ) -> tuple[NormalisedChange, PyTree]:
-        x, h = message.position, at_step(self.method.step_size, step)
+        x = message.position
+        h = at_step(self.method.step_size, step)
 
         def one(k: IntScalar, y: PyTree) -> PyTree:
             part = local.batch(client, random.fold_in(key, k), self.method.batch_size)
@@ -103,7 +104,8 @@ class LocalEpochs(Exchange):
 
     def num_steps(self, rows: Int[Array, "..."]) -> Int[Array, "..."]:
         """tau of clients with so many rows."""
-        passes, size = self.method.num_local_epochs, self.method.batch_size
+        passes = self.method.num_local_epochs
+        size = self.method.batch_size
         return (
             jnp.full_like(rows, passes)
             if size is None

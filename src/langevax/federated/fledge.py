@@ -266,10 +266,8 @@ class ClientTableAnchor(Exchange):
         key: PRNGKey,
         step: IntScalar,
     ) -> tuple[ChangeAndResidual, PyTree]:
-        here, before = (
-            client.gradient(message.position),
-            client.gradient(message.previous),
-        )
+        here = client.gradient(message.position)
+        before = client.gradient(message.previous)
         residual = trees.subtract(here, trees.add(memory, message.shift))
         return ChangeAndResidual(trees.subtract(here, before), residual), here
 
@@ -306,7 +304,8 @@ def _anchored(
     table: PyTree,
 ) -> FLEDGEServer:
     """The state after an anchor: v <- v + (1 - W) D + sum_I w_i (g_i - y_i)."""
-    rest, own = 1 - jnp.sum(replies.weights), replies.weighted_sum(residual)
+    rest = 1 - jnp.sum(replies.weights)
+    own = replies.weighted_sum(residual)
     gradient = jax.tree.map(
         lambda v, d, r: v + rest.astype(v.dtype) * d + r, server.gradient, change, own
     )

@@ -165,7 +165,8 @@ def _run_exchange(
 ) -> tuple[FederatedState, Info]:
     """One exchange with all selected clients side by side; only their rows are read."""
     select_key, drop_key, reply_key = exchange_keys(key)
-    server, clients = state.server, federation.clients
+    server = state.server
+    clients = federation.clients
     selection = exchange.select(select_key, server, clients)
     ids = selection.all_ids(clients.num_clients)
     answered = random.uniform(drop_key, ids.shape, clients.weights.dtype) >= dropout
@@ -176,10 +177,8 @@ def _run_exchange(
     def reply(
         client_id: IntScalar, rows: PyTree, count: IntScalar, memory: PyTree
     ) -> Any:
-        client, message = (
-            federation.client_of(rows, count),
-            exchange.message(server, client_id),
-        )
+        client = federation.client_of(rows, count)
+        message = exchange.message(server, client_id)
         return exchange.reply(
             client, memory, message, client_key(reply_key, client_id), step
         )

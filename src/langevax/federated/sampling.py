@@ -46,7 +46,8 @@ class Selection(NamedTuple):
 
 def draw(key: PRNGKey, clients: Clients, clients_per_round: int | None) -> Selection:
     """Draw `clients_per_round` distinct clients; None or P selects all. O(p) with equal weights, else O(P log P)."""
-    num_clients, weights = clients.num_clients, clients.weights
+    num_clients = clients.num_clients
+    weights = clients.weights
     if clients_per_round is None or clients_per_round == num_clients:
         return Selection(None, weights)
     if clients.equal_weights:

@@ -133,7 +133,8 @@ class ControlledLocalSteps(Exchange):
     def update(
         self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> SCAFFOLDServer:
-        change, method = replies.mean(replies.content.position), self.method
+        change = replies.mean(replies.content.position)
+        method = self.method
         control = trees.add(
             server.control, replies.weighted_sum(replies.content.control)
         )

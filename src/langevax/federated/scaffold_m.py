@@ -133,7 +133,8 @@ class MomentumLocalSteps(Exchange):
     def update(
         self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> SCAFFOLDMServer:
-        method, content = self.method, replies.content
+        method = self.method
+        content = replies.content
         direction = replies.mean(content.direction)
         h = (
             at_step(method.step_size, step)

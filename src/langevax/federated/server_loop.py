@@ -126,7 +126,8 @@ class ServerLoop:
         self.state = self.algorithm.server(self.position, clients)
         self.clients, self.memory_versions = clients, np.full(clients.num_clients, -1)
         self._queue = deque(schedule.initial_exchanges(self.algorithm, self.num_starts))
-        self._initial, self._just_started = bool(self._queue), True
+        self._initial = bool(self._queue)
+        self._just_started = True
         self.num_starts += 1
 
     def progress(self) -> dict[str, Any]:
@@ -168,7 +169,8 @@ class ServerLoop:
                     self.algorithm, self.clients, self.step, self._just_started
                 )
             )
-        scheduled, step = self._queue[0], 0 if self._initial else self.step
+        scheduled = self._queue[0]
+        step = 0 if self._initial else self.step
         selection, ids, keys = _select(
             scheduled.exchange, self.state, self.clients, scheduled.key(self.key)
         )
@@ -193,10 +195,8 @@ class ServerLoop:
         self, request: ExchangeRequest, replies: Mapping[int, Any]
     ) -> dict[str, int]:
         """Update the state from the replies, by client, and return what the exchange cost."""
-        exchange, ids = (
-            request.scheduled.exchange,
-            jnp.asarray(request.clients, jnp.int32),
-        )
+        exchange = request.scheduled.exchange
+        ids = jnp.asarray(request.clients, jnp.int32)
         answered = jnp.array([client in replies for client in request.clients])
         shape = self.reply_shape(request)
         missing = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shape)
@@ -230,19 +230,19 @@ class ServerLoop:
         if self._initial:
             self._initial = bool(self._queue)
         elif not self._queue:
-            self.step, self._just_started = self.step + 1, False
+            self.step = self.step + 1
+            self._just_started = False
         return counts
 
     def reply_shape(self, request: ExchangeRequest) -> Any:
         """The shapes of a reply, which depend on the method and the model alone."""
-        name, exchange, position = (
-            request.scheduled.name,
-            request.scheduled.exchange,
-            self.position,
-        )
+        name = request.scheduled.name
+        exchange = request.scheduled.exchange
+        position = self.position
 
         def reply() -> Any:
-            client, memory = _without_rows(position), self.algorithm.memory(position)
+            client = _without_rows(position)
+            memory = self.algorithm.memory(position)
             return exchange.reply(
                 client, memory, request.messages[0], self.key, jnp.int32(0)
             )[0]

@@ -58,7 +58,9 @@ def _named(name: str) -> GradientTransformation:
     """The optimizer with beta_1, beta_2 and tau of Reddi et al., section 4 and appendix D."""
     import optax
 
-    momentum, decay, epsilon = 0.9, 0.99, 1e-3
+    momentum = 0.9
+    decay = 0.99
+    epsilon = 1e-3
     return {
         "momentum": lambda: optax.sgd(1.0, momentum),
         "adam": lambda: optax.adam(1.0, momentum, decay, epsilon),

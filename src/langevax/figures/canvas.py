@@ -48,7 +48,8 @@ def span(*arrays: ArrayLike, margin: float = 0.05) -> list[float]:
     values = values[np.isfinite(values)]
     if not values.size:
         return [0.0, 1.0]
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     space = margin * (high - low) if high > low else 0.5
     return [low - space, high + space]
 

@@ -47,7 +47,9 @@ def particles(
         2
         >>> plt.close(figure)
     """
-    x, y, outer = np.asarray(x), np.asarray(y), np.asarray(outer)
+    x = np.asarray(x)
+    y = np.asarray(y)
+    outer = np.asarray(outer)
     limit = float(np.max(np.abs(outer)))
     for marker, side in (("^", outer >= 0), ("v", outer < 0)):
         dots = axes.scatter(

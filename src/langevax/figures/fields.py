@@ -54,7 +54,8 @@ def maps(x: ArrayLike, y: ArrayLike, mean: ArrayLike, deviation: ArrayLike) -> "
         >>> plt.close(figure)
     """
     figure, both = new_figure(2, figsize=(9.0, 3.8))
-    x, y = np.asarray(x), np.asarray(y)
+    x = np.asarray(x)
+    y = np.asarray(y)
     for axes, title, values in zip(
         both, ("Mean", "Standard deviation"), (mean, deviation), strict=True
     ):

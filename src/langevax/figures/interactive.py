@@ -158,7 +158,8 @@ def beside_diagonal(
         >>> len(beside_diagonal([1.0, 2.0], [1.1, 1.9], "observed yield", "predicted yield").data)
         2
     """
-    x, y = np.asarray(x, float), np.asarray(y, float)
+    x = np.asarray(x, float)
+    y = np.asarray(y, float)
     half = np.zeros(len(y)) if bars is None else np.asarray(bars)
     ends = span(x, y - half, y + half)
     axes = {"x": axis(x_label, range=ends), "y": axis(range=ends)}
@@ -230,7 +231,8 @@ def _power_axis(values: np.ndarray, title: str = "") -> dict[str, Any]:
     """Return a logarithmic axis of at least a decade: powers of ten, with 2 and 5 times these where they are few."""
     low, high = span(np.log10(np.clip(values, 1e-9, 1e15)), margin=0.08)
     space = max(1 - (high - low), 0) / 2
-    low, high = low - space, high + space
+    low = low - space
+    high = high + space
     steps = (1,) if high - low > 2 else (1, 2, 5)
     powers = np.arange(math.floor(low), math.ceil(high) + 1)
     ticks = [step * 10.0 ** float(power) for power in powers for step in steps]

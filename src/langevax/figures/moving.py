@@ -65,9 +65,12 @@ def cloud(
         >>> moving.figure.data[0].marker.symbol
         ('triangle-down', 'triangle-up')
     """
-    x, y, outer = np.asarray(x), np.asarray(y), np.asarray(outer)
+    x = np.asarray(x)
+    y = np.asarray(y)
+    outer = np.asarray(outer)
     limit = float(np.max(np.abs(outer), initial=0.0, where=np.isfinite(outer))) or 1.0
-    symbols, up = ("triangle-down", "triangle-up"), (outer >= 0).astype(int)
+    symbols = ("triangle-down", "triangle-up")
+    up = (outer >= 0).astype(int)
     figure = canvas(
         HEIGHT,
         x=axis(
@@ -128,8 +131,10 @@ def curve(
         >>> curve([0.0, 1.0], [[0.0, 1.0]], [0.5], [0.4], x_label="a", y_label="b").tracks[0].attribute
         'y'
     """
-    grid, values = np.asarray(grid), np.asarray(values)
-    data_x, data_y = np.asarray(data_x), np.asarray(data_y)
+    grid = np.asarray(grid)
+    values = np.asarray(values)
+    data_x = np.asarray(data_x)
+    data_y = np.asarray(data_y)
     x_axis = axis(x_label, **reach(span(grid, data_x), x_dates))
     figure = canvas(HEIGHT, x=x_axis, y=axis(range=span(values, data_y)), above=y_label)
     drawn = thinned(len(data_x), POINTS_DRAWN)

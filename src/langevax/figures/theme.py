@@ -43,7 +43,8 @@ METHODS: dict[str, tuple[str, str]] = {
 }
 """Colour and marker of each method, the same in every figure."""
 
-SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
+SEQUENTIAL = "viridis"
+DIVERGING = "RdBu_r"
 
 DIVERGING_STOPS = ("#2166AC", "#67A9CF", "#F5F5F4", "#EF8A62", "#B2182B")
 """`DIVERGING` as a list of colours; the middle is close to the paper."""

@@ -84,7 +84,8 @@ def app_files(
             raise ValueError(
                 f"{argument} must be one of {', '.join(known)}, got {value!r}."
             )
-    package, chosen = package_of(name), FEDERATED_METHODS[method]
+    package = package_of(name)
+    chosen = FEDERATED_METHODS[method]
     needs = ("scikit-learn>=1.9", *FRAMEWORKS[framework])
     values = {
         "project": package.replace("_", "-"),

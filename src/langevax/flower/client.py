@@ -149,7 +149,8 @@ class Client:
             raise Rejected(
                 f"the server runs another algorithm: {other}; install the same app on both"
             )
-        run, number = str(fields["run"]), int(fields["number"])
+        run = str(fields["run"])
+        number = int(fields["number"])
         last = wire.fields_of(state, LAST_EXCHANGE) if LAST_EXCHANGE in state else {}
         if last.get("run") == run and last["number"] >= number:
             raise Rejected(f"exchange {number} of this run was answered before")
@@ -168,7 +169,8 @@ class Client:
         memory = self._memory(state, version) if exchange.uses_memory else ()
         if memory is None:
             return wire.content({**echo, "lost": True})
-        key, step = jnp.asarray(fields["key"], jnp.uint32), jnp.int32(fields["step"])
+        key = jnp.asarray(fields["key"], jnp.uint32)
+        step = jnp.int32(fields["step"])
         reply, memory = client_reply(
             exchange, self.problem, memory, message, key, str(fields["impl"]), step
         )

@@ -191,8 +191,10 @@ class BestModel:
             return
         better = self.value is None or self.sign * value < self.sign * self.value
         if isfinite(value) and better:
-            self.round, self.value = record.round, value
-            self.position, self.not_improved = record.position, 0
+            self.round = record.round
+            self.value = value
+            self.position = record.position
+            self.not_improved = 0
         else:
             self.not_improved += 1
 
@@ -220,7 +222,8 @@ class BestModel:
         """Continue from `progress` and the leaves of the best position; begin again where another metric counts."""
         if (progress["metric"], progress["sign"]) != (self.metric, self.sign):
             return
-        self.round, self.value = progress["round"], progress["value"]
+        self.round = progress["round"]
+        self.value = progress["value"]
         self.not_improved = progress["not_improved"]
         if leaves:
             self.position = jax.tree.unflatten(jax.tree.structure(like), leaves)

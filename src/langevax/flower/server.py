@@ -96,7 +96,8 @@ def serve(
     evaluate = None
     if task.evaluate is not None:
         evaluate = _evaluation(task.evaluate(run_config), strategy)
-    rounds, every = int(config["rounds"]), int(config["evaluate-every"])
+    rounds = int(config["rounds"])
+    every = int(config["evaluate-every"])
     if not config["out"]:
         result = strategy.start(
             grid, num_rounds=rounds, evaluate_fn=evaluate, evaluate_every=every

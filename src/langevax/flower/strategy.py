@@ -244,7 +244,8 @@ class FederatedStrategy(Strategy):
         result: Result,
     ) -> RoundRecord:
         """Run one round, after initial exchanges where the method has some; evaluate and save."""
-        before, began = len(self.history), time.monotonic()
+        before = len(self.history)
+        began = time.monotonic()
         first = self.loop.step
         while self.loop.step == first:
             if self.loop.between_rounds:
@@ -287,11 +288,9 @@ class FederatedStrategy(Strategy):
         self, evaluate: Evaluate | None, result: Result, grid: Grid
     ) -> RoundRecord:
         """Ask the clients and the server; record their metrics."""
-        done, content, nodes = (
-            self.loop.step,
-            wire.content({}, wire.pack(self.loop.position)),
-            self.registry.nodes,
-        )
+        done = self.loop.step
+        content = wire.content({}, wire.pack(self.loop.position))
+        nodes = self.registry.nodes
         messages = [
             Message(content, nodes[p], "evaluate") for p in self.registry.active()
         ]
@@ -347,7 +346,9 @@ class FederatedStrategy(Strategy):
 
     def _resume(self, saved: checkpoints.SavedServer) -> None:
         """Continue from a checkpoint; restart where clients' memories are gone or their rows are others."""
-        registry, progress, best = self.registry, saved.progress, saved.progress["best"]
+        registry = self.registry
+        progress = saved.progress
+        best = saved.progress["best"]
         rows = {int(p): int(n) for p, n in progress["rows"].items()}
         registry.rows = rows | registry.rows
         clients = registry.set_clients([int(p) for p in progress["partitions"]])
@@ -456,7 +457,8 @@ class FederatedStrategy(Strategy):
         self, sent: Sent, received: dict[int, Message], replies: CheckedReplies
     ) -> ExchangeRecord:
         """Return who answered and who did not, by partition; times and costs are still to come."""
-        request, names = sent.request, self.registry.partitions
+        request = sent.request
+        names = self.registry.partitions
         partition = [names[client] for client in sent.clients]
         return ExchangeRecord(
             number=request.number,

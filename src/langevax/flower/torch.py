@@ -62,10 +62,8 @@ def torch_problem(module: Any, loss: Any, rows: Any) -> ExternalSum:
         )
     arrays = jax.tree.map(_host, tuple(rows))
     dtypes = tuple(str(a.dtype) for a in jax.tree.leaves(arrays))
-    gradient, value = (
-        TorchGradient(module, loss, dtypes),
-        TorchValue(module, loss, dtypes),
-    )
+    gradient = TorchGradient(module, loss, dtypes)
+    value = TorchValue(module, loss, dtypes)
     problem = ExternalSum(gradient, jax.tree.map_with_path(_as_jax, arrays), value)
     _check_mean(value, start, problem.data)
     return problem

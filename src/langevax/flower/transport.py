@@ -294,7 +294,8 @@ class ReplyChecker:
             MemoryLost: the client lost its memory.
             Rejected: an error, another sender, another exchange, other shapes.
         """
-        sent, node = wire.fields_of(message.content), message.metadata.dst_node_id
+        sent = wire.fields_of(message.content)
+        node = message.metadata.dst_node_id
         if not reply.has_error() and reply.metadata.src_node_id != node:
             raise Rejected(
                 f"it comes from node {reply.metadata.src_node_id}, not from node {node}"

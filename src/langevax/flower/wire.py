@@ -131,7 +131,8 @@ def difference(ours: str, theirs: str) -> str | None:
     if ours == theirs:
         return None
     try:
-        here, there = json.loads(ours), dict(json.loads(theirs))
+        here = json.loads(ours)
+        there = dict(json.loads(theirs))
     except (ValueError, TypeError):
         return "it does not state its algorithm"
     for name in sorted(here.keys() | there.keys()):

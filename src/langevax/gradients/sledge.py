@@ -35,7 +35,8 @@ from langevax.gradients import batches, tables
 from langevax.gradients.estimator import GradientEstimator, RandomKey, Step
 from langevax.problems.problem import Problem, Size
 
-TABLE_KINDS, INITIAL_TABLES = ("blocks", "components"), ("full", "batch")
+TABLE_KINDS = ("blocks", "components")
+INITIAL_TABLES = ("full", "batch")
 
 
 class TableEstimator(GradientEstimator):
@@ -120,10 +121,8 @@ class SAGA(TableEstimator):
     ) -> tuple[PyTree, SAGAState, Size]:
         entries = self.entries(problem)
         drawn = entries.draw(key, problem)
-        gradients, z = (
-            entries.gradients(problem, drawn),
-            tables.rows(state.table, drawn),
-        )
+        gradients = entries.gradients(problem, drawn)
+        z = tables.rows(state.table, drawn)
 
         def first() -> tuple[PyTree, Size]:
             """A full table knows its entries; an empty one is 0."""
@@ -220,7 +219,8 @@ class SLEDGE(TableEstimator):
             return jax.tree.map(_mean, g), g, jnp.int32(entries.cost(problem))
 
         def both() -> tuple[PyTree, PyTree, Size]:
-            g, h = gradients(position), gradients(state.previous)
+            g = gradients(position)
+            h = gradients(state.previous)
             delta = jax.tree.map(_mean, trees.subtract(g, h))
             return delta, trees.subtract(g, y), jnp.int32(2 * entries.cost(problem))
 

@@ -226,7 +226,9 @@ def _inner(risk: MeanFieldRisk, law: GibbsLaw, cloud: ArrayLike) -> np.ndarray:
 
 
 def _certificate(search: IntervalSearch) -> Certificate:
-    low, high, prior_objective = search.lower, search.upper, search.prior_objective
+    low = search.lower
+    high = search.upper
+    prior_objective = search.prior_objective
     lower = low[0] if low is not None else -math.inf
     upper = high[0] if high is not None else math.inf
     trusted = math.isfinite(upper - lower) and upper - lower <= TRUSTED * (

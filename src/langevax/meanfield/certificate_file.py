@@ -111,7 +111,8 @@ def read_search(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         state = json.loads(arrays["state"].tobytes())
-        number, _ = state["format"], state["problem"]
+        number = state["format"]
+        _ = state["problem"]
     except DAMAGE as error:
         raise CheckpointError(
             f"{where} is not a search that certify saved ({error}); name another file."

@@ -52,7 +52,8 @@ class Mixture(eqx.Module):
             white = (cloud - self.means[j]) @ self.whitening[j].T
             log = constants[j] - jnp.sum(white**2, axis=-1) / 2
             new = jnp.maximum(largest, log)
-            before, share = jnp.exp(largest - new), jnp.exp(log - new)
+            before = jnp.exp(largest - new)
+            share = jnp.exp(log - new)
             return (
                 new,
                 before * total + share,
@@ -78,7 +79,8 @@ def mixture(
     most: int = 12,
 ) -> Mixture:
     """Return a mixture of at most `most` normals; all have arrays of one size, and programs in common."""
-    missing, size = most - len(shares), means.shape[1]
+    missing = most - len(shares)
+    size = means.shape[1]
     log_shares = np.append(np.log(shares / np.sum(shares)), np.full(missing, -np.inf))
     means = np.concatenate([means, np.zeros((missing, size))])
     covariances = np.concatenate(
@@ -400,7 +402,8 @@ class Clouds:
         num_moves: int = MOVES_PER_LAW,
     ) -> tuple[np.ndarray, Values, float]:
         """Return the cloud after moves, values there, and the mean acceptance; no moves give the values alone."""
-        key, size = self.next_key(), len(cloud)
+        key = self.next_key()
+        size = len(cloud)
         self.spend(size * (1 + num_moves))
         traced = (
             jnp.asarray(factor, self.dtype),
@@ -459,7 +462,8 @@ class Clouds:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return `sums` of disjoint cells, with the weight (particles,) of each particle and the label of its cell."""
         self.spend(len(cloud) / 2)
-        weighed, parts = self._filled(weights), self._filled(labels)
+        weighed = self._filled(weights)
+        parts = self._filled(labels)
 
         def run(k: int, block: Array) -> tuple[Array, Array]:
             arguments = (
@@ -510,7 +514,8 @@ class Clouds:
     def _descended(
         self, tilt: Tilt, cloud: np.ndarray, sizes: np.ndarray, num_steps: int
     ) -> list[np.ndarray]:
-        filled, steps = self._filled(sizes), jnp.asarray(num_steps, jnp.int32)
+        filled = self._filled(sizes)
+        steps = jnp.asarray(num_steps, jnp.int32)
 
         def run(k: int, block: Array) -> tuple[Array, ...]:
             return _descended(
@@ -532,7 +537,8 @@ class Clouds:
         shares = np.exp(np.asarray(start.log_shares, np.float64))
         chosen = np.sort(generator.choice(len(shares), size, p=shares / shares.sum()))
         noise = generator.normal(size=(size, self.law.size))
-        factors, means = np.asarray(start.factors), np.asarray(start.means)
+        factors = np.asarray(start.factors)
+        means = np.asarray(start.means)
         cloud = np.concatenate(
             [means[j] + noise[chosen == j] @ factors[j].T for j in range(len(shares))]
         )

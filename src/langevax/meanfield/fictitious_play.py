@@ -119,7 +119,8 @@ class FictitiousPlay(Algorithm):
         key: Key[Array, ""],
         step: Int[Array, ""],
     ) -> tuple[FictitiousPlayState, Info]:
-        temperature, rate = at_step(self.temperature, step), at_step(self.rate, step)
+        temperature = at_step(self.temperature, step)
+        rate = at_step(self.rate, step)
         frozen = problem.linearized(state.dual)
         inner = Langevin(self.step_size, temperature, self.gradient, self.integrator)
         cloud, used, metrics = inner_loop(

@@ -159,15 +159,18 @@ class GibbsLaw(eqx.Module):
     @classmethod
     def of(cls, risk: MeanFieldRisk, temperature: float) -> "GibbsLaw":
         """Return the laws of a risk; output weights are integrated out where they have one deviation."""
-        dtype, neuron = risk.inputs.dtype, risk.neuron
+        dtype = risk.inputs.dtype
+        neuron = risk.neuron
         variances = np.broadcast_to(
             temperature / np.asarray(risk.precision, np.float64), (risk.particle_size,)
         )
         shares = risk.row_weights() / jnp.asarray(risk.size, dtype)
-        output_weight, deviations = None, np.sqrt(variances)
+        output_weight = None
+        deviations = np.sqrt(variances)
         if isinstance(neuron, TanhTanh):
             num_outer = neuron.num_outputs or 1
-            outer, inner = deviations[:num_outer], deviations[num_outer:]
+            outer = deviations[:num_outer]
+            inner = deviations[num_outer:]
             if np.ptp(outer) == 0:
                 table = output_weight_table(float(outer[0])).astype(dtype)
                 output_weight = OutputWeight(*map(jnp.asarray, table))
@@ -231,7 +234,8 @@ class GibbsLaw(eqx.Module):
         features, vjp = jax.vjp(self.features, cloud)
         sums = features @ tilt
         if self.output_weight is None:
-            values, slopes = sums, jnp.ones_like(sums)
+            values = sums
+            slopes = jnp.ones_like(sums)
         else:
             values, slopes, _ = self.output_weight(sums)
         return jnp.sum(values, axis=-1), vjp(slopes @ tilt.T)[0]

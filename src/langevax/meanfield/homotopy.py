@@ -177,7 +177,9 @@ class OutputCovariance:
         curvatures: np.ndarray,
         temperature: float,
     ):
-        self.features, self.slopes, self.curvatures = features, slopes, curvatures
+        self.features = features
+        self.slopes = slopes
+        self.curvatures = curvatures
         self.scale = 1 / (temperature * len(features))
         self.products = 0  # with vectors, so far
         self.mean: np.ndarray = (features.T @ slopes).reshape(-1).astype(
@@ -192,7 +194,8 @@ class OutputCovariance:
         )
         self.products += x.size // len(self.mean)
         products = (self.features @ many).reshape(len(self.features), columns, -1)
-        slopes, curvatures = self.slopes[:, :, None], self.curvatures[:, :, None]
+        slopes = self.slopes[:, :, None]
+        curvatures = self.curvatures[:, :, None]
         inner = (
             slopes * (slopes * products).sum(1, keepdims=True) + curvatures * products
         )
@@ -208,7 +211,8 @@ class OutputCovariance:
     def matrix(self) -> np.ndarray:
         """All of it, for few rows."""
         self.products += len(self.mean) // 2  # in operations
-        columns, size = self.slopes.shape[1], len(self.mean)
+        columns = self.slopes.shape[1]
+        size = len(self.mean)
         means = (self.features[:, :, None] * self.slopes[:, None, :]).reshape(
             len(self.features), -1
         )
@@ -226,7 +230,9 @@ class Newton:
     def __init__(
         self, risk: MeanFieldRisk, law: GibbsLaw, generator: np.random.Generator
     ):
-        self.risk, self.law, self.generator = risk, law, generator
+        self.risk = risk
+        self.law = law
+        self.generator = generator
         self.products = 0  # of covariances with vectors, so far
         self.used = np.flatnonzero(np.asarray(risk.row_weights()) > 0)
         self.num_outputs = int(np.prod(risk.neuron.output_shape))
@@ -288,18 +294,21 @@ class Newton:
                 curvatures,
             )
 
-        u, (error, slopes, curvatures) = covariance.mean, residual(covariance.mean)
+        u = covariance.mean
+        (error, slopes, curvatures) = residual(covariance.mean)
         for _ in range(iterations):
             if np.abs(error).max() < tolerance:
                 break
-            step, share = self._newton_step(covariance, curvatures, error), 1.0
+            step = self._newton_step(covariance, curvatures, error)
+            share = 1.0
             trial = residual(u - step)
             while share > smallest and not np.linalg.norm(trial[0]) < np.linalg.norm(
                 error
             ):  # nor is it a number
                 share /= 2
                 trial = residual(u - share * step)
-            u, (error, slopes, curvatures) = u - share * step, trial
+            u = u - share * step
+            (error, slopes, curvatures) = trial
         return slopes
 
     def _newton_step(
@@ -308,7 +317,8 @@ class Newton:
         """Return (I + K W S)^-1 error for the losses' curvatures S, one block a row."""
         from scipy.linalg import cho_factor, cho_solve
 
-        size, count = len(self.shares), self.num_outputs
+        size = len(self.shares)
+        count = self.num_outputs
         if not np.isfinite(error).all():
             raise ValueError(TOO_LARGE)
         # K and W S are symmetric: with L L^T = W S, (I + L^T K L) y = L^T error
@@ -353,7 +363,8 @@ class Newton:
 
     def derivatives(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return loss' (flat) and loss'' (rows, C, C) at the outputs of the rows in use."""
-        dtype, shape = self.risk.inputs.dtype, self.risk.neuron.output_shape
+        dtype = self.risk.inputs.dtype
+        shape = self.risk.neuron.output_shape
         whole = np.zeros((self.risk.max_size, *shape))
         whole[self.used] = outputs.reshape(-1, *shape)
         slopes, curvatures = _derivatives(
@@ -398,7 +409,8 @@ def _conjugate_gradients(
     squares, vectors = np.linalg.eigh(
         whole.T @ whole
     )  # a third of the time of a singular value decomposition
-    squares, vectors = squares[::-1], vectors[:, ::-1]
+    squares = squares[::-1]
+    vectors = vectors[:, ::-1]
     left = whole @ (vectors / np.sqrt(np.maximum(squares, shift)))
     values = np.maximum(squares - shift, 0)
 
@@ -466,7 +478,8 @@ def climb(
 
     `moves` are those that the cloud makes under each law.
     """
-    law, generator = clouds.law, clouds.generator()
+    law = clouds.law
+    generator = clouds.generator()
     assert isinstance(law, GibbsLaw)
     newton = Newton(risk, law, generator)
     adaptation = MetricAdaptation(law.size)
@@ -474,20 +487,27 @@ def climb(
     now = max(temperature, CLIMB.first_temperature * float(risk.neuron.bound) ** 2)
     ratio = np.zeros((risk.max_size, *risk.neuron.output_shape))  # a = g / T
     tilt = law.tilt(jnp.asarray(ratio, clouds.dtype), 1.0)
-    cloud, path, log_partition = clouds.prior(size), [], 0.0
+    cloud = clouds.prior(size)
+    path = []
+    log_partition = 0.0
     if start is not None:
-        now, cloud, log_partition = start.temperature, start.cloud, np.nan
-        ratio, tilt = start.dual / np.float64(now), start.path[-1]
+        now = start.temperature
+        cloud = start.cloud
+        log_partition = np.nan
+        ratio = start.dual / np.float64(now)
+        tilt = start.path[-1]
         path = start.path[:-1] if start.reached else list(start.path)
         if len(cloud) < size:
             even = np.full(len(cloud), 1 / len(cloud))
             cloud = cloud[systematic(generator, even, size)]
-    last, short = [], 0
+    last = []
+    short = 0
     try:
         for _ in range(CLIMB.most_rounds):
             if len(last) == CLIMB.last_rounds:
                 break
-            features, dual = clouds.features(cloud), ratio * now
+            features = clouds.features(cloud)
+            dual = ratio * now
             before = newton.products
             direction = newton.target(dual, features, tilt, now) - dual
             # a product takes 4 C operations a feature, a gradient about 6 a coordinate and the tanh
@@ -512,7 +532,8 @@ def climb(
             # noise of z takes directions that the losses do not ask for: about its rank over the number of particles
             length = len(cloud)
             if short == CLIMB.patience and length < CLIMB.largest_cloud:
-                length, short = 2 * length, 0
+                length = 2 * length
+                short = 0
             cloud = cloud[systematic(generator, weights, length)]
             cloud, _, acceptance = clouds.moved(
                 clouds.target(tilt), cloud, adaptation.factor, adaptation.step, moves

@@ -275,7 +275,9 @@ class IntervalSearch:
         Four moves a law leave a cloud near where the prior had it. A dual that fits it gives other neurons, of many
         more weights than the cloud can cover, up to e^18 times its mass; with 24 moves that was less than e^1.
         """
-        clouds, work, limit = self.clouds, self.clouds.work, self.clouds.limit
+        clouds = self.clouds
+        work = self.clouds.work
+        limit = self.clouds.limit
         if not self.rounds:
             clouds.limit = work + self.climbing * (limit - work)
         try:
@@ -305,7 +307,8 @@ class IntervalSearch:
                 moves >= 2 * self.moves
                 and self.met.log_partition > ascent.log_partition + self.heavy
             ):
-                self.met, self.moves = None, moves
+                self.met = None
+                self.moves = moves
                 ascent = self._climb()
         except EffortSpent:  # the first one is bounded with what is left
             return ascent
@@ -344,14 +347,16 @@ def _prior(search: IntervalSearch) -> UpperBound:
 
 def close(search: IntervalSearch) -> None:
     """Improve the interval until it is narrow or the budget is spent."""
-    clouds, before = search.clouds, search.clouds.work
+    clouds = search.clouds
+    before = search.clouds.work
     if not math.isfinite(search.prior_objective):
         search.begin()
     clouds.limit = before + search.effort
     try:
         while search.size <= search.largest_run and not search.is_sharp():
             if search.ascent is None or search.bounded:
-                search.ascent, search.bounded = search.climbed(), False
+                search.ascent = search.climbed()
+                search.bounded = False
                 search.save()
             on_its_way = (
                 search.ascent
@@ -369,24 +374,29 @@ def close(search: IntervalSearch) -> None:
                 return
     except EffortSpent as spent:  # what is known by then is reported
         if spent.ascent is not None:
-            search.ascent, search.bounded = spent.ascent, True
+            search.ascent = spent.ascent
+            search.bounded = True
         elif search.ascent is not None and not search.bounded:
             search.rounds += 1  # bounds that another call makes of this ascent have a level of their own
 
 
 def _rate(search: IntervalSearch) -> float:
     """Return neuron gradients a CPU second of moves, compiled before."""
-    clouds, rates = search.clouds, []
-    work, draws = clouds.work, clouds.draws
+    clouds = search.clouds
+    rates = []
+    work = clouds.work
+    draws = clouds.draws
     tilt = clouds.law.tilt(
         jnp.zeros(
             (search.risk.max_size, *search.risk.neuron.output_shape), clouds.dtype
         ),
         1.0,
     )
-    target, cloud = clouds.target(tilt), clouds.prior(clouds.block)
+    target = clouds.target(tilt)
+    cloud = clouds.prior(clouds.block)
     for _ in range(4):
-        began, done = time.process_time(), clouds.work
+        began = time.process_time()
+        done = clouds.work
         clouds.moved(target, cloud, np.eye(clouds.law.size), 0.1)
         rates.append((clouds.work - done) / max(time.process_time() - began, 1e-9))
     clouds.work, clouds.draws = work, draws  # the result depends on the effort alone
@@ -399,12 +409,15 @@ def _power_of_two(value: float, least: int, most: int) -> int:
 
 def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
     """Bound from both sides at the dual of an ascent; return where to climb on, None for a new start."""
-    clouds, tilt, temperature = search.clouds, ascent.path[-1], search.temperature
+    clouds = search.clouds
+    tilt = ascent.path[-1]
+    temperature = search.temperature
     search.progress("walks from the prior")
     estimates = _forward(search, ascent, size)
     cloud = _settled(clouds, tilt, ascent.cloud)
     search.progress("wells")
-    met_wells, search.met = search.met, None
+    met_wells = search.met
+    search.met = None
     if met_wells is None:
         met_wells = wells.search(clouds, tilt, [cloud, *search.training])
     search.descents = search.descents + met_wells.num_descents
@@ -431,7 +444,8 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
             clouds, met_wells.positions[unmet], met_wells.covariances[unmet]
         )
         starts.append((start, clouds.drawn(start, FEWEST_CLOUD)))
-    groups, spent = [], None
+    groups = []
+    spent = None
     try:
         for start, around in starts:
             runs = local_runs(clouds, tilt, start, around, size, in_cells)
@@ -467,7 +481,8 @@ def unmet_wells(
     met_wells: wells.Wells, cloud: np.ndarray, least_share: float = 1e-3
 ) -> list[int]:
     """Return the wells in which next to nothing of a cloud lies: less than the `least_share` of it."""
-    size, unmet = cloud.shape[1], []
+    size = cloud.shape[1]
+    unmet = []
     for number, (position, spread) in enumerate(
         zip(met_wells.positions, met_wells.covariances, strict=True)
     ):
@@ -493,7 +508,9 @@ def _settled(
 
 def _forward(search: IntervalSearch, ascent: Ascent, size: int) -> list[LogPartition]:
     """Walk from the prior along the path of optima, and bound P at every law passed; return log Z at the last."""
-    clouds, risk, temperature = search.clouds, search.risk, search.temperature
+    clouds = search.clouds
+    risk = search.risk
+    temperature = search.temperature
     plan, _ = plan_along(clouds, ascent.path, max(RUNS * size // 2, FEWEST_CLOUD))
     search.plan = plan
     shape = (risk.max_size, *risk.neuron.output_shape)

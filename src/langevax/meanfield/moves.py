@@ -57,7 +57,8 @@ def mala_moves(
     scale = jnp.sqrt(temperature) / jnp.sqrt(
         jnp.mean(particles.gradient**2, axis=0) + jnp.finfo(dtype).tiny
     )
-    scaled, mala = affine(problem, scale), MALA(step_size, temperature)
+    scaled = affine(problem, scale)
+    mala = MALA(step_size, temperature)
     size, width = particles.position.shape
 
     def move(state: MALAState, step: Array) -> tuple[MALAState, Array]:

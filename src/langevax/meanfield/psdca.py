@@ -156,7 +156,8 @@ class PSDCA(Algorithm):
         if self.curvature == "bound":
             _check_bound(problem.neuron)
         dtype = position.dtype
-        zero, one = jnp.zeros((), dtype), jnp.ones((), dtype)
+        zero = jnp.zeros((), dtype)
+        one = jnp.ones((), dtype)
         state = PSDCAState(
             position=position,
             log_weights=0
@@ -181,7 +182,8 @@ class PSDCA(Algorithm):
         refresh_key, row_key = random.split(key)
         size = jnp.asarray(problem.size, jnp.int32)
         period = size if self.period == "auto" else jnp.int32(self.period)
-        row, dual = random.randint(row_key, (), 0, size, jnp.int32), state.dual
+        row = random.randint(row_key, (), 0, size, jnp.int32)
+        dual = state.dual
         # the dual vector stays outside the branch and its element is read inside: XLA copies what passes through a
         # branch or is read beside one
         state = state._replace(dual=jnp.zeros((0,), dual.dtype))
@@ -294,9 +296,11 @@ def _estimate_row(
 
     Values are measured from that of the anchor, so that a variance far below the mean's square keeps its digits.
     """
-    neuron, x = risk.neuron, risk.inputs[row]
+    neuron = risk.neuron
+    x = risk.inputs[row]
     values = jax.vmap(neuron, in_axes=(0, None))(state.position, x)
-    weights, origin = jnp.exp(state.log_weights), neuron(state.anchor, x)
+    weights = jnp.exp(state.log_weights)
+    origin = neuron(state.anchor, x)
     from_origin = (values - origin).reshape(len(values), -1)
     terms = jnp.stack(
         [

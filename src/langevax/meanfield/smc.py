@@ -102,7 +102,8 @@ def sample_gibbs(
         (True, True)
     """
     check_proposal(proposal)
-    key, dtype = unrolled(key), risk.inputs.dtype
+    key = unrolled(key)
+    dtype = risk.inputs.dtype
     temperature = jnp.asarray(temperature, dtype)
     precision = jnp.asarray(risk.precision, dtype)
 
@@ -127,7 +128,8 @@ def sample_gibbs(
             end, acceptance = pcnl_moves(
                 tempered, state, temperature, walk.step_size, move_key, num_moves
             )
-            values, gradients = end.value / b, end.gradient / b
+            values = end.value / b
+            gradients = end.gradient / b
         else:
             state = MALAState(
                 particles,

@@ -111,8 +111,11 @@ def local_runs(
         return None
     walked = walk(clouds, plan, RUNS, size, cells=cells if in_cells else None)
     weights = normalised(walked.log_weights).reshape(-1) / num_snapshots
-    count, first = RUNS * len(cells), np.repeat(np.arange(RUNS) * len(cells), size)
-    masses, outputs, exponents = np.zeros(count), 0.0, np.zeros(count)
+    count = RUNS * len(cells)
+    first = np.repeat(np.arange(RUNS) * len(cells), size)
+    masses = np.zeros(count)
+    outputs = 0.0
+    exponents = np.zeros(count)
     end = walked.clouds.reshape(-1, walked.clouds.shape[2])
     for snapshot in snapshots(clouds, plan, end, num_snapshots):
         labels = first + cells.of(snapshot)
@@ -177,10 +180,13 @@ def around_cloud(
         clouds.generator().choice(len(cloud), min(len(cloud), 4096), replace=False)
     ].astype(np.float64)
     whitening = np.linalg.inv(np.linalg.cholesky(covariance(chosen)))
-    white, size = chosen @ whitening.T, cloud.shape[1]
+    white = chosen @ whitening.T
+    size = cloud.shape[1]
     count = max(1, min(most_normals, len(chosen) // (fewest * size)))
     labels = Cells(_centres(clouds, white, count), whitening).of(chosen)
-    shares, means, covariances = [prior_share], [np.zeros(size)], [np.eye(size)]
+    shares = [prior_share]
+    means = [np.zeros(size)]
+    covariances = [np.eye(size)]
     for part in range(count):
         members = chosen[labels == part]
         if len(members) < fewest:
@@ -200,7 +206,8 @@ def at_wells(
     prior_share: float = 0.1,
 ) -> Mixture:
     """Return a mixture of the prior and of normals at wells."""
-    size, count = clouds.law.size, len(positions)
+    size = clouds.law.size
+    count = len(positions)
     shares = np.array([prior_share, *np.full(count, (1 - prior_share) / count)])
     means = np.concatenate([np.zeros((1, size)), positions])
     covariances = np.concatenate([np.eye(size)[None], INFLATION * spreads])
@@ -258,7 +265,10 @@ def _by_cells(
     Cells of one group are disjoint, those of two groups need not be: KL is convex, so that the mixture of the groups'
     laws costs at most the mean of what these cost, without the entropy of their shares.
     """
-    outputs, costs, starts, members = [], [], [], []
+    outputs = []
+    costs = []
+    starts = []
+    members = []
     for number, runs in enumerate(groups):
         used = np.flatnonzero((runs.masses > 0).all(0))
         if not len(used):
@@ -282,7 +292,8 @@ def _by_cells(
         np.concatenate(parts, axis=1) for parts in (outputs, costs, starts)
     )
     cells = _Shares(risk, temperature, np.eye(len(groups))[members], shape)
-    halves, bounds = (np.arange(0, RUNS, 2), np.arange(1, RUNS, 2)), []
+    halves = (np.arange(0, RUNS, 2), np.arange(1, RUNS, 2))
+    bounds = []
     for chooser, judge in (halves, halves[::-1]):
         shares = cells.best(
             values[chooser].mean(0),
@@ -325,7 +336,8 @@ class _Shares:
         """Return the l that minimise loss(sum_k l_k z_k) + T (sum_k l_k costs_k - entropy)."""
         from scipy.optimize import minimize
 
-        risk, per_row = self.risk, outputs.shape[1] // self.risk.max_size
+        risk = self.risk
+        per_row = outputs.shape[1] // self.risk.max_size
         weights = np.repeat(
             np.asarray(risk.row_weights(), np.float64) / float(risk.size), per_row
         )

@@ -112,7 +112,8 @@ def largest_step(
     """Return the largest step up to `rest` at which `share_of(step)` is at least `even`, by bisection."""
     if share_of(rest) >= even:
         return rest
-    low, high = 0.0, rest
+    low = 0.0
+    high = rest
     for _ in range(25):
         middle = (low + high) / 2
         low, high = (middle, high) if share_of(middle) >= even else (low, middle)
@@ -142,7 +143,8 @@ class Cells:
     """Parts of space around centres that are fixed beforehand."""
 
     def __init__(self, centres: np.ndarray, whitening: np.ndarray):
-        self.centres, self.whitening = centres, whitening
+        self.centres = centres
+        self.whitening = whitening
 
     def __len__(self) -> int:
         return len(self.centres)
@@ -162,7 +164,8 @@ def resample_within(
 
     Every cell keeps its particles and its weight, so that a mode that is light under one dual is there for another.
     """
-    parents, weights = np.arange(len(cells)), log_weights.copy()
+    parents = np.arange(len(cells))
+    weights = log_weights.copy()
     for cell in np.unique(cells):
         own = np.flatnonzero(cells == cell)
         parents[own] = own[systematic(generator, normalised(log_weights[own]))]
@@ -218,7 +221,9 @@ def plan_along(
     cloud = clouds.prior(size)
     adaptation = MetricAdaptation(clouds.law.size)
     resampling = _Resampling()
-    current, following, laws = np.zeros_like(np.asarray(tilts[0])), 0, []
+    current = np.zeros_like(np.asarray(tilts[0]))
+    following = 0
+    laws = []
     while following < len(tilts) and len(laws) < MOST_LAWS:
         features = clouds.features(cloud)
         sums = features @ current
@@ -241,12 +246,14 @@ def plan_along(
             break
         log_weights = difference(share)
         if share == 1:
-            current, following = aim, following + 1
+            current = aim
+            following = following + 1
         else:
             current = current + np.asarray(share, current.dtype) * (aim - current)
         adaptation.measure(cloud, normalised(log_weights))
         cloud = _resampled(clouds, cloud, log_weights)
-        tilt, used = jnp.asarray(current, clouds.dtype), adaptation.step
+        tilt = jnp.asarray(current, clouds.dtype)
+        used = adaptation.step
         cloud, _, acceptance = clouds.moved(
             clouds.target(tilt), cloud, adaptation.factor, used
         )
@@ -305,7 +312,10 @@ def walk(
         else clouds.drawn(plan.start, num_runs * size)
     )
     state = _WalkRuns(clouds, start, num_runs, cells)
-    share, exponent_share, tilt, values = float(plan.start is None), 0.0, None, None
+    share = float(plan.start is None)
+    exponent_share = 0.0
+    tilt = None
+    values = None
     for law in plan.laws:
         if law.tilt is not tilt:  # v of all particles is another one
             from_here = clouds.target(law.tilt, share, 0.0, plan.start)
@@ -318,7 +328,9 @@ def walk(
         target = clouds.target(law.tilt, law.share, law.exponent_share, plan.start)
         values = state.step(change, law, target)
         watch(law, state.end())
-        share, exponent_share, tilt = law.share, law.exponent_share, law.tilt
+        share = law.share
+        exponent_share = law.exponent_share
+        tilt = law.tilt
     return state.end()
 
 
@@ -351,7 +363,9 @@ class _WalkRuns:
         num_runs: int,
         cells: Cells | None = None,
     ):
-        self.clouds, self.cloud, self.cells = clouds, cloud, cells
+        self.clouds = clouds
+        self.cloud = cloud
+        self.cells = cells
         self.generator = clouds.generator()
         self.log_weights = np.zeros((num_runs, len(cloud) // num_runs))
         self.log_partition = np.zeros(num_runs)
@@ -369,7 +383,8 @@ class _WalkRuns:
         return values
 
     def _resample(self) -> None:
-        size, parents = self.log_weights.shape[1], []
+        size = self.log_weights.shape[1]
+        parents = []
         for run, own in enumerate(self.log_weights):
             if self.cells is None:
                 chosen = systematic(self.generator, normalised(own))

@@ -66,7 +66,9 @@ def search(
         )
         starts.append(other[chosen])
     ends, energies, _ = clouds.descended(tilt, np.concatenate(starts), num_steps)
-    positions, masses, covariances = [], [], []
+    positions = []
+    masses = []
+    covariances = []
     for position, log_mass, covariance in _bottoms(
         clouds, tilt, _lowest(ends, energies, apart)
     ):
@@ -79,7 +81,9 @@ def search(
         return Wells(
             -np.inf, np.zeros((0, size)), np.zeros(0), np.zeros((0, size, size)), 0
         )
-    where, logs, spreads = np.array(positions), np.array(masses), np.array(covariances)
+    where = np.array(positions)
+    logs = np.array(masses)
+    spreads = np.array(covariances)
     laplace = float(np.logaddexp.reduce(logs))
     start = mixture(
         np.exp(logs - logs.max()) + 0.01, where, INFLATION * spreads, clouds.dtype

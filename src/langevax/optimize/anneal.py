@@ -151,7 +151,8 @@ def anneal(
     checks.flag("polish", polish)
     start_key, curvature_key, run_key = random.split(key, 3)
 
-    drawn, number = callable(x0), max(num_chains, FEWEST_PLACES)
+    drawn = callable(x0)
+    number = max(num_chains, FEWEST_PLACES)
     width = None if isinstance(spread, str) else spread
     if drawn and width is not None:
         raise ValueError(
@@ -245,11 +246,14 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
     """Polish the ends of a search, group them into basins, and describe how it ended."""
     from scipy.optimize import OptimizeResult
 
-    problem, box, history = search.problem, search.box, search.history
+    problem = search.problem
+    box = search.box
+    history = search.history
     last = max(search.steps - 1, 0)
     temperature = value_at(search.temperature, last)
     step_size = value_at(search.step_size, last)
-    ends, num_chains = np.asarray(search.positions), len(search.positions)
+    ends = np.asarray(search.positions)
+    num_chains = len(search.positions)
     values = np.asarray(potentials(problem, search.positions), np.float64)
     search.update_best(values, search.positions)
 

@@ -124,7 +124,8 @@ def as_box(bounds: BoundsLike, like: PyTree[Array]) -> Box | None:
     if np.all(np.isinf(lower) & np.isinf(upper)):
         return None
     dtype = trees.dtype_of(like)
-    low, high = lower.astype(dtype), upper.astype(dtype)
+    low = lower.astype(dtype)
+    high = upper.astype(dtype)
     low = np.where(low < lower, np.nextafter(low, np.array(np.inf, dtype)), low)
     high = np.where(high > upper, np.nextafter(high, np.array(-np.inf, dtype)), high)
     for i in np.flatnonzero(~(low < high)):
@@ -136,7 +137,8 @@ def as_box(bounds: BoundsLike, like: PyTree[Array]) -> Box | None:
 
 def _sides(bounds: BoundsLike, like: PyTree[Array]) -> tuple[np.ndarray, np.ndarray]:
     size = sum(leaf.size for leaf in jax.tree.leaves(like))
-    lower, upper = getattr(bounds, "lb", None), getattr(bounds, "ub", None)
+    lower = getattr(bounds, "lb", None)
+    upper = getattr(bounds, "ub", None)
     if lower is not None and upper is not None:
         shape = like.shape if isinstance(like, jax.Array) else (size,)
         try:

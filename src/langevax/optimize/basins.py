@@ -59,7 +59,8 @@ def group_ends(
     as on a plateau, is a basin of its own.
     """
     distance = NEAR * math.sqrt(ys.shape[1])
-    labels, best_ends = np.zeros(len(fun), int), np.zeros(0, int)
+    labels = np.zeros(len(fun), int)
+    best_ends = np.zeros(0, int)
     for i in np.argsort(fun, kind="stable"):
         near = np.linalg.norm(ys[best_ends] - ys[i], axis=1) <= distance
         same = np.flatnonzero(
@@ -84,7 +85,8 @@ def tally(
     rarer as they become better, as those of rings around a minimum do, and say little of better ones.
     """
     best = (fun <= lowest + difference) & moved
-    at_best, others = int(best.sum()), np.sort(fun[moved & ~best])
+    at_best = int(best.sum())
+    others = np.sort(fun[moved & ~best])
     level_of = np.cumsum(np.diff(others, prepend=-math.inf) > difference)
     second = int(np.sum(level_of == 1))
     if at_best >= second:

@@ -77,13 +77,16 @@ def as_constraints(
     """Return the constraints, checked at the position `like`; None where there are none."""
     many = isinstance(constraints, list | tuple)
     entries = constraints if many else [constraints]
-    functions, residuals, count = [], [], 0
+    functions = []
+    residuals = []
+    count = 0
     for i, entry in enumerate(entries):
         name = f"constraints[{i}]" if many else "constraints"
         function, lower, upper = _read(name, entry, like, use_gradients)
         functions.append(function)
         for j, (low, high) in enumerate(zip(lower, upper, strict=True)):
-            row, label = count + j, name if len(lower) == 1 else f"row {j} of {name}"
+            row = count + j
+            label = name if len(lower) == 1 else f"row {j} of {name}"
             if low == high:
                 residuals.append((row, 1.0, low, True, label))
             else:
@@ -121,7 +124,9 @@ def _read(
             raise ValueError(
                 f"{name}['type'] must be 'ineq', for g(x) >= 0, or 'eq', for g(x) = 0, got {checks.shown(kind)}."
             )
-        fun, lower, upper = entry["fun"], 0.0, np.inf if kind.lower() == "ineq" else 0.0
+        fun = entry["fun"]
+        lower = 0.0
+        upper = np.inf if kind.lower() == "ineq" else 0.0
     elif all(hasattr(entry, side) for side in ("lb", "ub")) and (
         hasattr(entry, "fun") or hasattr(entry, "A")
     ):

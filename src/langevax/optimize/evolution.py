@@ -33,7 +33,9 @@ class Evolution:
             1 - self.rate_one, 2 * (mass - 2 + 1 / mass) / ((d + 2) ** 2 + mass)
         )
         self.mean_norm: float = np.sqrt(d) * (1 - 1 / (4 * d) + 1 / (21 * d**2))
-        self.population, self.sigma, self.generation = population, sigma, 0
+        self.population = population
+        self.sigma = sigma
+        self.generation = 0
         self.mean: Float[np.ndarray, " d"] = np.array(mean, float)
         self.covariance: Float[np.ndarray, "d d"] = np.eye(d)
         self.path, self.sigma_path = np.zeros(d), np.zeros(d)
@@ -62,7 +64,8 @@ class Evolution:
         steps = (
             places[np.argsort(values, kind="stable")[: len(self.weights)]] - self.mean
         ) / self.sigma
-        step, mass = self.weights @ steps, self.selected_mass
+        step = self.weights @ steps
+        mass = self.selected_mass
         self.mean = self.mean + self.sigma * step
         self.generation += 1
         whitened = self.axes @ ((self.axes.T @ step) / self.lengths)

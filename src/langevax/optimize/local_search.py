@@ -136,7 +136,8 @@ def descent_direction(
 ) -> Float[Array, " d"]:
     """Return -H g on the free coordinates, by the two loops of L-BFGS; a short step along -g without pairs."""
     q = jnp.where(unbound, gradient, 0)
-    moves, changes = jnp.where(unbound, moves, 0), jnp.where(unbound, changes, 0)
+    moves = jnp.where(unbound, moves, 0)
+    changes = jnp.where(unbound, changes, 0)
     curvatures = jnp.sum(moves * changes, axis=1)
     usable = curvatures > RULES.straight * jnp.linalg.norm(
         moves, axis=1
@@ -178,7 +179,8 @@ def _begin(
     slopes = jnp.where(free(frame, y, gradient), gradient, 0)
     length = jnp.linalg.norm(slopes)
     direction = -first * slopes / jnp.where(length > 0, length, 1)
-    one, none = jnp.ones((), y.dtype), jnp.zeros((), jnp.int32)
+    one = jnp.ones((), y.dtype)
+    none = jnp.zeros((), jnp.int32)
     finite = jnp.isfinite(value) & jnp.isfinite(direction).all()
     steep = jnp.any(direction != 0)
     counts = none, none + 1, none
@@ -334,7 +336,8 @@ def local_searches(
     Searches take up to `limit` evaluations each; those that are to end above `target` are abandoned, and those that
     come near `home` have come back. `first` are the lengths of their first steps.
     """
-    number, dtype = len(starts), frame.scale.dtype
+    number = len(starts)
+    dtype = frame.scale.dtype
     padded = jnp.asarray(
         np.concatenate([starts, np.repeat(starts[:1], lanes - number, axis=0)]), dtype
     )

@@ -34,7 +34,8 @@ class Minimum(NamedTuple):
 def evaluate(problem: Problem, x: Float[ArrayLike, " d"], box: Box | None) -> Minimum:
     """Return value and gradient at x, whether it is a minimum or not."""
     value, gradient = _potential_and_gradient(problem, jnp.asarray(x))
-    x, gradient = np.asarray(x), np.asarray(gradient, np.float64)
+    x = np.asarray(x)
+    gradient = np.asarray(gradient, np.float64)
     free = np.ones(x.shape, bool)
     if box is not None:
         free = ~(
@@ -60,10 +61,13 @@ def descend(
     from scipy.optimize import OptimizeResult, minimize
 
     end = evaluate(problem, x_end, box)
-    size, dtype = int(problem.size), end.x.dtype
+    size = int(problem.size)
+    dtype = end.x.dtype
     if not (np.isfinite(end.fun) and np.isfinite(end.slope) and end.slope > 0):
         return end._replace(evaluations=size)
-    unit, drop, last = step_size * end.slope, step_size * end.slope**2, 0.0
+    unit = step_size * end.slope
+    drop = step_size * end.slope**2
+    last = 0.0
 
     def to_x(y: np.ndarray) -> np.ndarray:
         x = (end.x + unit * y).astype(dtype)
@@ -71,14 +75,16 @@ def descend(
 
     def phi(y: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = _potential_and_gradient(problem, jnp.asarray(to_x(y)))
-        value, gradient = float(value), np.asarray(gradient, np.float64)
+        value = float(value)
+        gradient = np.asarray(gradient, np.float64)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             return not_finite, np.zeros_like(y)
         return (value - end.fun) / drop, gradient * (unit / drop)
 
     def stop_at_rounding(intermediate_result: OptimizeResult) -> None:
         nonlocal last
-        gain, last = last - intermediate_result.fun, intermediate_result.fun
+        gain = last - intermediate_result.fun
+        last = intermediate_result.fun
         if gain * drop <= np.finfo(dtype).eps * abs(end.fun + drop * last):
             raise StopIteration
 
@@ -170,7 +176,8 @@ def tolerances(
     The distance is `near` times the `scale` of the starts, or of the minima where all starts are equal; the difference is
     the square root of the rounding, times the `spread` of values at the starts.
     """
-    first, lowest = minima[0].x, float(np.nanmin([m.fun for m in minima]))
+    first = minima[0].x
+    lowest = float(np.nanmin([m.fun for m in minima]))
     eps = float(np.finfo(first.dtype).eps)
     scale = scale or float(np.abs(first).max()) or 1.0
     return near * scale * float(np.sqrt(first.size)), float(
@@ -180,7 +187,8 @@ def tolerances(
 
 def agreement(grouping: Grouping, num_chains: int) -> str:
     """Return a sentence on how far the chains agree, and what to do where they do not."""
-    at_best, best = grouping.num_at_best, grouping.num_best_basins
+    at_best = grouping.num_at_best
+    best = grouping.num_best_basins
     others = (
         sum(any(i < num_chains for i in members) for members in grouping.basins) - best
     )

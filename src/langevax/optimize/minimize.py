@@ -274,7 +274,8 @@ def _frame(
     spread: ArrayLike | Literal["auto"],
 ) -> Frame:
     """Return the box of size one, or, without bounds, units of the spread around x0."""
-    dtype, d = places.dtype, places.shape[-1]
+    dtype = places.dtype
+    d = places.shape[-1]
     low, high = (
         (np.full(d, -np.inf), np.full(d, np.inf))
         if box is None
@@ -348,7 +349,8 @@ def _intermediate_result(portfolio: Portfolio, like: PyTree[Array]) -> "Optimize
 
 
 def _basins(portfolio: Portfolio, like: PyTree[Array], most: int = 100) -> list[Basin]:
-    ends, best = portfolio.multistart_ends, portfolio.best_y[None]
+    ends = portfolio.multistart_ends
+    best = portfolio.best_y[None]
     ys = np.concatenate([ends.y.reshape(-1, best.shape[1]), best])
     fun = np.append(ends.fun, portfolio.best_fun)
     labels, best_ends = group_ends(
@@ -383,7 +385,8 @@ def _result(
 ) -> "OptimizeResult":
     from scipy.optimize import OptimizeResult
 
-    odds, falls = portfolio.odds, _falls(portfolio)
+    odds = portfolio.odds
+    falls = _falls(portfolio)
     if falls:
         status = MinimizeStatus.UNBOUNDED
     elif portfolio.stopped:
@@ -421,7 +424,8 @@ def _constrained(
     most: int = 100,
 ) -> "OptimizeResult":
     """Return the result with the place that satisfies the constraints, its value, and what can be said of it."""
-    best, x = outcome.best, portfolio.x(outcome.best.y)
+    best = outcome.best
+    x = portfolio.x(outcome.best.y)
     message = f"Constraints are kept by penalties with multipliers: the largest violation is {best.violation:.2g}"
     message += (
         f" (of {best.name}), which lowers fun by about {best.bought:.1g}. "

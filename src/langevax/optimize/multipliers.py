@@ -253,7 +253,8 @@ class Rounds:
         tolerance: float = 1e-6,
         aim: float = 1e-5,
     ):
-        self.portfolio, self.penalties = portfolio, penalties
+        self.portfolio = portfolio
+        self.penalties = penalties
         self.equal: Bool[np.ndarray, " residuals"] = np.asarray(
             penalties.constraints.equal
         )
@@ -267,7 +268,8 @@ class Rounds:
             for a in _measure(penalties, self._device(portfolio.draw(number)))
         )
         self._count(number)
-        fun, rest = fun[np.isfinite(fun)], rest[np.isfinite(rest).all(axis=1)]
+        fun = fun[np.isfinite(fun)]
+        rest = rest[np.isfinite(rest).all(axis=1)]
         quartiles = np.quantile(fun, (0.25, 0.75)) if len(fun) else np.zeros(2)
         self.spread: float = (
             float(quartiles[1] - quartiles[0]) or float(np.abs(quartiles).max()) or 1.0
@@ -365,7 +367,8 @@ class Rounds:
         )
         ends = self._lanes(starts, first, 0 * first, np.zeros(len(starts), bool))
         multipliers = self._updated(first, 0 * first, ends.residuals)
-        weights, active = self._local_weights(ends.slopes), np.ones(len(starts), bool)
+        weights = self._local_weights(ends.slopes)
+        active = np.ones(len(starts), bool)
         last = self._distances(ends.residuals, first, 0 * first)
         best = [
             self._refined(ends, k, weights, multipliers) for k in range(len(starts))
@@ -503,7 +506,8 @@ class Rounds:
 
     def _candidates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return distinct ends of all searches, their values with penalties, and their shares of independent ones."""
-        portfolio, many = self.portfolio, self.portfolio.multistart_ends
+        portfolio = self.portfolio
+        many = self.portfolio.multistart_ends
         first = (portfolio.best_y[None], np.array([portfolio.best_fun]))
         kinds = [
             (e.y, e.fun)
@@ -544,7 +548,8 @@ class Rounds:
             )._replace(share=best.share)
             if not refined.feasible:
                 return best, end
-            best, end = refined, ahead
+            best = refined
+            end = ahead
             if best.gap <= self.aim or portfolio.spent >= portfolio.budget:
                 break
             best = best._replace(
@@ -558,7 +563,8 @@ class Rounds:
         """Return the best end of each basin; the first of all ends is that of its own, whatever rounding says."""
         if not ends:
             return []
-        ys, fun = np.stack([end.y for end in ends]), np.array([end.fun for end in ends])
+        ys = np.stack([end.y for end in ends])
+        fun = np.array([end.fun for end in ends])
         labels, best_ends = group_ends(
             ys, fun, np.ones(len(fun), bool), self.portfolio.difference
         )

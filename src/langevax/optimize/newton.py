@@ -82,13 +82,17 @@ def newton(
     """
     dtype = frame.scale.dtype
     eps = float(jnp.finfo(dtype).eps)
-    lower, upper = np.asarray(frame.lower), np.asarray(frame.upper)
+    lower = np.asarray(frame.lower)
+    upper = np.asarray(frame.upper)
 
     def at(y: np.ndarray) -> Derivatives:
         value, *slopes = _derivatives(problem, frame, jnp.asarray(y, dtype))
         return Derivatives(float(value), *(np.asarray(a, np.float64) for a in slopes))
 
-    y, now, damping, evaluations = start, at(start), first_damping, 1 + len(start)
+    y = start
+    now = at(start)
+    damping = first_damping
+    evaluations = 1 + len(start)
     if not now.finite:
         return Polished(y, now.fun, now.gradient, False, evaluations)
     promise = np.inf
@@ -107,9 +111,12 @@ def newton(
         if settled:
             if not _flatter(ahead, now, unbound, eps):
                 break
-            y, now = trial, ahead
+            y = trial
+            now = ahead
         elif ahead.finite and ahead.fun < now.fun:
-            y, now, damping = trial, ahead, max(damping / 5, dampings[0])
+            y = trial
+            now = ahead
+            damping = max(damping / 5, dampings[0])
         elif damping >= dampings[1] or promise <= roundings * eps * size:
             break
         else:
@@ -133,7 +140,8 @@ def newton_step(
 ) -> tuple[Float[np.ndarray, " d"], float]:
     """Return a damped step on the free coordinates, and what the model of it gains."""
     step = np.zeros(len(unbound))
-    gradient, hessian = at.gradient[unbound], at.hessian[np.ix_(unbound, unbound)]
+    gradient = at.gradient[unbound]
+    hessian = at.hessian[np.ix_(unbound, unbound)]
     if not gradient.any():
         return step, 0.0
     diagonal = np.sqrt(np.abs(np.diag(hessian)))

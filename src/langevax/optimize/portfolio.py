@@ -113,7 +113,10 @@ class Portfolio:
         | None,
         stops: Callable[["Portfolio"], bool],
     ):
-        self.problem, self.coarse, self.frame, self.rng = problem, coarse, frame, rng
+        self.problem = problem
+        self.coarse = coarse
+        self.frame = frame
+        self.rng = rng
         self.budget = budget
         self.max_odds = max_odds
         self.gradient_cost = gradient_cost
@@ -125,12 +128,17 @@ class Portfolio:
         self.dimension: int = len(self.lower)
         self.eps: float = float(jnp.finfo(frame.scale.dtype).eps)
         self.bounded: Bool[np.ndarray, " d"] = np.isfinite(self.upper - self.lower)
-        self.around, self.starts = around, starts
-        self.nfev, self.njev, self.spent, self.searches = 0, 0, 0.0, 0
+        self.around = around
+        self.starts = starts
+        self.nfev = 0
+        self.njev = 0
+        self.spent = 0.0
+        self.searches = 0
         self.best_y: Float[np.ndarray, " d"] = np.zeros(self.dimension)
         self.best_fun: float = math.inf
         self.gains: list[float] = []
-        self.multistarts, self.settled = 0, 0
+        self.multistarts = 0
+        self.settled = 0
         self.size: float = 0.0  # of the values that were seen first
         self.multistart_ends = Ends()
         self.hop_ends = Ends()
@@ -242,7 +250,8 @@ class Portfolio:
 
     def _update(self, y: Float[np.ndarray, " d"], fun: float) -> None:
         if fun < self.best_fun:
-            self.best_y, self.best_fun = y, fun
+            self.best_y = y
+            self.best_fun = fun
 
     def x(self, y: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
         """Return a place in the units of the function."""
@@ -296,7 +305,8 @@ class Portfolio:
         self, y: Float[np.ndarray, " d"], fun: float
     ) -> tuple[Float[np.ndarray, " d"], float]:
         """Move all coordinates to the best places on lines along the axes, or single ones where these gain more."""
-        d, rows = self.dimension, np.arange(self.dimension)
+        d = self.dimension
+        rows = np.arange(self.dimension)
         low = np.where(self.bounded, self.lower, y - self.scan_reach)
         high = np.where(self.bounded, self.upper, y + self.scan_reach)
         spacing = (high - low)[:, None] / self.scan_points
@@ -323,7 +333,8 @@ class Portfolio:
             points = np.take_along_axis(closer, lowest, 2)[:, :, 0]
             heights = np.take_along_axis(fresh, lowest, 2)[:, :, 0]
         lowest = np.argmin(heights, axis=1)
-        points, gains = points[rows, lowest], fun - heights[rows, lowest]
+        points = points[rows, lowest]
+        gains = fun - heights[rows, lowest]
         order = np.argsort(-gains)[: int(np.sum(gains > self.difference))]
         if not len(order) or self.done:
             self.scanned = fun
@@ -427,7 +438,8 @@ class Portfolio:
             best = int(np.argmin(ends.fun))
             gained = (ends.y - y)[better & (np.arange(len(better)) != best)]
             if better.any():
-                y, fun = ends.y[best], float(ends.fun[best])
+                y = ends.y[best]
+                fun = float(ends.fun[best])
         if failed >= patience and fun <= self.best_fun + self.difference:
             self.doubted = self.best_fun, self.doubts + patience
         return self.scan_while_better(y, fun)
@@ -470,7 +482,10 @@ class Portfolio:
             self.evolution_width,
             population,
         )
-        best_y, best_fun, end, flat = law.mean, math.inf, self.spent + budget, 0
+        best_y = law.mean
+        best_fun = math.inf
+        end = self.spent + budget
+        flat = 0
         for narrow in self.narrow_widths:
             while (
                 not self.done
@@ -488,7 +503,8 @@ class Portfolio:
                     else 0
                 )
                 if fun.min() < best_fun:
-                    best_y, best_fun = draws[np.argmin(fun)], float(fun.min())
+                    best_y = draws[np.argmin(fun)]
+                    best_fun = float(fun.min())
             if self.done:
                 return
             ends = self.search(self.fold(np.stack([law.mean, best_y])))
@@ -530,9 +546,11 @@ class Portfolio:
         self.check_not_flat()
         population = default_population(self.dimension)
         preference = self.preference
-        in_hops, in_evolutions = 0.0, 0.0
+        in_hops = 0.0
+        in_evolutions = 0.0
         while not self.done:
-            counted, before = self.tallies(), self.spent
+            counted = self.tallies()
+            before = self.spent
             if min(tallied.odds for tallied in counted) <= self.max_odds:
                 needed = (
                     min(counted[0].searches, self.patience)
@@ -584,7 +602,8 @@ class Portfolio:
                     f"fun is {self.best_fun:.6g} at x0 and at all of {drawn:,} places around; pass bounds where it "
                     "is not constant, or a larger spread."
                 )
-            fun, drawn = self.values(self.draw(CHUNK)), drawn + CHUNK
+            fun = self.values(self.draw(CHUNK))
+            drawn = drawn + CHUNK
             constant = bool(np.all(fun == self.best_fun))
 
     def polish(self) -> Polished:

@@ -87,7 +87,8 @@ def _draw(
     )
     if fill:
         bounded = jnp.isfinite(upper - lower)
-        low, high = jnp.where(bounded, lower, 0), jnp.where(bounded, upper, 1)
+        low = jnp.where(bounded, lower, 0)
+        high = jnp.where(bounded, upper, 1)
         inside = low + (high - low) * random.uniform(uniform_key, shape, x0.dtype)
         places = jnp.where(bounded, jnp.minimum(inside, high), places)
     return jnp.concatenate([x0[None], places])
@@ -135,8 +136,10 @@ def survey(
         )
     if not good.all():
         substitutes = np.where(good, np.arange(len(good)), np.argmax(good))
-        places, values = places[jnp.asarray(substitutes)], values[substitutes]
-    evaluations, curvature = 2 * size * len(places), 0.0
+        places = places[jnp.asarray(substitutes)]
+        values = values[substitutes]
+    evaluations = 2 * size * len(places)
+    curvature = 0.0
     if with_curvature:
         number = min(len(places), max(1, most // (2 * CURVATURE_ITERATIONS * size)))
         curvatures = np.asarray(_curvatures(problem, places[:number], key), np.float64)
@@ -306,7 +309,8 @@ class Search:
 
     def finish(self, result: Result) -> None:
         """Record the end of a run and its cost."""
-        self.positions, self.steps = result.position, result.steps
+        self.positions = result.position
+        self.steps = result.steps
         records = len(self.history) * self.num_chains * self.size
         self.evaluations = self.evaluations_before + result.evaluations + records
 

@@ -44,7 +44,8 @@ class LawAgreement:
         )
 
     def __str__(self) -> str:
-        error, number = float(self.score_errors.max()), len(self.scores)
+        error = float(self.score_errors.max())
+        number = len(self.scores)
         score = f"at a share of {self.bayes_share:g} of Bayes they score their rows by {_listed(self.scores)} nats"
         if not self.agree:
             return (
@@ -70,7 +71,9 @@ def _listed(numbers: Float[np.ndarray, " law"], form: str = ".3f") -> str:
 
 def agreement(first: FittedLaw, others: Sequence[FittedLaw]) -> LawAgreement:
     """Return how far the laws of other keys agree with the first."""
-    share, laws, places = first.bayes_share, (first, *others), []
+    share = first.bayes_share
+    laws = (first, *others)
+    places = []
     if not others:
         raise ValueError(
             "others holds no law; pass what predictive returned for other keys."

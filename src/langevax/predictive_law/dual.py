@@ -22,7 +22,8 @@ def newton_step(
     ratios: Ratios, shares: np.ndarray, tilt: PerRow, weights: PerRow
 ) -> tuple[PerRow, float]:
     """Return the relative change of t, and twice the rise that it predicts; `shares` are those of q."""
-    root, size = np.sqrt(weights), ratios.shape[1]
+    root = np.sqrt(weights)
+    size = ratios.shape[1]
     masses = tilt * (shares @ ratios)  # t z, which is w at the optimum
     centred = (ratios * tilt - masses) * np.sqrt(shares)[:, None] / root
     right = (weights - masses) / root
@@ -57,7 +58,8 @@ def best_tilt(
         if decrement < settled:
             break
         share = 1.0 if decrement < 0.25 else 1 / (1 + decrement)
-        trial, logs = tilt, log_weights
+        trial = tilt
+        logs = log_weights
         while share > SHORTEST_STEP:
             trial = tilt * (1 + share * step)
             logs = log_weights + ratios @ (trial - tilt)
@@ -66,7 +68,8 @@ def best_tilt(
             share /= 2
         else:
             break
-        tilt, log_weights = trial, logs
+        tilt = trial
+        log_weights = logs
     return tilt, log_weights
 
 
@@ -102,5 +105,7 @@ def exact_tilt(
             share /= 2
         else:  # rounding is all that is left
             break
-        tilt, value, masses = trial, higher, shares
+        tilt = trial
+        value = higher
+        masses = shares
     return tilt, masses

@@ -120,7 +120,8 @@ class PredictiveLaw:
     def compare(self) -> BayesComparison:
         """Return what Bayes loses, in nats a row: `print(fit.compare())` is a sentence."""
         chosen = self.path.chosen
-        gain, error = float(self.path.gain[chosen]), float(self.path.gain_error[chosen])
+        gain = float(self.path.gain[chosen])
+        error = float(self.path.gain_error[chosen])
         return BayesComparison(
             gain, error, self.bayes_share, self.path.scores.shape[1], self.method
         )
@@ -185,7 +186,8 @@ class PredictiveLaw:
     @property
     def warnings(self) -> list[str]:
         """Reasons to doubt the law, as sentences."""
-        path, messages = self.path, []
+        path = self.path
+        messages = []
         if not path.is_converged[path.chosen]:
             messages.append(
                 f"the law with a share of {self.bayes_share:g} of Bayes still drifts after "
@@ -196,7 +198,8 @@ class PredictiveLaw:
                 f"the law has {path.p_eff[path.chosen]:.0f} effective parameters on {path.scores.shape[1]} rows, where "
                 "the closed form of leave-one-out is unsafe; pass num_folds."
             )
-        size, values = path.scores.shape[1], self._number_of_values()
+        size = path.scores.shape[1]
+        values = self._number_of_values()
         if self.bayes_share < 1 and values < size / 2:
             messages.append(
                 f"the {size} rows have only {values} different values, on which a density can put "
@@ -210,17 +213,21 @@ class PredictiveLaw:
 
         A NumPyro model says what its rows have; otherwise a logarithm above 0 is one of a density.
         """
-        few, is_density = self.log_likelihoods[:8], self.model.has_density_floor
+        few = self.log_likelihoods[:8]
+        is_density = self.model.has_density_floor
         if not isinstance(self.model, NamedModel):
             is_density = is_density and np.max(log_mean_exp(self.log_likelihoods)) > 0
         return len(np.unique(few, axis=1).T) if is_density else few.shape[1]
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Plot the misspecification curve: gain over Bayes against the share of Bayes, with standard errors."""
-        path, axes = self.path, charts.new_axes(axes)
-        places, colour = np.arange(len(path.bayes_share)), theme.METHODS["MFLD"][0]
+        path = self.path
+        axes = charts.new_axes(axes)
+        places = np.arange(len(path.bayes_share))
+        colour = theme.METHODS["MFLD"][0]
         axes.axhline(0, color=theme.GREY, linewidth=1)
-        low, high = path.gain - path.gain_error, path.gain + path.gain_error
+        low = path.gain - path.gain_error
+        high = path.gain + path.gain_error
         axes.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
         for chosen, face in ((False, "white"), (True, colour)):
             shown = (places == path.chosen) == chosen
@@ -386,7 +393,8 @@ def load(
     header, arrays = law_file.read(
         file, entries, {"points", "log_likelihoods", *names.values()}
     )
-    points, logs = arrays["points"], arrays["log_likelihoods"]
+    points = arrays["points"]
+    logs = arrays["log_likelihoods"]
     path = PredictivePath(**{name: arrays[key] for name, key in names.items()})
     row_model = model_of(model, data)
     if isinstance(row_model, NamedModel):
@@ -410,7 +418,8 @@ def load(
             f"{str(file)!r} is a law of another model or other data: log likelihoods of its particles differ; pass "
             "those that it was fitted to."
         )
-    method, seconds = header["method"], header["seconds"]
+    method = header["method"]
+    seconds = header["seconds"]
     law = law_of(row_model, problem, path, points, logs, method, seconds)
     if (sites := _shapes(law.positions)) != header["sites"]:
         raise ValueError(

@@ -155,17 +155,21 @@ def _certificate(
     search: LawSearch, law: FittedLaw, missing: tuple[float, float]
 ) -> LawCertificate:
     references = np.asarray(search.tilted.references, np.float64)
-    share, size = law.bayes_share, len(references)
+    share = law.bayes_share
+    size = len(references)
     score, score_error = _score(law)
 
     def nats(value: float) -> float:
         return size * value - float(references.sum())
 
-    lower, upper, outputs = -math.inf, math.inf, np.ones(size)
+    lower = -math.inf
+    upper = math.inf
+    outputs = np.ones(size)
     if search.lower is not None and not search.is_capped:
         lower = nats(search.lower[0])
     if search.upper is not None:
-        upper, outputs = nats(search.upper[0]), search.upper[1].outputs
+        upper = nats(search.upper[0])
+        outputs = search.upper[1].outputs
     certified = references + np.log(np.maximum(outputs, np.finfo(float).tiny))
     bounds = -math.inf, math.inf
     if share < 1 and math.isfinite(upper - lower):
@@ -206,7 +210,8 @@ def _is_near(
 ) -> bool:
     """Return whether the score of the particles, by which the law predicts, and the mean over time of its path may be
     that of the minimiser."""
-    chosen, path = law.path.chosen, law.path
+    chosen = law.path.chosen
+    path = law.path
     scores = (
         (score, 2 * score_error),
         (path.fit[chosen], MOST_STANDARD_ERRORS * path.settled_error[chosen]),
@@ -264,7 +269,8 @@ def _verdict(
             f" The minimiser scores its own rows by {low:.3f} to {high:.3f} nats a row, this law by "
             f"{certificate.law_score:.3f} ± {certificate.law_score_error:.3f}."
         )
-    share, least = certificate.missing_share, certificate.least_missing_share
+    share = certificate.missing_share
+    least = certificate.least_missing_share
     if least > PROVED_SHARE:
         return (
             f"{sentence.format('Not certified:')} It lacks parameters that hold about {share:.0%} of the minimiser's "

@@ -124,7 +124,8 @@ class LawProblem(eqx.Module):
 
     def log_prior(self, point: Float[Array, " d"]) -> Scalar:
         """Of one particle, up to a constant."""
-        position, finite_sum = self.unravel(point), self.finite_sum
+        position = self.unravel(point)
+        finite_sum = self.finite_sum
         squares = trees.map_prefix(
             lambda p, x: jnp.sum(jnp.asarray(p, x.dtype) * x * x) / 2,
             finite_sum.precision,
@@ -232,7 +233,8 @@ def new_log_likelihoods(
     problem: LawProblem, rows: PyTree, points: np.ndarray
 ) -> Float[np.ndarray, "particle n"]:
     """Return the log likelihood of other rows, a block at a time, at every point."""
-    size, logs = blocks.num_rows(rows), []
+    size = blocks.num_rows(rows)
+    logs = []
     length = max(1, sizes().log_likelihoods // len(points))
     for start in range(0, size, length):
         block = jax.tree.map(
@@ -329,7 +331,8 @@ def check_proper(
     places that are `far`, in standard deviations of the draws, a proper log prior falls by more than the logarithm of
     the ratio of their distances.
     """
-    dtype, centre = points.dtype, points.mean(axis=0, dtype=np.float64)
+    dtype = points.dtype
+    centre = points.mean(axis=0, dtype=np.float64)
     if (fixed := np.ptp(points, axis=0) == 0).any():
         raise ValueError(
             f"draws do not vary along coordinate {int(np.argmax(fixed))}; pass draws of chains that move, or leave "
@@ -397,7 +400,8 @@ def _uncurved(
     """
     if not 1 < len(centre) <= most:
         return np.zeros((0, len(centre)), centre.dtype)
-    at, unit = jnp.asarray(centre), jnp.asarray(scale.astype(centre.dtype))
+    at = jnp.asarray(centre)
+    unit = jnp.asarray(scale.astype(centre.dtype))
     curvature = np.asarray(_curvature(problem, at, unit), np.float64)
     if not np.isfinite(curvature).all():
         return np.zeros((0, len(centre)), centre.dtype)

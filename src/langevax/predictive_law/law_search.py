@@ -122,7 +122,8 @@ class Climbing:
         shares = normalised(self.log_weights)
         self.adaptation.measure(self.cloud, shares)
         cloud = self.cloud[systematic(self.clouds.generator(), shares, size)]
-        factor, step = self.adaptation.factor, self.adaptation.step
+        factor = self.adaptation.factor
+        step = self.adaptation.step
         self.cloud, _, acceptance = self.clouds.moved(
             target, cloud, factor, step, moves
         )
@@ -258,8 +259,11 @@ class LawSearch(IntervalSearch):
 
     def _approached(self, weight: float) -> "Climbing":
         """Return the end of the path of minimisers from normals."""
-        clouds, bayes_share, share = self.clouds, float(self.tilted.bayes_share), 0.0
-        start, size = around_cloud(clouds, self.particles, 0.5), self.num_particles
+        clouds = self.clouds
+        bayes_share = float(self.tilted.bayes_share)
+        share = 0.0
+        start = around_cloud(clouds, self.particles, 0.5)
+        size = self.num_particles
         climbing = Climbing(
             clouds,
             clouds.drawn(start, size),

@@ -52,12 +52,14 @@ def leave_one_out(
     weights = np.ones(size) if weights is None else np.broadcast_to(weights, size)
     width = max(1, numbers_at_once // particles)
     tables = [slice(start, min(start + width, size)) for start in range(0, size, width)]
-    share, gram = 1 - bayes_share, particles * np.eye(particles)
+    share = 1 - bayes_share
+    gram = particles * np.eye(particles)
     if share:
         for rows in tables:
             centred = _tilts(log_likelihoods[:, rows], bayes_share)[0]
             gram += share * (centred * weights[rows]) @ centred.T
-    scores, leverages = np.empty(size), np.empty(size)
+    scores = np.empty(size)
+    leverages = np.empty(size)
     for rows in tables:
         centred, tilt = _tilts(log_likelihoods[:, rows], bayes_share)
         solved = np.linalg.solve(gram, centred) if share else centred / particles

@@ -72,7 +72,8 @@ class MixingDistribution:
         from scipy.signal import find_peaks
 
         order = np.argsort(leaves[0])
-        points, masses = np.asarray(leaves[0], np.float64)[order], self.masses[order]
+        points = np.asarray(leaves[0], np.float64)[order]
+        masses = self.masses[order]
         logs = np.log(np.maximum(masses, np.finfo(float).tiny))
         valley = np.log(10)
         edge = np.log(np.finfo(float).tiny) - valley
@@ -197,7 +198,8 @@ def mixing_distribution(
                 "log_prior must return a finite scalar at every point; leave out points without density."
             )
     prior = prior - np.logaddexp.reduce(prior)
-    ratios, total = np.exp(logs - largest), repeats.sum()
+    ratios = np.exp(logs - largest)
+    total = repeats.sum()
     masses = _masses(ratios, prior, repeats, entropy)
     outputs = masses @ ratios
     slack = float(np.max(ratios @ (repeats / outputs))) / total
@@ -239,7 +241,8 @@ def _table(
     most: int = 2**27,
 ) -> Float[np.ndarray, "point row"]:
     """Return the log likelihood of every row at every point, in double precision: at most so many numbers, 1 GB."""
-    support, rows = checks.arrays("support", support), tree_as_rows(name, data)
+    support = checks.arrays("support", support)
+    rows = tree_as_rows(name, data)
     checks.finite("support", support, remedy="pass finite points")
     num_points = checks.leading_axis("support", support)
     num_rows = checks.leading_axis(name, rows)

@@ -182,7 +182,8 @@ def in_units_of_prior(
     volume of the cloud is compared with that of `rounds_apart` rounds before and has grown little.
     """
     particles = points = evenly_spaced(points, num_particles)
-    clouds, volumes = Clouds(law, law.num_activations, key), []
+    clouds = Clouds(law, law.num_activations, key)
+    volumes = []
     adaptation = MetricAdaptation(law.size)
     adaptation.factor = np.eye(law.size)
     try:

@@ -118,7 +118,8 @@ def run_level(
     dtype = cloud.points.dtype
     blocked = jnp.asarray(problem.in_blocks(weights.astype(dtype)))
     factor = jnp.asarray(square_root_of_covariance(np.asarray(cloud.points)))
-    cloud, trail = cloud.at_new_level(), _Trail(problem, weights)
+    cloud = cloud.at_new_level()
+    trail = _Trail(problem, weights)
     while True:
         cloud = advance(
             problem,
@@ -143,7 +144,8 @@ class _Trail:
     """Of the gap that the dual of a converged law may have."""
 
     def __init__(self, problem: LawProblem, weights: Float[np.ndarray, " n"]):
-        self.problem, self.weights = problem, weights
+        self.problem = problem
+        self.weights = weights
         self.used = weights > 0
         in_use = weights[self.used]
         self.in_use = EQUAL if np.ptp(in_use) == 0 else in_use
@@ -171,7 +173,8 @@ class _Trail:
 
     def level(self, cloud: Cloud, bayes_share: float) -> Level:
         """Return the law of the last half of the blocks."""
-        count, last = len(cloud.points), len(self.fits) - 1
+        count = len(cloud.points)
+        last = len(self.fits) - 1
         places = np.linspace(len(self.fits) // 2, last, self._num_snapshots(count))
         chosen = np.unique(places.round().astype(int))
         points = np.concatenate([self.ends[index] for index in chosen])
@@ -199,7 +202,8 @@ class _Trail:
 
     def _drift(self) -> tuple[float, float]:
         """Return the drift between the middle and the end, and its error by paired changes of particles."""
-        size, middle = len(self.fits), len(self.fits) // 2
+        size = len(self.fits)
+        middle = len(self.fits) // 2
         early = slice(middle, middle + middle // 2)
         late = slice(size - middle // 2, size)
         drift = abs(float(np.mean(self.fits[late]) - np.mean(self.fits[early])))
@@ -268,7 +272,8 @@ class FewRows(NamedTuple):
         key: Key[Array, ""],
     ) -> Cloud:
         """Return the particles of the law on these rows, and the dual of all rows that they have."""
-        of_all, dtype = np.asarray(cloud.log_means).ravel(), cloud.points.dtype
+        of_all = np.asarray(cloud.log_means).ravel()
+        dtype = cloud.points.dtype
         start = cloud._replace(
             log_means=jnp.asarray(self.problem.in_blocks(of_all[self.rows]))
         )
@@ -507,7 +512,8 @@ def confirmed(
     It cannot where the chosen law has more effective parameters than a fifth of the rows, or where the gain over Bayes
     on a held-out fold differs by more than two standard errors. `refit(fold, shares)` returns the scores of a fold.
     """
-    chosen, shares = path.chosen, path.bayes_share.tolist()
+    chosen = path.chosen
+    shares = path.bayes_share.tolist()
     if not path.has_many_parameters:
         if chosen == 0:
             return None

@@ -152,7 +152,8 @@ def predictive(
         if held_out is not None:
             path = PredictivePath.of(levels, num_particles, held_out, row_weights)
             method = f"{num_folds} folds"
-    points, logs = levels[path.chosen].points, levels[path.chosen].log_likelihoods
+    points = levels[path.chosen].points
+    logs = levels[path.chosen].log_likelihoods
     seconds = time.perf_counter() - began
     law = law_of(row_model, problem, path, points, logs, method, seconds)
     if law.warnings:

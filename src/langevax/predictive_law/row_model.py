@@ -46,7 +46,8 @@ class RowModel:
         remedy = "pass a log_prior, a log_likelihood of one row, and the data"
         density = getattr(problem, "fun", None)
         if isinstance(density, WholeDensity):
-            cause, remedy = density.cause, density.remedy
+            cause = density.cause
+            remedy = density.remedy
         raise ValueError(
             "model is not a sum over rows, which the score of a predictive law needs, as it averages the density of "
             f"each row over the law of the parameters before its logarithm is taken: {cause}; {remedy}."

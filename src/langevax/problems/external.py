@@ -194,7 +194,8 @@ def _cut(rows: PyTree, start: int, stop: int) -> PyTree:
 def _gradient(function: Function, position: PyTree, rows: PyTree) -> PyTree:
     """The user's gradient, checked."""
     result = _call(function, position, rows)
-    structure, expected = jax.tree.structure(result), jax.tree.structure(position)
+    structure = jax.tree.structure(result)
+    expected = jax.tree.structure(position)
     if structure != expected:
         raise ValueError(
             f"gradient returned the structure {structure} but the position has {expected}; return one array for each "
@@ -204,7 +205,8 @@ def _gradient(function: Function, position: PyTree, rows: PyTree) -> PyTree:
 
 
 def _checked(path: Any, like: np.ndarray, leaf: Any) -> np.ndarray:
-    leaf, label = np.asarray(leaf), f"gradient{jax.tree_util.keystr(path)}"
+    leaf = np.asarray(leaf)
+    label = f"gradient{jax.tree_util.keystr(path)}"
     if leaf.shape != like.shape:
         raise ValueError(
             f"{label} was returned with shape {leaf.shape} but the position has {like.shape} there; return the mean "

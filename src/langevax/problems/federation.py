@@ -153,7 +153,8 @@ class Federation(Problem):
             for (path, leaf), like in zip(
                 jax.tree.leaves_with_path(client), jax.tree.leaves(first), strict=True
             ):
-                leaf, label = np.asarray(leaf), f"{name}{jax.tree_util.keystr(path)}"
+                leaf = np.asarray(leaf)
+                label = f"{name}{jax.tree_util.keystr(path)}"
                 if leaf.shape[1:] != like.shape[1:] or leaf.dtype != like.dtype:
                     raise ValueError(
                         f"{label} has rows of shape {leaf.shape[1:]} and dtype {leaf.dtype}, but clients[0] has "

@@ -140,10 +140,8 @@ class FiniteSum(RowProblem):
             lambda rows: jax.value_and_grad(self._sum)(position, *rows), position
         )
         divisor = self._divisor(position)
-        value, gradient = (
-            value / divisor,
-            jax.tree.map(lambda g: g / divisor.astype(g.dtype), gradient),
-        )
+        value = value / divisor
+        gradient = jax.tree.map(lambda g: g / divisor.astype(g.dtype), gradient)
         if self.regularizer is None:
             return value, gradient
         extra, extra_gradient = jax.value_and_grad(self.regularizer)(position)

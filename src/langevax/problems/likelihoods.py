@@ -163,7 +163,8 @@ class Huber(Residual):
         checks.number("threshold", self.threshold, positive=True)
 
     def __call__(self, z: Scalar, y: Observation) -> Scalar:
-        k, r = jnp.asarray(self.threshold, z.dtype), self.residual(z, y)
+        k = jnp.asarray(self.threshold, z.dtype)
+        r = self.residual(z, y)
         inner = jnp.clip(r, -k, k)
         return inner * (r - inner / 2)
 
@@ -212,7 +213,8 @@ class Quantile(Residual):
         checks.number("width", self.width, positive=True)
 
     def __call__(self, z: Scalar, y: Observation) -> Scalar:
-        level, w = jnp.asarray(self.level, z.dtype), jnp.asarray(self.width, z.dtype)
+        level = jnp.asarray(self.level, z.dtype)
+        w = jnp.asarray(self.width, z.dtype)
         r = self.residual(z, y)
         return w * jax.nn.softplus(r / w) - level * r
 

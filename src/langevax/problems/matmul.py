@@ -102,7 +102,8 @@ def _preactivation(weights: Array, x: Array) -> Array:
 def _preactivation_slopes(
     primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    (weights, x), (change, dx) = primals, tangents
+    (weights, x) = primals
+    (change, dx) = tangents
     missing = jnp.zeros(-len(weights) % _tile(x), x.dtype)
     # of three parts: XLA copies what it recognises as padding number by number, six times as slowly
     filled = jnp.concatenate([x, jnp.ones(1, x.dtype), missing])
@@ -116,7 +117,8 @@ def _product(product: Callable[..., Array], a: Array, b: Array) -> Array:
     if not _in_bfloat16():
         return product(a, b)
     dtype = jnp.result_type(a, b)  # of the sums
-    a, b = _rounded(a.astype(dtype)), _rounded(b.astype(dtype))
+    a = _rounded(a.astype(dtype))
+    b = _rounded(b.astype(dtype))
     whole = partial(product, precision=lax.Precision.HIGHEST)
     if dtype != jnp.float32:  # in float64 runs operands have 8 bits all the same
         return _rounded_back(whole(a, b))

@@ -88,7 +88,8 @@ class MeanFieldRisk(RowProblem):
         checks.instance("neuron", neuron, Neuron, "langevax.neurons.Tanh()")
         checks.instance("loss", loss, Loss, "langevax.losses.squared")
         checks.number("precision", precision)
-        inputs, targets = as_rows("inputs", inputs), as_rows("targets", targets)
+        inputs = as_rows("inputs", inputs)
+        targets = as_rows("targets", targets)
         size = checks.leading_axis(
             "(inputs, targets)", {"inputs": inputs, "targets": targets}
         )
@@ -217,7 +218,8 @@ class MeanFieldRisk(RowProblem):
         )
 
     def gradient_at(self, position: Cloud, indices: Indices) -> Cloud:
-        rows, size = blocks.take(self._rows(position), indices), len(indices)
+        rows = blocks.take(self._rows(position), indices)
+        size = len(indices)
         block = self._block(position, size) or size
         return (
             blocks.block_sum(lambda r: self._gradients(position, *r), rows, block)

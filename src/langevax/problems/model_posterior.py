@@ -33,7 +33,8 @@ class NotRowsError(ValueError):
 
     def __init__(self, cause: str, remedy: str):
         super().__init__(f"{cause}; {remedy}.")
-        self.cause, self.remedy = cause, remedy
+        self.cause = cause
+        self.remedy = remedy
 
 
 class RefusedModelError(ValueError):

@@ -44,7 +44,8 @@ class RowSharding(NamedTuple):
 
         A program of each device, not a batch of shards: XLA computes a batch of one product twenty times as slowly.
         """
-        split, whole = PartitionSpec(self.axes), PartitionSpec()
+        split = PartitionSpec(self.axes)
+        whole = PartitionSpec()
         nested = (
             not jax.sharding.get_abstract_mesh().empty
         )  # within another `shard_map`, which has the mesh already

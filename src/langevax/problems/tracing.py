@@ -118,8 +118,10 @@ def _numbers_read(
     ):
         with contextlib.suppress(ValueError):  # a cell that is still empty
             enclosed[name] = cell.cell_contents
-    read, written = set(function.__code__.co_freevars), set()
-    codes, numbers = [function.__code__], {}
+    read = set(function.__code__.co_freevars)
+    written = set()
+    codes = [function.__code__]
+    numbers = {}
     while codes:
         code = codes.pop()
         codes += [

@@ -234,13 +234,12 @@ class Checkpoint:
             stored = dict(
                 self._manager.restore(step, args=ocp.args.StandardRestore(template))
             )
-        actual, expected = _checksum(stored), np.asarray(stored.pop("checksum"))
+        actual = _checksum(stored)
+        expected = np.asarray(stored.pop("checksum"))
         if actual != expected and actual != NO_CHECKSUM and expected != NO_CHECKSUM:
             raise ValueError(f"its checksum is {actual[0]:08x}, not {expected[0]:08x}")
-        run, saved_step = (
-            np.asarray(stored.pop("run")).tobytes().hex(),
-            int(np.asarray(stored.pop("step"))[0]),
-        )
+        run = np.asarray(stored.pop("run")).tobytes().hex()
+        saved_step = int(np.asarray(stored.pop("step"))[0])
         if run != self.run_id:
             raise ValueError("it is the state of another run")
         if saved_step != step:
@@ -352,11 +351,9 @@ def read_record(path: Path) -> tuple[dict[str, Any], RunIdentity]:
     """Return the content of a run.json, and the identity of its run."""
     try:
         stored = json.loads(path.read_text())
-        version, written_by, parts = (
-            stored["format"],
-            stored["langevax"],
-            stored["identity"].items(),
-        )
+        version = stored["format"]
+        written_by = stored["langevax"]
+        parts = stored["identity"].items()
         saved = (
             RunIdentity(**{name: dict(part) for name, part in parts})
             if version == CHECKPOINT_FORMAT

@@ -58,7 +58,8 @@ class Count(NamedTuple):
 
     def to_int64(self) -> np.ndarray:
         """Return the counts as NumPy int64."""
-        low, high = processes.gather(self.low), processes.gather(self.high)
+        low = processes.gather(self.low)
+        high = processes.gather(self.high)
         return np.asarray((high.astype(np.int64) << 32) + low.astype(np.int64))
 
 

@@ -143,7 +143,8 @@ class Result:
             raise ValueError(
                 f"phases have {self.num_chains} and {following.num_chains} chains; they must agree."
             )
-        first, second = self.counts_by_chain, following.counts_by_chain
+        first = self.counts_by_chain
+        second = following.counts_by_chain
         return replace(
             following,
             trace=_join(self, following),
@@ -279,7 +280,8 @@ class Recording:
 
     def mark_saved(self) -> None:
         """Note that a checkpoint holds the pending records."""
-        self.saved, self.pending = self.saved + self.pending, []
+        self.saved = self.saved + self.pending
+        self.pending = []
 
     def trace(self) -> Trace:
         """Return all records, chains first."""
@@ -367,13 +369,15 @@ def _merged(records: list[Records]) -> list[Records]:
 
 
 def _join(first: Result, second: Result) -> Trace | None:
-    before, after = first.trace, second.trace
+    before = first.trace
+    after = second.trace
     if before is None or after is None:
         return after if before is None else before
     axis = 0 if first.num_chains is None else 1
 
     def info(name: str) -> np.ndarray:
-        early, late = before.info[name], after.info[name]
+        early = before.info[name]
+        late = after.info[name]
         if (
             name in first.counts_by_chain
         ):  # totals continue from the end of the first phase

@@ -48,7 +48,8 @@ class DelayedSignals:
 
     def pass_on(self) -> None:
         """Deliver the signal that was noted, if there is one."""
-        number, self.pending = self.pending, 0
+        number = self.pending
+        self.pending = 0
         if not number:
             return
         signal.signal(number, self._handlers[number])
@@ -58,6 +59,7 @@ class DelayedSignals:
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        again, self.pending = self.pending == number == signal.SIGINT, number
+        again = self.pending == number == signal.SIGINT
+        self.pending = number
         if again:
             self.pass_on()

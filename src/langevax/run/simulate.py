@@ -192,9 +192,14 @@ class _Run:
         every: int,
         began: float,
     ):
-        self.algorithm, self.problem, self.observers = algorithm, problem, observers
-        self.key, self.num_chains, self.every = key, num_chains, every
-        self.began, self.seconds_to_first_step = began, 0.0
+        self.algorithm = algorithm
+        self.problem = problem
+        self.observers = observers
+        self.key = key
+        self.num_chains = num_chains
+        self.every = every
+        self.began = began
+        self.seconds_to_first_step = 0.0
         self.carry: Any = None  # at the start of `run`
         self.chains: chains.Chains | None = None
         self.buffer: Any = None
@@ -281,10 +286,8 @@ class _Run:
 
     def advance(self, carry: program.Carry, stop: int) -> program.Carry:
         """Run to `stop`, leaving the records in the buffer."""
-        read, bounds = (
-            (self.algorithm, self.problem, self.observers),
-            (self.number(stop), self.number(self.every)),
-        )
+        read = (self.algorithm, self.problem, self.observers)
+        bounds = (self.number(stop), self.number(self.every))
         try:
             if self.restart is None:
                 arguments = *read, carry, self.buffer, self.key, *bounds, self.chains
@@ -316,7 +319,8 @@ class _Run:
     ) -> Result:
         step = int(self.carry.step)
         # compiles: later chunks time the steps alone
-        carry, self.carry = self.advance(self.carry, step), None
+        carry = self.advance(self.carry, step)
+        self.carry = None
         self.seconds_to_first_step = time.perf_counter() - self.began
         shown = progress if not self.shared or processes.is_first() else False
         headline = None if self.shared else self.headline
@@ -336,7 +340,8 @@ class _Run:
                     self.recording.copy_from(self.buffer, step, stop, self.every)
                 elapsed = self.agreed(time.perf_counter() - clock)
                 length = next_length(stop - step, elapsed, length)
-                carry, step = following, stop
+                carry = following
+                step = stop
                 bar.update(step, carry)
                 self.save_when_due(carry, step < num_steps)
                 stopped = self.call(callbacks, carry, step, callback_every)
@@ -393,7 +398,8 @@ class _Run:
         """Write the carry, and the records made since the last save, if the run is saved."""
         if self.saving is None:
             return
-        step, pending = int(carry.step), None
+        step = int(carry.step)
+        pending = None
         if self.recording is not None:
             pending = self.recording.pending_until(step)
         self.saving.checkpoint.save(step, carry, pending)
@@ -406,14 +412,17 @@ class _Run:
         Each probe starts from the last finite state: all of them together cost one chunk.
         """
         if self.restart is not None:
-            restart, self.restart = self.restart, None
+            restart = self.restart
+            self.restart = None
             carry = self.advance(restart(), finite)
-        first, begin = carry, finite
+        first = carry
+        begin = finite
         while broken - finite > 1:
             middle = (finite + broken) // 2
             probe = self.advance(carry, middle)
             if program.all_finite(probe.state.position):
-                carry, finite = probe, middle
+                carry = probe
+                finite = middle
             else:
                 broken = middle
         self.advance(

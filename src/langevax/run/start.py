@@ -70,10 +70,8 @@ def start_positions(
             raise ValueError(
                 f"num_chains is {num_chains} but start has {start.num_chains} chains; leave num_chains out."
             )
-        positions, num_chains = (
-            jax.tree.map(_on_this_process, start.position),
-            start.num_chains,
-        )
+        positions = jax.tree.map(_on_this_process, start.position)
+        num_chains = start.num_chains
     elif isinstance(start, Stacked):
         positions = checks.arrays("start", start.positions)
         num_chains = _stacked_length(positions, num_chains)
@@ -135,27 +133,24 @@ def place(
         if isinstance(sharding, Mesh)
         else (sharding.mesh, sharding.spec)
     )
-    names, devices = user_mesh.axis_names, np.asarray(user_mesh.devices)
+    names = user_mesh.axis_names
+    devices = np.asarray(user_mesh.devices)
     mesh = Mesh(
         devices, names, axis_types=(AxisType.Auto,) * len(names)
     )  # `jax.make_mesh` makes explicit axes
     if spec is None:
         spec = PartitionSpec(tuple(name for name in names if name != ROW_AXIS) or None)
     axes = [(part,) if isinstance(part, str) else tuple(part or ()) for part in spec]
-    first, position = (
-        RowSharding(mesh, sum(axes[:1], ())),
-        RowSharding(mesh, sum(axes, ())),
-    )
+    first = RowSharding(mesh, sum(axes[:1], ()))
+    position = RowSharding(mesh, sum(axes, ()))
     rows = (
         RowSharding(mesh, (ROW_AXIS,))
         if ROW_AXIS in names and ROW_AXIS not in position.axes
         else None
     )
     particles = first if num_chains is None and first.num_devices > 1 else None
-    split, by_rows = (
-        NamedSharding(mesh, spec),
-        NamedSharding(mesh, PartitionSpec(None if rows is None else ROW_AXIS)),
-    )
+    split = NamedSharding(mesh, spec)
+    by_rows = NamedSharding(mesh, PartitionSpec(None if rows is None else ROW_AXIS))
     replicated = NamedSharding(mesh, PartitionSpec())
 
     def place_position(leaf: Array) -> Array:

@@ -106,10 +106,8 @@ class Langevin(Algorithm):
         v, gradient_state, used = self.gradient.estimate(
             problem, x, state.gradient, gradient_key, step
         )
-        step_size, temperature = (
-            at_step(self.step_size, step),
-            at_step(self.temperature, step),
-        )
+        step_size = at_step(self.step_size, step)
+        temperature = at_step(self.temperature, step)
 
         def move(precision: Any, x: Array, v: Array, xi: Array) -> Array:
             a, b, c = self.integrator.gains(

@@ -211,7 +211,8 @@ class PCN(_PreconditionedCrankNicolson):
         step: IntScalar,
     ) -> tuple[PCNState, Info]:
         noise_key, accept_key = random.split(key)
-        s, temperature = at_step(self.step_size, step), at_step(self.temperature, step)
+        s = at_step(self.step_size, step)
+        temperature = at_step(self.temperature, step)
         noise = trees.normal_like(state.position, key=noise_key)
 
         def propose(precision: Any, u: Array, xi: Array) -> Array:
@@ -267,7 +268,8 @@ class PCNL(_PreconditionedCrankNicolson):
         step: IntScalar,
     ) -> tuple[PCNLState, Info]:
         noise_key, accept_key = random.split(key)
-        t, temperature = at_step(self.step_size, step), at_step(self.temperature, step)
+        t = at_step(self.step_size, step)
+        temperature = at_step(self.temperature, step)
         noise = trees.normal_like(state.position, key=noise_key)
 
         def propose(precision: Any, u: Array, g: Array, xi: Array) -> Array:
@@ -286,7 +288,8 @@ class PCNL(_PreconditionedCrankNicolson):
         def forward_less_backward(
             precision: Any, u: Array, g: Array, v: Array, k: Array
         ) -> Array:
-            h, p = jnp.asarray(t, u.dtype), jnp.asarray(precision, u.dtype)
+            h = jnp.asarray(t, u.dtype)
+            p = jnp.asarray(precision, u.dtype)
             return jnp.sum(
                 (v - u) * (g + k) / 2
                 + h / 4 * ((u + v) * (g - k) + (g - k) * (g + k) / p)

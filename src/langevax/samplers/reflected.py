@@ -100,9 +100,12 @@ class Reflected(Algorithm):
 
 def fold(x: Array, lower: Any, upper: Any) -> tuple[Array, Array]:
     """Return x in the box, and the slope of the fold there, -1 or 1; numbers that are not finite stay so."""
-    lower, upper = jnp.asarray(lower, x.dtype), jnp.asarray(upper, x.dtype)
-    left, right = jnp.isfinite(lower), jnp.isfinite(upper)
-    low, high = jnp.where(left, lower, 0), jnp.where(right, upper, 0)
+    lower = jnp.asarray(lower, x.dtype)
+    upper = jnp.asarray(upper, x.dtype)
+    left = jnp.isfinite(lower)
+    right = jnp.isfinite(upper)
+    low = jnp.where(left, lower, 0)
+    high = jnp.where(right, upper, 0)
     w = jnp.where(left & right, high - low, 1)
     z = jnp.mod(x - low, 2 * w)
     between = low + w - jnp.abs(z - w)

@@ -129,10 +129,8 @@ class ReplicaExchange(Algorithm):
                 raise ValueError(
                     f"batch_size is {self.batch_size}, but MALA has the exact energies already; leave it out."
                 )
-        temperatures, step_size = (
-            self._number_of("temperature"),
-            self._number_of("step_size"),
-        )
+        temperatures = self._number_of("temperature")
+        step_size = self._number_of("step_size")
         shape = jnp.shape(temperatures)
         if len(shape) != 1 or shape[0] < 2:
             raise ValueError(
@@ -203,9 +201,11 @@ class ReplicaExchange(Algorithm):
             position, keys
         )
         dtype = trees.dtype_of(position)
-        zeros, zeros_of_replicas = jnp.zeros(count - 1, dtype), jnp.zeros(count, dtype)
+        zeros = jnp.zeros(count - 1, dtype)
+        zeros_of_replicas = jnp.zeros(count, dtype)
         tally = SwapTally(zeros, zeros, zeros_of_replicas, jnp.zeros((), dtype))
-        used, anchor = jnp.sum(info["evaluations"]), ()
+        used = jnp.sum(info["evaluations"])
+        anchor = ()
         if self.batch_size is not None:
             anchor = EnergyAnchor(
                 position, zeros_of_replicas, trees.zeros_like(position)
@@ -377,10 +377,8 @@ class ReplicaExchange(Algorithm):
             """Return what is known of the potential, and the remainders of the components in the batch."""
             move = trees.subtract(x, anchor.position)
             values = lambda y: problem.values_at(y, indices)
-            there, slopes = (
-                values(anchor.position),
-                forward_product(values, anchor.position, move),
-            )
+            there = values(anchor.position)
+            slopes = forward_product(values, anchor.position, move)
             if slopes is None:
                 slopes = jax.vmap(lambda g: trees.dot(g, move))(
                     problem.gradients_at(anchor.position, indices)
@@ -423,7 +421,8 @@ def swapped_order(accepted: Bool[Array, " pairs"]) -> Int[Array, " replicas"]:
         Array([1, 0, 2, 4, 3], dtype=int32)
     """
     none = jnp.zeros(1, bool)
-    up, down = jnp.concatenate([accepted, none]), jnp.concatenate([none, accepted])
+    up = jnp.concatenate([accepted, none])
+    down = jnp.concatenate([none, accepted])
     return (
         jnp.arange(len(accepted) + 1, dtype=jnp.int32)
         + up.astype(jnp.int32)

@@ -151,10 +151,8 @@ class Underdamped(Algorithm):
         h, temperature, friction = self._numbers(like, step)
         _, _, noise_v, noise_x, noise_x_only = flow_gains(h / 2, temperature, friction)
         velocity_key, position_key = random.split(key)
-        xi, eta = (
-            trees.normal_like(like, key=velocity_key),
-            trees.normal_like(like, key=position_key),
-        )
+        xi = trees.normal_like(like, key=velocity_key)
+        eta = trees.normal_like(like, key=position_key)
         shifts = jax.tree.map(
             lambda xi, eta: _times(noise_x, xi) + _times(noise_x_only, eta), xi, eta
         )

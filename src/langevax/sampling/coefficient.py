@@ -194,7 +194,9 @@ def doubts(
 
     `share` is that of the value, or of one unit, above which an error that is not the chains' is large.
     """
-    sentences, gap, large = [], errors["baseline"], share * max(value, 1.0)
+    sentences = []
+    gap = errors["baseline"]
+    large = share * max(value, 1.0)
     if gap > max(large, errors["monte_carlo"]):
         finder = "a chain" if lower_by_chain else "descent from params"
         sentences.append(

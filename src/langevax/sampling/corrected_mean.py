@@ -46,10 +46,8 @@ class CorrectedMean(NamedTuple):
             for a in np.moveaxis(controls, 2, 0)
         ]
         excess = max(excesses, default=0.0)
-        plain, effective = (
-            max(standard_error_of(draws), _error_of_halves(draws)),
-            effective_draws_of(draws),
-        )
+        plain = max(standard_error_of(draws), _error_of_halves(draws))
+        effective = effective_draws_of(draws)
         controls = controls[
             ..., : int(effective / draws_per_control) if effective > 0 else 0
         ]
@@ -60,10 +58,8 @@ class CorrectedMean(NamedTuple):
         if not controls.shape[2]:
             return cls(draws, plain, excess)
         corrected = draws - controls @ _coefficients(draws, controls)
-        error, shift = (
-            standard_error_of(corrected),
-            abs(float((corrected - draws).mean())),
-        )
+        error = standard_error_of(corrected)
+        shift = abs(float((corrected - draws).mean()))
         error = max(error, *(_jackknife(draws, controls, count) for count in stretches))
         if (
             shift > MAX_EXCESS * plain
@@ -106,7 +102,8 @@ def _jackknife(
     x = controls[:, :used].reshape(len(y), cut, -1)
     estimates = []
     for i in range(len(y)):
-        rest_y, rest_x = np.delete(y, i, 0), np.delete(x, i, 0)
+        rest_y = np.delete(y, i, 0)
+        rest_x = np.delete(x, i, 0)
         estimates.append(
             float(np.mean(rest_y - rest_x @ _coefficients(rest_y, rest_x)))
         )

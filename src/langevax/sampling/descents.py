@@ -47,7 +47,8 @@ def descend(
         cuts: range of the factor by which a step is cut.
         shortest: share of a step that is tried last.
     """
-    dtype, reach = jnp.result_type(float), np.full(len(starts), np.inf)
+    dtype = jnp.result_type(float)
+    reach = np.full(len(starts), np.inf)
     if centre is not None:
         dtype = centre.dtype
         reach = np.linalg.norm(starts - np.asarray(centre, np.float64), axis=1)
@@ -56,7 +57,8 @@ def descend(
     def evaluated(
         points: Points, is_active: Bool[np.ndarray, " m"]
     ) -> tuple[Numbers, Points]:
-        values, gradients = np.zeros(len(points)), np.zeros_like(points)
+        values = np.zeros(len(points))
+        gradients = np.zeros_like(points)
         some_values, some_gradients = evaluate(problem, points[is_active].astype(dtype))
         is_finite = np.isfinite(some_values) & np.isfinite(some_gradients).all(1)
         values[is_active] = np.where(is_finite, some_values, np.inf)
@@ -65,9 +67,12 @@ def descend(
 
     x = np.array(starts, np.float64)
     f, g = evaluated(x, np.ones(len(x), bool))
-    is_active, evaluations = np.isfinite(f), len(x)
-    is_inside, memory = is_active.copy(), Memory.of(x)
-    direction, share = memory.directions(g, reach), np.ones(len(x))
+    is_active = np.isfinite(f)
+    evaluations = len(x)
+    is_inside = is_active.copy()
+    memory = Memory.of(x)
+    direction = memory.directions(g, reach)
+    share = np.ones(len(x))
     for _ in range(max_evaluations - 1):
         if not is_active.any():
             break
@@ -158,7 +163,8 @@ class Memory(NamedTuple):
 
     def directions(self, gradient: Points, reach: Numbers) -> Points:
         """Return the steps of the two-loop recursion, cut to the reach."""
-        q, shares = gradient.copy(), []
+        q = gradient.copy()
+        shares = []
         for step, change, weight in zip(
             self.steps[::-1], self.changes[::-1], self.weights[::-1], strict=True
         ):

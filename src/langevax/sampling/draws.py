@@ -45,7 +45,8 @@ class SamplingRun(NamedTuple):
 
     def run(self, algorithm: Algorithm, warm: Result, thinning: int) -> Result:
         """Continue from the end of the warm-up, and record."""
-        algorithm, num_steps = following(algorithm, warm), self.num_samples * thinning
+        algorithm = following(algorithm, warm)
+        num_steps = self.num_samples * thinning
         options = {
             "num_steps": num_steps,
             "record_every": thinning,
@@ -114,15 +115,14 @@ def langevin_chains(
     warmup_times: int = 10,
 ) -> TunedChains:
     """Run any other dynamics, with a step size that is tuned where there is none, after so many relaxation times."""
-    bias, evaluations = None, 0
+    bias = None
+    evaluations = 0
     if step_size is None:
         step_size, bias, evaluations = tuned_step_size(options, method, mode)
     step_size = float(step_size)
     relaxation = max(1, round(method.relaxation / step_size))
-    algorithm, num_warmup = (
-        method(step_size),
-        options.num_warmup or warmup_times * relaxation,
-    )
+    algorithm = method(step_size)
+    num_warmup = options.num_warmup or warmup_times * relaxation
     warm = simulate(  # records as well, so that it is the same compiled program
         algorithm,
         options.problem,

@@ -27,7 +27,8 @@ def evaluate(
     num_points, dimension = points.shape
     places = places if places * dimension <= most_numbers else num_points
     padded = np.pad(points, ((0, -num_points % max(places, 1)), (0, 0)))
-    values, gradients = [], []
+    values = []
+    gradients = []
     for first in range(0, num_points, places):
         count = min(places, num_points - first)
         both = _evaluated(

@@ -51,10 +51,8 @@ def normal_posterior(
     ):
         return None
     features, targets = problem.data
-    precision, noise = (
-        np.asarray(problem.precision, np.float64),
-        np.asarray(problem.loss.likelihood.noise, np.float64),
-    )
+    precision = np.asarray(problem.precision, np.float64)
+    noise = np.asarray(problem.loss.likelihood.noise, np.float64)
     num_rows, num_modes = features.shape
     if (
         num_modes > MAX_COEFFICIENTS
@@ -69,7 +67,8 @@ def normal_posterior(
     )
     shares = np.ones(num_rows) if weights is None else np.asarray(weights, np.float64)
     shares = np.sqrt(shares / (float(problem.size) * temperature)) / float(noise)
-    gram, right = np.zeros((num_modes, num_modes)), np.zeros(num_modes)
+    gram = np.zeros((num_modes, num_modes))
+    right = np.zeros(num_modes)
     block = max(1, numbers_at_once // num_modes)
     for begin in range(0, num_rows, block):
         rows = slice(begin, begin + block)
@@ -108,7 +107,8 @@ def independent_chains(
     saving: Mapping[str, Any],
 ) -> TunedChains:
     """Draw from the normal law whose coordinates these are; `saving` are `checkpoint` and `resume`."""
-    algorithm, near = IndependentDraws(temperature), coordinates.problem
+    algorithm = IndependentDraws(temperature)
+    near = coordinates.problem
     assert isinstance(near, NearReference)
     start = jnp.zeros_like(near.mean)
     options = {

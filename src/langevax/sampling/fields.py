@@ -62,7 +62,8 @@ def _chains(
 
 def plot_fields(dataset: "xarray.Dataset") -> "Figure":
     """Return the figure of a dataset of `field_dataset`."""
-    mean, deviation = np.asarray(dataset["mean"]), np.asarray(dataset["deviation"])
+    mean = np.asarray(dataset["mean"])
+    deviation = np.asarray(dataset["deviation"])
     axes = [np.asarray(dataset[name]) for name in AXES if name in dataset.coords]
     if len(axes) == 1:
         (x,) = axes
@@ -92,7 +93,8 @@ def _axes(
         factors = zip(AXES, basis.bases, strict=False)
         grids = {name: (name, np.asarray(factor.grid)) for name, factor in factors}
         return tuple(grids), basis.grid_shape, grids
-    points, size = np.asarray(basis.grid), len(basis.grid)
+    points = np.asarray(basis.grid)
+    size = len(basis.grid)
     if points.ndim == 1:
         name = "node" if isinstance(basis, OnNodes) else "x"
         return (name,), (size,), {name: (name, points)}

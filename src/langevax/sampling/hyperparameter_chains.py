@@ -52,7 +52,8 @@ class LinearData(NamedTuple):
         information = 1 / law.scales**2 - 1
         rounding = 1e-14 * max(1.0, float(information.max()))
         informed = information > rounding
-        eigenvalues, directions = information[informed], law.directions[:, informed]
+        eigenvalues = information[informed]
+        directions = law.directions[:, informed]
         rows = np.sqrt(eigenvalues)[:, None] * directions.T
         data = (1 + eigenvalues) / np.sqrt(eigenvalues) * (law.mean @ directions)
         square = 2 * solver.solve(law.mean).misfit - float(
@@ -246,7 +247,8 @@ def _root_at(
     max_halvings: int = 30,
 ) -> np.ndarray:
     """Return the root of the covariance of the normal law about a mode, by differences over which it drops so far."""
-    number, top = len(mode), log_density(mode)
+    number = len(mode)
+    top = log_density(mode)
     units = np.eye(number)
     steps = deviation.copy()
     for i in range(number):
@@ -322,7 +324,8 @@ class HyperparameterWalk(ABC):
     """Proposals of the hyperparameters."""
 
     def __init__(self, target: HierarchicalInverseProblem, solver: ForwardSolver):
-        self.target, self.solver = target, solver
+        self.target = target
+        self.solver = solver
         self.scales = scales_of(target)
 
     @abstractmethod
@@ -385,7 +388,8 @@ class CollapsedWalk(HyperparameterWalk):
         log_prior = self.target.log_prior(u)
         if not np.isfinite(log_prior):
             return None
-        mu, level = self.target.variances(u), self.target.level(u)
+        mu = self.target.variances(u)
+        level = self.target.level(u)
         try:
             factor = self.linear.factor(mu, level)
         except np.linalg.LinAlgError:  # far out, where numbers of the prior overflow
@@ -416,7 +420,8 @@ class CollapsedWalk(HyperparameterWalk):
             rates.append(np.exp(min(log_ratio, 0.0)))
             if proposal is not None and np.log(rng.uniform()) < log_ratio:
                 state = proposal
-        mu, level = self.target.variances(state.u), self.target.level(state.u)
+        mu = self.target.variances(state.u)
+        level = self.target.level(state.u)
         return WalkStep(
             state._replace(x=self.linear.draw(state.factor, mu, level, rng)),
             float(np.mean(rates)),
@@ -426,10 +431,8 @@ class CollapsedWalk(HyperparameterWalk):
 
     def is_linear_at(self, coordinates: Vector, nats: float = 0.1) -> bool:
         """True where the misfit of the map at a draw is that of the linear one, to so many nats."""
-        x, u = (
-            self.scales * coordinates[: len(self.scales)],
-            coordinates[len(self.scales) :],
-        )
+        x = self.scales * coordinates[: len(self.scales)]
+        u = coordinates[len(self.scales) :]
         solve = self.solver_at(u).solve(x / np.sqrt(self.target.variances(u)))
         expected = self.linear.misfit(x, self.target.level(u))
         return bool(abs(solve.misfit - expected) < nats + 1e-3 * expected)
@@ -475,7 +478,8 @@ class InterwovenWalk(HyperparameterWalk):
     ):
         super().__init__(target, solver)
         self.law = law
-        self.function_walk, self.references = function_walk, references
+        self.function_walk = function_walk
+        self.references = references
         """The first reference is that of pCN."""
         self.dynamics = function_walk.dynamics
         self.step_size = function_walk.step_size
@@ -524,20 +528,24 @@ class InterwovenWalk(HyperparameterWalk):
     def _walk_at(self, u: Logarithms) -> SolverWalk:
         """Return that of the function at u."""
         walk = copy(self.function_walk)
-        walk.solver, walk.step_size = self.solver_at(u), self.step_size
+        walk.solver = self.solver_at(u)
+        walk.step_size = self.step_size
         laws = self._laws_at(u)
-        walk.reference, walk.modes = laws[0], laws
+        walk.reference = laws[0]
+        walk.modes = laws
         return walk
 
     def _laws_at(self, u: Logarithms) -> list[NormalReference]:
-        mu, level = self.target.variances(u), self.target.level(u)
+        mu = self.target.variances(u)
+        level = self.target.level(u)
         return [linear.law(mu, level) for linear in self.references]
 
     def move_function(
         self, state: InterwovenState, rng: np.random.Generator
     ) -> tuple[InterwovenState, float]:
         """Take a step of pCN or pCNL at the present hyperparameters."""
-        walk, level = self._walk_at(state.u), self.target.level(state.u)
+        walk = self._walk_at(state.u)
+        level = self.target.level(state.u)
         deviations = np.sqrt(self.target.variances(state.u))
         z = state.x / deviations
         w = walk.reference.from_prior_units(z)
@@ -608,7 +616,8 @@ class InterwovenWalk(HyperparameterWalk):
         )
         z = state.x / deviations
         new_z = new_law.to_prior_units(law.from_prior_units(z))
-        solver, level = self.solver_at(u), self.target.level(u)
+        solver = self.solver_at(u)
+        level = self.target.level(u)
         solve = solver.solve(new_z)
         if solve.residual is None:
             return state, kind, 0.0

@@ -72,8 +72,10 @@ class HierarchicalRun(NamedTuple):
     def draws(self, start: PyTree, others: Mapping[str, Any]) -> Samples:
         """Return draws; raise where one of the other arguments asks for what these chains do not have."""
         self._check(start, others)
-        began, (pilot_key, chain_key) = time.perf_counter(), random.split(self.key)
-        solver, rng = solver_of(self.target.base), generator(pilot_key)
+        began = time.perf_counter()
+        (pilot_key, chain_key) = random.split(self.key)
+        solver = solver_of(self.target.base)
+        rng = generator(pilot_key)
         before = SolveCounts.of(solver)
         x, u = self.target.start_from(start)
         chains = None
@@ -82,7 +84,8 @@ class HierarchicalRun(NamedTuple):
         if chains is None:
             chains = self._interwoven(solver, x, u, rng, chain_key)
         counts = SolveCounts.of(solver).since(before)
-        spent, walk = counts.forward + counts.adjoint, chains.walk
+        spent = counts.forward + counts.adjoint
+        walk = chains.walk
         return Samples.of(
             TunedChains(
                 chains.algorithm,
@@ -139,7 +142,8 @@ class HierarchicalRun(NamedTuple):
         number = self.num_warmup
         if number == "auto":
             number = self.default_collapsed_warmup
-        visited, law = [], walk.law
+        visited = []
+        law = walk.law
         for step in range(number):
             states = [
                 walk.step(state, rng).state for state in states if state is not None
@@ -168,16 +172,19 @@ class HierarchicalRun(NamedTuple):
         key: Key[Array, ""],
     ) -> "WalkedChains":
         """Return the chains of any map: the walk of the function warms up first, then hyperparameters move too."""
-        dynamics, target = self._dynamics(solver), self.target
+        dynamics = self._dynamics(solver)
+        target = self.target
         law, references, u = find_modes(target, solver, x, u, rng)
-        there, deviations = solver_at(target, solver, u), np.sqrt(target.variances(u))
+        there = solver_at(target, solver, u)
+        deviations = np.sqrt(target.variances(u))
         function_walk = SolverWalk(there, references[0], dynamics, 1.0)
         if len(references) > 1 or function_walk.is_far_from_normal(rng):
             function_walk.mix(references)
         num_warmup = self.num_warmup
         if num_warmup == "auto":
             num_warmup = self.default_warmup
-        fixed, free = num_warmup // 2, num_warmup - num_warmup // 2
+        fixed = num_warmup // 2
+        free = num_warmup - num_warmup // 2
         bar = walk_progress(function_walk, num_warmup * self.num_chains, self.progress)
         starts = first_states(function_walk, references, self.num_chains, None, rng)
         with SolveThreads(min(solver.parallel, self.num_chains)) as threads:
@@ -194,7 +201,8 @@ class HierarchicalRun(NamedTuple):
             )
             for start in starts
         ]
-        visited, rngs = [], rng.spawn(len(states))
+        visited = []
+        rngs = rng.spawn(len(states))
         with SolveThreads(min(solver.parallel, self.num_chains)) as threads:
             for number in range(free):
                 steps = list(
@@ -275,7 +283,8 @@ def find_modes(
     """
     walk = None
     for _ in range(max_rounds):
-        there, deviations = solver_at(target, solver, u), np.sqrt(target.variances(u))
+        there = solver_at(target, solver, u)
+        deviations = np.sqrt(target.variances(u))
         reference = find_reference(there, x / deviations, rng)
         walk = CollapsedWalk(
             target,
@@ -286,7 +295,8 @@ def find_modes(
         move = np.linalg.norm(
             np.linalg.solve(walk.law.roots[0], walk.law.centres[0] - u)
         )
-        x, u = deviations * reference.mean, walk.law.centres[0]
+        x = deviations * reference.mean
+        u = walk.law.centres[0]
         if move < settled:
             break
     assert walk is not None

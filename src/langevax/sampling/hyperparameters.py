@@ -29,7 +29,8 @@ from langevax.sampling.noise import GaussianNoise
 from langevax.spaces import GaussianPrior, MaternPrior
 from langevax.spaces.matern_prior import Hyperprior
 
-FUNCTION, NOISE = "function", "noise"
+FUNCTION = "function"
+NOISE = "noise"
 
 Logarithms = Float[np.ndarray, " hyperparameters"]
 
@@ -83,7 +84,8 @@ class HierarchicalInverseProblem:
         """Draw data that would be measured again: predictions of draws, and noise of their level."""
         if self.known_noise is not None:
             return self.base.sample_predictive(positions[FUNCTION], key=key)
-        predicted, axes = self.predictions(positions), (1,) * self.base.data.ndim
+        predicted = self.predictions(positions)
+        axes = (1,) * self.base.data.ndim
         unit = random.normal(key, predicted.shape, predicted.dtype)
         level = jnp.asarray(positions[NOISE], predicted.dtype)
         return predicted + level.reshape(*level.shape, *axes) * unit
@@ -124,7 +126,8 @@ class HierarchicalInverseProblem:
 
     @cached_property
     def _compiled_log_prior(self) -> Callable[[Logarithms], Array]:
-        compiled, dtype = jax.jit(self.traced_log_prior), jnp.result_type(float)
+        compiled = jax.jit(self.traced_log_prior)
+        dtype = jnp.result_type(float)
         return lambda u: compiled(u.astype(dtype))
 
     def log_prior(self, u: Logarithms) -> float:
@@ -176,7 +179,8 @@ class HierarchicalCoordinates(Reparametrised):
         self, target: HierarchicalInverseProblem, scales: Float[np.ndarray, " modes"]
     ):
         dtype = target.base.prior.eigenvalues.dtype
-        self.problem, self.target = target.base.problem, target
+        self.problem = target.base.problem
+        self.target = target
         self.scales, self.precision = jnp.asarray(scales, dtype), jnp.zeros((), dtype)
 
     def to_position(self, z: Float[Array, " d"]) -> dict[str, Array]:

@@ -137,7 +137,9 @@ class Misfit(eqx.Module):
         as_numbers = lambda array: (
             None if array is None else jnp.asarray(array, data.dtype)
         )
-        self.forward_map, self.data, self.prior = forward_map, data, prior
+        self.forward_map = forward_map
+        self.data = data
+        self.prior = prior
         self.mean = jnp.asarray(mean, data.dtype)
         self.deviation, self.whitener = (
             as_numbers(noise.deviation),

@@ -63,7 +63,8 @@ class InverseRun(NamedTuple):
 
     def draws(self) -> Samples | None:
         """Return draws, or None where the general way is to be taken."""
-        began, target = time.perf_counter(), self.target
+        began = time.perf_counter()
+        target = self.target
         pilot_key, *keys = random.split(self.key, 4)
         if self.dynamics == "auto":
             size = target.prior.num_modes * len(target.prior.basis.grid)
@@ -97,7 +98,8 @@ class InverseRun(NamedTuple):
         keys: list[Key[Array, ""]],
         began: float,
     ) -> Samples:
-        coordinates, temperature = self._coordinates(exact), self.target.temperature
+        coordinates = self._coordinates(exact)
+        temperature = self.target.temperature
         chains = independent_chains(
             coordinates,
             temperature,
@@ -140,10 +142,8 @@ class InverseRun(NamedTuple):
                 f"checkpoint is for chains in JAX, and these run on the host: {remedy}."
             )
         scales = self._scales
-        rng, thinning = (
-            generator(keys[0]),
-            1 if self.thinning == "auto" else self.thinning,
-        )
+        rng = generator(keys[0])
+        thinning = 1 if self.thinning == "auto" else self.thinning
         if self.preconditioner is None:
             references = [
                 NormalReference(
@@ -188,10 +188,8 @@ class InverseRun(NamedTuple):
         run = run_chains(
             walk, states, self.num_samples, thinning, keys[2], self.progress
         )
-        coordinates, temperature = (
-            self._coordinates(walk.reference),
-            self.target.temperature,
-        )
+        coordinates = self._coordinates(walk.reference)
+        temperature = self.target.temperature
         algorithm = (PCN if dynamics == "pcn" else PCNL)(walk.step_size, temperature)
         counts = SolveCounts.of(solver).since(before)
         chains = TunedChains(

@@ -145,7 +145,8 @@ def learning_coefficient(
                 f"{name} must be one number, got {checks.shown(number)}; pass a float."
             )
     law = tempered_loss(loss, params, data, select)
-    size, num_observed = int(law.size), law.num_observed(observe)
+    size = int(law.size)
+    num_observed = law.num_observed(observe)
     batch_size = size if batch_size is None else batch_size
     checks.positive_int("batch_size", batch_size, auto=True)
     if not isinstance(batch_size, str):
@@ -168,7 +169,9 @@ def learning_coefficient(
         int(num_samples),
     )
     saving = {"progress": progress, "checkpoint": checkpoint, "resume": resume}
-    spent, target, chains = 0, None, 0
+    spent = 0
+    target = None
+    chains = 0
     for units in get_args(Units):
         target = _Target.of(minimum, heat, pilot_key, observe, units).after(spent)
         chains = target.run(batch_size, counts, run_key, saving)
@@ -209,7 +212,8 @@ class _Minimum(NamedTuple):
 
         With `descend` a gap below `precision` units of the coefficient ends the search.
         """
-        passes, minimum = 0, None
+        passes = 0
+        minimum = None
         for _ in range(max_descents if descend else 1):
             gamma = _scale(law) if localization is None else localization
             law = replace(
@@ -227,7 +231,8 @@ class _Minimum(NamedTuple):
                 law, params=law.displaced(flat.to_position(minimum.displacement))
             )
         assert minimum is not None
-        dimension, gap = len(minimum.displacement), minimum.gap(temperature)
+        dimension = len(minimum.displacement)
+        gap = minimum.gap(temperature)
         if minimum.rounding(temperature) > max(0.5, dimension / 4):
             raise ValueError(
                 f"{minimum.displacement.dtype} rounds the mean loss, {minimum.loss:.6g} at params, by "
@@ -276,10 +281,8 @@ class _Minimum(NamedTuple):
 
 def _scale(law: TemperedLoss) -> float:
     """Return one over the mean square of the parameters that move."""
-    squares, count = (
-        sum(float(jnp.sum(leaf**2)) for leaf in law.moving()),
-        sum(leaf.size for leaf in law.moving()),
-    )
+    squares = sum(float(jnp.sum(leaf**2)) for leaf in law.moving())
+    count = sum(leaf.size for leaf in law.moving())
     return count / squares if squares > 0 else 1.0
 
 
@@ -313,18 +316,17 @@ class _Target(NamedTuple):
         observe: Callable[[PyTree], Array] | None,
         units: Units,
     ) -> "_Target":
-        law, dimension, spent = (
-            minimum.law,
-            len(minimum.displacement),
-            minimum.passes * int(minimum.law.size),
-        )
+        law = minimum.law
+        dimension = len(minimum.displacement)
+        spent = minimum.passes * int(minimum.law.size)
         flat = coordinates_of(law, law.start(), temperature, whiten=True)
         kind = "full" if dimension <= MAX_COORDINATES else "low-rank"
         try:
             if units == "localization":
                 unit = float(minimum.law.precision) ** -0.5
                 mode = minimum.displacement
-                even, pilot = flat, Pilot(mode, jnp.full_like(mode, unit), 0)
+                even = flat
+                pilot = Pilot(mode, jnp.full_like(mode, unit), 0)
             else:
                 even, pilot = run_even_pilot(
                     flat,
@@ -339,10 +341,8 @@ class _Target(NamedTuple):
             mode = coordinates.from_position(flat.to_position(minimum.displacement))
         else:
             coordinates = even.preconditioned(*_worthwhile(pilot))
-            mode, spent = (
-                coordinates.from_position(pilot.mode, len(even.layers)),
-                spent + pilot.evaluations,
-            )
+            mode = coordinates.from_position(pilot.mode, len(even.layers))
+            spent = spent + pilot.evaluations
         shares = float(law.precision) * _squared_scales(coordinates, mode)
         observation = Observation.of(
             jnp.asarray(temperature, mode.dtype), shares, observe
@@ -443,14 +443,15 @@ class _Target(NamedTuple):
         For "auto" the batch size follows from where chains are after the first, and grows fourfold where many
         trajectories are rejected. It stays where half as many rows would do, as each is another program.
         """
-        size, spent, warm, frozen = int(self.problem.size), 0, None, None
+        size = int(self.problem.size)
+        spent = 0
+        warm = None
+        frozen = None
         points_key, batch_key, *keys = random.split(key, 2 + len(self.phases))
         points = jax.lax.map(start, random.split(points_key, self.num_points))
-        scales, step_size, number = (
-            jnp.ones_like(self.mode),
-            0.7 * len(self.mode) ** -0.25,
-            batch_size,
-        )
+        scales = jnp.ones_like(self.mode)
+        step_size = 0.7 * len(self.mode) ** -0.25
+        number = batch_size
         for share, phase_key in zip(self.phases, keys, strict=True):
             if isinstance(batch_size, str):
                 enough = surrogate_batch_size(
@@ -463,10 +464,8 @@ class _Target(NamedTuple):
                     and warm.metrics["acceptance"] < self.min_acceptance
                 ):
                     number = min(size, 4 * number)
-            steps, ceiling = (
-                max(1, round(share * num_warmup)),
-                1.0 if number == size else CEILING,
-            )
+            steps = max(1, round(share * num_warmup))
+            ceiling = 1.0 if number == size else CEILING
             adapting = SubsampledHMC(
                 step_size,
                 self.temperature,
@@ -484,7 +483,8 @@ class _Target(NamedTuple):
                 **counts,
                 **options,
             )
-            spent, points = spent + warm.evaluations, warm.position
+            spent = spent + warm.evaluations
+            points = warm.position
             step_size = float(
                 within_limits(
                     jnp.exp(jnp.median(warm.state.adaptation.mean_log_step)),
@@ -571,15 +571,14 @@ def _summary(
     result, evaluations, batch_size = chains
     records = np.asarray(result.positions, np.float64)
     records, observed = np.split(records, [records.shape[-1] - num_observed], axis=-1)
-    law, moving = minimum.law, [leaf.size for leaf in minimum.law.moving()]
+    law = minimum.law
+    moving = [leaf.size for leaf in minimum.law.moving()]
     if not np.isfinite(records[..., 0]).all():
         raise _no_minimum("chains from there lower it without bound")
     trace = (records[..., 0] - minimum.loss) / temperature
     corrected, error, excess = CorrectedMean.of(trace, records[..., 2:])
-    value, lowest = (
-        float(corrected.mean()),
-        min(minimum.lowest, float(records[..., 0].min())),
-    )
+    value = float(corrected.mean())
+    lowest = min(minimum.lowest, float(records[..., 0].min()))
     gap = (minimum.loss - lowest) / temperature
     if gap > max(1.0, sum(moving) / 2):
         raise _no_minimum(
@@ -597,7 +596,8 @@ def _summary(
     with np.errstate(
         divide="ignore", invalid="ignore"
     ):  # chains that stand still have an infinite R-hat
-        r_hat, effective = r_hat_of(trace), effective_draws_of(trace)
+        r_hat = r_hat_of(trace)
+        effective = effective_draws_of(trace)
         effect = localization_effect(trace, minimum.localization * records[..., 1])
     is_by_chain = lowest < minimum.lowest
     return LearningCoefficient(

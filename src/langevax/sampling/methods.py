@@ -197,7 +197,8 @@ def tune_acceptance(
     proposals are independent of the state.
     """
     lowest, highest = ACCEPTANCE_RANGES[method.dynamics]
-    limit, evaluations = math.inf if method.dynamics == "mala" else 2.0, 0
+    limit = math.inf if method.dynamics == "mala" else 2.0
+    evaluations = 0
     for i in range(num_trials):
         options = {
             "num_steps": num_steps,
@@ -310,7 +311,8 @@ def estimate_bias(
         num_steps=spacing * BIAS_DRAWS.first,
         **options,
     )
-    bias, drawn = _bias_of(run, step_size, limit), BIAS_DRAWS.first
+    bias = _bias_of(run, step_size, limit)
+    drawn = BIAS_DRAWS.first
     while bias.is_worth_draws(limit, drawn):
         more = simulate(
             pair,
@@ -320,7 +322,8 @@ def estimate_bias(
             num_steps=spacing * drawn,
             **options,
         )
-        run, drawn = run.then(more), 2 * drawn
+        run = run.then(more)
+        drawn = 2 * drawn
         bias = _bias_of(run, step_size, limit)
     return bias
 
@@ -330,15 +333,16 @@ def _bias_of(
 ) -> StepSizeBias:
     """Return the bias that a run of coupled chains shows."""
     draws = np.asarray(run.positions)[:, BIAS_DRAWS.first // 5 :]
-    coarse, fine = draws[:, :, 0], draws[:, :, 1]
+    coarse = draws[:, :, 0]
+    fine = draws[:, :, 1]
     if limit is not None:
-        coarse, fine = limit.to_values(coarse), limit.to_values(fine)
-    coarse, fine = np.asarray(coarse, np.float64), np.asarray(fine, np.float64)
+        coarse = limit.to_values(coarse)
+        fine = limit.to_values(fine)
+    coarse = np.asarray(coarse, np.float64)
+    fine = np.asarray(fine, np.float64)
     centre = fine.mean((0, 1))
-    squares, variance = (
-        _blocks((coarse - centre) ** 2 - (fine - centre) ** 2),
-        fine.var((0, 1)),
-    )
+    squares = _blocks((coarse - centre) ** 2 - (fine - centre) ** 2)
+    variance = fine.var((0, 1))
     biases = extrapolation * squares.mean(0) / variance
     errors = extrapolation * squares.std(0, ddof=1) / np.sqrt(len(squares)) / variance
     relative = extrapolation * squares.mean(1) / variance.mean()

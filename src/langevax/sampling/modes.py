@@ -134,17 +134,15 @@ def find_modes(
     """
     if pilot.curvatures is None or pilot.scales is None:
         return None
-    dimension, num_rows, dtype = len(pilot.mode), int(problem.size), pilot.mode.dtype
-    scales, mode = (
-        np.asarray(pilot.scales, np.float64),
-        np.asarray(pilot.mode, np.float64),
-    )
+    dimension = len(pilot.mode)
+    num_rows = int(problem.size)
+    dtype = pilot.mode.dtype
+    scales = np.asarray(pilot.scales, np.float64)
+    mode = np.asarray(pilot.mode, np.float64)
     matrix = as_matrix(scales)
-    centre, widths = (
-        np.linalg.solve(matrix, mode),
-        np.repeat(
-            PLAN.heat, PLAN.descents if num_rows <= CHEAP_ROWS else PLAN.few_descents
-        ),
+    centre = np.linalg.solve(matrix, mode)
+    widths = np.repeat(
+        PLAN.heat, PLAN.descents if num_rows <= CHEAP_ROWS else PLAN.few_descents
     )
     starts = (
         centre
@@ -152,12 +150,11 @@ def find_modes(
         * (np.sqrt(temperature) * widths)[:, None]
     )
     starts = starts if elsewhere is None else np.concatenate([elsewhere, starts])
-    distinct, passes = DistinctModes(even_problem, temperature, dtype), 0
+    distinct = DistinctModes(even_problem, temperature, dtype)
+    passes = 0
     distinct.add(centre)
-    rng, batches = (
-        np.random.default_rng(np.asarray(random.key_data(key))),
-        PLAN.nearby_rounds if num_rows <= CHEAP_ROWS else 0,
-    )
+    rng = np.random.default_rng(np.asarray(random.key_data(key)))
+    batches = PLAN.nearby_rounds if num_rows <= CHEAP_ROWS else 0
     for _ in range(PLAN.rounds + batches):
         descents = descend(
             even_problem, starts, jnp.asarray(centre, dtype), temperature
@@ -174,15 +171,14 @@ def find_modes(
                 centre + rng.normal(size=(len(widths), dimension)) * nearby[:, None]
             )
             continue
-        batches, starts = 0, distinct.take_between(len(widths))
+        batches = 0
+        starts = distinct.take_between(len(widths))
         if not len(starts):
             break
     passes += distinct.evaluations
-    positions, levels, barriers = (
-        np.array(distinct.positions) @ matrix.T,
-        distinct.levels,
-        distinct.barriers,
-    )
+    positions = np.array(distinct.positions) @ matrix.T
+    levels = distinct.levels
+    barriers = distinct.barriers
     if len(positions) == 1:  # without a Hessian, which costs 2 d passes
         root = np.zeros((1, dimension, dimension))
         return ModeSearch(
@@ -206,7 +202,8 @@ def find_modes(
     )
     log_weights[0] = fits[0].log_volume if np.isfinite(fits[0].log_volume) else 0.0
     weights = np.exp(log_weights - log_weights.max())
-    roots, number = np.array([fit.root for fit in fits]), int(np.argmin(levels))
+    roots = np.array([fit.root for fit in fits])
+    number = int(np.argmin(levels))
     is_unresolved = (
         weights[number] == 0 and levels[0] - levels[number] > PLAN.barrier * temperature
     )
@@ -225,7 +222,9 @@ class DistinctModes:
     """Modes with valleys between them, in coordinates in which the curvature at the first one is 1."""
 
     def __init__(self, problem: Problem, temperature: float, dtype: jnp.dtype):
-        self.problem, self.temperature, self.dtype = problem, temperature, dtype
+        self.problem = problem
+        self.temperature = temperature
+        self.dtype = dtype
         self.positions: list[Float[np.ndarray, " d"]] = []
         self.levels: list[float] = []
         self.barriers: list[float] = []
@@ -243,7 +242,9 @@ class DistinctModes:
             for move in moves
         ):
             return
-        rises, between, values = [], [], np.zeros(0)
+        rises = []
+        between = []
+        values = np.zeros(0)
         for other in self.positions or [end]:
             points = other + np.linspace(0, 1, PLAN.points)[:, None] * (end - other)
             values, _ = evaluate(self.problem, points.astype(self.dtype))
@@ -269,7 +270,8 @@ class DistinctModes:
 
     def take_between(self, most: int) -> Float[np.ndarray, "m d"]:
         """Return, once, where the potential is least within straight ways between modes: others may lie near there."""
-        between, self._between = sorted(self._between, key=lambda pair: pair[0]), []
+        between = sorted(self._between, key=lambda pair: pair[0])
+        self._between = []
         return np.array([point for _, point in between[:most]])
 
     @property
@@ -385,7 +387,9 @@ class Exploration(NamedTuple):
         if len(positions) == PLAN.most_modes:
             return []
         change = np.linalg.solve(coordinates.matrix, self.flat.matrix)
-        dtype, dimension, modes = self.mode.dtype, len(self.mode), []
+        dtype = self.mode.dtype
+        dimension = len(self.mode)
+        modes = []
         draws = np.asarray(draws, np.float64).reshape(-1, dimension)
         draws = draws[:: max(1, len(draws) // PLAN.draws)]
         deviations = np.maximum(draws.std(axis=0), np.finfo(float).tiny)
@@ -428,10 +432,8 @@ class Exploration(NamedTuple):
         if self.search is None or not self.has_modes:
             return StartNearMode(self.mode, scale)
         inverse = np.linalg.inv(as_matrix(np.asarray(self.pilot.scales, np.float64)))
-        positions, roots = (
-            self.search.positions @ inverse.T,
-            inverse @ self.search.roots,
-        )
+        positions = self.search.positions @ inverse.T
+        roots = inverse @ self.search.roots
         log_weights = np.log(self.search.weights)
         return StartNearModes(
             *(jnp.asarray(a, dtype) for a in (positions, roots, log_weights, scale))
@@ -458,12 +460,11 @@ class Explorer(NamedTuple):
 
         Also from a lower one of unknown weight, such as that of a law far narrower than the one about the pilot's mode.
         """
-        best, spent = self._from(vector), 0
+        best = self._from(vector)
+        spent = 0
         if best.search is not None and best.search.is_pilot_negligible:
-            spent, best = (
-                best.evaluations,
-                self._from(self._vector(best, best.search.heaviest)),
-            )
+            spent = best.evaluations
+            best = self._from(self._vector(best, best.search.heaviest))
         if (
             best.search is not None
             and best.search.lowest is not None
@@ -501,7 +502,8 @@ class Explorer(NamedTuple):
             exact_prior=self.exact_prior,
         )
         coordinates, mode = flat.preconditioned_at(pilot)
-        fit, search = None, None
+        fit = None
+        search = None
         if self.is_compared:
             fit = NormalFit.of(coordinates.problem, mode, self.temperature, self.key)
         if self.is_searched:

@@ -47,7 +47,8 @@ class Adaptation(NamedTuple):
     def of(
         cls, step_size: Float[Array, ""], variance: Float[Array, " d"]
     ) -> "Adaptation":
-        zero, zeros = jnp.zeros_like(step_size), jnp.zeros_like(variance)
+        zero = jnp.zeros_like(step_size)
+        zeros = jnp.zeros_like(variance)
         log_step = jnp.log(step_size)
         return cls(
             log_step,
@@ -171,7 +172,8 @@ class NUTS(Algorithm):
         if self.known is None:
             potential, slope = problem.potential_and_gradient(position)
             temperature = jnp.asarray(self.temperature, dtype)
-            log_density, gradient = -potential / temperature, -slope / temperature
+            log_density = -potential / temperature
+            gradient = -slope / temperature
         else:
             log_density, gradient = self.known.at(position)
         adaptation = Adaptation.of(
@@ -193,7 +195,8 @@ class NUTS(Algorithm):
     ) -> tuple[NUTSState, Info]:
         from blackjax.mcmc import hmc, nuts
 
-        adaptation, dtype = state.adaptation, state.position.dtype
+        adaptation = state.adaptation
+        dtype = state.position.dtype
         kernel: Any = nuts.build_kernel()
         log_density = _log_density_of(problem, jnp.asarray(self.temperature, dtype))
         with jax.numpy_dtype_promotion("standard"):  # BlackJAX mixes dtypes
@@ -281,15 +284,19 @@ def stages_of(
         [175, 123, 2, 0]
     """
     if first + window + last > num_warmup:
-        first, last = int(0.15 * num_warmup), int(0.1 * num_warmup)
-    stages, end = np.full(num_warmup, Stage.FAST, np.int32), num_warmup - last
-    start, length = first, window
+        first = int(0.15 * num_warmup)
+        last = int(0.1 * num_warmup)
+    stages = np.full(num_warmup, Stage.FAST, np.int32)
+    end = num_warmup - last
+    start = first
+    length = window
     while start < end:
         if end - start < 3 * length:
             length = end - start
         stages[start : start + length] = Stage.SLOW
         stages[start + length - 1] = Stage.WINDOW_END
-        start, length = start + length, 2 * length
+        start = start + length
+        length = 2 * length
     return jnp.asarray(stages)
 
 

@@ -67,7 +67,8 @@ def nuts_chains(
     coordinates = coordinates.with_matrix()
     options = options._replace(problem=coordinates.problem)
     unadapted, warm, spent = _warm_up(options, is_near_mode, can_be_peak)
-    algorithm, positions = unadapted.frozen(warm.state), np.asarray(warm.positions)
+    algorithm = unadapted.frozen(warm.state)
+    positions = np.asarray(warm.positions)
     is_formed = options.dimension <= MAX_COORDINATES
     if is_formed and (
         others := without_correlations(coordinates, positions, options.temperature)
@@ -84,10 +85,8 @@ def nuts_chains(
         spent += warm.evaluations
     chains = _drawn(options, algorithm, warm, spent)
     for number, acceptance in enumerate(WARM_UP.careful_acceptances, 1):
-        divergences, steps = (
-            chains.result.counts["divergences"],
-            chains.result.steps * options.num_chains,
-        )
+        divergences = chains.result.counts["divergences"]
+        steps = chains.result.steps * options.num_chains
         if (
             not 0 < divergences <= WARM_UP.few_divergences * steps
             or options.saving["checkpoint"] is not None
@@ -123,7 +122,8 @@ def _warm_up(
         WARM_UP.near_mode if is_near_mode else WARM_UP.elsewhere
     )
     can_be_peak &= is_near_mode
-    positions, passes = options.start(options.keys[1], options.num_chains), 0
+    positions = options.start(options.keys[1], options.num_chains)
+    passes = 0
     if not is_near_mode and not options.is_start_given:
         positions, passes = descend_steeply(
             options.problem, positions, options.temperature

@@ -164,13 +164,16 @@ class CoordinateMap(eqx.Module):
 
         Units of the last layer are replaced, so that programs compiled for them serve these.
         """
-        layers, units, last = self.layers, _units(curvatures), self.layers[-1]
+        layers = self.layers
+        units = _units(curvatures)
+        last = self.layers[-1]
         if self._is_open:
             return self.times_last_matrix(np.diag(units))
         if np.any(np.asarray(last.precision)):
             layers = (*layers, QuadraticInValue(last))
         elif isinstance(last, Affine) and last.matrix.ndim == 1:
-            layers, units = layers[:-1], units * np.asarray(last.matrix, np.float64)
+            layers = layers[:-1]
+            units = units * np.asarray(last.matrix, np.float64)
         in_units = affine(layers[-1], jnp.asarray(units, jnp.result_type(float)))
         return CoordinateMap(
             (
@@ -202,11 +205,14 @@ class CoordinateMap(eqx.Module):
         """
         if self.dimension > MAX_COORDINATES or self._is_open:
             return self
-        layers, last, units = self.layers, self.layers[-1], np.ones(self.dimension)
+        layers = self.layers
+        last = self.layers[-1]
+        units = np.ones(self.dimension)
         if np.any(np.asarray(last.precision)):
             layers = (*layers, QuadraticInValue(last))
         elif isinstance(last, Affine):
-            layers, units = layers[:-1], np.asarray(last.matrix)
+            layers = layers[:-1]
+            units = np.asarray(last.matrix)
         return CoordinateMap(
             (
                 *layers,
@@ -339,7 +345,8 @@ def run_pilot(
     Raises ValueError where there is no mode at which the curvature says something of the law.
     """
     mode, passes = find_mode(problem, start)
-    dimension, size = len(mode), int(problem.size)
+    dimension = len(mode)
+    size = int(problem.size)
     if kind is None:
         return Pilot(mode, None, passes * size)
     if kind == "full" and dimension > MAX_COORDINATES:
@@ -357,7 +364,8 @@ def run_pilot(
         )
     directions = None
     if kind == "low-rank":
-        rank, num_iterations = min(LOW_RANK, dimension), 3
+        rank = min(LOW_RANK, dimension)
+        num_iterations = 3
         products = num_iterations * rank
         curvatures, directions = _informed_directions(
             problem, mode, rank, num_iterations, key
@@ -366,7 +374,8 @@ def run_pilot(
         scales[: len(curvatures)] = _inverse_roots(curvatures)
         directions = jnp.asarray(directions, mode.dtype)
     elif dimension > MAX_COORDINATES:
-        products, scales = NUM_PROBES, _inverse_roots(_diagonal(problem, mode, key))
+        products = NUM_PROBES
+        scales = _inverse_roots(_diagonal(problem, mode, key))
     else:
         return _whole_pilot(problem, mode, kind, temperature, passes)
     return Pilot(
@@ -388,7 +397,8 @@ def _whole_pilot(
     """Return the pilot that forms the Hessian, after a few Newton steps where the search ended far from the mode."""
     dimension = len(mode)
     potential, gradient = _at(problem, mode)
-    hessian, scales = np.zeros((dimension, dimension)), np.eye(dimension)
+    hessian = np.zeros((dimension, dimension))
+    scales = np.eye(dimension)
     for _ in range(max_newton):
         hessian = np.asarray(hessian_at(problem, mode), np.float64)
         passes += 2 * dimension
@@ -420,7 +430,9 @@ def _whole_pilot(
         passes += 1
         if not value < potential:
             break
-        mode, potential, gradient = nearer, value, slope
+        mode = nearer
+        potential = value
+        gradient = slope
     scales = np.diagonal(scales) if kind == "diagonal" else scales
     evaluations = passes * int(problem.size)
     return Pilot(
@@ -440,7 +452,8 @@ def find_mode(
     def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
         return _at(problem, x.astype(start.dtype))
 
-    x0, options = np.asarray(start, np.float64), {"maxiter": max_iterations}
+    x0 = np.asarray(start, np.float64)
+    options = {"maxiter": max_iterations}
     optimum = minimize(
         value_and_gradient, x0, jac=True, method="L-BFGS-B", options=options
     )

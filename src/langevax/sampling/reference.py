@@ -135,7 +135,8 @@ def information(
     Review 2011), or by differences along the directions in which the predictions' prior is widest.
     """
     assert solve.residual is not None
-    num_data, num_modes = solver.data.size, solver.num_modes
+    num_data = solver.data.size
+    num_modes = solver.num_modes
     at = solve.residual + solver.data
     if solver.adjoint is not None and num_data <= min(
         num_modes, FULL_RANK if how.is_whole else 2 * how.rank
@@ -302,7 +303,8 @@ def exact_reference(
     if smaller > FULL_RANK or not is_linear(solver, rng):
         return None
     start = np.zeros(solver.num_modes)
-    here, how = solver.solve(start), Derivative(least=0.0, step=1.0, is_whole=True)
+    here = solver.solve(start)
+    how = Derivative(least=0.0, step=1.0, is_whole=True)
     informed = information(solver, here, rng, how)
     gradient = informed.misfit_gradient(solver, here)
     reference = informed.reference(start + informed.newton_step(gradient))

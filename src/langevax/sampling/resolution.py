@@ -31,7 +31,8 @@ def check_resolution(
         few: distances between floating-point numbers, fewer of which in a standard deviation cannot be sampled.
     """
     for name, centre in centres.items():
-        widths, around = np.asarray(deviations[name]), np.asarray(centre)
+        widths = np.asarray(deviations[name])
+        around = np.asarray(centre)
         spacings = np.spacing(np.abs(around))
         narrow = np.argwhere(widths < few * spacings)
         if len(narrow):

@@ -265,7 +265,8 @@ def sample(
     chosen, reason = requested_dynamics(
         dynamics, isinstance(target, InverseProblem), options
     )
-    chain_start, constrain = start if callable(start) else None, None
+    chain_start = start if callable(start) else None
+    constrain = None
     if isinstance(target, TransformedTarget):
         if start is None:
             start = UniformStart.of(target.start, key)
@@ -358,7 +359,8 @@ def sample(
         flat = (
             flat.with_matrix()
         )  # from here to the draws by other numbers, so that programs serve all
-    vector, elsewhere = flat.from_position(first), None
+    vector = flat.from_position(first)
+    elsewhere = None
     if isinstance(start, UniformStart):
         elsewhere = start.best(start_key, flat)
         vector = jnp.asarray(elsewhere[0])
@@ -428,7 +430,8 @@ def sample(
         else BiasLimit(tolerance / 2, NumbersOfDraws(coordinates, constrain)),
         callable(start) and not isinstance(start, UniformStart),
     )
-    spent, modes = exploration.evaluations, exploration.modes()
+    spent = exploration.evaluations
+    modes = exploration.modes()
     is_even = (
         pilot.scales is not None and pilot.scales.ndim == 2
     )  # in coordinates of the whole Hessian
@@ -446,7 +449,8 @@ def sample(
                 problem=coordinates.problem, start=begin, bias_limit=None
             )
             reason = f"{reason}; {error}, and chains start anew around the start"
-            spent, is_near_mode = spent + error.evaluations, False
+            spent = spent + error.evaluations
+            is_near_mode = False
             chains, coordinates = nuts_chains(
                 chain_options, coordinates, False, is_even
             )
@@ -476,7 +480,8 @@ def sample(
                     raise ToleranceError(
                         f"tolerance={tolerance:g} was not reached: {error}"
                     ) from error
-                name, reason = "nuts", str(error)
+                name = "nuts"
+                reason = str(error)
                 chains, coordinates = nuts_chains(
                     chain_options, coordinates, is_near_mode, False
                 )

@@ -194,7 +194,8 @@ class Samples:
 
     def numbers(self) -> tuple[list[str], Float[np.ndarray, "chain draw m"]]:
         """Return the names and the draws of all numbers of the position."""
-        names, columns = [], []
+        names = []
+        columns = []
         for name, leaf in named_leaves(self.positions).items():
             columns.append(np.asarray(leaf, np.float64).reshape(*leaf.shape[:2], -1))
             indices = map(list, np.ndindex(leaf.shape[2:]))
@@ -243,8 +244,11 @@ class Samples:
                 messages.append(f"there are {count} independent draws; draw more.")
             return messages + self.doubts()
         table = self._statistics()
-        names, rhat, ess = table.names, table["r_hat"], table["ess_bulk"]
-        worst, fewest = int(np.argmax(rhat)), int(np.argmin(ess))
+        names = table.names
+        rhat = table["r_hat"]
+        ess = table["ess_bulk"]
+        worst = int(np.argmax(rhat))
+        fewest = int(np.argmin(ess))
         if not rhat[worst] <= MAX_RHAT:
             messages.append(
                 f"chains disagree: R-hat of {names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
@@ -258,16 +262,15 @@ class Samples:
 
     def doubts(self, most_shown: int = 5) -> list[str]:
         """Return those of the `warnings` that more draws do not cure, with the weights of so many modes."""
-        messages, large = [], 2 * MAX_BIAS
+        messages = []
+        large = 2 * MAX_BIAS
         if self.solves is not None and self.solves.failed:
             messages.append(
                 f"{self.solves.failed:,} of {self.solves.forward:,} solves failed, and their proposals were rejected; "
                 f"the first by {self.solves.first_failure}."
             )
-        divergences, steps = (
-            self.result.counts.get("divergences", 0),
-            self.result.steps * len(self.draws),
-        )
+        divergences = self.result.counts.get("divergences", 0)
+        steps = self.result.steps * len(self.draws)
         if divergences:
             messages.append(
                 f"{divergences} of {steps:,} steps diverged: NUTS's step is too long for some narrow part of the law, "
@@ -323,7 +326,9 @@ class Samples:
         )
 
     def _warnings_of_swaps(self, least_rate: float = 0.1) -> list[str]:
-        messages, rates, trips = [], self.swap_rates, self.result.counts["round_trips"]
+        messages = []
+        rates = self.swap_rates
+        trips = self.result.counts["round_trips"]
         if rates is not None and rates.min() < least_rate:
             place = int(np.argmin(rates))
             low, high = np.asarray(self.algorithm.temperatures)[place : place + 2]  # pyright: ignore

@@ -55,7 +55,8 @@ class SolveThreads:
 @contextmanager
 def alternating(turn: float = 2e-5) -> Iterator[None]:
     """Let other threads run between lines of Python, every `turn` seconds, so that rare races happen soon."""
-    before, last = sys.gettrace(), time.perf_counter()
+    before = sys.gettrace()
+    last = time.perf_counter()
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal last

@@ -76,7 +76,8 @@ class ForwardSolver:
         mean: np.ndarray | None,
         parallel: int = 1,
     ):
-        num_modes, dtype = prior.num_modes, prior.eigenvalues.dtype
+        num_modes = prior.num_modes
+        dtype = prior.eigenvalues.dtype
         grid = jax.eval_shape(
             prior.basis.synthesize, jax.ShapeDtypeStruct((num_modes,), dtype)
         ).shape
@@ -87,8 +88,10 @@ class ForwardSolver:
         deviations = np.sqrt(np.asarray(prior.eigenvalues, np.float64))
         self.synthesis = functions.reshape(num_modes, -1) * deviations[:, None]
         self.grid_shape = grid
-        self.forward_map, self.adjoint = forward_map, adjoint
-        self.data, self.noise = data, noise
+        self.forward_map = forward_map
+        self.adjoint = adjoint
+        self.data = data
+        self.noise = noise
         self.mean = 0.0 if mean is None else np.broadcast_to(mean, grid)
         self.tally = SolveTally()
         self.is_single = False
@@ -115,7 +118,8 @@ class ForwardSolver:
         It has the same counters.
         """
         other = copy.copy(self)
-        other.synthesis, other.noise = self.synthesis * scales[:, None], noise
+        other.synthesis = self.synthesis * scales[:, None]
+        other.noise = noise
         return other
 
     def counted_apart(self) -> "ForwardSolver":
@@ -278,7 +282,8 @@ class ForwardSolver:
     def check(self, rng: np.random.Generator, num_draws: int = 4) -> str | None:
         """Raise unless the map predicts these data; return a warning if it fails at some draws of the prior."""
         zero = np.zeros(self.num_modes)
-        first, again = self.predict(zero), self.predict(zero)
+        first = self.predict(zero)
+        again = self.predict(zero)
         if not np.issubdtype(again.dtype, np.floating) and not np.issubdtype(
             again.dtype, np.integer
         ):
@@ -301,12 +306,11 @@ class ForwardSolver:
                 f"forward_map is not deterministic: two calls at the mean of the prior differ by {gap:.2g}; fix its "
                 "random numbers, and leave out what it remembers between calls."
             )
-        failed, places = (
-            self.tally.failed,
-            rng.standard_normal((num_draws, self.num_modes)),
-        )
+        failed = self.tally.failed
+        places = rng.standard_normal((num_draws, self.num_modes))
         draws = [self.solve(place) for place in places]
-        failed, reason = self.tally.failed - failed, self.tally.first_failure
+        failed = self.tally.failed - failed
+        reason = self.tally.first_failure
         if failed == num_draws:
             raise ValueError(
                 f"forward_map failed at all of {num_draws} draws of the prior ({reason}); pass a map that is "
@@ -341,7 +345,9 @@ class ForwardSolver:
         def repeat(thread: int) -> bool:
             expected = alone[thread % len(alone)]
             start.wait()
-            end, same, number = time.perf_counter() + seconds, True, 0
+            end = time.perf_counter() + seconds
+            same = True
+            number = 0
             with alternating():
                 while same and (number < 2 or time.perf_counter() < end):
                     results = self._with_gradient(self.solve(expected[0].z))
@@ -380,10 +386,8 @@ class ForwardSolver:
                 continue
             noise = rng.standard_normal(self.data.shape)
             r = product / length + 0.5 * noise / np.linalg.norm(noise)
-            forward, backward = (
-                float(np.sum(product * r)),
-                float(v @ self.transposed(z, r)),
-            )
+            forward = float(np.sum(product * r))
+            backward = float(v @ self.transposed(z, r))
             violation = abs(forward - backward) / (length * float(np.linalg.norm(r)))
             doubt = (
                 float(np.linalg.norm(coarse - fine)) / length

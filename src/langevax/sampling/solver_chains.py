@@ -138,7 +138,9 @@ def warm_up(
     num_stages: int = 5,
 ) -> list[ChainState]:
     """Run, and adapt the step size where `is_adaptive`, and between stages the reference and the fit."""
-    goal, longest, done = ACCEPTANCE_GOAL[walk.dynamics], LONGEST_STEP[walk.dynamics], 0
+    goal = ACCEPTANCE_GOAL[walk.dynamics]
+    longest = LONGEST_STEP[walk.dynamics]
+    done = 0
     distances = np.zeros((max(1, len(walk.moves)), 2))
     """Squared distance and solves of each move."""
     rngs = rng.spawn(len(states))
@@ -223,17 +225,17 @@ def run_chains(
     progress: bool | Literal["auto"],
 ) -> Result:
     """Return every `thinning`-th state of the chains; positions are in the coordinates of the walk."""
-    began, rngs, solver = (
-        time.perf_counter(),
-        generator(key).spawn(len(states)),
-        walk.solver,
-    )
-    num_chains, before = len(states), SolveCounts.of(solver)
+    began = time.perf_counter()
+    rngs = generator(key).spawn(len(states))
+    solver = walk.solver
+    num_chains = len(states)
+    before = SolveCounts.of(solver)
     draws = np.empty((num_chains, num_samples, walk.num_coordinates))
     acceptance = np.zeros((num_chains, num_samples))
     total = np.zeros((len(SOLVE_COUNTS), num_chains), np.int64)
     counts = np.zeros((*total.shape, num_samples), np.int64)
-    states, done = list(states), 0
+    states = list(states)
+    done = 0
     bar = walk_progress(walk, num_chains * num_samples * thinning, progress)
     with SolveThreads(min(solver.parallel, num_chains)) as threads:
         for draw in range(num_samples):

@@ -91,12 +91,10 @@ class SolverWalk:
         dynamics: Dynamics,
         step_size: float,
     ):
-        self.solver, self.reference, self.dynamics, self.step_size = (
-            solver,
-            reference,
-            dynamics,
-            step_size,
-        )
+        self.solver = solver
+        self.reference = reference
+        self.dynamics = dynamics
+        self.step_size = step_size
         self.moves: list[Move] = []
         """None where all steps are about the reference and of one length."""
         self.weights = np.ones(0)
@@ -108,7 +106,8 @@ class SolverWalk:
 
     def mix(self, modes: Sequence[NormalReference] = ()) -> None:
         """Draw every step from all moves, of which independent draws of the laws at several modes are one."""
-        longest, self.is_mixed = LONGEST_STEP[self.dynamics], True
+        longest = LONGEST_STEP[self.dynamics]
+        self.is_mixed = True
         self.moves = [Move("reference", longest * share) for share in self.lengths]
         self.moves += [Move("prior", share) for share in self.lengths]
         if len(modes) > 1:
@@ -155,7 +154,8 @@ class SolverWalk:
         )
         self.weights = (1 - self.even_share) * shares + self.even_share / len(others)
         if has_fit and self.fit is not None:
-            square, best = gains[-1] ** 2, others.max() ** 2
+            square = gains[-1] ** 2
+            best = others.max() ** 2
             share = (
                 self.most_by_fit
                 / self.fit.cost
@@ -328,7 +328,8 @@ class SolverWalk:
     def _about_reference(
         self, state: ChainState, h: float, rng: np.random.Generator
     ) -> tuple[ChainState | None, float]:
-        u, xi = state.w, rng.standard_normal(len(state.w))
+        u = state.w
+        xi = rng.standard_normal(len(state.w))
         if state.slope is None:
             w = np.sqrt(1 - h**2) * u + h * xi
         else:
@@ -338,7 +339,8 @@ class SolverWalk:
             return None, -np.inf
         log_ratio = state.psi - proposal.psi
         if state.slope is not None and proposal.slope is not None:
-            g, k = state.slope, proposal.slope
+            g = state.slope
+            k = proposal.slope
             log_ratio += float(
                 np.sum(
                     (w - u) * (g + k) / 2
@@ -350,10 +352,13 @@ class SolverWalk:
     def _by_turning(
         self, state: ChainState, h: float, rng: np.random.Generator
     ) -> tuple[ChainState | None, float]:
-        w, slope, v = state.w, state.slope, rng.standard_normal(len(state.w))
+        w = state.w
+        slope = state.slope
+        v = rng.standard_normal(len(state.w))
         assert slope is not None
         parts = _num_parts(h)
-        energies, end = [state.psi + float(w @ w + v @ v) / 2], state
+        energies = [state.psi + float(w @ w + v @ v) / 2]
+        end = state
         for _ in range(rng.integers((parts + 1) // 2, parts + parts // 2 + 1)):
             v = v - h / 2 * slope
             w, v = np.cos(h) * w + np.sin(h) * v, np.cos(h) * v - np.sin(h) * w
@@ -362,7 +367,8 @@ class SolverWalk:
             )
             if arrived is None or arrived.slope is None:
                 return None, -np.inf
-            end, slope = arrived, arrived.slope
+            end = arrived
+            slope = arrived.slope
             v = v - h / 2 * slope
             energies.append(end.psi + float(w @ w + v @ v) / 2)
             if not energies[-1] < energies[0] + self.diverged:
@@ -374,7 +380,8 @@ class SolverWalk:
 
     def moved_to(self, state: ChainState, reference: NormalReference) -> ChainState:
         """Return the state in the coordinates of another reference."""
-        slope, w = state.slope, reference.from_prior_units(state.solve.z)
+        slope = state.slope
+        w = reference.from_prior_units(state.solve.z)
         if slope is not None:
             slope = reference.stretch(self.reference.shrink(slope + state.w)) - w
         psi = state.solve.misfit + float(state.solve.z @ state.solve.z - w @ w) / 2

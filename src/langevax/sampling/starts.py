@@ -150,7 +150,8 @@ class StartWithinReach(eqx.Module):
     temperature: Float[Array, ""]
 
     def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
-        scale, dimension = jnp.sqrt(self.temperature), len(self.mode)
+        scale = jnp.sqrt(self.temperature)
+        dimension = len(self.mode)
         deviation = scale * random.normal(key, self.mode.shape, self.mode.dtype)
         shares = 0.5 ** jnp.arange(NUM_HALVINGS, dtype=self.mode.dtype)
         points = (

@@ -90,7 +90,8 @@ class SubsampledHMC(Algorithm):
         step: Int[Array, ""],
     ) -> tuple[SubsampledState, Info]:
         batch_key, momentum_key, accept_key = random.split(key, 3)
-        x, dtype = state.position, state.position.dtype
+        x = state.position
+        dtype = state.position.dtype
         indices, _ = batches.draw(batch_key, problem, self.batch_size, replace=False)
         shift = state.centre_gradient - problem.gradient_at(jnp.zeros_like(x), indices)
         precision, temperature = (
@@ -137,10 +138,8 @@ class SubsampledHMC(Algorithm):
         adaptation = jax.tree.map(
             lambda a, b: jnp.where(is_adapted, a, b), adapted, state.adaptation
         )
-        position, potential = (
-            jnp.where(accept, end, x),
-            jnp.where(accept, potential, state.potential),
-        )
+        position = jnp.where(accept, end, x)
+        potential = jnp.where(accept, potential, state.potential)
         used = jnp.int32(problem.size) + (num_leapfrogs + 2) * self.batch_size
         new = SubsampledState(position, potential, state.centre_gradient, adaptation)
         return new, {"evaluations": used, "acceptance": acceptance}

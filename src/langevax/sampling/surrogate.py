@@ -101,11 +101,10 @@ class FittedMisfit(NamedTuple):
         state, which keeps that for all of them together.
         """
         c = w @ self.directions
-        start, share = c, 1.0
-        lengths, are_prior = (
-            rng.choice(self.lengths, num_rounds),
-            rng.uniform(size=num_rounds) < prior_share,
-        )
+        start = c
+        share = 1.0
+        lengths = rng.choice(self.lengths, num_rounds)
+        are_prior = rng.uniform(size=num_rounds) < prior_share
         noises = rng.standard_normal((num_rounds, num_places + 1, len(c)))
         gumbels = rng.gumbel(size=(num_rounds, num_places + 1))
         for h, is_prior, noise, gumbel in zip(
@@ -168,10 +167,8 @@ def fitted_misfit(
     if len(usable) < FITS.least_solves or not is_visited.any():
         return None
     z = np.stack([solve.z for solve, _, _ in usable])
-    shape, residuals = (
-        usable[0][1].shape,
-        np.stack([np.ravel(residual) for _, residual, _ in usable]),
-    )
+    shape = usable[0][1].shape
+    residuals = np.stack([np.ravel(residual) for _, residual, _ in usable])
     misfits = np.array([solve.misfit for solve, _, _ in usable])
     # where chains are, the fit is to be good, and predictions elsewhere are not to spoil it
     energies = misfits + np.sum(z**2, axis=1) / 2
@@ -180,11 +177,13 @@ def fitted_misfit(
     order = np.argsort(reference.scales, kind="stable")
     directions = reference.directions[:, order]
     c = reference.from_prior_units(z) @ directions
-    scales, mean = reference.scales[order], reference.mean @ directions
+    scales = reference.scales[order]
+    mean = reference.mean @ directions
     energy = (np.sum((mean + scales * c) ** 2, axis=1) - np.sum(c**2, axis=1)) / 2
     ceiling = float(np.max((misfits + energy)[is_visited]))
     part = np.arange(len(usable)) % 2 == 0
-    best, least = None, FITS.most_cost
+    best = None
+    least = FITS.most_cost
     for degree in FITS.degrees:
         most = min(FITS.most_monomials, FITS.monomials_for_each * len(usable))
         factors = factors_of(degree, c.shape[1], most)
@@ -206,7 +205,8 @@ def fitted_misfit(
                     ]
                 )
                 if cost - 1 < FITS.better * (least - 1):
-                    best, least = (factors, phi, penalties, share), cost
+                    best = (factors, phi, penalties, share)
+                    least = cost
     if best is None:
         return None
     factors, phi, penalties, share = best

@@ -124,7 +124,8 @@ class TemperedLoss(Problem):
 
         @with_rule.defjvp
         def differences(primals: Any, tangents: Any) -> Any:
-            (x,), (u,) = primals, tangents
+            (x,) = primals
+            (u,) = tangents
             share = length / jnp.sqrt(
                 jnp.maximum(trees.dot(u, u), jnp.finfo(length.dtype).tiny)
             )
@@ -178,7 +179,9 @@ class Observation(eqx.Module):
         return cls(temperature, jnp.asarray(groups, jnp.int32), observe)
 
     def __call__(self, problem: Problem, state: Any) -> Float[Array, " k"]:
-        position, law, layers = state.position, problem, []
+        position = state.position
+        law = problem
+        layers = []
         while isinstance(law, Reparametrised):
             position = law.to_position(position)
             layers.append(law)

@@ -61,7 +61,8 @@ def tempered_chains(
     `depth` is that of the deepest valley that is known, in temperatures; the hottest temperature crosses it.
     """
     reach = min(max(LADDER.reach[0], depth), LADDER.reach[1])
-    evaluations, is_adapted = 0, step_size is None
+    evaluations = 0
+    is_adapted = step_size is None
     if step_size is None:
         step_size, _, evaluations = tuned_step_size(
             options, method._replace(dynamics="mala"), mode
@@ -96,7 +97,8 @@ def tempered_chains(
         )  # of all chains
         if is_adapted:
             step_sizes = adapted_step_sizes(step_sizes, tally)
-        rejections, count = 1 - np.asarray(tally.swap_rates), len(ladder)
+        rejections = 1 - np.asarray(tally.swap_rates)
+        count = len(ladder)
         if number == 2 and rejections.mean() > 1 - LADDER.least_swap_rate:
             needed = 1 + math.ceil(rejections.sum() / (1 - LADDER.swap_rate))
             count = min(LADDER.replicas[1], needed)

@@ -97,7 +97,8 @@ class DrawErrors(NamedTuple):
             ]
             bounds = quantile * np.asarray(errors) / deviations
         means, spreads = np.nan_to_num(bounds, nan=np.inf, posinf=np.inf)
-        widest, least_known = int(np.argmax(means)), int(np.argmax(spreads))
+        widest = int(np.argmax(means))
+        least_known = int(np.argmax(spreads))
         return cls(
             float(means[widest]),
             names[widest],
@@ -146,9 +147,11 @@ def draw_to_tolerance(
         growths: more than the draws that the errors call for, and the largest growth at once, as first errors are
             rough.
     """
-    most, (margin, largest) = most_growth * samples.draws.shape[1], growths
+    most = most_growth * samples.draws.shape[1]
+    (margin, largest) = growths
     for number in count():
-        errors, num_samples = DrawErrors.of(samples), samples.draws.shape[1]
+        errors = DrawErrors.of(samples)
+        num_samples = samples.draws.shape[1]
         if doubts := samples.doubts():
             raise ToleranceError(
                 f"tolerance={tolerance:g} cannot be kept: {' '.join(doubts)}", samples

@@ -66,7 +66,8 @@ class UMBridgeModel:
             raise ValueError(
                 f"url must be that of a server, such as 'http://localhost:4242', got {url!r}."
             )
-        self.url, self.name = url.rstrip("/"), name
+        self.url = url.rstrip("/")
+        self.name = name
         self.config = _checked_config(config)
         # A proxy of the environment cannot reach this machine's own ports.
         loopback = "localhost", "127.0.0.1", "::1"
@@ -75,7 +76,8 @@ class UMBridgeModel:
         )
         try:
             info = self._ask("Info", None)
-            version, names = info["protocolVersion"], info["models"]
+            version = info["protocolVersion"]
+            names = info["models"]
         except (RuntimeError, LookupError, TypeError) as error:
             raise ValueError(
                 f"the server at {self.url} does not speak the UM-Bridge protocol ({error})."
@@ -180,7 +182,8 @@ class UMBridgeModel:
             with self.opener.open(request) as response:
                 text = response.read()
         except HTTPError as error:
-            status, text = error.code, error.read()
+            status = error.code
+            text = error.read()
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             raise ServerUnreachable(

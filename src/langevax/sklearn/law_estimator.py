@@ -124,10 +124,10 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes."""
         checks.not_forked()
         self._validate_params()
-        (every, targets, offsets, weights), seed = (
-            self._copied_rows(X, y, sample_weight, exposure),
-            self._seed(),
+        (every, targets, offsets, weights) = self._copied_rows(
+            X, y, sample_weight, exposure
         )
+        seed = self._seed()
         self.columns_: np.ndarray = self._places_of_slopes()
         inputs = every[:, self.columns_]
         if self.num_folds is not None and len(targets) < self.num_folds:
@@ -168,11 +168,9 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         self, target: Posterior, num_columns: int, *, key: Key[Array, ""]
     ) -> tuple[Samples, PredictiveLaw]:
         """Return draws of the posterior, and the law that a path from them led to."""
-        (draw_key, law_key), family, shares = (
-            random.split(key),
-            self._family(),
-            self.bayes_shares,
-        )
+        (draw_key, law_key) = random.split(key)
+        family = self._family()
+        shares = self.bayes_shares
         start = family.start(num_columns)
         draws = sample(
             target, start, key=draw_key, num_samples=NUM_SAMPLES, progress=False

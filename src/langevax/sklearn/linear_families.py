@@ -284,7 +284,8 @@ def _beyond_stirling(x: jax.Array) -> jax.Array:
 def _(
     primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    (x,), (tangent,) = primals, tangents
+    (x,) = primals
+    (tangent,) = tangents
     steps, coefficients = _stirling(x)
     t = 1 / (x + steps)
     factors = jnp.ones_like(x)

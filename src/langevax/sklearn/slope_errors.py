@@ -57,7 +57,8 @@ class SlopeErrors:
             >>> bool(model.robust_coef_sd(X, y) > 1.5 * model.coef_sd_)
             True
         """
-        family, (inputs, offsets) = self._family(), self._inputs(X, exposure)
+        family = self._family()
+        (inputs, offsets) = self._inputs(X, exposure)
         rows = self._rows(inputs, self._checked_targets(y), offsets)
         centre = {
             name: leaf.mean(axis=0, dtype=np.float64)

@@ -103,11 +103,9 @@ class Interval(Basis):
             raise ValueError(
                 f"num_points must be at least {least} for {num_modes} modes, got {num_points}."
             )
-        self.num_modes, self.num_points, self.domain = (
-            num_modes,
-            num_points,
-            (left, right),
-        )
+        self.num_modes = num_modes
+        self.num_points = num_points
+        self.domain = (left, right)
 
     @property
     def grid(self) -> np.ndarray:

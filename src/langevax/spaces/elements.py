@@ -112,10 +112,8 @@ def _smallest(
     mass = diags_array(mass) if mass.ndim == 1 else mass
     level = float(stiffness.diagonal().sum() / mass.diagonal().sum())
     if n > DENSE and 4 * number < n:
-        start, scale = (
-            np.random.default_rng(0).standard_normal(n),
-            diags_array(1 / np.sqrt(mass.diagonal())),
-        )
+        start = np.random.default_rng(0).standard_normal(n)
+        scale = diags_array(1 / np.sqrt(mass.diagonal()))
         scaled = scale @ mass @ scale  # well conditioned on any mesh
         options: dict[str, Any] = {
             "which": "SA",
@@ -133,7 +131,8 @@ def _smallest(
             matrices[0], number, matrices[1], sigma=-shift * level, v0=start
         )
         order = np.argsort(values)
-        values, vectors = values[order], vectors[:, order]
+        values = values[order]
+        vectors = vectors[:, order]
     else:
         dense = [
             matrix.toarray() if issparse(matrix) else matrix

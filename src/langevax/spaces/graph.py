@@ -110,7 +110,8 @@ def _smallest(matrix: Any, num_modes: int | None) -> tuple[np.ndarray, np.ndarra
     else:
         dense = matrix.toarray() if issparse(matrix) else matrix
         values, vectors = eigh(dense, subset_by_index=(0, number - 1) if few else None)
-        values, vectors = values[:number], vectors[:, :number]
+        values = values[:number]
+        vectors = vectors[:, :number]
     return np.maximum(values, 0.0), vectors
 
 

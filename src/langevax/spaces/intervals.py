@@ -203,10 +203,8 @@ class Fourier(Fast):
 def _fourier_values(coefficients: Coefficients, num_points: int) -> Values:
     num_waves = num_points // 2
     padded = pad_modes(coefficients, 2 * num_waves + 1)
-    mean, waves = (
-        padded[..., :1],
-        padded[..., 1:].reshape(*padded.shape[:-1], num_waves, 2),
-    )
+    mean = padded[..., :1]
+    waves = padded[..., 1:].reshape(*padded.shape[:-1], num_waves, 2)
     waves = waves * jnp.asarray(np.sqrt(0.5), padded.dtype)
     spectrum = lax.complex(waves[..., 0], -waves[..., 1])
     spectrum = jnp.concatenate(
@@ -285,7 +283,8 @@ def _polynomials(xp: ModuleType, t: Any, num_modes: int) -> Any:
         before, this = pair
         return (this, ((2 * k + 1) * x * this - k * before) / (k + 1)), this
 
-    pair, degrees = (xp.zeros_like(x), xp.ones_like(x)), np.arange(num_modes)
+    pair = (xp.zeros_like(x), xp.ones_like(x))
+    degrees = np.arange(num_modes)
     if xp is jnp:
         _, rows = lax.scan(following, pair, jnp.asarray(degrees, x.dtype))
     else:

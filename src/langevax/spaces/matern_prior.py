@@ -52,7 +52,8 @@ class Hyperprior:
         num_draws: int = 10_000,
         rounded: float = 0.01,
     ):
-        self.name, self.distribution = name, distribution
+        self.name = name
+        self.distribution = distribution
         kind = type(distribution).__name__
         for shape in (
             getattr(distribution, "batch_shape", ()),

@@ -77,17 +77,21 @@ def matern_values(
     variance: Any,
 ) -> Any:
     """Return `matern` without checks of its arguments."""
-    half, parameters = dim / 2, (smoothness, length_scale, variance)
+    half = dim / 2
+    parameters = (smoothness, length_scale, variance)
     if all(map(checks.is_concrete, parameters)):
         smoothness, length_scale, variance = map(float, parameters)
         ratio = exp(lgamma(smoothness + half) - lgamma(smoothness))
-        xp, waves, deepest = np, frequencies, _deepest(64)
+        xp = np
+        waves = frequencies
+        deepest = _deepest(64)
     else:
         smoothness, length_scale, variance, waves = _as_traced(
             (*parameters, frequencies)
         )
         ratio = jnp.exp(gammaln(smoothness + half) - gammaln(smoothness))
-        xp, deepest = jnp, _deepest(jnp.finfo(jnp.result_type(float)).bits)
+        xp = jnp
+        deepest = _deepest(jnp.finfo(jnp.result_type(float)).bits)
     unit = length_scale**2 / (2 * smoothness)
     at_zero = variance * (4 * np.pi * unit) ** half * ratio / volume
     decay = (smoothness + half) * xp.log1p(unit * waves**2)
@@ -109,14 +113,18 @@ def squared_exponential(
     for name, value in (("length_scale", length_scale), ("variance", variance)):
         checks.number(name, value, positive=True)
         checks.one_number(name, value, positive=True)
-    xp, frequencies, deepest = np, basis.frequencies, _deepest(64)
+    xp = np
+    frequencies = basis.frequencies
+    deepest = _deepest(64)
     if checks.is_concrete(length_scale) and checks.is_concrete(variance):
-        length_scale, variance = float(length_scale), float(variance)
+        length_scale = float(length_scale)
+        variance = float(variance)
     else:
         length_scale, variance, frequencies = _as_traced(
             (length_scale, variance, frequencies)
         )
-        xp, deepest = jnp, _deepest(jnp.finfo(jnp.result_type(float)).bits)
+        xp = jnp
+        deepest = _deepest(jnp.finfo(jnp.result_type(float)).bits)
     at_zero = variance * (2 * np.pi * length_scale**2) ** (basis.dim / 2) / basis.volume
     return at_zero * xp.exp(-xp.minimum((length_scale * frequencies) ** 2 / 2, deepest))
 

@@ -73,10 +73,8 @@ class Tabulated(Basis):
 
     def analyze(self, values: Values) -> Coefficients:
         check_values(values, len(self.weights))
-        weights, matrix = (
-            jnp.asarray(self.weights, values.dtype),
-            jnp.asarray(self.matrix, values.dtype),
-        )
+        weights = jnp.asarray(self.weights, values.dtype)
+        matrix = jnp.asarray(self.matrix, values.dtype)
         return (values * weights) @ matrix
 
     def with_modes(self, num_modes: int) -> "Basis":
@@ -402,7 +400,8 @@ def leading(
     n = len(matrix)
     subset = None if num_modes is None or 2 * num_modes >= n else (n - num_modes, n - 1)
     values, vectors = eigh(matrix, subset_by_index=subset)
-    values, vectors = values[::-1][:num_modes], vectors[:, ::-1][:, :num_modes]
+    values = values[::-1][:num_modes]
+    vectors = vectors[:, ::-1][:, :num_modes]
     lost = LOST * n * rounding
     if values[0] <= 0 or values[-1] < -np.sqrt(lost) * values[0]:
         raise ValueError(

@@ -78,7 +78,8 @@ def _locally(steps: tuple[Along, ...], array: Array) -> Array:
 
 
 def _bind(array: Array, steps: tuple[Along, ...]) -> Array:
-    exchanged, wide = _exchanged(array, steps), jax.config.read("jax_enable_x64")
+    exchanged = _exchanged(array, steps)
+    wide = jax.config.read("jax_enable_x64")
     call = custom_partitioning(functools.partial(_locally, steps))
     partition = functools.partial(_partition, steps, exchanged, wide)
     call.def_partition(partition, decode_shardings=False, **_rule(steps, exchanged))
@@ -176,7 +177,8 @@ def _exchanging(
 ) -> Array:
     """Do what `_locally` does, on a shard along the first of the axes."""
     first, *rest = steps
-    batch, last = array.ndim - len(steps), array.ndim - 1
+    batch = array.ndim - len(steps)
+    last = array.ndim - 1
     other = batch + exchanged - 1
     array = _locally(tuple(rest), jnp.moveaxis(array, batch, 0))
     array = jnp.moveaxis(array, 0, -1)  # the split axis last, the others in their order

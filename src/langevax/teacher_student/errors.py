@@ -152,7 +152,8 @@ class NetworkErrors(Problem):
     ):
         for leaf in jax.tree.leaves(precision):
             checks.number("precision", leaf)
-        self.loss, self.precision = loss, precision
+        self.loss = loss
+        self.precision = precision
         self.rows, self.num_rows = in_blocks(data, weights, block_size)
 
     @abstractmethod

@@ -324,7 +324,8 @@ def _runs(
             unrolled(key), 2 + setting.num_steps
         )
         outer, weights = setting.start(start_key)
-        aligned, norms = [_alignment(weights, setting.teacher.number)], []
+        aligned = [_alignment(weights, setting.teacher.number)]
+        norms = []
         root = np.sqrt(setting.neurons)
         for step_key in step_keys:
             gradient = setting.gradient(step_key, outer, weights, samples[0], noise)

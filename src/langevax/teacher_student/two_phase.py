@@ -138,7 +138,8 @@ def two_phase(
     checks.instance("explore", explore, Explore, "Explore(num_steps=3000)")
     checks.instance("converge", converge, Converge, "Converge(num_steps=8000)")
     checks.flag("intercept", intercept)
-    inputs, targets = as_rows("inputs", inputs), as_rows("targets", targets)
+    inputs = as_rows("inputs", inputs)
+    targets = as_rows("targets", targets)
     checks.leading_axis("(inputs, targets)", {"inputs": inputs, "targets": targets})
     for name, array in (("inputs", inputs), ("targets", targets)):
         checks.finite(name, array, remedy="drop or impute these rows")

@@ -58,7 +58,8 @@ class Theorem(NamedTuple):
     def steps_needed(self, step_size: float, start_kl: float, accuracy: float) -> int:
         """Return the fewest steps after which `kl_bound` is at most `accuracy`."""
         self._check(step_size, start_kl)
-        left, half = accuracy - self.slope * step_size, self.step_size(accuracy)
+        left = accuracy - self.slope * step_size
+        half = self.step_size(accuracy)
         if left <= 0:
             raise ValueError(
                 f"step_size is {step_size}, too long for accuracy {accuracy}; pass at most {half}."

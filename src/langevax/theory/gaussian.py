@@ -29,7 +29,8 @@ def linear_gains(
     >>> linear_gains("semi_implicit", 0.5, np.array([0.0, 2.0]))
     (array([0.5 , 0.25]), array([1.  , 0.25]))
     """
-    h, p = float(step_size), np.asarray(precision, float)
+    h = float(step_size)
+    p = np.asarray(precision, float)
     match integrator:
         case "explicit":
             return np.full(p.shape, h), np.full(p.shape, 2 * h)

@@ -196,7 +196,8 @@ def start_kl_bound(target: Target, potential: float, log_partition: float) -> fl
     >>> start_kl_bound(target, potential=0.0, log_partition=math.log(2 * math.pi) / 2)
     0.0
     """
-    d, temperature = target.dim, target.temperature
+    d = target.dim
+    temperature = target.temperature
     entropy = d / 2 * math.log(target.smoothness / (2 * math.pi * temperature))
     return float(potential / temperature + log_partition + entropy)
 

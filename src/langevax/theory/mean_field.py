@@ -66,7 +66,8 @@ def linear_optimum(
     >>> optimum.mean, optimum.variance, optimum.dual
     (array([1., 0.]), 0.2, array([-1.,  0.]))
     """
-    x, y = np.asarray(inputs, float), np.asarray(targets, float)
+    x = np.asarray(inputs, float)
+    y = np.asarray(targets, float)
     n, d = x.shape
     mean = np.linalg.solve(x.T @ x / n + 2 * ridge * np.eye(d), x.T @ y / n)
     outputs = x @ mean
@@ -87,7 +88,8 @@ def linear_log_partition(
     >>> round(linear_log_partition(np.ones(1), np.ones((1, 1)), ridge=math.pi, temperature=1.0), 6)
     0.079577
     """
-    x, g = np.asarray(inputs, float), np.asarray(dual, float)
+    x = np.asarray(inputs, float)
+    g = np.asarray(dual, float)
     n, d = x.shape
     mean_gradient = x.T @ g / n
     return float(

@@ -112,7 +112,8 @@ class QuadraticChain(NamedTuple):
         )  # E C^2 and noise
         first, second = self._start()
         for _ in range(self.num_steps):
-            x, x2 = first[-1], second[-1]
+            x = first[-1]
+            x2 = second[-1]
             first.append(shrink * x - self.step_size * law.slope)
             second.append(
                 self._shrink2(law) * x2 - 2 * self.step_size * cross * x + constant
@@ -123,7 +124,8 @@ class QuadraticChain(NamedTuple):
         self, center: Vector, batch_size: int, *, replace: bool
     ) -> Moments:
         """SGLD with gradients corrected at a fixed centre; size component gradients once, then 2 batch_size a step."""
-        a, c = np.asarray(self.curvatures, float), np.asarray(self.slopes, float)
+        a = np.asarray(self.curvatures, float)
+        c = np.asarray(self.slopes, float)
         corrected = (a.mean(axis=0) - a) * center + c.mean(axis=0)
         return self._replace(slopes=corrected).sgld(batch_size, replace=replace)
 
@@ -134,14 +136,18 @@ class QuadraticChain(NamedTuple):
 
         followed through E delta, E s delta and E delta^2. The slopes cancel but for their mean in u.
         """
-        step_size, law = self.step_size, self._batch_law(batch_size, replace)
-        h, c_bar = law.curvature, law.slope
-        shrink, shrink2 = 1 - step_size * h, self._shrink2(law)
+        step_size = self.step_size
+        law = self._batch_law(batch_size, replace)
+        h = law.curvature
+        c_bar = law.slope
+        shrink = 1 - step_size * h
+        shrink2 = self._shrink2(law)
         first, second = self._start()
         s, s2, delta, s_delta, delta2 = (np.zeros_like(first[0]) for _ in range(5))
         for step in range(self.num_steps):
             if step % period == 0:
-                s, s2 = first[-1], second[-1]
+                s = first[-1]
+                s2 = second[-1]
                 delta, s_delta, delta2 = (np.zeros_like(s) for _ in range(3))
             u = h * s + c_bar
             s_u = h * s2 + c_bar * s
@@ -166,13 +172,17 @@ class QuadraticChain(NamedTuple):
 
         followed through E x, E v, E x^2, E x v and E v^2.
         """
-        step_size, law = self.step_size, self._batch_law(batch_size, replace)
-        h, c_bar = law.curvature, law.slope
-        shrink, shrink2 = 1 - step_size * h, self._shrink2(law)
+        step_size = self.step_size
+        law = self._batch_law(batch_size, replace)
+        h = law.curvature
+        c_bar = law.slope
+        shrink = 1 - step_size * h
+        shrink2 = self._shrink2(law)
         first, second = self._start()
         v, xv, v2 = (np.zeros_like(first[0]) for _ in range(3))
         for step in range(self.num_steps):
-            x, x2 = first[-1], second[-1]
+            x = first[-1]
+            x2 = second[-1]
             if step % period == 0:
                 v = h * x + c_bar
                 xv = h * x2 + c_bar * x
@@ -200,9 +210,11 @@ class QuadraticChain(NamedTuple):
         ) ** 2 + self.step_size**2 * law.curvature_variance
 
     def _batch_law(self, batch_size: int, replace: bool) -> BatchLaw:
-        a, c = np.asarray(self.curvatures, float), np.asarray(self.slopes, float)
+        a = np.asarray(self.curvatures, float)
+        c = np.asarray(self.slopes, float)
         factor = batch_variance_factor(len(a), batch_size, replace=replace)
-        h, c_bar = a.mean(axis=0), c.mean(axis=0)
+        h = a.mean(axis=0)
+        c_bar = c.mean(axis=0)
         covariance = np.mean((a - h) * (c - c_bar), axis=0)
         return BatchLaw(
             h,

@@ -60,12 +60,14 @@ def coverage_of(
         if classes:
             sets = np.asarray(model.predict_set(inputs, nominal))
             inside = sets[np.arange(len(sets)), observed]
-            width, spread = sets.sum(1).mean(), len(classes)
+            width = sets.sum(1).mean()
+            spread = len(classes)
         else:
             low, high = np.asarray(model.predict_interval(inputs, nominal)).T
             inside = (low <= observed) & (observed <= high)
             ends = np.quantile(observed, [(1 - nominal) / 2, (1 + nominal) / 2])
-            width, spread = np.mean(high - low), np.ptp(ends)
+            width = np.mean(high - low)
+            spread = np.ptp(ends)
     except (AttributeError, ValueError):
         # fitted without folds, or with too few rows for this coverage
         return None
@@ -90,10 +92,12 @@ def calibration_of(
     """
     if len(classes) == 2:
         place = positive_class(observed)
-        event, p = repr(classes[place]), probabilities[:, place]
+        event = repr(classes[place])
+        p = probabilities[:, place]
         happened = observed == place
     else:
-        event, p = "the likeliest class", probabilities.max(1)
+        event = "the likeliest class"
+        p = probabilities.max(1)
         happened = probabilities.argmax(1) == observed
     number = max(1, min(most_bins, len(p) // rows_per_bin))
     bins = np.array_split(np.argsort(p, kind="stable"), number)

@@ -148,7 +148,8 @@ def compare(
     try:
         of_folds = [outputs, *(refit(train, test) for train, test in parts[1:])]
     except DivergenceError:
-        parts, of_folds = parts[:1], [outputs]
+        parts = parts[:1]
+        of_folds = [outputs]
     shares = [base_rate(split, train, len(test)) for train, test in parts]
     methods = {
         name: (of_folds, seconds, note),
@@ -188,10 +189,12 @@ def _of_peer(
     peer: Peer, split: TrainTestSplit, parts: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[list[np.ndarray], float, str]:
     """Return outputs at the rows of each part, seconds of the first fit, and how settings were chosen in it."""
-    inputs, targets = split.inputs, split.targets
+    inputs = split.inputs
+    targets = split.targets
     if split.one_scale:
         inputs = inputs / np.sqrt(split.train_inputs.var(0).mean() or 1.0)
-    began, train = time.perf_counter(), split.train
+    began = time.perf_counter()
+    train = split.train
     fitted, note = peer.fit(inputs[train], targets[train], split.groups_of(train))
     seconds = time.perf_counter() - began
     models = [fitted]

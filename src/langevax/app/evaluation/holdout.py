@@ -141,7 +141,8 @@ def relevance_of(
     """
     random = np.random.default_rng(random_state)
     rows = random.permutation(len(split.test))[:most_rows]
-    inputs, observed = split.test_inputs[rows], split.test_targets[rows]
+    inputs = split.test_inputs[rows]
+    observed = split.test_targets[rows]
     names = np.array(list(split.groups), object)
     if len(names) > MOST_SHUFFLED and hasattr(model, "neuron_"):
         names = names[_steepest(model, inputs, list(split.groups.values()))]
@@ -160,7 +161,8 @@ def relevance_of(
         scoring=score,
         random_state=random_state,
     )
-    mean, deviation = importance.importances_mean, importance.importances_std
+    mean = importance.importances_mean
+    deviation = importance.importances_std
     return Relevance(tuple(names), mean, deviation, len(rows), len(split.groups))
 
 

@@ -152,12 +152,14 @@ def _auc(observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray) -> float:
 
     Probabilities of different folds are of different models, and are not ranked together.
     """
-    areas, sizes = [], []
+    areas = []
+    sizes = []
     for one in np.unique(fold):
         rows = fold == one
         own = observed[rows, None] == np.arange(outputs.shape[1])
         ranks = rankdata(outputs[rows], axis=0)
-        size, positive = len(own), own.sum(0)
+        size = len(own)
+        positive = own.sum(0)
         known = (positive > 0) & (positive < size)
         if known.any():
             above = (ranks * own).sum(0) - positive * (positive + 1) / 2

@@ -54,7 +54,9 @@ class Peer:
         note = self.note
         if len(rows) < len(X):
             note += f"; on {len(rows):,} of the rows"
-        X, y, groups = X[rows], y[rows], None if groups is None else groups[rows]
+        X = X[rows]
+        y = y[rows]
+        groups = None if groups is None else groups[rows]
         estimator: Any = clone(self.estimator)
         if self.grid is not None:
             estimator = self._search(X, y, groups)
@@ -86,9 +88,11 @@ class Peer:
     ) -> Any:
         """Return a search of the settings, or the estimator where there are too few rows for it."""
         estimator: Any = clone(self.estimator)
-        labels, scoring = None, None
+        labels = None
+        scoring = None
         if is_classifier(estimator):
-            labels, scoring = np.unique(y, return_inverse=True)[1], _negative_log_loss
+            labels = np.unique(y, return_inverse=True)[1]
+            scoring = _negative_log_loss
         folds = folds_of(
             len(y), num_folds, labels, groups=groups, random_state=self.random_state
         )
@@ -120,7 +124,8 @@ def _negative_log_loss(
     estimator: Any, X: np.ndarray, y: np.ndarray, least: float = 1e-4
 ) -> float:
     """Return less the mean log loss; a class that the estimator has not seen has the probability `least`."""
-    p, classes = estimator.predict_proba(X), estimator.classes_
+    p = estimator.predict_proba(X)
+    classes = estimator.classes_
     places = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
     own = np.where(classes[places] == y, p[np.arange(len(y)), places], 0.0)
     return float(np.log(np.maximum(own, least)).mean())

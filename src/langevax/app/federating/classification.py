@@ -57,7 +57,8 @@ def load_table(data: str, target: str | None, seed: int) -> LabelledTable:
     split = prepare(
         FitOptions(Path(data), target, Path(), task="classification", seed=seed)
     ).split
-    mean, scale = split.train_inputs.mean(axis=0), split.train_inputs.std(axis=0)
+    mean = split.train_inputs.mean(axis=0)
+    scale = split.train_inputs.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     train, test = (
         ((part - mean) / scale).astype(np.float32)
@@ -78,13 +79,13 @@ def _scikit_learn_table(name: str, seed: int) -> LabelledTable:
     inputs, labels = getattr(datasets, f"load_{name}")(return_X_y=True)
     order = np.random.default_rng(seed).permutation(len(inputs))
     test, train = np.split(order, [round(HELD_OUT * len(inputs))])
-    mean, scale = inputs[train].mean(axis=0), inputs[train].std(axis=0)
+    mean = inputs[train].mean(axis=0)
+    scale = inputs[train].std(axis=0)
     if name == "digits":
-        mean, scale = np.zeros_like(mean), np.full_like(scale, 16.0)
-    inputs, labels = (
-        ((inputs - mean) / scale).astype(np.float32),
-        labels.astype(np.int32),
-    )
+        mean = np.zeros_like(mean)
+        scale = np.full_like(scale, 16.0)
+    inputs = ((inputs - mean) / scale).astype(np.float32)
+    labels = labels.astype(np.int32)
     return LabelledTable(inputs[train], labels[train], inputs[test], labels[test])
 
 

@@ -53,7 +53,8 @@ PARTITIONS: dict[str, Callable[..., partitions.Parts]] = {
 
 def run(options: SimulationOptions) -> None:
     """Check the options, split the table, train, report and save."""
-    output, algorithm = Output(options.json), algorithm_of(options)
+    output = Output(options.json)
+    algorithm = algorithm_of(options)
     folder = Folder(options.folder, (HISTORY, RESULT), "langevax federated simulate")
     folder.check(options.force)
     table = classification.load_table(options.data, options.target, options.seed)
@@ -96,7 +97,8 @@ def _train(
     )
     counts = np.asarray(federation.counts)
     clients = getattr(algorithm, "clients_per_round", None) or len(counts)
-    name, step_size = type(algorithm).__name__, float(algorithm.step_size)
+    name = type(algorithm).__name__
+    step_size = float(algorithm.step_size)
     rows = f"{len(table.labels):,} rows over {len(counts)} clients of {counts.min()} to {counts.max()}"
     held_out = f"{len(table.test_labels):,} held out"
     model = f"{options.hidden} hidden neurons"
@@ -166,7 +168,9 @@ def _simulated(
 
 def algorithm_of(options: SimulationOptions) -> Federated:
     """Return the method with its settings."""
-    name, number, selected = options.method, options.clients, options.per_round
+    name = options.method
+    number = options.clients
+    selected = options.per_round
     if name not in FEDERATED_METHODS:
         raise BadInput(unknown_method(name, FEDERATED_METHODS))
     method = FEDERATED_METHODS[name]
@@ -218,7 +222,8 @@ def split(options: SimulationOptions, labels: np.ndarray) -> partitions.Parts:
         raise BadInput(
             f"{option} must be even, or a name with its number, like concentration:0.6."
         )
-    number, key = options.clients, jax.random.key(options.seed)
+    number = options.clients
+    key = jax.random.key(options.seed)
     try:
         return PARTITIONS[kind](labels, number, text, key)
     except ValueError as error:
@@ -241,7 +246,8 @@ class RoundHistory:
         start: PyTree,
         watch: LossWatch,
     ):
-        inputs, labels = jnp.asarray(table.test_inputs), jnp.asarray(table.test_labels)
+        inputs = jnp.asarray(table.test_inputs)
+        labels = jnp.asarray(table.test_labels)
         self.path = folder.history
         self.watch = watch
         self.rows: list[tuple[int | float, ...]] = []

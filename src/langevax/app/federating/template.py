@@ -11,7 +11,9 @@ from langevax.federated.defaults import FEDERATED_METHODS
 
 def run(options: FlowerAppOptions) -> None:
     """Check the options, write the app, and print the next steps."""
-    output, folder, method = Output(options.json), options.folder, options.method
+    output = Output(options.json)
+    folder = options.folder
+    method = options.method
     check_flower("langevax federated app")
     from langevax.flower import app_template
 

@@ -49,7 +49,8 @@ def reference_of(
 
 def coefficients(model: Any, data: FitData, ratios: bool) -> tuple[Coefficient, ...]:
     """Return the posterior's slopes in the order of the table, with errors that hold although the spread is wrong."""
-    split, inputs = data.split, data.split.train_inputs
+    split = data.split
+    inputs = data.split.train_inputs
     slopes = model.as_bayes().coef_
     errors = model.robust_coef_sd(
         data.take(split.train), data.training_labels, split.groups_of(split.train)
@@ -62,7 +63,8 @@ def coefficients(model: Any, data: FitData, ratios: bool) -> tuple[Coefficient, 
             if place not in places:
                 continue
             step, per = step_of(split, inputs, column, place, reference)
-            slope, error = float(slopes[i]), float(errors[i])
+            slope = float(slopes[i])
+            error = float(errors[i])
             margin = NORMAL_95 * error
             effects.append(
                 Coefficient(
@@ -100,7 +102,8 @@ def _step_of_numbers(
     values: np.ndarray, days: bool, usual: tuple[float, float] = (0.1, 10.0)
 ) -> tuple[float, str]:
     """Return one unit, or a power of ten near a standard deviation that is not in the usual range."""
-    step, deviation = 1.0, float(values.std())
+    step = 1.0
+    deviation = float(values.std())
     if not usual[0] <= deviation < usual[1]:
         step = float(10.0 ** np.floor(np.log10(deviation)))
     if np.all(values == np.round(values)):

@@ -120,14 +120,16 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
 
 def _suspects(read: ColumnsRead) -> list[Decision]:
     """Return decisions on columns that may leak the target."""
-    exposure, target = read.options.exposure, read.target
+    exposure = read.options.exposure
+    target = read.target
     frame = read.frame.drop([exposure] if exposure else [])
     return leaks(frame, target.values, target.task)
 
 
 def _encoded(columns: tuple[Column, ...], read: ColumnsRead) -> dict[str, Any]:
     """Return inputs and their names, as a split takes them."""
-    encoder, styles = Encoder(columns), read.styles
+    encoder = Encoder(columns)
+    styles = read.styles
     dates = [name for name, style in styles.items() if style.kind == "date"]
     return {
         "inputs": encoder(read.frame),

@@ -26,13 +26,15 @@ MOST_PRINTED = 20
 
 def print_data(output: Output, options: FitOptions, data: FitData) -> None:
     """Print what was read, and how it is used."""
-    rows, columns = data.summary["rows"], data.summary["columns"]
+    rows = data.summary["rows"]
+    columns = data.summary["columns"]
     sizes = f"{count(rows, 'row')}, {count(columns, 'column')}"
     output.say("Table", f"{options.table}: {sizes}")
     output.say("Curves" if data.axes else "Columns", data.reading.description)
-    for note in data.notes[:MOST_PRINTED]:
+    most = len(data.notes) if options.dry_run else MOST_PRINTED
+    for note in data.notes[:most]:
         output.note(note)
-    if (more := len(data.notes) - MOST_PRINTED) > 0:
+    if (more := len(data.notes) - most) > 0:
         remarks = count(more, "more remark")
         output.note(f"{remarks}, all of them in {SCHEMA} and {RESULT}.")
     for sentence in (*data.warnings, *data.leaks):

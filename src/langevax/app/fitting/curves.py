@@ -99,7 +99,8 @@ def with_inputs_of(model: Any, data: FitData, most_alone: int = 20) -> FitData:
     Of smooth waves, wave 0 is the level. Of patterns, the directions after the first ones are taken together.
     """
     assert data.axes is not None
-    encoder, channels = model.encoder_, data.axes[1]
+    encoder = model.encoder_
+    channels = data.axes[1]
     patterns = isinstance(encoder, RandomConvolutions)
     if patterns:
         names = [str(name) for name in encoder.get_feature_names_out()]
@@ -157,9 +158,11 @@ def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
     if missing:
         lacking = count(missing, "missing value")
         notes.append(f"{lacking} interpolated.")
-    times, axis = columns.times, "t, the name of the column"
+    times = columns.times
+    axis = "t, the name of the column"
     if times is None:
-        times, axis = np.linspace(0, 1, len(columns.names)), "t, even steps"
+        times = np.linspace(0, 1, len(columns.names))
+        axis = "t, even steps"
         notes.append(
             "The names of the columns are not numbers: times are even steps from 0 to 1."
         )
@@ -185,7 +188,9 @@ def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
 
 def _long(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveData:
     """Return the curves of a table with a row for each reading."""
-    table, id, time = loaded.frame, options.id, options.time
+    table = loaded.frame
+    id = options.id
+    time = options.time
     assert id is not None
     assert time is not None
     for option, names in (

@@ -47,7 +47,8 @@ class RefittedLaws:
 
     def __call__(self, train: np.ndarray, test: np.ndarray) -> np.ndarray:
         """Return what a fit on rows `train` predicts for rows `test`."""
-        split, model = self.data.split, copy.copy(self.model)
+        split = self.data.split
+        model = copy.copy(self.model)
         model.set_params(columns=slopes_of(split, train, self.exposure))
         with warnings.catch_warnings():
             for kind in (PredictiveWarning, SamplingWarning):
@@ -78,8 +79,11 @@ class RefittedLaws:
 
     def _densities(self, model: Any, train: np.ndarray, test: np.ndarray) -> np.ndarray:
         """Return (3, row) log densities by the law, by Bayes and without columns."""
-        split, inputs, bayes = self.data.split, self.data.take(test), model.as_bayes()
-        observed, known = split.targets[test], split.targets[train]
+        split = self.data.split
+        inputs = self.data.take(test)
+        bayes = model.as_bayes()
+        observed = split.targets[test]
+        known = split.targets[train]
         if split.classes:
             probabilities = [
                 outputs_of(model, split, inputs),
@@ -90,7 +94,8 @@ class RefittedLaws:
             least = [clipped(p, len(train))[rows, observed] for p in probabilities]
             return np.log(least)
         if self.are_counts:
-            exposures, new = np.ones(len(train)), np.ones(len(test))
+            exposures = np.ones(len(train))
+            new = np.ones(len(test))
             if self.exposure is not None:
                 exposures = split.inputs[train, self.exposure]
                 new = split.inputs[test, self.exposure]
@@ -120,7 +125,8 @@ def density_of_counts(
     """
     exposures = np.broadcast_to(exposures, known.shape)
     rate = known.sum() / exposures.sum()
-    means, new_means = rate * exposures, rate * new_exposures
+    means = rate * exposures
+    new_means = rate * new_exposures
     excess = np.sum((known - means) ** 2 - means)
     if excess <= 0:
         return stats.poisson.logpmf(new, new_means)

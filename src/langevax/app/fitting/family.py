@@ -83,7 +83,8 @@ class FamilyFit(Fit):
 
     def check(self) -> None:
         """Raise `BadInput` where rows or columns are too many, or no column varies."""
-        split, asked = self.data.split, f"--family {self.family}"
+        split = self.data.split
+        asked = f"--family {self.family}"
         rows = f"{len(split.train):,} training rows"
         if len(split.train) > MOST_PREDICTIVE_ROWS:
             raise BadInput(
@@ -103,7 +104,8 @@ class FamilyFit(Fit):
 
     def train(self, folder: Folder) -> None:
         """Fit the estimator; nothing is saved on the way."""
-        data, train = self.data, self.data.split.train
+        data = self.data
+        train = self.data.split.train
         more: dict[str, Any] = {"columns": slopes_of(data.split, train, self.exposure)}
         if self.exposure is not None:
             more["exposure_column"] = self.exposure
@@ -119,7 +121,8 @@ class FamilyFit(Fit):
 
     def training(self) -> list[tuple[str, str]]:
         """Return how it was trained, in labels and sentences."""
-        model, share = self.model, self.model.bayes_share_
+        model = self.model
+        share = self.model.bayes_share_
         law = f"a law with a share of {share:g} of Bayes"
         if share == 1:
             law = "the posterior itself"
@@ -152,11 +155,9 @@ class FamilyFit(Fit):
 
     def law(self, refit: RefittedLaws, comparison: Comparison) -> LawContents:
         """Return what Bayes loses, and the coefficients."""
-        path, split, comparing = (
-            self.model.path_,
-            self.data.split,
-            self.model.comparison_,
-        )
+        path = self.model.path_
+        split = self.data.split
+        comparing = self.model.comparison_
         ratios = self.words.effect != "slope"
         return LawContents(
             bayes=what_bayes_loses(comparing, self.name),
@@ -245,7 +246,9 @@ class FamilyFit(Fit):
             change = (
                 f"the mean count per unit of {self.options.exposure!r} is multiplied"
             )
-        groups, rows, few = split.groups_of(split.train), "rows", ""
+        groups = split.groups_of(split.train)
+        rows = "rows"
+        few = ""
         if groups is not None:
             number = len(np.unique(groups))
             rows = f"{number} groups of rows by {split.grouped_by!r}"
@@ -264,9 +267,11 @@ class FamilyFit(Fit):
 
 def checked(model: Any, unit: str) -> str:
     """Return how a fit was found to have converged."""
-    path, sentence = model.path_, "the posterior's chains agreed"
+    path = model.path_
+    sentence = "the posterior's chains agreed"
     if len(path.bayes_share) > 1:
-        settled, laws = int(path.is_converged.sum()), len(path.is_converged)
+        settled = int(path.is_converged.sum())
+        laws = len(path.is_converged)
         which = "every law" if settled == laws else f"{settled} of {laws} laws"
         sentence += f", and the mean log density of {which} on the path settled within its noise"
     if path.chosen:

@@ -79,7 +79,8 @@ class NetworkFit(Fit):
 
     def train(self, folder: Folder) -> None:
         """Fit the estimator; the folder holds the checkpoints, from which an interrupted run goes on."""
-        data, train = self.data, self.data.split.train
+        data = self.data
+        train = self.data.split.train
         model = estimator_for(
             self.options, data.schema, checkpoint=folder.checkpoints, resume=True
         )
@@ -117,7 +118,8 @@ class NetworkFit(Fit):
 
     def training(self) -> list[tuple[str, str]]:
         """Return steps, scaling, temperature and time, in labels and sentences."""
-        model, temperature = self.network, f"{self.network.temperature_:.3g}"
+        model = self.network
+        temperature = f"{self.network.temperature_:.3g}"
         until = "until nothing drifted"
         if not model.converged_:
             until = "while its outputs still moved"
@@ -139,7 +141,9 @@ class NetworkFit(Fit):
 
     def refit(self) -> Refit:
         """Return how the fitted network is fitted on other rows, with the settings that it chose."""
-        model, data, split = self.network, self.data, self.data.split
+        model = self.network
+        data = self.data
+        split = self.data.split
         chosen = {
             "temperature": model.temperature_,
             "scaling": model.scaling_,
@@ -178,12 +182,14 @@ class NetworkFit(Fit):
 
     def guarantee(self, certificate: dict[str, Any]) -> str:
         """Return what the certificate says, in a sentence."""
-        split, temperature = self.data.split, self.network.temperature_
+        split = self.data.split
+        temperature = self.network.temperature_
         return summary.optimum(certificate, temperature, len(split.train), split.unit)
 
     def shown(self, relevance: Relevance) -> dict[str, Any]:
         """Return the particles as they move or, of curves, the functions that were learned."""
-        data, split = self.data, self.data.split
+        data = self.data
+        split = self.data.split
         if data.axes is None:
             return {"motion": motion_of(self.network, split, relevance)}
         curves = NamedCurves(data.take(split.train), *data.axes)

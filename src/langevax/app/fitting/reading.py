@@ -126,7 +126,8 @@ def _summary(
             first.append("…")
         return f"{count(len(frequent), 'word')}: {', '.join(first)}"
     numbers = values.to_numpy()
-    low, high = float(numbers.min()), float(numbers.max())
+    low = float(numbers.min())
+    high = float(numbers.max())
     if clock:
         return (
             f"{hours(low)} to {hours(high)}, median {hours(float(np.median(numbers)))}"

@@ -51,7 +51,8 @@ from langevax.sklearn.persistence import stored_hash
 
 def run(options: FitOptions) -> None:
     """Fit and print the results; with --dry-run only read the table."""
-    output, folder = Output(options.json), Folder(options.out)
+    output = Output(options.json)
+    folder = Folder(options.out)
     if not options.dry_run:
         folder.check(options.force)
     data = prepare(options)
@@ -112,7 +113,10 @@ def evaluate(
         contents: of the page, without its moving figures.
         coverage: of intervals, or sets of classes.
     """
-    data, split, model, options = fit.data, fit.data.split, fit.model, fit.options
+    data = fit.data
+    split = fit.data.split
+    model = fit.model
+    options = fit.options
     outputs = split.outputs(model, data.take(split.test))
     refit = fit.refit()
     comparison = _compared(output, fit, outputs, refit)
@@ -160,7 +164,8 @@ def _certainty(
     fit: Fit, outputs: np.ndarray, comparison: Comparison
 ) -> tuple[Coverage | None, Calibration | None, str]:
     """Return how often intervals hold, how far probabilities are right, and both in words."""
-    data, split = fit.data, fit.data.split
+    data = fit.data
+    split = fit.data.split
     coverage = coverage_of(
         fit.model, data.take(split.test), split.test_targets, split.classes
     )
@@ -181,7 +186,8 @@ def _compared(
     output: Output, fit: Fit, outputs: np.ndarray, refit: Refit
 ) -> Comparison:
     """Return the scores of the model and of other methods."""
-    split, options = fit.data.split, fit.options
+    split = fit.data.split
+    options = fit.options
     with_peers = "peers" not in options.skip
     methods = peers(split.task) if with_peers else {}
     with output.progress("Comparison", 1 + len(methods), "method") as line:
@@ -215,7 +221,9 @@ def reading_of(fit: Fit) -> dict[str, Any]:
 
 def with_figures(fit: Fit, contents: FitContents) -> FitContents:
     """Return the contents with what takes a while to compute and is only drawn."""
-    split, relevance, effects = fit.data.split, contents.relevance, ()
+    split = fit.data.split
+    relevance = contents.relevance
+    effects = ()
     if fit.data.axes is None:
         effects = effects_of(holdout.on_columns(fit.model), split, relevance)
     far_off = far_off_rows(contents.comparison, split.classes, fit.data.row_names)
@@ -227,7 +235,8 @@ def result_of(
     fit: Fit, contents: FitContents, coverage: Coverage | None
 ) -> dict[str, Any]:
     """Return result.json, which --json prints."""
-    comparison, split = contents.comparison, fit.data.split
+    comparison = contents.comparison
+    split = fit.data.split
     alike = "target summary certainty optimum certificate command versions cautions calibration relevance"
     result = {name: getattr(contents, name) for name in alike.split()}
     result |= reading_of(fit) | fit.record()
@@ -256,7 +265,9 @@ def write_model(
     new: Path, fit: Fit, outputs: np.ndarray, result: dict[str, Any]
 ) -> None:
     """Write the model with its schema, the held-out rows and the result."""
-    data, split, classes = fit.data, fit.data.split, fit.data.schema.classes
+    data = fit.data
+    split = fit.data.split
+    classes = fit.data.schema.classes
     card = {
         "command": result["command"],
         "table": result["table"],

@@ -24,7 +24,8 @@ def row_groups(
     codes = np.unique(words.fill_null("").to_numpy(), return_inverse=True)[1]
     codes[unknown] = len(codes) + np.arange(unknown.sum())
     codes = np.unique(codes, return_inverse=True)[1]
-    number, notes = int(codes.max()) + 1, []
+    number = int(codes.max()) + 1
+    notes = []
     if number < fewest:
         raise BadInput(
             f"--group {column!r} has {count(number, 'value')}; training, folds and hold-out need at least "
@@ -66,7 +67,8 @@ def _split_singly(
     target: TargetColumn, test_size: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return training rows, held-out rows and notes, where each row is on its own."""
-    rows, notes = np.arange(len(target.values)), []
+    rows = np.arange(len(target.values))
+    notes = []
     held_out = max(2, int(np.ceil(test_size * len(rows))))
     if not target.classes:
         split = train_test_split(rows, test_size=held_out, random_state=seed)

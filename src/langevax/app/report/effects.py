@@ -58,9 +58,11 @@ def _ends(
         shown = day if name in split.dates else number
         ordered = values[np.argsort(values[:, 0], kind="stable")]
         tenth = len(ordered) // 10
-        low, high = ordered[tenth], ordered[-1 - tenth]
+        low = ordered[tenth]
+        high = ordered[-1 - tenth]
         if low[0] == high[0]:
-            low, high = ordered[0], ordered[-1]
+            low = ordered[0]
+            high = ordered[-1]
         return (shown(low[0]), mean(places, low)), (shown(high[0]), mean(places, high))
     frequent = np.argsort(-values.sum(0), kind="stable")[:most_words]
     words = [split.names[one].removeprefix(f"{name}=") for one in places]
@@ -83,12 +85,14 @@ def far_off_rows(
         names: of all rows of the split.
         most: rows.
     """
-    observed, outputs = comparison.observed, comparison.outputs
+    observed = comparison.observed
+    outputs = comparison.outputs
     if not classes:
         worst = np.argsort(-np.abs(observed - outputs), kind="stable")[:most]
         words = [(number(observed[i]), number(outputs[i])) for i in worst]
     else:
-        called, own = comparison.called, outputs[np.arange(len(observed)), observed]
+        called = comparison.called
+        own = outputs[np.arange(len(observed)), observed]
         order = np.argsort(own, kind="stable")[:most]
         worst = order[called[order] != observed[order]]
         words = [

@@ -121,8 +121,10 @@ def _sections(contents: FitContents) -> list[Section]:
 
 def _scores(contents: FitContents, scored: str) -> Figure:
     """All methods, best first."""
-    comparison, ranked = contents.comparison, contents.comparison.ranked
-    names, ours = [s.name for s in ranked], [s.ours for s in ranked]
+    comparison = contents.comparison
+    ranked = contents.comparison.ranked
+    names = [s.name for s in ranked]
+    ours = [s.ours for s in ranked]
     pictures = []
     for metric in ("log loss", "AUC") if contents.classes else ("R2",):
         measures = [score.named(metric) for score in ranked]
@@ -162,7 +164,8 @@ def _methods(contents: FitContents) -> Table:
     beside = f"beside the {contents.comparison.word}, by {metrics[0]}"
     rows = []
     for score in ranked:
-        main, difference = score.main, ""
+        main = score.main
+        difference = ""
         if main.relation:
             size = with_error(main.difference, main.difference_error)
             difference = f"{main.relation} ({size})"
@@ -181,7 +184,8 @@ def _methods(contents: FitContents) -> Table:
 
 def _predictions(contents: FitContents) -> Figure:
     """Predicted numbers against observed numbers."""
-    observed, predicted = contents.comparison.observed, contents.comparison.outputs
+    observed = contents.comparison.observed
+    predicted = contents.comparison.outputs
     error = number(contents.comparison.ours.named("RMSE").value, 3)
     rows = f"{whole(observed.size)} {contents.unit}s"
     half, most = (
@@ -207,7 +211,8 @@ def _predictions(contents: FitContents) -> Figure:
 
 def _confusion(contents: FitContents) -> Figure:
     """Observed classes against predicted classes."""
-    classes, size = contents.classes, len(contents.classes)
+    classes = contents.classes
+    size = len(contents.classes)
     comparison = contents.comparison
     counts = np.zeros((size, size), int)
     np.add.at(counts, (comparison.observed, comparison.called), 1)
@@ -238,7 +243,8 @@ def _confusion(contents: FitContents) -> Figure:
 
 def _relevance(contents: FitContents) -> Figure:
     """The columns whose shuffling costs most."""
-    relevance, metric = contents.relevance, contents.comparison.ours.main.metric
+    relevance = contents.relevance
+    metric = contents.comparison.ours.main.metric
     word = metric.replace("R2", "R²")
     change = f"rise of the {word}" if contents.classes else f"fall of {word}"
     order = np.argsort(-relevance.mean, kind="stable")
@@ -273,10 +279,14 @@ def _effects(contents: FitContents) -> list[Text | Table]:
     """The table of effects, where there are any."""
     if not contents.effects:
         return []
-    unit, percent, what = 1.0, "", "prediction"
+    unit = 1.0
+    percent = ""
+    what = "prediction"
     if contents.classes:
         rare = contents.classes[positive_class(contents.comparison.observed)]
-        unit, percent, what = 100.0, " %", f"probability of {rare}"
+        unit = 100.0
+        percent = " %"
+        what = f"probability of {rare}"
     rows = []
     for effect in contents.effects:
         change = unit * (effect.at_high - effect.at_low)
@@ -356,7 +366,8 @@ def _calibration(contents: FitContents) -> Figure:
     """Observed shares against predicted probabilities."""
     one = contents.calibration
     assert one is not None
-    rows, bins = whole(one.num_rows.sum()), len(one.num_rows)
+    rows = whole(one.num_rows.sum())
+    bins = len(one.num_rows)
     picture = interactive.beside_diagonal(
         one.predicted,
         one.observed,
@@ -399,9 +410,11 @@ def _interval(contents: FitContents) -> Figure:
     """Return the figure of the interval that contains the optimum, as it closed."""
     work, lower, upper = np.array(contents.certificate["history"], float).T
     text = f"width {upper[-1] - lower[-1]:.2g}"
-    labels, every = {}, "networks of this kind at this temperature"
+    labels = {}
+    every = "networks of this kind at this temperature"
     if contents.law is not None:
-        labels, every = law.INTERVAL_LABELS, "laws at this share of Bayes"
+        labels = law.INTERVAL_LABELS
+        every = "laws at this share of Bayes"
     picture = interactive.closing(work, lower, upper, text, **labels)
     first, last = (f"from {number(lower[i])} to {number(upper[i])}" for i in (0, -1))
     words = f"The interval closed {first} at first, {last} at the end."
@@ -418,7 +431,8 @@ def _motion(motion: ParticleMotion, most_drawn: int = 300) -> Figure:
     total = motion.x.shape[1]
     places = thinned(total, most_drawn)
     x, y, outer = (values[:, places] for values in (motion.x, motion.y, motion.outer))
-    up, count = int(np.sum(outer[-1] >= 0)), len(places)
+    up = int(np.sum(outer[-1] >= 0))
+    count = len(places)
     words = (
         f"{count} particles in the plane of {motion.x_label} and {motion.y_label} at step {whole(motion.steps[-1])}: "
         f"{up} push the output up and {count - up} push it down."
@@ -450,7 +464,8 @@ def _curve(curve: FittedCurve) -> tuple[moving.Moving, str, str]:
         y_label=curve.y_label,
         x_dates=curve.x_dates,
     )
-    first, last = number(values[-1][0]), number(values[-1][-1])
+    first = number(values[-1][0])
+    last = number(values[-1][-1])
     words = f"Mean {curve.y_label} at the last step, from {first} at the lowest {curve.x_label} to {last} at the highest."
     text = (
         f"The function that the neurons represent together. The line is its mean with {curve.x_label} set "

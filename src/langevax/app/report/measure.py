@@ -81,7 +81,8 @@ def _curve(
     model: Any, split: TrainTestSplit, frames: np.ndarray, place: int, c: int
 ) -> FittedCurve:
     """Return the mean prediction, or probability of class `c`, over rows as one input varies (a partial dependence)."""
-    data, targets = split.train_inputs, split.train_targets
+    data = split.train_inputs
+    targets = split.train_targets
     low, high = np.quantile(data[:, place], [0.01, 0.99])
     margin = 0.05 * (high - low) or 0.5
     grid = np.linspace(low - margin, high + margin, GRID_POINTS)
@@ -131,7 +132,8 @@ class NamedCurves:
         if isinstance(self.inputs, np.ndarray):
             assert grid is not None
             present = ~np.isnan(self.inputs[row])
-            times, values = grid[present], self.inputs[row][present]
+            times = grid[present]
+            values = self.inputs[row][present]
         else:
             times, values = map(np.asarray, self.inputs[row][c])
         places = thinned(len(times), MAX_TIMES)
@@ -145,7 +147,8 @@ def curves_of(
 
     Slopes are those of smooth functions as inputs; of patterns there are none.
     """
-    size, encoder = len(split.train), model.encoder_
+    size = len(split.train)
+    encoder = model.encoder_
     groups = _groups(split, split.train_targets, subsample(size, 60))
     observed = []
     for c, label in enumerate(curves.values):

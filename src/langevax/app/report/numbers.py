@@ -42,7 +42,8 @@ def with_error(value: Any, error: Any) -> str:
     if not math.isfinite(error) or error <= 1e-4 * abs(value):
         return number(value)
     exponent = _exponent(max(abs(value), error))
-    value, error = value / 10.0**exponent, error / 10.0**exponent
+    value = value / 10.0**exponent
+    error = error / 10.0**exponent
     leading = _magnitude(error)
     # a leading 1 alone would round by half of itself
     places = (1 if error < 2 * 10.0**leading else 0) - leading

@@ -211,7 +211,8 @@ def packed(values: np.ndarray) -> dict[str, Any]:
     """
     known = np.isfinite(values)
     finite = values[known] if known.any() else np.zeros(1)
-    low, step = float(finite.min()), float(np.ptp(finite)) / (UNKNOWN_CODE - 1)
+    low = float(finite.min())
+    step = float(np.ptp(finite)) / (UNKNOWN_CODE - 1)
     codes = np.round((np.where(known, values, low) - low) / (step or 1.0))
     data = np.where(known, codes, UNKNOWN_CODE).astype("<u2").tobytes()
     size = values[0].size

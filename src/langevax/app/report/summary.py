@@ -84,7 +84,8 @@ def scored_rows(comparison: Comparison, unit: str = "row") -> str:
         >>> scored_rows(Comparison(zeros, zeros, observed, observed, ()))
         '3 held-out rows'
     """
-    rows, group = len(comparison.rows), comparison.grouped_by
+    rows = len(comparison.rows)
+    group = comparison.grouped_by
     if comparison.num_folds == 1:
         new = f", of other {group!r} than the training {unit}s" if group else ""
         return f"{count(rows, f'held-out {unit}')}{new}"
@@ -141,8 +142,10 @@ def certainty(
         )
     if coverage is not None:
         rows = f"{whole(coverage.inside)} of {count(coverage.num_rows, f'held-out {unit}')}"
-        share, nominal = _percent(coverage.share), _percent(coverage.nominal)
-        width, spread = number(coverage.width, 3), number(coverage.spread, 3)
+        share = _percent(coverage.share)
+        nominal = _percent(coverage.nominal)
+        width = number(coverage.width, 3)
+        spread = number(coverage.spread, 3)
         if classes:
             parts.append(
                 f"Sets of classes made to contain the right one for {nominal} of new {unit}s do so for {rows} "
@@ -155,7 +158,8 @@ def certainty(
             )
     if calibration is not None:
         off = np.abs(calibration.observed - calibration.predicted)
-        bins, of = int(np.sum(off > LEVEL_ERRORS * calibration.error)), len(off)
+        bins = int(np.sum(off > LEVEL_ERRORS * calibration.error))
+        of = len(off)
         where = f" in {of - bins} of {of} groups" if bins else ""
         happens = "is right" if len(classes) > 2 else "happens"
         parts.append(
@@ -192,7 +196,8 @@ def optimum(
             f"The distance from the global minimum of the training objective, {rows}, is not known. "
             f"{_on_the_command_line(certificate['verdict'])}"
         )
-    low, high = certificate["lower_bound"], certificate["upper_bound"]
+    low = certificate["lower_bound"]
+    high = certificate["upper_bound"]
     places = min(max(1 - int(np.floor(np.log10(max(high - low, 1e-8)))), 2), 8)
     return (
         f"The training objective, {rows}, has its global minimum between {fixed(low, places)} and "
@@ -246,7 +251,8 @@ def _of_numbers(comparison: Comparison, target: str) -> tuple[str, str]:
 def _of_classes(
     comparison: Comparison, classes: tuple[str, ...], target: str, unit: str
 ) -> tuple[str, str]:
-    ours, base = comparison.ours, comparison.base
+    ours = comparison.ours
+    base = comparison.base
     loss = f"log loss {number(ours.value, 3)}, and {number(base.value, 3)} by the shares of the classes."
     if base.main.relation != "worse":
         return "Its probabilities are no better than the shares of the classes.", loss
@@ -272,7 +278,8 @@ def _of_classes(
 
 def _too_good(comparison: Comparison, least: float = 0.05) -> bool:
     """Return whether less than this share of the base rate's loss is left."""
-    own, base = comparison.ours.value, comparison.base.value
+    own = comparison.ours.value
+    base = comparison.base.value
     left = 1 - own if comparison.ours.main.metric == "R2" else own / base
     return left < least
 

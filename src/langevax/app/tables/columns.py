@@ -128,7 +128,8 @@ class Question:
             chosen = [way for way in self.ways if way.answer in reasons]
             others = [way for way in self.ways if way.answer not in reasons]
             if len(chosen) == 1:
-                meaning, other = _shown(chosen[0], row), _shown(others[0], row)
+                meaning = _shown(chosen[0], row)
+                other = _shown(others[0], row)
                 why = (
                     f"{place} is {meaning} and not {other}, {reasons[chosen[0].answer]}"
                 )
@@ -213,7 +214,8 @@ def _plain_columns(
         fact.to_numpy().reshape(len(names), -1) for fact in facts
     )
     used = present.any(1) & all_plain.all(1)
-    points, certain = points.any(1), certain.any(1)
+    points = points.any(1)
+    certain = certain.any(1)
     used &= certain | ~points | (separator == ",")
     values = words.cast(pl.Float64, strict=False)
     plain = {}
@@ -230,7 +232,8 @@ def _plain_columns(
 
 def _typed(column: pl.Series) -> ReadColumn:
     """Read a column that is not text, from Parquet."""
-    dtype, name = column.dtype, column.name
+    dtype = column.dtype
+    name = column.name
     if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
         empty = pl.Series(name, [None] * len(column), dtype=pl.String)
         return ReadColumn(empty, Style("categorical"), useless=f"it holds {dtype}")
@@ -294,7 +297,8 @@ def _decide(
     """Return a column in the one way in which it can be read, or the question which; ask about cells unlike the others."""
     if column.dtype != pl.String:
         return _typed(column)
-    words, choice = as_words(column), choices.columns.get(column.name, "")
+    words = as_words(column)
+    choice = choices.columns.get(column.name, "")
     if choice == "words":
         return _words(column, Style("categorical", verbatim=True))
     if choice == "ignore-case":
@@ -374,7 +378,8 @@ def _ask_about_others(words: pl.Series, best: KindEvidence) -> None:
             f"{words_option}."
         )
     way = best.best_ways()[0]
-    values, what = way.values, way.style.describe()
+    values = way.values
+    what = way.style.describe()
     others = words.is_not_null() & ~stands_for_missing(words) & values.is_null()
     raise BadInput(
         f"column {name!r} holds {what} in {count(values.count(), 'row')}, but also {places(words, others)}; write all "
@@ -393,7 +398,9 @@ def _read(
         why: it was chosen among two ways; empty where it is the only one.
         alone: whether no other decimal separator or order of days would do.
     """
-    values, style, name = way.values, way.style, words.name
+    values = way.values
+    style = way.style
+    name = words.name
     strays = words.is_not_null() & values.is_null()
     decisions = []
     if strays.any():
@@ -424,10 +431,13 @@ def _read(
 
 def _of_days(words: pl.Series, way: Reading, why: str) -> str:
     """Return the sentence on a column of dates or times."""
-    values, style = way.values, way.style
-    noun, use = "dates", "days since 1970"
+    values = way.values
+    style = way.style
+    noun = "dates"
+    use = "days since 1970"
     if style.clock:
-        noun, use = "times", "fractions of a day"
+        noun = "times"
+        use = "fractions of a day"
     elif values.count():
         low, high = as_date(values.min()), as_date(values.max())  # type: ignore[arg-type]
         use += f", {low} to {high}"
@@ -448,7 +458,8 @@ def _of_days(words: pl.Series, way: Reading, why: str) -> str:
 
 def _words(column: pl.Series, style: Style | None = None, why: str = "") -> ReadColumn:
     """Return a column of words with the decisions on it."""
-    name, text = column.name, as_text(column)
+    name = column.name
+    text = as_text(column)
     style = style or Style("categorical", truth=_truth_of(as_words(column)))
     values = as_words(column, style)
     decisions = []
@@ -529,7 +540,8 @@ def constant(values: pl.Series) -> str:
 
 
 def _identifies_rows(reading: ReadColumn) -> str:
-    values, number = reading.values, reading.values.count()
+    values = reading.values
+    number = reading.values.count()
     if number <= 2 or reading.kind == "date":
         return ""
     if reading.kind == "categorical":
@@ -568,7 +580,8 @@ def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
     used = [one for one in readings.values() if one.useless != "it has no values"]
     numbers = [one.values.to_numpy() for one in used if one.kind == "numeric"]
     values = np.stack(numbers, 1) if numbers else np.zeros((1, 1))
-    sums, last = np.nansum(values[:-1], 0), values[-1]
+    sums = np.nansum(values[:-1], 0)
+    last = values[-1]
     several = np.count_nonzero(values[:-1]) > len(last)
     present = [one.values[-1] is not None for one in used]
     what = ""

@@ -126,7 +126,9 @@ def cells_of(
         readings: of the columns.
         remedy: what to do.
     """
-    values, styles, decisions = {}, {}, list[Decision]()
+    values = {}
+    styles = {}
+    decisions = list[Decision]()
     for column in frame:
         reading = readings[column.name]
         words = as_words(column)
@@ -207,7 +209,9 @@ def readings_of(
         dates = readings[time].kind == "date"
         remedy = "correct it, or name another column"
         cells = cells_of(used.drop(time) if dates else used, readings, remedy)
-        table, notes, written = cells.values, cells.notes, cells.styles
+        table = cells.values
+        notes = cells.notes
+        written = cells.styles
         if dates:
             table[time] = readings[time].values.to_numpy()
             written[time] = readings[time].style
@@ -253,7 +257,8 @@ def reread_all(
     frame: pl.DataFrame, styles: Mapping[str, Style]
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return columns of a new table as numbers, NaN where missing, read as training read them, and notes."""
-    values, notes = {}, []
+    values = {}
+    notes = []
     for column in frame:
         style = styles.get(column.name, Style("numeric"))
         try:
@@ -283,7 +288,8 @@ def _channel(
     rows = rows.filter(pl.col("value").is_not_nan()).sort("id", "time")
     repeated = rows.filter(rows.select("id", "time").is_duplicated())
     if repeated.height:
-        name, when = repeated.row(0, named=True)["id"], repeated["time"][0]
+        name = repeated.row(0, named=True)["id"]
+        when = repeated["time"][0]
         raise BadInput(
             f"{id} {name!r} has two readings at {time} {when:g} ({count(repeated.height, 'reading')} repeated); average "
             "them, or keep one."
@@ -370,7 +376,8 @@ class LongCurves:
         )
         left, right = self.domain
         for name, curve in zip(readings.ids, readings.curves, strict=True):
-            first, last = min(t[0] for t, _ in curve), max(t[-1] for t, _ in curve)
+            first = min(t[0] for t, _ in curve)
+            last = max(t[-1] for t, _ in curve)
             if first < left or last > right:
                 raise BadInput(
                     f"TABLE: {self.id} {name!r} has readings from {self.time} {first:g} to {last:g}, outside the "

@@ -198,14 +198,18 @@ def from_text(data: bytes, where: str, every_row: bool) -> LoadedTable:
 def _separator(text: str) -> tuple[str, int]:
     """Return the separator that divides most lines into the same number of fields, two at least, and this number."""
     first = "".join(islice(io.StringIO(text), FIRST_LINES))
-    best, width, most = ",", 1, 0.0
+    best = ","
+    width = 1
+    most = 0.0
     for separator in SEPARATOR_NAMES:
         rows = [
             row for row in csv.reader(io.StringIO(first), delimiter=separator) if row
         ]
         fields, times = Counter(map(len, rows)).most_common(1)[0]
         if fields > 1 and times / len(rows) > most:
-            best, width, most = separator, fields, times / len(rows)
+            best = separator
+            width = fields
+            most = times / len(rows)
     return best, width
 
 

@@ -72,7 +72,8 @@ def _by_its_values(column: pl.Series, target: np.ndarray, task: Task) -> str:
 def _by_its_order(ranks: np.ndarray, target: np.ndarray, task: Task) -> str:
     """Judge the ranks of numbers, NaN where missing, as predictors of numbers or of two classes."""
     present = ~np.isnan(ranks)
-    ranks, y = ranks[present], target[present]
+    ranks = ranks[present]
+    y = target[present]
     if not np.ptp(ranks):
         return ""
     if task == "regression":

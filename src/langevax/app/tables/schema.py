@@ -58,7 +58,8 @@ class Column:
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read what `asdict` returned and JSON stored."""
         span = content["span"] and tuple(content["span"])
-        style, categories = Style(**content["style"]), tuple(content["categories"])
+        style = Style(**content["style"])
+        categories = tuple(content["categories"])
         return cls(**content | {"style": style, "categories": categories, "span": span})
 
     def outside(self, values: pl.Series, share: float = 0.1) -> int:
@@ -70,7 +71,8 @@ class Column:
             return 0
         low, high = self.span
         margin = share * (high - low)
-        start, end = low - margin, high + margin
+        start = low - margin
+        end = high + margin
         if low > 0:
             start = max(start, share * low)  # 6.877 where training had thousands
         numbers = values.to_numpy()
@@ -81,7 +83,8 @@ class Column:
         if self.kind != "categorical":
             return reread(original, self.style, "the training rows")
         values = as_words(original, self.style)
-        notes, of_none = [], "encoded as none of its categories"
+        notes = []
+        of_none = "encoded as none of its categories"
         unknown = values.drop_nulls().filter(
             ~values.drop_nulls().is_in(list(self.categories))
         )
@@ -201,8 +204,10 @@ class Schema:
         names = [column.name for column in self.columns]
         check_columns(frame, names, argument, self.target)
         frame = with_numbers(frame, {one.name: one.style for one in self.columns})
-        notes, converted = list[str](), []
-        imputed, outside = list[str](), list[str]()
+        notes = list[str]()
+        converted = []
+        imputed = list[str]()
+        outside = list[str]()
         for column in self.columns:
             try:
                 values, remarks = column.convert(frame[column.name])
@@ -249,10 +254,13 @@ def useful(
         keep: names of columns to use although they identify rows.
         rows: of the frame, those to return; None for all.
     """
-    columns, styles, decisions = [], {}, []
+    columns = []
+    styles = {}
+    decisions = []
     places = None if rows is None else pl.Series(rows)
     for name, reading in zip(frame.columns, readings, strict=True):
-        values, useless = reading.values, reading.useless
+        values = reading.values
+        useless = reading.useless
         if places is not None:
             values = values.gather(places)
         is_wanted = reading.identifies_rows and name in keep
@@ -275,9 +283,12 @@ def learn(
     frame: pl.DataFrame, styles: dict[str, Style]
 ) -> tuple[tuple[Column, ...], list[Decision]]:
     """Return the schema of the training rows of columns that `useful` returned, and decisions on categories."""
-    columns, decisions = [], []
+    columns = []
+    decisions = []
     for values in frame:
-        name, style, missing = values.name, styles[values.name], values.has_nulls()
+        name = values.name
+        style = styles[values.name]
+        missing = values.has_nulls()
         if style.kind != "categorical":
             fill, low, high = (
                 float(statistic or 0.0)  # type: ignore[arg-type]
@@ -288,7 +299,8 @@ def learn(
             continue
         tally = values.drop_nulls().alias("word").value_counts()
         tally = tally.sort(["count", "word"], descending=[True, False])
-        frequent, rare = tally.head(MOST_CATEGORIES), tally.slice(MOST_CATEGORIES)
+        frequent = tally.head(MOST_CATEGORIES)
+        rare = tally.slice(MOST_CATEGORIES)
         categories = tuple(frequent["word"].sort())
         columns.append(Column(name, style, missing, categories=categories))
         if rare.height:
@@ -328,7 +340,8 @@ def read_schema(path: Path, model: str = "") -> AnySchema:
     where = f"MODEL {str(path)!r}"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        version, written_by = content["format"], content["langevax"]
+        version = content["format"]
+        written_by = content["langevax"]
         if version != SCHEMA_FORMAT:
             raise BadInput(
                 f"{where} has format {version}, where this langevax reads {SCHEMA_FORMAT}; fit again, or predict with langevax "

@@ -100,7 +100,9 @@ class Choices:
             >>> choices.columns, sorted(choices.default)
             ({'zip': 'words'}, ['day-first'])
         """
-        names, columns, default = list(names), {}, set[str]()
+        names = list(names)
+        columns = {}
+        default = set[str]()
         for option in options:
             name, _, value = option.rpartition("=")
             known = get_args(As if name else Answer)

@@ -50,7 +50,8 @@ def read_target(
         reading: of the target, where it is known.
         asked_by: the option by which the user says it; empty: --task.
     """
-    where, asked_by = f"--target {name!r}", asked_by or f"--task {task}"
+    where = f"--target {name!r}"
+    asked_by = asked_by or f"--task {task}"
     if name not in frame.columns:
         raise BadInput(
             f"{where} is not a column of the table; {nearest(name, frame.columns)}"
@@ -132,7 +133,8 @@ def check_family(target: TargetColumn, name: str, family: str) -> None:
         name: its name.
         family: as `langevax fit --family` names it.
     """
-    where, asked = f"--target {name!r}", f"--family {family}"
+    where = f"--target {name!r}"
+    asked = f"--family {family}"
     if family in ("poisson", "negative-binomial"):
         _check_counts(target, where, asked)
     names = [str(label) for label in target.classes]

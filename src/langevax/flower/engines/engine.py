@@ -72,13 +72,12 @@ class AppRun:
         flwr: Callable[..., str],
         patience: float,
     ):
-        self._stream, self._server, self._flwr, self._patience = (
-            stream,
-            server,
-            flwr,
-            patience,
-        )
-        self._began, self._printed = time.monotonic(), 0
+        self._stream = stream
+        self._server = server
+        self._flwr = flwr
+        self._patience = patience
+        self._began = time.monotonic()
+        self._printed = 0
 
     def run_id(self) -> str:
         """The SuperLink's number of the run; waits until there is one, or raises the reason why the app is refused."""
@@ -98,27 +97,25 @@ class AppRun:
     ) -> RunOutcome:
         """Wait until the run has ended, or stop it `timeout` seconds after its start; see `Engine.run`."""
         run_id = self.run_id()
-        status, details = "", ""
+        status = ""
+        details = ""
         while not status:
-            ended, lost = (
-                self._stream.exit_code is not None,
-                self._server.exit_code is not None,
-            )
+            ended = self._stream.exit_code is not None
+            lost = self._server.exit_code is not None
             if on_line is not None:
                 lines = self.lines()
                 for line in lines[self._printed :]:
                     on_line(line)
                 self._printed = len(lines)
             if lost:
-                status, details = (
-                    "lost",
-                    f"the SuperLink ended with exit code {self._server.exit_code}",
-                )
+                status = "lost"
+                details = f"the SuperLink ended with exit code {self._server.exit_code}"
             elif ended:
                 status, details = self._status(run_id)
             elif timeout is not None and time.monotonic() - self._began > timeout:
                 self.stop()
-                status, details = "timed out", f"stopped after {timeout:g} seconds"
+                status = "timed out"
+                details = f"stopped after {timeout:g} seconds"
             else:
                 time.sleep(0.1)
         return RunOutcome(
@@ -170,7 +167,8 @@ class Engine:
         self.logs: Path
         self.address: str
         self.server: Program
-        self._server_options, self._run_options = server_options, run_options
+        self._server_options = server_options
+        self._run_options = run_options
         self._logs = None if logs is None else Path(logs).absolute()
         self._family: ProcessFamily | None = None
 

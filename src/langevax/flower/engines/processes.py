@@ -165,7 +165,8 @@ def end(mark: str, grace: float = 3.0, stuck: float = 30.0) -> None:
     Raises:
         EngineError: processes that are still there `stuck` seconds later, in the kernel.
     """
-    until, terminated = time.monotonic() + grace, set[psutil.Process]()
+    until = time.monotonic() + grace
+    terminated = set[psutil.Process]()
     while alive := set(marked(mark)):
         over = time.monotonic() >= until
         for process in alive if over else alive - terminated:

@@ -52,7 +52,8 @@ class LogScore(Loss):
         return self._weight(z) / _floored(z) / _floored(z)
 
     def conjugate(self, dual: Scalar, y: Example) -> Scalar:
-        weight, negative = self._weight(dual), dual < 0
+        weight = self._weight(dual)
+        negative = dual < 0
         log_share = jnp.log(jnp.where(negative, -dual, 1.0)) - jnp.log(weight)
         return jnp.where(negative, -weight * (1 + log_share), jnp.inf)
 
@@ -67,7 +68,8 @@ class LogScore(Loss):
     def dual_step(
         self, z: Scalar, dual: Scalar, y: Example, c: float | Scalar
     ) -> Scalar:
-        c, weight = jnp.asarray(c, z.dtype), self._weight(z)
+        c = jnp.asarray(c, z.dtype)
+        weight = self._weight(z)
         slope = z + c * dual
         root = jnp.hypot(slope, 2 * jnp.sqrt(c * weight))
         # of the two forms of the root the one that does not cancel; slope < 0 asks for c > 0
@@ -76,11 +78,10 @@ class LogScore(Loss):
         return self.project(jnp.where(slope < 0, falling, rising), y)
 
     def fenchel_young(self, z: Scalar, dual: Scalar, y: Example) -> Scalar:
-        weight, inside = self._weight(z), (z >= 0) & (dual < 0)
-        output, share = (
-            jnp.where(inside, _floored(z), 1.0),
-            jnp.where(inside, -dual, weight) / weight,
-        )
+        weight = self._weight(z)
+        inside = (z >= 0) & (dual < 0)
+        output = jnp.where(inside, _floored(z), 1.0)
+        share = jnp.where(inside, -dual, weight) / weight
         ratio = jnp.minimum(output * share, jnp.finfo(z.dtype).max)
         gap = weight * relative_entropy(
             jnp.ones_like(z), ratio, jnp.log(output) + jnp.log(share), 1 - ratio

@@ -98,7 +98,8 @@ def check_rows(
     loss: Loss, targets: Targets, row_shape: Shape, needs: str, kind: type | None = None
 ) -> np.ndarray:
     """Check the shape and kind of one target per row; return the values, none of a tracer."""
-    name, shape = type(loss).__name__, tuple(targets.shape)
+    name = type(loss).__name__
+    shape = tuple(targets.shape)
     if len(shape) == 0 or shape[1:] != tuple(row_shape):
         expected = ", ".join(["n", *map(str, row_shape)])
         remedy = "reshape them, or choose a neuron with as many outputs"

@@ -26,7 +26,8 @@ class MarginLoss(Loss):
     """A loss of the margin m = y z with y = -1 or +1; its feasible duals are g = -y s with s in [0, 1]."""
 
     def in_domain(self, dual: Scalar, y: Label) -> Domain:
-        share, slack = _share(dual, y), domain_slack(dual)
+        share = _share(dual, y)
+        slack = domain_slack(dual)
         return (share >= -slack) & (share <= 1 + slack)
 
     def project(self, dual: Scalar, y: Label) -> Scalar:
@@ -99,14 +100,16 @@ class Logistic(MarginLoss):
         return _dual(jax.nn.sigmoid(jnp.where(reflected, -u, u)), y)
 
     def fenchel_young(self, z: Scalar, dual: Scalar, y: Label) -> Scalar:
-        m, s = _margin(z, y), jnp.clip(_share(dual, y), 0.0, 1.0)
+        m = _margin(z, y)
+        s = jnp.clip(_share(dual, y), 0.0, 1.0)
         # The rarer of the two outcomes comes first: its probability, and s - p, keep all their digits.
         m, s, rest = (
             jnp.where(m >= 0, m, -m),
             jnp.where(m >= 0, s, 1 - s),
             jnp.where(m >= 0, 1 - s, s),
         )
-        p, q = jax.nn.sigmoid(-m), jax.nn.sigmoid(m)
+        p = jax.nn.sigmoid(-m)
+        q = jax.nn.sigmoid(m)
         gap = relative_entropy(s, p, -jax.nn.softplus(m), s - p)
         gap += relative_entropy(rest, q, -jax.nn.softplus(-m), p - s)
         return jnp.where(self.in_domain(dual, y), gap, jnp.inf)
@@ -131,7 +134,8 @@ class SmoothedHinge(MarginLoss):
         checks.number("width", self.width, positive=True)
 
     def __call__(self, z: Scalar, y: Label) -> Scalar:
-        width, r = jnp.asarray(self.width, z.dtype), 1 - _margin(z, y)
+        width = jnp.asarray(self.width, z.dtype)
+        r = 1 - _margin(z, y)
         k = jnp.clip(r, 0.0, width)
         return k * (r - k / 2) / width
 
@@ -157,12 +161,14 @@ class SmoothedHinge(MarginLoss):
         )
 
     def dual_step(self, z: Scalar, dual: Scalar, y: Label, c: float | Scalar) -> Scalar:
-        c, width = jnp.asarray(c, z.dtype), jnp.asarray(self.width, z.dtype)
+        c = jnp.asarray(c, z.dtype)
+        width = jnp.asarray(self.width, z.dtype)
         s = (1 - _margin(z, y) + c * _share(dual, y)) / (width + c)
         return _dual(jnp.clip(s, 0.0, 1.0), y)
 
     def fenchel_young(self, z: Scalar, dual: Scalar, y: Label) -> Scalar:
-        width, r = jnp.asarray(self.width, z.dtype), 1 - _margin(z, y)
+        width = jnp.asarray(self.width, z.dtype)
+        r = 1 - _margin(z, y)
         short = jnp.clip(r / width, 0.0, 1.0) - jnp.clip(_share(dual, y), 0.0, 1.0)
         # The excess of r over [0, mu] is zero on the quadratic piece and has the sign of `short` outside: both
         # terms are >= 0, but for the rounding of a width that divides inexactly.

@@ -77,10 +77,8 @@ class Softmax(Loss):
         a = a - jnp.max(a)  # the multiplier absorbs any shift
         # log s_k + c s_k = a_k - nu, hence nu = logsumexp(a - c s) and the first bounds; at the last one no s_k
         # exceeds 1/C. The sum of s(nu) is convex and falling: Newton from the lower bound rises to the root.
-        lower, upper = (
-            logsumexp(a) - c,
-            jnp.minimum(logsumexp(a), float(np.log(a.size)) - c / a.size),
-        )
+        lower = logsumexp(a) - c
+        upper = jnp.minimum(logsumexp(a), float(np.log(a.size)) - c / a.size)
 
         def newton(_: Integer[Array, ""], nu: Scalar) -> Scalar:
             s = _share_at(a - nu, c)

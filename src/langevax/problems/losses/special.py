@@ -19,7 +19,8 @@ def relative_entropy(
     Near s = p the series of Loader (Fast and accurate computation of binomial probabilities, 2000) in
     v = (s - p) / (s + p): (s - p) v + 2 s (v^3/3 + v^5/5 + ...); seven terms are exact for |v| < 0.1.
     """
-    positive, normal = s > 0, p >= jnp.finfo(p.dtype).tiny
+    positive = s > 0
+    normal = p >= jnp.finfo(p.dtype).tiny
     safe = jnp.where(positive, s, 1.0)
     log_ratio = jnp.where(
         normal, jnp.log(safe / jnp.where(normal, p, 1.0)), jnp.log(safe) - log_p

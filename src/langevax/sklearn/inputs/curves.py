@@ -108,7 +108,8 @@ class CurveEncoder(TransformerMixin, BaseEstimator):
         Those of x + w (mean - x) for each of the `windows` w.
         """
         check_is_fitted(self)
-        values, (left, right) = self._values(self._read(X, False)), self.domain_
+        values = self._values(self._read(X, False))
+        (left, right) = self.domain_
         for share in windows(num_parts, (self.points_ - left) / (right - left)):
             yield self._encoded(values + share * (self.mean_values_ - values))
 
@@ -172,7 +173,8 @@ class CurveEncoder(TransformerMixin, BaseEstimator):
 
     def _check_inside(self, curves: ObservedCurves) -> None:
         """Raise where a curve leaves the domain, or an interpolated one does not reach its ends."""
-        (left, right), (first, last) = self.domain_, curves.range
+        (left, right) = self.domain_
+        (first, last) = curves.range
         if first < left or last > right:
             raise ValueError(
                 f"X has times from {first:.6g} to {last:.6g}, outside the domain {left:.6g} to {right:.6g} of the "

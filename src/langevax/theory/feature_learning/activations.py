@@ -218,10 +218,8 @@ def _moving_nodes(
 def _between(ends: Any, xp: ModuleType, nodes: int = 80) -> tuple[Any, Any]:
     """Gauss-Legendre between neighbouring ends of the last axis, times the normal density."""
     points, weights = np.polynomial.legendre.leggauss(nodes)
-    half, middle = (
-        (ends[..., 1:] - ends[..., :-1]) / 2,
-        (ends[..., 1:] + ends[..., :-1]) / 2,
-    )
+    half = (ends[..., 1:] - ends[..., :-1]) / 2
+    middle = (ends[..., 1:] + ends[..., :-1]) / 2
     z = middle[..., None] + half[..., None] * points
     weights = half[..., None] * weights * _density(z, xp)
     flat = (*z.shape[:-2], z.shape[-2] * nodes)
@@ -281,7 +279,8 @@ def tau_star(student: Function, teacher: Function) -> LargeStep:
     >>> round(best.tau, 7), round(best.slope, 3)
     (9.45e-05, 1.588)
     """
-    s, target = activation(student), activation(teacher)
+    s = activation(student)
+    target = activation(teacher)
     u, weights = gaussian_nodes(target.kinks)
     target_values = target.values(u)
 

@@ -67,7 +67,8 @@ def classify_gaussian_design(
 
     def of_rows(V: float, q: float, m: float) -> tuple[np.ndarray, float]:
         """(V_hat, q_hat, m_hat) and the training loss; y = -1 at -h is y = 1 at h, so y = 1 counts twice."""
-        h, spread = np.sqrt(q) * xi, np.sqrt(max(total - m**2 / q, 1e-12 * total))
+        h = np.sqrt(q) * xi
+        spread = np.sqrt(max(total - m**2 / q, 1e-12 * total))
         steepness = m / np.sqrt(q) / spread
         chance = 2 * density * ndtr(steepness * xi)
         slope = 2 * density * np.exp(-((steepness * xi) ** 2) / 2) / np.sqrt(2 * np.pi)
@@ -113,7 +114,8 @@ def _settled(
     tolerance: float = 1e-10,
 ) -> np.ndarray:
     """The fixed point of a function, by half of each step."""
-    hats, change = start, np.inf
+    hats = start
+    change = np.inf
     for _ in range(max_sweeps):
         new = function(hats)
         change = np.max(np.abs(new - hats) / np.abs(new))
@@ -135,11 +137,13 @@ def _hinge(h: np.ndarray, V: float) -> np.ndarray:
 
 def _logistic(h: np.ndarray, V: float, newton_steps: int = 60) -> np.ndarray:
     """gap = 1 / (1 + exp(h + V gap)): Newton from a bracket that it cannot leave, as gap falls in itself."""
-    low, high = np.zeros_like(h), np.ones_like(h)
+    low = np.zeros_like(h)
+    high = np.ones_like(h)
     gap = np.full_like(h, 0.5)
     for _ in range(newton_steps):
         value = 1 / (1 + np.exp(h + V * gap))
-        low, high = np.where(value > gap, gap, low), np.where(value > gap, high, gap)
+        low = np.where(value > gap, gap, low)
+        high = np.where(value > gap, high, gap)
         newton = gap - (gap - value) / (1 + V * value * (1 - value))
         inside = (newton > low) & (newton < high)
         new = np.where(inside, newton, (low + high) / 2)

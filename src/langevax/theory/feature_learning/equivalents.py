@@ -88,7 +88,8 @@ def gaussian_equivalent(
     >>> gaussian_equivalent(np.eye(2), np.array([1.0, 0.0]), "centred relu", "erf").target_covariance.round(6)
     array([0.325735, 0.      ])
     """
-    (_, s), (_, target) = centred("student", student), centred("teacher", teacher)
+    (_, s) = centred("student", student)
+    (_, target) = centred("teacher", teacher)
     w = np.asarray(weights, float)
     covariance = s.linear**2 * w.T @ w + s.rest**2 * np.eye(w.shape[1])
     return GaussianDesign(
@@ -245,8 +246,10 @@ def random_features(
     noise: Array,
 ) -> RandomFeatures:
     """Traced, for one point; `energies` are the squared coefficients."""
-    n, p = num_samples, num_neurons
-    penalty, gap = n * ridge / p, 1 - n / p
+    n = num_samples
+    p = num_neurons
+    penalty = n * ridge / p
+    gap = 1 - n / p
 
     def root_of(nu: Array) -> Array:
         return jnp.sqrt(gap**2 + 4 * penalty / (p * nu))
@@ -282,7 +285,8 @@ def random_features(
         nu2**2 * jnp.sum(energies * (1 + chi * eigenvalues) / (eigenvalues + nu2) ** 2)
         + target_tail
     )
-    bias, variance = unlearned / (1 - U), noise**2 * U / (1 - U)
+    bias = unlearned / (1 - U)
+    variance = noise**2 * U / (1 - U)
     training_error = (bias + variance + noise**2) * (
         penalty / (n * fraction * nu2)
     ) ** 2
@@ -291,7 +295,8 @@ def random_features(
 
 @jax.jit
 def _mapped_features(*spectrum_and_numbers: Array) -> RandomFeatures:
-    spectrum, numbers = spectrum_and_numbers[:4], spectrum_and_numbers[4:]
+    spectrum = spectrum_and_numbers[:4]
+    numbers = spectrum_and_numbers[4:]
     return jax.lax.map(
         lambda point: random_features(*spectrum, *point),
         numbers,
@@ -432,7 +437,8 @@ def errors_given_weights(
     """
     positive(num_samples=num_samples, ridge=ridge)
     nonnegative(noise=noise)
-    (s, _), (target, _) = centred("student", student), centred("teacher", teacher)
+    (s, _) = centred("student", student)
+    (target, _) = centred("teacher", teacher)
     u = _unit("gradient_direction", gradient_direction)
     beta = _unit("teacher_direction", teacher_direction)
     at, shares = normal_nodes(31, least_weight=1e-14)

@@ -212,7 +212,8 @@ def unified(
         _unit(eqs.inverse) + eqs.inverse_Q / eqs.inverse[:, None],
         eqs.inverse_q / eqs.inverse[:, None],
     )
-    F_slope, V_slope = eqs.F_q + eqs.F_Q @ Q_by_q, eqs.V_q + eqs.V_Q @ Q_by_q
+    F_slope = eqs.F_q + eqs.F_Q @ Q_by_q
+    V_slope = eqs.V_q + eqs.V_Q @ Q_by_q
     squared = tables.weights / (1 + eqs.V) ** 2
     e = jnp.linalg.solve(_unit(squared) + V_slope * squared, F_slope)
     off = jnp.max(jnp.abs(lax.stop_gradient(_newton_step(x, *stopped))))
@@ -224,7 +225,8 @@ def unified(
 def _equations(x: Array, numbers: tuple[Array, ...], tables: Tables) -> _Equations:
     samples_per_dim, neurons_per_dim, num_neurons, ridge, noise = numbers
     log_q, log_Q = jnp.split(x, [len(tables.weights)])
-    q, share = jnp.exp(log_q), tables.shares * jnp.exp(log_Q)
+    q = jnp.exp(log_q)
+    share = tables.shares * jnp.exp(log_Q)
     per_neuron = neurons_per_dim / num_neurons
     rest = neurons_per_dim * tables.rest
 
@@ -258,7 +260,8 @@ def _resolved(
     rows: Array, share: Array, q: Array, target: Array
 ) -> tuple[Array, Array, Array]:
     """Return (I + T D)^-1 of T = rows^T diag(share) rows, of the rows themselves, and of a target."""
-    size, T = len(q), (rows.T * share) @ rows
+    size = len(q)
+    T = (rows.T * share) @ rows
     columns = jnp.concatenate([T, rows.T, target[:, None]], 1)
     solved = jnp.linalg.solve(_unit(q) + T * q, columns)
     return solved[:, :size], solved[:, size:-1].T, solved[:, -1]

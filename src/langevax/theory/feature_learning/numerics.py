@@ -80,7 +80,8 @@ def broadcast_call(core: Callable[..., Any], *arrays: Any) -> Any:
     Lengths are padded to powers of two, so that few programs are compiled.
     """
     values = np.broadcast_arrays(*(np.asarray(a, float) for a in arrays))
-    shape, size = values[0].shape, values[0].size
+    shape = values[0].shape
+    size = values[0].size
     padded = 1 << max(size - 1, 0).bit_length()
     flat = np.stack(
         [

@@ -208,10 +208,8 @@ def student_and_teacher(
     student: Function, teacher: Function
 ) -> tuple[Activation, Activation, Coefficients, Coefficients]:
     """Both with their coefficients; raise unless centred, and where E student'^2 is not finite."""
-    (s, of_student), (target, of_teacher) = (
-        centred("student", student),
-        centred("teacher", teacher),
-    )
+    (s, of_student) = centred("student", student)
+    (target, of_teacher) = centred("teacher", teacher)
     if not np.isfinite(of_student.slope_rest):
         raise ValueError(
             f"student must not jump, as its gradient would not exist, got {student!r}; pass a smooth one."
@@ -351,7 +349,8 @@ def optimal_step_size(
 def _coefficients(
     student: Function, teacher: Function
 ) -> tuple[float, float, float, float]:
-    (_, s), (_, target) = centred("student", student), centred("teacher", teacher)
+    (_, s) = centred("student", student)
+    (_, target) = centred("teacher", teacher)
     return s.linear, s.rest, target.linear, target.rest
 
 
@@ -446,7 +445,8 @@ def step_size_from(
     """
     nonnegative(step_size=step_size)
     positive(num_neurons=num_neurons)
-    step, root = np.asarray(step_size, float), np.sqrt(np.asarray(num_neurons, float))
+    step = np.asarray(step_size, float)
+    root = np.sqrt(np.asarray(num_neurons, float))
     match convention:
         case "ba" | "moniri":
             return as_numpy(step + 0 * root)

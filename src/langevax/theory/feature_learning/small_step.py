@@ -93,7 +93,9 @@ def closed_form(
     teacher_rest: Array,
 ) -> ClosedForm:
     """Traced and elementwise; the last four are `hermite_coefficients` of student and teacher."""
-    a, tail, signal = student_linear**2, student_rest**2, teacher_linear**2
+    a = student_linear**2
+    tail = student_rest**2
+    signal = teacher_linear**2
     label_variance = signal + teacher_rest**2 + noise**2
     aligned = step_size**2 * a * signal
     spike = aligned + step_size**2 * a * label_variance / gradient_samples_per_dim
@@ -161,10 +163,8 @@ def spectrum_one_step(
         gradient_samples_per_dim=gradient_samples_per_dim,
     )
     nonnegative(step_size=step_size, noise=noise)
-    (_, of_student), (_, of_teacher) = (
-        centred("student", student),
-        centred("teacher", teacher),
-    )
+    (_, of_student) = centred("student", student)
+    (_, of_teacher) = centred("teacher", teacher)
     variance = of_teacher.linear**2 + of_teacher.rest**2 + noise**2
     signal = (step_size * of_student.linear * of_teacher.linear) ** 2
     square = (
@@ -188,7 +188,8 @@ def bulk_density(values: np.ndarray, neurons_per_dim: float) -> np.ndarray:
     1.0
     """
     positive(neurons_per_dim=neurons_per_dim)
-    values, root = np.asarray(values, float), np.sqrt(neurons_per_dim)
+    values = np.asarray(values, float)
+    root = np.sqrt(neurons_per_dim)
     inside = np.maximum(
         ((root + 1) ** 2 - values**2) * (values**2 - (root - 1) ** 2), 0
     )
