@@ -13,15 +13,14 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Key
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 
 Parts = list[np.ndarray]
 
 
-def evenly(num_rows: int, num_clients: int, *, key: Key[Array, ""]) -> Parts:
+def evenly(num_rows: int, num_clients: int, *, key: PRNGKey) -> Parts:
     """Split `num_rows` rows at random into parts of `num_clients` clients, whose sizes differ by at most one.
 
     Returns:
@@ -33,7 +32,7 @@ def evenly(num_rows: int, num_clients: int, *, key: Key[Array, ""]) -> Parts:
 
 
 def by_concentration(
-    labels: Any, num_clients: int, concentration: float, *, key: Key[Array, ""]
+    labels: Any, num_clients: int, concentration: float, *, key: PRNGKey
 ) -> Parts:
     """Give a fraction `concentration` of each class to one client, the rest evenly to the others (Murata, Suzuki 2021).
 
@@ -93,7 +92,7 @@ def dirichlet(
     num_clients: int,
     alpha: float,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     min_rows: int = 1,
 ) -> Parts:
     """Split each class in proportions drawn from Dirichlet(alpha, ..., alpha): the smaller alpha, the more skewed.
@@ -129,7 +128,7 @@ def dirichlet(
 
 
 def shards(
-    labels: Any, num_clients: int, *, key: Key[Array, ""], shards_per_client: int = 2
+    labels: Any, num_clients: int, *, key: PRNGKey, shards_per_client: int = 2
 ) -> Parts:
     """Cut rows sorted by label into equal shards, and give each client `shards_per_client` at random.
 
@@ -185,7 +184,7 @@ def stack(data: PyTree, parts: Sequence[Any]) -> tuple[PyTree, np.ndarray]:
     return jax.tree.map(lambda a: a[index], data), counts
 
 
-def _generator(key: Key[Array, ""]) -> np.random.Generator:
+def _generator(key: PRNGKey) -> np.random.Generator:
     """NumPy's generator for a key; `numpy.random.default_rng(n)` for `jax.random.key(n)`."""
     checks.typed_key(key)
     words = np.asarray(jax.random.key_data(key)).astype(">u4")

@@ -16,9 +16,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float
 
 from langevax import checks
+from langevax._typing import IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info
 from langevax.meanfield.fictitious_play import FictitiousPlay
 from langevax.meanfield.mfld import steps_at
@@ -80,7 +81,7 @@ class LossCurvatureSteps(Algorithm):
         check_risk(problem, type(self).__name__)
 
     def init(
-        self, problem: Any, position: Any, key: Key[Array, ""]
+        self, problem: Any, position: Any, key: PRNGKey
     ) -> tuple[AdaptiveState, Info]:
         state, info = self.inner.init(problem, position, key)
         curvatures = jax.vmap(problem.loss.local_curvature)(
@@ -94,8 +95,8 @@ class LossCurvatureSteps(Algorithm):
         self,
         problem: Any,
         state: AdaptiveState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[AdaptiveState, Info]:
         curvatures, step_size = lax.cond(
             step % self.every == 0,
@@ -143,7 +144,7 @@ class DualCurvatureSteps(Algorithm):
         check_risk(problem, type(self).__name__)
 
     def init(
-        self, problem: Any, position: Any, key: Key[Array, ""]
+        self, problem: Any, position: Any, key: PRNGKey
     ) -> tuple[AdaptiveState, Info]:
         state, info = self.inner.init(problem, position, key)
         return self._following(problem, state, problem.dual(position)), info
@@ -152,8 +153,8 @@ class DualCurvatureSteps(Algorithm):
         self,
         problem: Any,
         state: AdaptiveState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[AdaptiveState, Info]:
         inner, info = eqx.tree_at(_step_size, self.inner, state.step_size).step(
             problem, state.inner, key, step

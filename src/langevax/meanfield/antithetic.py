@@ -11,9 +11,9 @@ temperatures .76, .28, .1, .008 and 1e-4 (carseats, births, schools, mpg, concre
 from typing import Any
 
 from jax import random
-from jaxtyping import Array, Int, Key
 
 from langevax import trees
+from langevax._typing import IntScalar, PRNGKey
 from langevax.algorithm import Info
 from langevax.problems.mean_field import check_risk, in_pairs, reflection_of
 from langevax.samplers.langevin import Langevin, LangevinState
@@ -38,8 +38,8 @@ class AntitheticLangevin(Langevin):
         self,
         problem: Any,
         state: LangevinState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[LangevinState, Info]:
         gradient_key, noise_key = random.split(key)
         count, size = state.position.shape

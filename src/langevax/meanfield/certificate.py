@@ -31,9 +31,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float
 
 from langevax import checks
+from langevax._typing import PRNGKey
 from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.duality_gap import check_bounded
 from langevax.meanfield.gibbs_law import GibbsLaw
@@ -123,7 +124,7 @@ def certify(
     risk: MeanFieldRisk,
     temperature: float,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     effort: float | None = None,
     cpu_seconds: float | None = None,
     clouds: Sequence[Float[ArrayLike, "particles size"]] = (),

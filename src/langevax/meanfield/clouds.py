@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float
 
+from langevax._typing import FloatScalar, IntScalar, PRNGKey
 from langevax.keys import unrolled
 from langevax.meanfield.gibbs_law import Cloud, ParticleLaw, Tilt
 from langevax.platforms import sizes
@@ -36,7 +37,7 @@ class Mixture(eqx.Module):
     whitening: Float[Array, "components coordinates coordinates"]
     """Their inverses."""
     log_scales: Float[Array, " components"]
-    num_used: Int[Array, ""]
+    num_used: IntScalar
     """Of the components, the first ones."""
 
     def value_and_gradient(
@@ -101,9 +102,9 @@ class WalkTarget(eqx.Module):
     """One law of a walk."""
 
     tilt: Tilt
-    start_share: Float[Array, ""]
+    start_share: FloatScalar
     """1 - b, of q_0; b of the prior."""
-    exponent_share: Float[Array, ""]
+    exponent_share: FloatScalar
     """c, of v."""
     start: Mixture
 
@@ -158,7 +159,7 @@ def _moved(
     factor: Array,
     step: Array,
     num_moves: Array,
-    key: Key[Array, ""],
+    key: PRNGKey,
 ) -> tuple[Cloud, tuple[Array, Array, Array], Array]:
     """Return the cloud after MALA moves in the metric `factor factor^T`, its values, and the mean acceptance."""
     key = unrolled(key)
@@ -306,7 +307,7 @@ class Clouds:
     law: ParticleLaw
     num_rows: int
     """Those in use: what a gradient of one neuron is counted as."""
-    key: Key[Array, ""]
+    key: PRNGKey
     work: int = 0
     draws: int = 0
     limit: float = float("inf")
@@ -346,7 +347,7 @@ class Clouds:
             raise EffortSpent
         self.work += amount
 
-    def next_key(self) -> Key[Array, ""]:
+    def next_key(self) -> PRNGKey:
         """Return a key that was not used before."""
         self.draws += 1
         return random.fold_in(self.key, self.draws)

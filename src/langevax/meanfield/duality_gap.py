@@ -22,9 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.typing import ArrayLike
-from jaxtyping import Array, Key, Shaped
+from jaxtyping import Array, Shaped
 
 from langevax import checks
+from langevax._typing import PRNGKey
 from langevax.algorithm import trace_floats
 from langevax.meanfield.homotopy import mean_conjugate, mean_gap, project
 from langevax.meanfield.moves import Proposal, check_proposal
@@ -51,7 +52,7 @@ class DualEstimate:
         num_runs: int,
         num_particles: int,
         *,
-        key: Key[Array, ""],
+        key: PRNGKey,
         proposal: Proposal = "mala",
     ):
         risk = trace_floats(
@@ -123,7 +124,7 @@ def duality_gap(
     dual: Shaped[ArrayLike, "n ..."],
     temperature: float,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     num_replicates: int = 4,
     num_particles: int = 2000,
     proposal: Proposal = "mala",

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float
 
 from langevax import checks
+from langevax._typing import IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
@@ -102,7 +103,7 @@ class FictitiousPlay(Algorithm):
         check_inner_loop(self.proposal, self.step_size, self.gradient)
 
     def init(
-        self, problem: Any, position: Any, key: Key[Array, ""]
+        self, problem: Any, position: Any, key: PRNGKey
     ) -> tuple[FictitiousPlayState, Info]:
         check_risk(problem, "FictitiousPlay")
         outputs = problem.outputs(position)
@@ -116,8 +117,8 @@ class FictitiousPlay(Algorithm):
         self,
         problem: Any,
         state: FictitiousPlayState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[FictitiousPlayState, Info]:
         temperature = at_step(self.temperature, step)
         rate = at_step(self.rate, step)

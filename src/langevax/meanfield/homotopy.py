@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from langevax._typing import FloatScalar
 from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, EffortSpent
 from langevax.meanfield.gibbs_law import GibbsLaw, ParticleLaw, Tilt
 from langevax.meanfield.resampling import LEAST_EFFECTIVE
@@ -114,13 +115,13 @@ class RowRisk(Protocol):
 
 
 @eqx.filter_jit
-def mean_conjugate(risk: RowRisk, dual: Array) -> Float[Array, ""]:
+def mean_conjugate(risk: RowRisk, dual: Array) -> FloatScalar:
     """Return (1 / n) sum_i W_i l*(g_i)."""
     return risk.mean_over_rows(jax.vmap(risk.loss.conjugate)(dual, risk.targets))
 
 
 @eqx.filter_jit
-def mean_gap(risk: RowRisk, outputs: Array, dual: Array) -> Float[Array, ""]:
+def mean_gap(risk: RowRisk, outputs: Array, dual: Array) -> FloatScalar:
     """Return (1 / n) sum_i W_i (l(z_i) + l*(g_i) - g_i z_i)."""
     return risk.mean_over_rows(
         jax.vmap(risk.loss.fenchel_young)(outputs, dual, risk.targets)

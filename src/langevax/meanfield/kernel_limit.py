@@ -15,9 +15,10 @@ import equinox as eqx
 import jax
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from langevax import trees
+from langevax._typing import PRNGKey
 from langevax.problems.neurons import Neuron
 
 NUM_NEURONS = 4000
@@ -88,7 +89,7 @@ def prior_particles(
     num_neurons: int,
     dtype: np.dtype[Any],
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
 ) -> Float[np.ndarray, "neurons size"]:
     """Return neurons drawn from N(0, prior_variance I), for inputs of `width` columns of which `num_columns` are used.
 
@@ -108,7 +109,7 @@ def prior_features(
     prior_variance: float,
     num_neurons: int,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     num_columns: int | None = None,
 ) -> Float[Array, "neurons n"]:
     """Return h(theta_r, x_i) of neurons drawn from N(0, prior_variance I); the first output of several.

@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
@@ -136,10 +136,10 @@ def steps_at(
 def anneal(
     algorithm: Callable[[float], Algorithm],
     risk: MeanFieldRisk,
-    start: PyTree | Callable[[Key[Array, ""]], PyTree] | Result,
+    start: PyTree | Callable[[PRNGKey], PyTree] | Result,
     temperatures: Sequence[float],
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     num_steps: int,
     **run: Any,
 ) -> list[Result]:

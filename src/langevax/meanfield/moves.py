@@ -16,9 +16,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from jax import lax, random
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float
 
 from langevax import checks, trees
+from langevax._typing import FloatScalar, IntScalar, PRNGKey
 from langevax.algorithm import Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.problems.coordinates import affine
@@ -44,9 +45,9 @@ def mala_moves(
     particles: MALAState,
     temperature: Array,
     step_size: Array,
-    key: Key[Array, ""],
+    key: PRNGKey,
     num_moves: int,
-) -> tuple[MALAState, Float[Array, ""]]:
+) -> tuple[MALAState, FloatScalar]:
     """Move every particle by `num_moves` MALA steps; return the particles and the mean acceptance.
 
     `problem` is that of one particle; the state holds all of them, with potentials and gradients that include the
@@ -85,9 +86,9 @@ def pcnl_moves(
     particles: PCNLState,
     temperature: Array,
     step_size: Array,
-    key: Key[Array, ""],
-    num_moves: int | Int[Array, ""],
-) -> tuple[PCNLState, Float[Array, ""]]:
+    key: PRNGKey,
+    num_moves: int | IntScalar,
+) -> tuple[PCNLState, FloatScalar]:
     """Move every particle by `num_moves` pCNL steps; return the particles and the mean acceptance.
 
     As `mala_moves`, but values and gradients leave the quadratic part out and `step_size` is at most 2.
@@ -145,9 +146,9 @@ def inner_loop(
     proposal: InnerProposal,
     frozen: MeanFieldRisk,
     cloud: Cloud,
-    num_steps: int | Int[Array, ""],
-    key: Key[Array, ""],
-) -> tuple[Cloud, Int[Array, ""], Info]:
+    num_steps: int | IntScalar,
+    key: PRNGKey,
+) -> tuple[Cloud, IntScalar, Info]:
     """Move the cloud under a frozen dual; return it, the component gradients used, and the acceptance of pCNL moves.
 
     Langevin step k has key fold_in(key, k).

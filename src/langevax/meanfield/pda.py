@@ -22,9 +22,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import random
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float
 
 from langevax import checks
+from langevax._typing import IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info
 from langevax.gradients import Full, GradientEstimator, batches
 from langevax.integrators import Exponential, Integrator
@@ -112,9 +113,7 @@ class PDA(Algorithm):
             checks.positive_int("batch_size", self.batch_size)
         check_inner_loop(self.proposal, self.step_size, self.gradient)
 
-    def init(
-        self, problem: Any, position: Any, key: Key[Array, ""]
-    ) -> tuple[PDAState, Info]:
+    def init(self, problem: Any, position: Any, key: PRNGKey) -> tuple[PDAState, Info]:
         check_risk(problem, "PDA")
         if self.batch_size is not None:
             batches.check_batch_size(self.batch_size, problem, replace=False)
@@ -126,7 +125,7 @@ class PDA(Algorithm):
         }
 
     def step(
-        self, problem: Any, state: PDAState, key: Key[Array, ""], step: Int[Array, ""]
+        self, problem: Any, state: PDAState, key: PRNGKey, step: IntScalar
     ) -> tuple[PDAState, Info]:
         batch_key, inner_key = random.split(key)
         dtype = state.position.dtype
@@ -159,7 +158,7 @@ class PDA(Algorithm):
         } | metrics
 
     def _averaged(
-        self, risk: MeanFieldRisk, state: PDAState, t: Array, key: Key[Array, ""]
+        self, risk: MeanFieldRisk, state: PDAState, t: Array, key: PRNGKey
     ) -> tuple[Array, Array, Array]:
         """Return the mean duals and weights including those of this cloud, and the number of rows read."""
         if self.batch_size is None:

@@ -31,9 +31,10 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax, random
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float
 
 from langevax import checks
+from langevax._typing import FloatScalar, IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info
 from langevax.meanfield.moves import (
     FIRST_RELATIVE_STEP,
@@ -59,18 +60,18 @@ class PSDCAState(NamedTuple):
     position: Float[Array, "particles size"]
     log_weights: LogWeights
     """Of mean one before the last step, less what that step changed them by on average: near 0 always."""
-    removed: Float[Array, ""]
+    removed: FloatScalar
     """Sum of what steps since the last refresh have subtracted from all log weights alike."""
     anchor: Float[Array, " size"]
     """One particle of the last refresh: outputs are averaged as differences from its own."""
     dual: Float[Array, "n ..."]
     """The model: feasible at every step."""
-    log_partition: Float[Array, ""]
+    log_partition: FloatScalar
     """log E_prior exp(-V_g / T) at the last refresh, an estimate from the same particles; now it is larger by
     `since_refresh`, and D = -mean loss*(g) - T log E_prior exp(-V_g / T)."""
-    step_size: Float[Array, ""]
+    step_size: FloatScalar
     """Of the Metropolis moves, relative to the curvature; of pCNL at most 2, relative to the prior's share of it."""
-    acceptance: Float[Array, ""]
+    acceptance: FloatScalar
     """Of the last moves."""
 
     @property
@@ -86,11 +87,11 @@ class RowEstimate(NamedTuple):
     """h(theta_r, x_i)."""
     mean: Float[Array, "..."]
     """z_i."""
-    variance: Float[Array, ""]
+    variance: FloatScalar
     """Of the values; for vectors the trace, which is above each eigenvalue."""
-    log_mean: Float[Array, ""]
+    log_mean: FloatScalar
     """Of the weights, which are as they lie in the state."""
-    effective: Float[Array, ""]
+    effective: FloatScalar
     """(sum w)^2 / sum w^2 over the number of particles."""
 
 
@@ -150,7 +151,7 @@ class PSDCA(Algorithm):
         check_proposal(self.proposal)
 
     def init(
-        self, problem: Any, position: Any, key: Key[Array, ""]
+        self, problem: Any, position: Any, key: PRNGKey
     ) -> tuple[PSDCAState, Info]:
         check_risk(problem, "PSDCA")
         if self.curvature == "bound":
@@ -177,7 +178,7 @@ class PSDCA(Algorithm):
         }
 
     def step(
-        self, problem: Any, state: PSDCAState, key: Key[Array, ""], step: Int[Array, ""]
+        self, problem: Any, state: PSDCAState, key: PRNGKey, step: IntScalar
     ) -> tuple[PSDCAState, Info]:
         refresh_key, row_key = random.split(key)
         size = jnp.asarray(problem.size, jnp.int32)
@@ -221,7 +222,7 @@ class PSDCA(Algorithm):
         state: PSDCAState,
         estimate: RowEstimate,
         dual: Array,
-        row: Int[Array, ""],
+        row: IntScalar,
     ) -> tuple[PSDCAState, Float[Array, "..."]]:
         """Return the state after the step of one row, and the change of its dual."""
         dtype = state.position.dtype
@@ -248,7 +249,7 @@ class PSDCA(Algorithm):
         ), change
 
     def _refreshed(
-        self, risk: MeanFieldRisk, state: PSDCAState, dual: Array, key: Key[Array, ""]
+        self, risk: MeanFieldRisk, state: PSDCAState, dual: Array, key: PRNGKey
     ) -> PSDCAState:
         """Return the state with the cloud resampled by its weights and moved."""
         resample_key, move_key = random.split(key)
@@ -290,7 +291,7 @@ class PSDCA(Algorithm):
 
 
 def _estimate_row(
-    risk: MeanFieldRisk, state: PSDCAState, row: Int[Array, ""]
+    risk: MeanFieldRisk, state: PSDCAState, row: IntScalar
 ) -> RowEstimate:
     """Estimate one row in one pass over the cloud; all sums over particles are one product, so one all-reduce.
 

@@ -20,7 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jax.scipy.special import logsumexp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
+
+from langevax._typing import FloatScalar, PRNGKey
 
 Cloud = Float[Array, "particles size"]
 LogWeights = Float[Array, " particles"]
@@ -35,7 +37,7 @@ NEARLY_EVEN = 0.9
 """Share that they leave effective from one law to the next, where few laws are needed."""
 
 
-def systematic(key: Key[Array, ""], log_weights: LogWeights) -> Indices:
+def systematic(key: PRNGKey, log_weights: LogWeights) -> Indices:
     """Return the indices of a systematic resample: each particle comes floor or ceil of M times its weight."""
     return _parents(log_weights, random.uniform(key, (), log_weights.dtype))
 
@@ -45,7 +47,7 @@ def systematic_midpoint(log_weights: LogWeights) -> Indices:
     return _parents(log_weights, jnp.asarray(0.5, log_weights.dtype))
 
 
-def effective_size(log_weights: LogWeights) -> Float[Array, ""]:
+def effective_size(log_weights: LogWeights) -> FloatScalar:
     """(sum w)^2 / sum w^2."""
     return jnp.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights))
 
@@ -74,7 +76,7 @@ def integer_weights(log_weights: LogWeights, offset: Array) -> tuple[Indices, In
 
 
 def resample(
-    key: Key[Array, ""], cloud: Cloud, log_weights: LogWeights, num_shards: int = 1
+    key: PRNGKey, cloud: Cloud, log_weights: LogWeights, num_shards: int = 1
 ) -> Cloud:
     """Return a cloud of equal weights: particles `systematic(key, log_weights)` of this one, whatever `num_shards`.
 

@@ -19,8 +19,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax, random
-from jaxtyping import Array, Float, Int, Key, Shaped
+from jaxtyping import Array, Float, Int, Shaped
 
+from langevax._typing import FloatScalar, IntScalar, PRNGKey
 from langevax.keys import unrolled
 from langevax.meanfield.moves import (
     FIRST_RELATIVE_STEP,
@@ -48,28 +49,28 @@ class GibbsSample(NamedTuple):
     particles: Float[Array, "particles size"]
     outputs: Float[Array, "n ..."]
     """E_{p_g} h at the training inputs."""
-    log_partition: Float[Array, ""]
+    log_partition: FloatScalar
     """log E_prior exp(-V_g / T); NaN where the temperatures were not enough."""
-    temperatures: Int[Array, ""]
+    temperatures: IntScalar
     """Number of steps of b."""
-    surviving_ancestors: Float[Array, ""]
+    surviving_ancestors: FloatScalar
     """Share of the first particles that still have descendants: a small share means an unreliable run."""
-    acceptance: Float[Array, ""]
+    acceptance: FloatScalar
     """Of the last moves."""
 
 
 class _Walk(NamedTuple):
-    b: Float[Array, ""]
+    b: FloatScalar
     particles: Float[Array, "particles size"]
     values: Float[Array, " particles"]
     """V_g of each."""
     gradients: Float[Array, "particles size"]
     """Of V_g."""
-    log_partition: Float[Array, ""]
+    log_partition: FloatScalar
     ancestors: Int[Array, " particles"]
-    step_size: Float[Array, ""]
-    acceptance: Float[Array, ""]
-    steps: Int[Array, ""]
+    step_size: FloatScalar
+    acceptance: FloatScalar
+    steps: IntScalar
 
 
 @in_float32
@@ -80,7 +81,7 @@ def sample_gibbs(
     temperature: Scalar,
     num_particles: int,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     proposal: Proposal = "mala",
     num_moves: int = 6,
     max_temperatures: int = 1000,
@@ -189,8 +190,8 @@ def sample_gibbs(
 
 
 def _largest_step(
-    v: Float[Array, " particles"], rest: Float[Array, ""], bisections: int = 30
-) -> Float[Array, ""]:
+    v: Float[Array, " particles"], rest: FloatScalar, bisections: int = 30
+) -> FloatScalar:
     """Return the largest step of b up to `rest` at which the weights exp(step v) keep their effective size."""
     least = NEARLY_EVEN * v.shape[0]
 

@@ -21,10 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, ArrayLike, Key
+from jaxtyping import Array, ArrayLike
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.gradients import GradientEstimator
 from langevax.optimize import arguments, minima
 from langevax.optimize.arguments import (
@@ -70,9 +70,9 @@ class AnnealStatus(IntEnum):
 @refuse_former
 def anneal(
     fun: Objective,
-    x0: PyTree[ArrayLike] | Callable[[Key[Array, ""]], PyTree],
+    x0: PyTree[ArrayLike] | Callable[[PRNGKey], PyTree],
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     bounds: BoundsLike = None,
     num_chains: int = 16,
     num_steps: int = 20_000,

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PyTree
 from langevax.gradients import GradientEstimator
 from langevax.problems.coordinates import Raveled
 from langevax.problems.mean_field import MeanFieldRisk
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WHOLE_SUM_ROWS = 1024
 """Rows up to which a sum is taken as a whole by default; of more, some are drawn."""
-Objective = Callable[[PyTree], Float[Array, ""]] | Problem
+Objective = Callable[[PyTree], FloatScalar] | Problem
 Schedule = Callable[[ArrayLike], ArrayLike]
 """A function of the step, such as optax's schedules."""
 BoundsLike: TypeAlias = "Bounds | Sequence[tuple[float | None, float | None]] | None"

@@ -21,6 +21,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from langevax._typing import FloatScalar, IntScalar
 from langevax.problems.problem import Problem
 
 LBFGS_MEMORY = 16  # last steps, whose differences are the curvature
@@ -81,30 +82,30 @@ class SearchEnds(NamedTuple):
 class Limits(NamedTuple):
     """Conditions that end searches before they settle."""
 
-    evaluations: Int[Array, ""]
-    target: Float[Array, ""]
+    evaluations: IntScalar
+    target: FloatScalar
     """Of the value, which they are to reach."""
     home: Float[Array, " d"]
     """A minimum that is known already, to which they have come back within `radius`; none where that is negative."""
-    radius: Float[Array, ""]
+    radius: FloatScalar
 
 
 class LocalSearch(NamedTuple):
     """One search between two evaluations."""
 
     y: Float[Array, " d"]
-    fun: Float[Array, ""]
+    fun: FloatScalar
     gradient: Float[Array, " d"]
-    start_fun: Float[Array, ""]
+    start_fun: FloatScalar
     direction: Float[Array, " d"]
-    step: Float[Array, ""]
+    step: FloatScalar
     moves: Float[Array, "memory d"]
     """Of the last accepted steps, the newest last; zero where there is none."""
     changes: Float[Array, "memory d"]
     """Of the gradient along them."""
-    backtracks: Int[Array, ""]
-    evaluations: Int[Array, ""]
-    accepted: Int[Array, ""]
+    backtracks: IntScalar
+    evaluations: IntScalar
+    accepted: IntScalar
     quiet: Bool[Array, ""]
     """True where the step ahead promises next to nothing."""
     settled: Bool[Array, ""]
@@ -113,7 +114,7 @@ class LocalSearch(NamedTuple):
 
 def value_and_gradient(
     problem: Problem, frame: Frame, y: Float[Array, " d"]
-) -> tuple[Float[Array, ""], Float[Array, " d"]]:
+) -> tuple[FloatScalar, Float[Array, " d"]]:
     """Return both in the units of the frame."""
     value, gradient = problem.potential_and_gradient(frame.to_x(y))
     return value, gradient * frame.scale
@@ -193,7 +194,7 @@ def _begin(
 def advance(
     problem: Problem,
     frame: Frame,
-    unit: Float[Array, ""],
+    unit: FloatScalar,
     search: LocalSearch,
     limits: Limits,
 ) -> LocalSearch:
@@ -309,7 +310,7 @@ def searches(
     return ends._replace(fun=ends.fun * unit, start_fun=ends.start_fun * unit)
 
 
-def power_of_two(number: Float[Array, ""]) -> Float[Array, ""]:
+def power_of_two(number: FloatScalar) -> FloatScalar:
     """Return the power of two above a positive number, by which division is exact; 1 for 0.
 
     Example:
@@ -371,12 +372,12 @@ def _values(
     problem: Problem,
     frame: Frame,
     ys: Float[Array, "places d"],
-    number: Int[Array, ""],
+    number: IntScalar,
     size: int = 16,
 ) -> Array:
     """Return the values of the first `number` places, `size` at a time."""
 
-    def block(i: Int[Array, ""], fun: Array) -> Array:
+    def block(i: IntScalar, fun: Array) -> Array:
         part = lax.dynamic_slice_in_dim(ys, i * size, size)
         heights = jax.vmap(lambda y: problem.potential(frame.to_x(y)))(part)
         return lax.dynamic_update_slice_in_dim(fun, heights, i * size, 0)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PyTree
 from langevax.optimize.arguments import Box
 from langevax.problems.problem import Problem
 
@@ -211,7 +211,5 @@ def agreement(grouping: Grouping, num_chains: int) -> str:
 
 
 @eqx.filter_jit
-def _potential_and_gradient(
-    problem: Problem, x: Array
-) -> tuple[Float[Array, ""], Array]:
+def _potential_and_gradient(problem: Problem, x: Array) -> tuple[FloatScalar, Array]:
     return problem.potential_and_gradient(x)

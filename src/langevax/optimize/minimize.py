@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, ArrayLike, Float, Key
+from jaxtyping import Array, ArrayLike, Float
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.optimize import arguments
 from langevax.optimize.arguments import (
     WHOLE_SUM_ROWS,
@@ -58,9 +58,9 @@ class MinimizeStatus(IntEnum):
 
 def minimize(
     fun: Objective,
-    x0: PyTree[ArrayLike] | Callable[[Key[Array, ""]], PyTree],
+    x0: PyTree[ArrayLike] | Callable[[PRNGKey], PyTree],
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     bounds: BoundsLike = None,
     constraints: ConstraintsLike = (),
     max_evaluations: int | Literal["auto"] = "auto",
@@ -205,8 +205,8 @@ def minimize(
 
 
 def _places(
-    x0: PyTree[ArrayLike] | Callable[[Key[Array, ""]], PyTree],
-    key: Key[Array, ""],
+    x0: PyTree[ArrayLike] | Callable[[PRNGKey], PyTree],
+    key: PRNGKey,
     use_gradients: bool,
     num_drawn: int = 64,
 ) -> tuple[PyTree[Array], Float[np.ndarray, "*places d"]]:
@@ -255,7 +255,7 @@ def _default_budget(
 
 
 def _draws(
-    x0: Callable[[Key[Array, ""]], PyTree], frame: Frame
+    x0: Callable[[PRNGKey], PyTree], frame: Frame
 ) -> Callable[[int, np.random.Generator], Float[np.ndarray, "places d"]]:
     """Return a function that draws starts, in units of the frame."""
 

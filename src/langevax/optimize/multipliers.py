@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from langevax._typing import FloatScalar
 from langevax.optimize.basins import group_ends
 from langevax.optimize.constraints import Constraints
 from langevax.optimize.local_search import (
@@ -43,7 +44,7 @@ class AugmentedLagrangian(eqx.Module):
     weights: Float[Array, " residuals"]
     multipliers: Float[Array, " residuals"]
 
-    def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
+    def __call__(self, x: Float[Array, " d"]) -> FloatScalar:
         offsets = self.multipliers / self.weights
         shifted = residuals(self.problem, self.constraints, x) + offsets
         shifted = jnp.where(self.constraints.equal, shifted, jnp.maximum(shifted, 0))
@@ -84,7 +85,7 @@ class Penalties(eqx.Module):
 
     def measure(
         self, y: Float[Array, " d"]
-    ) -> tuple[Float[Array, ""], Float[Array, " residuals"]]:
+    ) -> tuple[FloatScalar, Float[Array, " residuals"]]:
         """Return f and the residuals."""
         x = self.frame.to_x(y)
         return self.problem.potential(x), residuals(self.problem, self.constraints, x)

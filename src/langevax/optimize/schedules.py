@@ -6,9 +6,10 @@ another temperature does not compile again, as another closure of optax would.
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import ArrayLike
 
 from langevax import checks
+from langevax._typing import FloatScalar
 
 
 class Geometric(eqx.Module):
@@ -33,7 +34,7 @@ class Geometric(eqx.Module):
         for name in ("hot", "cold", "num_steps"):
             checks.number(name, getattr(self, name), positive=True)
 
-    def __call__(self, step: ArrayLike) -> Float[Array, ""]:
+    def __call__(self, step: ArrayLike) -> FloatScalar:
         hot, cold, length = (
             jnp.asarray(number, jnp.float32)
             for number in (self.hot, self.cold, self.num_steps)
@@ -59,7 +60,7 @@ class Logarithmic(eqx.Module):
     def __check_init__(self) -> None:
         checks.number("scale", self.scale, positive=True)
 
-    def __call__(self, step: ArrayLike) -> Float[Array, ""]:
+    def __call__(self, step: ArrayLike) -> FloatScalar:
         return jnp.asarray(self.scale, jnp.float32) / jnp.log(
             2 + jnp.asarray(step, jnp.float32)
         )

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, ArrayLike, Float, Key
+from jaxtyping import Array, ArrayLike, Float
 
 from langevax import trees
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.algorithm import State, at_step
 from langevax.gradients import SVRG, Full, GradientEstimator
 from langevax.integrators import Explicit, Exponential
@@ -51,7 +51,7 @@ def draw(
     x0: Float[Array, " d"],
     spread: ArrayLike | None,
     box: Box | None,
-    key: Key[Array, ""],
+    key: PRNGKey,
     number: int,
 ) -> Float[Array, "places d"]:
     """Draw places around x0, which is the first.
@@ -76,7 +76,7 @@ def _draw(
     width: Array,
     lower: Array,
     upper: Array,
-    key: Key[Array, ""],
+    key: PRNGKey,
     number: int,
     fill: bool,
 ) -> Float[Array, "places d"]:
@@ -96,7 +96,7 @@ def _draw(
 
 @eqx.filter_jit
 def draw_with(
-    start: Callable[[Key[Array, ""]], PyTree], key: Key[Array, ""], number: int
+    start: Callable[[PRNGKey], PyTree], key: PRNGKey, number: int
 ) -> PyTree[Array]:
     """Draw this many places as `start(key)`, stacked."""
     return jax.vmap(start)(random.split(unrolled(key), number))
@@ -106,7 +106,7 @@ def survey(
     problem: Problem,
     places: Float[Array, "places d"],
     with_curvature: bool,
-    key: Key[Array, ""],
+    key: PRNGKey,
     drawn: bool,
     most: int = 20_000_000,
 ) -> Survey:
@@ -241,7 +241,7 @@ class Search:
         self.history: list[SearchState] = []
 
     def run(
-        self, key: Key[Array, ""], may_halve: bool, progress: bool | Literal["auto"]
+        self, key: PRNGKey, may_halve: bool, progress: bool | Literal["auto"]
     ) -> None:
         """Run the chains to their end; with `may_halve` again with half the step size where they diverge."""
         curved = any(
@@ -320,7 +320,7 @@ def value_at(value: float | Schedule, step: int) -> float:
     return float(np.asarray(at_step(value, jnp.int32(step))))
 
 
-def potential_of(problem: Problem, state: State) -> Float[Array, ""]:
+def potential_of(problem: Problem, state: State) -> FloatScalar:
     """Return the value of a chain, to be recorded."""
     return problem.potential(state.position)
 
@@ -342,7 +342,7 @@ def _evaluate(
 
 @eqx.filter_jit
 def _curvatures(
-    problem: Problem, places: Array, key: Key[Array, ""]
+    problem: Problem, places: Array, key: PRNGKey
 ) -> Float[Array, " places"]:
     keys = random.split(unrolled(key), len(places))
     return jax.vmap(lambda x, key: largest_curvature(problem, x, key=key))(places, keys)

@@ -17,9 +17,10 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float
 
 from langevax import trees
+from langevax._typing import IntScalar, PRNGKey
 from langevax.keys import unrolled
 from langevax.predictive_law.law_problem import LawProblem, Points, RowBlocks
 from langevax.problems.problem import Scalar
@@ -37,7 +38,7 @@ class Cloud(NamedTuple):
     log_steps: Float[Array, " particle"]
     log_means: RowBlocks
     """log z_i, averaged over time."""
-    num_moves: Int[Array, ""]
+    num_moves: IntScalar
     """On this level of the path."""
 
     def at_new_level(self) -> "Cloud":
@@ -77,7 +78,7 @@ def advance(
     bayes_share: Scalar,
     weights: RowBlocks,
     factor: Float[Array, "d d"],
-    key: Key[Array, ""],
+    key: PRNGKey,
     *,
     rate: float = 0.02,
     acceptance: float = 0.55,
@@ -97,11 +98,11 @@ def advance(
     """
     rate = 1 - (1 - rate) ** MOVES_OF_ROUND
 
-    def one_round(cloud: Cloud, key: Key[Array, ""]) -> tuple[Cloud, None]:
+    def one_round(cloud: Cloud, key: PRNGKey) -> tuple[Cloud, None]:
         present = problem.tilted(cloud.points, bayes_share, cloud.log_means, weights)
 
         def move(
-            state: tuple[Array, ...], key: Key[Array, ""]
+            state: tuple[Array, ...], key: PRNGKey
         ) -> tuple[tuple[Array, ...], None]:
             points, value, gradient, log_steps, count = state
             noise_key, uniform_key = random.split(key)

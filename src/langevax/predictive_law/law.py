@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.figures import charts, theme
 from langevax.predictive_law import law_file
 from langevax.predictive_law.agreement import LawAgreement, agreement
@@ -96,7 +96,7 @@ class PredictiveLaw:
         )
 
     def sample_predictive(
-        self, *new: Any, key: Key[Array, ""], sampler: Sampler | None = None
+        self, *new: Any, key: PRNGKey, sampler: Sampler | None = None
     ) -> PyTree[np.ndarray]:
         """Return draws of new rows, (particle, row, ...), each row with particles of its own.
 
@@ -149,7 +149,7 @@ class PredictiveLaw:
     def certificate(
         self,
         *,
-        key: Key[Array, ""],
+        key: PRNGKey,
         effort: float | None = None,
         cpu_seconds: float | None = None,
         others: Sequence["PredictiveLaw"] = (),

@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float
 
 from langevax import checks
+from langevax._typing import PRNGKey
 from langevax.meanfield.certificate import blas_threads
 from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.interval_search import TRUSTED, close
@@ -109,7 +110,7 @@ def certify(
     progress: ProgressOption,
     cpu_seconds: float | None = None,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     default_effort: float = 1e9,
 ) -> LawCertificate:
     """Return the interval for the law's share of Bayes, from walks that start at its particles and at the prior."""

@@ -16,9 +16,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.meanfield.clouds import LOG_2_PI, Clouds
 from langevax.meanfield.gibbs_law import Activity, Cloud, Tilt
 from langevax.meanfield.walks import MetricAdaptation, covariance
@@ -38,7 +38,7 @@ class ParameterLaw(eqx.Module):
     """(n, ...)."""
     references: Float[Array, " n"]
     """log z_i, to which likelihoods are relative."""
-    bayes_share: Float[Array, ""]
+    bayes_share: FloatScalar
     centre: Float[Array, " d"]
     factor: Float[Array, "d d"]
     """Cholesky factor of the covariance that is the unit of the coordinates."""
@@ -169,7 +169,7 @@ def in_units_of_prior(
     law: ParameterLaw,
     points: np.ndarray,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     num_particles: int = 512,
     moves: int = 5,
     max_rounds: int = 40,

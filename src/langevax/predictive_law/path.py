@@ -12,8 +12,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Float, Int
 
+from langevax._typing import PRNGKey
 from langevax.predictive_law.cloud import (
     MOVES_PER_BLOCK,
     Cloud,
@@ -104,7 +105,7 @@ def run_level(
     bayes_share: float,
     weights: Float[np.ndarray, " n"],
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     fewest: int = 8,
     most: int = 32,
 ) -> tuple[Cloud, Level]:
@@ -250,7 +251,7 @@ class FewRows(NamedTuple):
         weights: Float[np.ndarray, " n"],
         num_particles: int,
         *,
-        key: Key[Array, ""],
+        key: PRNGKey,
     ) -> "FewRows":
         """Draw `MANY_ROWS` of the rows with weight."""
         rows = np.sort(
@@ -269,7 +270,7 @@ class FewRows(NamedTuple):
         cloud: Cloud,
         bayes_share: float,
         *,
-        key: Key[Array, ""],
+        key: PRNGKey,
     ) -> Cloud:
         """Return the particles of the law on these rows, and the dual of all rows that they have."""
         of_all = np.asarray(cloud.log_means).ravel()
@@ -296,7 +297,7 @@ def run_path(
     num_particles: int,
     weights: Float[np.ndarray, " n"] | None = None,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     report: Callable[[Level], None] = lambda level: None,
 ) -> list[Level]:
     """Return the laws at these shares, the largest first; without weights the first is made of the draws themselves."""
@@ -334,7 +335,7 @@ def held_out_scores(
     num_particles: int,
     rows: np.ndarray,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
 ) -> Float[np.ndarray, "share row"]:
     """Return the log scores of `rows` under the laws of all other rows."""
     weights = problem.row_weights

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from jax import random
 from jax.core import Tracer
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.predictive_law.law import PredictiveLaw, PredictiveWarning, law_of
 from langevax.predictive_law.law_problem import (
     LawProblem,
@@ -42,7 +42,7 @@ SHARES_OF_COUNTS = (*SHARES, 0.0)
 def predictive(
     model: Any,
     *data: Any,
-    key: Key[Array, ""],
+    key: PRNGKey,
     draws: PyTree | Samples | None = None,
     start: PyTree | None = None,
     bayes_shares: Sequence[float] | Literal["auto"] = "auto",

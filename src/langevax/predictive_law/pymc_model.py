@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 from jax import random
-from jaxtyping import Array, Key
+from jaxtyping import Key
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.predictive_law.row_model import NamedModel, Sampler
 from langevax.pymc import WITHOUT_NAME, Model, library, posterior, unconstrained
 
@@ -96,7 +96,7 @@ def _dictionary(data: tuple[Any, ...], stored: Mapping[str, Any]) -> Mapping[str
 
 
 def sample_predictive(
-    model: Model, values: Arrays, new: Arrays, stored: Arrays, *, key: Key[Array, ""]
+    model: Model, values: Arrays, new: Arrays, stored: Arrays, *, key: PRNGKey
 ) -> dict[str, np.ndarray]:
     """Return draws of the observed variables at new rows, (particle, row, ...), by PyMC.
 

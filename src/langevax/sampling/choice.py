@@ -17,9 +17,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from langevax import checks
+from langevax._typing import PRNGKey
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Integrator
 from langevax.problems.problem import Problem
@@ -82,7 +83,7 @@ class NormalFit(NamedTuple):
         problem: Problem,
         mode: Float[Array, " d"],
         temperature: float,
-        key: Key[Array, ""],
+        key: PRNGKey,
         num_draws: int = 32,
     ) -> "NormalFit":
         """Compare them, in coordinates of unit curvature."""
@@ -216,7 +217,7 @@ def choose_dynamics(
     problem: Problem,
     mode: Float[Array, " d"],
     temperature: float,
-    key: Key[Array, ""],
+    key: PRNGKey,
 ) -> tuple[Dynamics, str]:
     """Return NUTS or Langevin dynamics, and why."""
     num_rows = int(problem.size)

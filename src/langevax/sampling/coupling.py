@@ -9,9 +9,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float
 
 from langevax import trees
+from langevax._typing import IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info
 from langevax.problems.problem import Problem
 from langevax.samplers import Langevin
@@ -37,7 +38,7 @@ class CoupledChains(Algorithm):
     fine: Langevin
 
     def init(
-        self, problem: Problem, position: Array, key: Key[Array, ""]
+        self, problem: Problem, position: Array, key: PRNGKey
     ) -> tuple[CoupledState, Info]:
         """Start both at a vector, or go on from the two positions of an earlier run."""
         pair = jnp.broadcast_to(position, (2, position.shape[-1]))
@@ -53,8 +54,8 @@ class CoupledChains(Algorithm):
         self,
         problem: Problem,
         state: CoupledState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[CoupledState, Info]:
         first_key, second_key, *gradient_keys = random.split(key, 5)
         first, second = (

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
+from langevax._typing import PRNGKey
 from langevax.algorithm import Algorithm
 from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
 from langevax.run import Result, Stacked, simulate
@@ -34,7 +35,7 @@ class SamplingRun(NamedTuple):
     num_warmup: int | None
     """None where the dynamics choose, as for `thinning`."""
     thinning: int | None
-    keys: tuple[Key[Array, ""], Key[Array, ""], Key[Array, ""]]
+    keys: tuple[PRNGKey, PRNGKey, PRNGKey]
     """Of the choice of the step size, warm-up and sampling."""
     saving: Mapping[str, Any]
     """`progress`, `checkpoint` and `resume` of `simulate`."""

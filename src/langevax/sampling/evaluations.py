@@ -8,8 +8,9 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
+from langevax._typing import IntScalar
 from langevax.problems.problem import Problem
 
 Points = Float[np.ndarray, "m d"]
@@ -45,12 +46,12 @@ def evaluate(
 
 @eqx.filter_jit
 def _evaluated(
-    problem: Problem, points: Float[Array, "m d"], count: Int[Array, ""]
+    problem: Problem, points: Float[Array, "m d"], count: IntScalar
 ) -> tuple[Float[Array, " m"], Float[Array, "m d"]]:
     """Return potentials and gradients at the first `count` points, and zeros elsewhere."""
 
     def with_point(
-        number: Int[Array, ""], results: tuple[Array, Array]
+        number: IntScalar, results: tuple[Array, Array]
     ) -> tuple[Array, Array]:
         value, gradient = problem.potential_and_gradient(points[number])
         return results[0].at[number].set(value), results[1].at[number].set(gradient)

@@ -14,9 +14,8 @@ from typing import Any, Literal
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
 
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.problems.blocks import row_weights
 from langevax.problems.coordinates import Raveled, affine
 from langevax.problems.finite_sum import FiniteSum
@@ -102,7 +101,7 @@ def independent_chains(
     temperature: float,
     num_samples: int,
     num_chains: int,
-    key: Key[Array, ""],
+    key: PRNGKey,
     progress: bool | Literal["auto"],
     saving: Mapping[str, Any],
 ) -> TunedChains:

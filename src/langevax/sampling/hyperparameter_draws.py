@@ -6,10 +6,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
 from langevax.run import Result
 from langevax.samplers import PCN, PCNL
@@ -62,7 +62,7 @@ class HierarchicalRun(NamedTuple):
     num_warmup: int | Literal["auto"]
     thinning: int | Literal["auto"]
     progress: bool | Literal["auto"]
-    key: Key[Array, ""]
+    key: PRNGKey
     default_warmup = 400
     """Steps, half of them with fixed hyperparameters."""
     default_collapsed_warmup = 200
@@ -124,7 +124,7 @@ class HierarchicalRun(NamedTuple):
             )
 
     def _collapsed(
-        self, solver: ForwardSolver, rng: np.random.Generator, key: Key[Array, ""]
+        self, solver: ForwardSolver, rng: np.random.Generator, key: PRNGKey
     ) -> "WalkedChains | None":
         """Return the chains of a linear map, None where the map is not linear."""
         exact = exact_reference(solver, rng)
@@ -169,7 +169,7 @@ class HierarchicalRun(NamedTuple):
         x: Float[np.ndarray, " modes"],
         u: Logarithms,
         rng: np.random.Generator,
-        key: Key[Array, ""],
+        key: PRNGKey,
     ) -> "WalkedChains":
         """Return the chains of any map: the walk of the function warms up first, then hyperparameters move too."""
         dynamics = self._dynamics(solver)
@@ -240,9 +240,7 @@ class HierarchicalRun(NamedTuple):
     def _thinning(self) -> int:
         return 1 if self.thinning == "auto" else self.thinning
 
-    def _run(
-        self, walk: HyperparameterWalk, states: list[Any], key: Key[Array, ""]
-    ) -> Result:
+    def _run(self, walk: HyperparameterWalk, states: list[Any], key: PRNGKey) -> Result:
         return run_chains(
             walk, states, self.num_samples, self._thinning, key, self.progress
         )

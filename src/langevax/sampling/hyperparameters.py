@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.problems.coordinates import Reparametrised
 from langevax.problems.problem import Problem, Scalar
 from langevax.sampling.inverse import InverseProblem
@@ -78,9 +78,7 @@ class HierarchicalInverseProblem:
         """Predicted data of draws with one leading axis, or with (chain, draw); a solve each."""
         return self.base.predictions(positions[FUNCTION])
 
-    def sample_predictive(
-        self, positions: Mapping[str, Any], *, key: Key[Array, ""]
-    ) -> Array:
+    def sample_predictive(self, positions: Mapping[str, Any], *, key: PRNGKey) -> Array:
         """Draw data that would be measured again: predictions of draws, and noise of their level."""
         if self.known_noise is not None:
             return self.base.sample_predictive(positions[FUNCTION], key=key)
@@ -173,7 +171,7 @@ class HierarchicalCoordinates(Reparametrised):
     problem: Problem
     target: HierarchicalInverseProblem
     scales: Float[Array, " modes"]
-    precision: Float[Array, ""]
+    precision: FloatScalar
 
     def __init__(
         self, target: HierarchicalInverseProblem, scales: Float[np.ndarray, " modes"]

@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, ArrayLike, Float, Key
+from jaxtyping import Array, ArrayLike, Float
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.problems.problem import Problem
 from langevax.sampling.fields import field_dataset, plot_fields
 from langevax.sampling.noise import GaussianNoise
@@ -87,7 +87,7 @@ class InverseProblem(NamedTuple):
         """Plot `fields`: a curve in its band, or maps of mean and deviation over the plane."""
         return plot_fields(self.fields(positions, coverage=coverage))
 
-    def sample_predictive(self, positions: ArrayLike, *, key: Key[Array, ""]) -> Array:
+    def sample_predictive(self, positions: ArrayLike, *, key: PRNGKey) -> Array:
         """Draw data that would be measured again: predictions of draws, a solve each, and noise."""
         predicted = self.predictions(positions)
         unit = random.normal(key, predicted.shape, predicted.dtype)
@@ -146,7 +146,7 @@ class Misfit(eqx.Module):
             as_numbers(noise.whitener),
         )
 
-    def __call__(self, position: Float[Array, " modes"]) -> Float[Array, ""]:
+    def __call__(self, position: Float[Array, " modes"]) -> FloatScalar:
         values = self.prior.basis.synthesize(position)
         predicted = self.forward_map(values + self.mean.astype(values.dtype))
         check_shape(jnp.shape(predicted), self.data.shape)

@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.samplers import PCN, PCNL
 from langevax.sampling.choice import Requested
 from langevax.sampling.draws import TunedChains
@@ -51,11 +51,11 @@ class InverseRun(NamedTuple):
     step_size: float | Literal["auto"]
     preconditioner: str | None
     start: Float[Array, " modes"]
-    chain_start: Callable[[Key[Array, ""]], PyTree] | None
+    chain_start: Callable[[PRNGKey], PyTree] | None
     progress: bool | Literal["auto"]
     saving: Mapping[str, Any]
     """`checkpoint` and `resume`."""
-    key: Key[Array, ""]
+    key: PRNGKey
     default_warmup = 200
     """Steps."""
     most_numbers = 2**24
@@ -95,7 +95,7 @@ class InverseRun(NamedTuple):
         solver: ForwardSolver,
         before: SolveCounts,
         exact: NormalReference,
-        keys: list[Key[Array, ""]],
+        keys: list[PRNGKey],
         began: float,
     ) -> Samples:
         coordinates = self._coordinates(exact)
@@ -123,7 +123,7 @@ class InverseRun(NamedTuple):
         self,
         solver: ForwardSolver,
         before: SolveCounts,
-        keys: list[Key[Array, ""]],
+        keys: list[PRNGKey],
         began: float,
     ) -> Samples:
         dynamics, reason = self._dynamics(solver)
@@ -242,7 +242,7 @@ class InverseRun(NamedTuple):
         return dynamics, f"dynamics={dynamics!r} was passed"
 
     def _start_of_chain(
-        self, scales: Float[np.ndarray, " modes"], key: Key[Array, ""]
+        self, scales: Float[np.ndarray, " modes"], key: PRNGKey
     ) -> Callable[[int], Float[np.ndarray, " modes"]] | None:
         start = self.chain_start
         if start is None:

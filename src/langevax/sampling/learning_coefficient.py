@@ -22,10 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.core import Tracer
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.problems.coordinates import Raveled
 from langevax.problems.problem import Problem, Scalar
 from langevax.run import Result, simulate
@@ -73,7 +73,7 @@ def learning_coefficient(
     params: PyTree,
     data: PyTree = None,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     temperature: float | Literal["auto"] = "auto",
     localization: float | Literal["auto"] = "auto",
     num_samples: int = 1000,
@@ -312,7 +312,7 @@ class _Target(NamedTuple):
         cls,
         minimum: _Minimum,
         temperature: float,
-        key: Key[Array, ""],
+        key: PRNGKey,
         observe: Callable[[PyTree], Array] | None,
         units: Units,
     ) -> "_Target":
@@ -361,7 +361,7 @@ class _Target(NamedTuple):
         return self.coordinates.problem
 
     def check_resolution(
-        self, scales: float | Float[np.ndarray, " d"], key: Key[Array, ""]
+        self, scales: float | Float[np.ndarray, " d"], key: PRNGKey
     ) -> None:
         """Raise where the parameters are too far apart for the law, whose coordinates have scales in sqrt(T)."""
         widths = jnp.broadcast_to(
@@ -386,7 +386,7 @@ class _Target(NamedTuple):
         self,
         batch_size: int | Literal["auto"],
         counts: tuple[int, int, int],
-        key: Key[Array, ""],
+        key: PRNGKey,
         saving: dict[str, Any],
     ) -> tuple[Result, int, int] | int:
         """Return the recorded run of (chains, warm-up, draws), its component gradients, and its batch size.
@@ -435,7 +435,7 @@ class _Target(NamedTuple):
         batch_size: int | Literal["auto"],
         start: StartWithinReach,
         num_warmup: int,
-        key: Key[Array, ""],
+        key: PRNGKey,
         options: dict[str, Any],
     ) -> tuple[SubsampledHMC, Result, int]:
         """Run phases, after each of which the coordinates get the units of the draws so far.

@@ -17,10 +17,11 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 from scipy.stats import t
 
 from langevax import checks, gradients
+from langevax._typing import PRNGKey
 from langevax.algorithm import Algorithm
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Exponential, Integrator
@@ -106,7 +107,7 @@ def choose_gradient(
     mode: Float[Array, " d"],
     temperature: float,
     dynamics: Dynamics,
-    key: Key[Array, ""],
+    key: PRNGKey,
     longest_sarah: int = 8,
 ) -> GradientEstimator:
     """Return the estimator of this name, for a problem in coordinates of unit curvature.
@@ -143,7 +144,7 @@ def choose_batch_size(
     problem: Problem,
     mode: Float[Array, " d"],
     temperature: float,
-    key: Key[Array, ""],
+    key: PRNGKey,
     is_reduced: bool = True,
     step: float = 0.25,
     bias: float = 0.06,
@@ -187,7 +188,7 @@ def tune_acceptance(
     problem: Problem,
     start: Stacked,
     step_size: float,
-    key: Key[Array, ""],
+    key: PRNGKey,
     num_steps: int = 50,
     num_trials: int = 12,
 ) -> tuple[float, int]:
@@ -296,7 +297,7 @@ def estimate_bias(
     problem: Problem,
     start: Stacked,
     step_size: float,
-    key: Key[Array, ""],
+    key: PRNGKey,
     limit: BiasLimit | None = None,
 ) -> StepSizeBias:
     """Compare coupled chains at `step_size` and at half of it, for as long as that serves to resolve the bias."""
@@ -387,7 +388,7 @@ def tune_bias(
     problem: Problem,
     start: Stacked,
     step_size: float,
-    key: Key[Array, ""],
+    key: PRNGKey,
     limit: BiasLimit | None = None,
     most_halvings: int = 6,
 ) -> StepSizeBias:

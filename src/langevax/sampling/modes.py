@@ -13,9 +13,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.problems.problem import Problem
 from langevax.sampling.choice import CHEAP_ROWS, NormalFit
 from langevax.sampling.descents import descend
@@ -124,7 +124,7 @@ def find_modes(
     even_problem: Problem,
     pilot: Pilot,
     temperature: float,
-    key: Key[Array, ""],
+    key: PRNGKey,
     elsewhere: Float[np.ndarray, "n d"] | None = None,
 ) -> ModeSearch | None:
     """Return the modes that descents in the coordinates of the pilot end in, or None without a whole Hessian.
@@ -446,7 +446,7 @@ class Explorer(NamedTuple):
     base: CoordinateMap
     kind: Preconditioner | None
     temperature: float
-    key: Key[Array, ""]
+    key: PRNGKey
     is_compared: bool
     """The law is compared with the normal law at the mode."""
     is_searched: bool

@@ -14,8 +14,9 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
+from langevax._typing import FloatScalar, IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info
 from langevax.problems.problem import Problem
 from langevax.sampling.evaluations import evaluate
@@ -32,21 +33,19 @@ class Stage(IntEnum):
 class Adaptation(NamedTuple):
     """Step size and variances of one chain, and what they are estimated from."""
 
-    log_step: Float[Array, ""]
-    mean_log_step: Float[Array, ""]
-    error: Float[Array, ""]
+    log_step: FloatScalar
+    mean_log_step: FloatScalar
+    error: FloatScalar
     """Mean of target less acceptance."""
-    centre: Float[Array, ""]
-    num_steps: Float[Array, ""]
+    centre: FloatScalar
+    num_steps: FloatScalar
     variance: Float[Array, " d"]
     mean: Float[Array, " d"]
     squares: Float[Array, " d"]
-    num_positions: Float[Array, ""]
+    num_positions: FloatScalar
 
     @classmethod
-    def of(
-        cls, step_size: Float[Array, ""], variance: Float[Array, " d"]
-    ) -> "Adaptation":
+    def of(cls, step_size: FloatScalar, variance: Float[Array, " d"]) -> "Adaptation":
         zero = jnp.zeros_like(step_size)
         zeros = jnp.zeros_like(variance)
         log_step = jnp.log(step_size)
@@ -64,8 +63,8 @@ class Adaptation(NamedTuple):
 
     def with_acceptance(
         self,
-        acceptance: Float[Array, ""],
-        target: Float[Array, ""] | float = TARGET_ACCEPTANCE,
+        acceptance: FloatScalar,
+        target: FloatScalar | float = TARGET_ACCEPTANCE,
         delay: float = 10.0,
         gain: float = 0.05,
         forgetting: float = 0.75,
@@ -106,7 +105,7 @@ class NUTSState(NamedTuple):
     """Position, log density and its gradient there, and the adaptation."""
 
     position: Float[Array, " d"]
-    log_density: Float[Array, ""]
+    log_density: FloatScalar
     gradient: Float[Array, " d"]
     adaptation: Adaptation
 
@@ -134,7 +133,7 @@ class KnownDensities(NamedTuple):
 
     def at(
         self, position: Float[Array, " d"]
-    ) -> tuple[Float[Array, ""], Float[Array, " d"]]:
+    ) -> tuple[FloatScalar, Float[Array, " d"]]:
         """Return log density and gradient at one of the positions, and NaN at any other."""
         is_there = jnp.all(self.positions == position, axis=1)
         number = jnp.argmax(is_there)
@@ -157,16 +156,16 @@ class NUTS(Algorithm):
     whose energy error exceeded 1,000.
     """
 
-    step_size: Float[Array, ""] | float
-    temperature: Float[Array, ""] | float
+    step_size: FloatScalar | float
+    temperature: FloatScalar | float
     variance: Float[Array, " d"]
     stages: Int[Array, " w"]
-    target_acceptance: Float[Array, ""] | float = TARGET_ACCEPTANCE
+    target_acceptance: FloatScalar | float = TARGET_ACCEPTANCE
     known: KnownDensities | None = None
     max_doublings: ClassVar[int] = 10
 
     def init(
-        self, problem: Problem, position: Array, key: Key[Array, ""]
+        self, problem: Problem, position: Array, key: PRNGKey
     ) -> tuple[NUTSState, Info]:
         dtype = position.dtype
         if self.known is None:
@@ -190,8 +189,8 @@ class NUTS(Algorithm):
         self,
         problem: Problem,
         state: NUTSState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[NUTSState, Info]:
         from blackjax.mcmc import hmc, nuts
 
@@ -301,7 +300,7 @@ def stages_of(
 
 
 def _log_density_of(
-    problem: Problem, temperature: Float[Array, ""]
+    problem: Problem, temperature: FloatScalar
 ) -> Callable[[Array], Array]:
     """Return -potential / temperature, whose gradient is that of the problem, in one pass with the value."""
 

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.typing import ArrayLike
-from jaxtyping import Array, Key
 
+from langevax._typing import PRNGKey
 from langevax.run import Result, Stacked, simulate
 from langevax.sampling.correlations import without_correlations
 from langevax.sampling.descents import descend_steeply
@@ -158,7 +158,7 @@ def _settle(
     algorithm: NUTS,
     acceptance: float,
     start: ArrayLike,
-    key: Key[Array, ""],
+    key: PRNGKey,
 ) -> tuple[NUTS, Result]:
     """Adapt the step size alone, from one position of each chain, by the program of the warm-up."""
     num_steps = min(WARM_UP.settling, len(algorithm.stages))

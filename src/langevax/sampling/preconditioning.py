@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from langevax import trees
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.problems.coordinates import (
     Affine,
     Raveled,
@@ -183,7 +183,7 @@ class CoordinateMap(eqx.Module):
         )
 
     def with_units_at(
-        self, vector: Float[Array, " d"], temperature: float, key: Key[Array, ""]
+        self, vector: Float[Array, " d"], temperature: float, key: PRNGKey
     ) -> "CoordinateMap":
         """Measure each coordinate in a unit from its curvature at a point, and of at most the size of the point."""
         formed = len(vector) <= MAX_COORDINATES
@@ -312,7 +312,7 @@ def run_even_pilot(
     start: Float[Array, " d"],
     kind: Preconditioner | None,
     temperature: float,
-    key: Key[Array, ""],
+    key: PRNGKey,
     exact_prior: bool,
 ) -> tuple[CoordinateMap, Pilot]:
     """Run a pilot, and again with a unit for each coordinate where their curvatures differ too much for float32.
@@ -338,7 +338,7 @@ def run_pilot(
     start: Float[Array, " d"],
     kind: Preconditioner | None,
     temperature: float,
-    key: Key[Array, ""],
+    key: PRNGKey,
 ) -> Pilot:
     """Find a mode from `start`, and a preconditioner of this kind there.
 
@@ -466,7 +466,7 @@ def find_mode(
 
 
 def _informed_directions(
-    problem: Problem, mode: Array, rank: int, num_iterations: int, key: Key[Array, ""]
+    problem: Problem, mode: Array, rank: int, num_iterations: int, key: PRNGKey
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the curvatures of the potential along the directions that the data inform, and these directions.
 
@@ -537,7 +537,7 @@ def _products(
 
 
 @eqx.filter_jit
-def _diagonal(problem: Problem, x: Array, key: Key[Array, ""]) -> Float[Array, " d"]:
+def _diagonal(problem: Problem, x: Array, key: PRNGKey) -> Float[Array, " d"]:
     """Return the mean of u * H u over random signs u (Hutchinson)."""
     signs = jax.random.rademacher(key, (NUM_PROBES, len(x)), x.dtype)
     return jnp.mean(signs * _products(problem, x, signs), axis=0)

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float
 
+from langevax._typing import FloatScalar, IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info
 from langevax.problems.coordinates import Reparametrised
 from langevax.problems.problem import Indices, Problem, Scalar
@@ -386,7 +387,7 @@ class NearReference(Reparametrised):
     mean: Float[Array, " d"]
     directions: Float[Array, "d r"]
     scales: Float[Array, " r"]
-    precision: Float[Array, ""]
+    precision: FloatScalar
 
     def __init__(
         self, problem: Problem, reference: NormalReference, temperature: float
@@ -456,7 +457,7 @@ class IndependentDraws(Algorithm):
     temperature: float
 
     def init(
-        self, problem: Problem, position: Array, key: Key[Array, ""]
+        self, problem: Problem, position: Array, key: PRNGKey
     ) -> tuple[IndependentState, Info]:
         return self._draw(problem, position, key)
 
@@ -464,13 +465,13 @@ class IndependentDraws(Algorithm):
         self,
         problem: Problem,
         state: IndependentState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[IndependentState, Info]:
         return self._draw(problem, state.position, key)
 
     def _draw(
-        self, problem: Problem, like: Array, key: Key[Array, ""]
+        self, problem: Problem, like: Array, key: PRNGKey
     ) -> tuple[IndependentState, Info]:
         scale = jnp.sqrt(
             jnp.asarray(self.temperature, like.dtype)

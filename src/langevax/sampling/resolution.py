@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
+from langevax._typing import PRNGKey
 from langevax.run.result import named_leaves
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.starts import normal_deviates
@@ -46,7 +47,7 @@ def check_resolution(
 def normal_deviations(
     coordinates: CoordinateMap,
     scales: Float[Array, " d"],
-    key: Key[Array, ""],
+    key: PRNGKey,
     num_deviates: int = 16,
 ) -> dict[str, Float[np.ndarray, "..."]]:
     """Return standard deviations of the arrays of the position, whose sampled coordinates have these, independently."""

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.core import Tracer
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Exponential, Integrator
 from langevax.problems.finite_sum import Posterior
@@ -92,7 +92,7 @@ class TransformedTarget(Protocol):
     @property
     def target(self) -> Posterior: ...
     @property
-    def start(self) -> Callable[[Key[Array, ""]], PyTree]: ...
+    def start(self) -> Callable[[PRNGKey], PyTree]: ...
     @property
     def constrain(self) -> Callable[[PyTree], PyTree]: ...
 
@@ -104,7 +104,7 @@ SampleTarget = (
     | HierarchicalInverseProblem
     | TransformedTarget
     | Problem
-    | Callable[[PyTree], Float[Array, ""]]
+    | Callable[[PyTree], FloatScalar]
 )
 
 
@@ -128,9 +128,9 @@ def completed(function: Callable[Options, Samples]) -> Callable[Options, Samples
 @refuse_former
 def sample(
     target: SampleTarget,
-    start: PyTree | Callable[[Key[Array, ""]], PyTree] | None = None,
+    start: PyTree | Callable[[PRNGKey], PyTree] | None = None,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     temperature: float | Literal["auto"] = "auto",
     num_samples: int = 1000,
     num_chains: int = 4,
@@ -505,7 +505,7 @@ def _around(
     start: Any,
     flat: CoordinateMap,
     temperature: float,
-    key: Key[Array, ""],
+    key: PRNGKey,
 ) -> tuple[CoordinateMap, Float[Array, " d"], ChainStart]:
     """Return coordinates in units of the curvature at a position, the position in them, and the start of chains.
 
@@ -545,7 +545,7 @@ def _problem_of(
     return Function(Negative(target)), 1.0 if chosen else float(temperature)
 
 
-def _check_start(potential: Float[Array, ""] | float) -> None:
+def _check_start(potential: FloatScalar | float) -> None:
     if not np.isfinite(value := float(potential)):
         raise ValueError(
             f"the log density at start is {-value}; start where it is finite."
@@ -561,7 +561,7 @@ def _choose_preconditioner(coordinates: CoordinateMap) -> Preconditioner:
 class Negative(eqx.Module):
     """The potential of a log density."""
 
-    log_density: Callable[[PyTree], Float[Array, ""]]
+    log_density: Callable[[PyTree], FloatScalar]
 
-    def __call__(self, position: PyTree) -> Float[Array, ""]:
+    def __call__(self, position: PyTree) -> FloatScalar:
         return -self.log_density(position)

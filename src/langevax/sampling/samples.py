@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
 from langevax.problems.coordinates import Reparametrised
 from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFunction
@@ -135,7 +135,7 @@ class Samples:
         self,
         num_samples: int,
         *,
-        key: Key[Array, ""],
+        key: PRNGKey,
         progress: bool | Literal["auto"] = "auto",
     ) -> "Samples":
         """Continue the chains by this many draws each, with the same step size, and return all draws.
@@ -148,7 +148,7 @@ class Samples:
         return longer
 
     def followed(
-        self, num_samples: int, *, key: Key[Array, ""], progress: bool | Literal["auto"]
+        self, num_samples: int, *, key: PRNGKey, progress: bool | Literal["auto"]
     ) -> "Samples":
         """Return all draws as `extend` does, without warnings."""
         if self.walk is not None:

@@ -11,8 +11,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Float, Int
 
+from langevax._typing import PRNGKey
 from langevax.run import Result
 from langevax.run.progress import Progress
 from langevax.run.result import Trace
@@ -93,7 +94,7 @@ def steps_of_chains(
     return threads.map(step, range(len(states)))
 
 
-def generator(key: Key[Array, ""]) -> np.random.Generator:
+def generator(key: PRNGKey) -> np.random.Generator:
     """Return NumPy's generator for a key."""
     return np.random.default_rng(np.asarray(random.key_data(key)).tolist())
 
@@ -221,7 +222,7 @@ def run_chains(
     states: Sequence[Any],
     num_samples: int,
     thinning: int,
-    key: Key[Array, ""],
+    key: PRNGKey,
     progress: bool | Literal["auto"],
 ) -> Result:
     """Return every `thinning`-th state of the chains; positions are in the coordinates of the walk."""

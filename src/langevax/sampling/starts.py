@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.problems.problem import Problem
 from langevax.run.program import start_positions
 from langevax.sampling.evaluations import evaluate
@@ -23,12 +23,10 @@ NUM_TRIES = 20
 NUM_HALVINGS = 12
 RADIUS = 2.0  # of the cube in which NumPyro and Stan start
 Positions = Float[Array, "chain d"]
-ChainStart = Callable[[Key[Array, ""], int], Positions]
+ChainStart = Callable[[PRNGKey, int], Positions]
 
 
-def normal_deviates(
-    key: Key[Array, ""], shape: tuple[int, ...]
-) -> Float[np.ndarray, "..."]:
+def normal_deviates(key: PRNGKey, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
     """Return standard normal deviates of NumPy."""
     return np.random.default_rng(np.asarray(random.key_data(key))).normal(size=shape)
 
@@ -37,9 +35,9 @@ class StartNearMode(eqx.Module):
     """Draws from N(mode, scale^2), the law of chains about a mode of unit curvature."""
 
     mode: Float[Array, " d"]
-    scale: Float[Array, ""]
+    scale: FloatScalar
 
-    def __call__(self, key: Key[Array, ""], num_chains: int) -> Positions:
+    def __call__(self, key: PRNGKey, num_chains: int) -> Positions:
         deviates = normal_deviates(key, (num_chains, len(self.mode)))
         return jnp.asarray(
             np.asarray(self.mode) + float(self.scale) * deviates, self.mode.dtype
@@ -52,9 +50,9 @@ class StartNearModes(eqx.Module):
     modes: Float[Array, "m d"]
     roots: Float[Array, "m d d"]
     log_weights: Float[Array, " m"]
-    scale: Float[Array, ""]
+    scale: FloatScalar
 
-    def __call__(self, key: Key[Array, ""], num_chains: int) -> Positions:
+    def __call__(self, key: PRNGKey, num_chains: int) -> Positions:
         rng = np.random.default_rng(np.asarray(random.key_data(key)))
         modes, roots, log_weights = map(
             np.asarray, (self.modes, self.roots, self.log_weights)
@@ -76,9 +74,9 @@ class StartNearPosition(eqx.Module):
 
     problem: Problem
     position: Float[Array, " d"]
-    scale: Float[Array, ""]
+    scale: FloatScalar
 
-    def __call__(self, key: Key[Array, ""], num_chains: int) -> Positions:
+    def __call__(self, key: PRNGKey, num_chains: int) -> Positions:
         position = np.asarray(self.position)
         near = position + float(self.scale) * normal_deviates(
             key, (num_chains, len(position))
@@ -91,10 +89,10 @@ class StartNearPosition(eqx.Module):
 class StartByFunction(eqx.Module):
     """A user's function `key -> position`, in the coordinates that are sampled."""
 
-    function: Callable[[Key[Array, ""]], PyTree]
+    function: Callable[[PRNGKey], PyTree]
     coordinates: CoordinateMap
 
-    def __call__(self, key: Key[Array, ""], num_chains: int) -> Positions:
+    def __call__(self, key: PRNGKey, num_chains: int) -> Positions:
         place = lambda key: self.coordinates.from_position(self.function(key))
         return start_positions(place, key, num_chains)
 
@@ -108,25 +106,25 @@ class UniformStart(eqx.Module):
     """Those that are sampled."""
 
     @classmethod
-    def of(cls, function: Callable, key: Key[Array, ""]) -> "UniformStart":
+    def of(cls, function: Callable, key: PRNGKey) -> "UniformStart":
         """Return the start of positions like those of a function `key -> position`."""
         zeros = lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype))
         return cls(jax.tree.map(zeros, jax.eval_shape(function, key)))
 
     def best(
-        self, key: Key[Array, ""], coordinates: CoordinateMap
+        self, key: PRNGKey, coordinates: CoordinateMap
     ) -> Float[np.ndarray, "n d"]:
         """Return the tries of one chain in coordinates of unit 1, that of the largest density first."""
         tries, potentials = self._tries(key, 1, coordinates)
         return tries[0, np.argsort(potentials[0], kind="stable")]
 
-    def __call__(self, key: Key[Array, ""], num_chains: int) -> Positions:
+    def __call__(self, key: PRNGKey, num_chains: int) -> Positions:
         assert self.coordinates is not None
         tries, potentials = self._tries(key, num_chains, self.coordinates)
         return jnp.asarray(tries[np.arange(num_chains), np.argmin(potentials, axis=1)])
 
     def _tries(
-        self, key: Key[Array, ""], num_chains: int, coordinates: CoordinateMap
+        self, key: PRNGKey, num_chains: int, coordinates: CoordinateMap
     ) -> tuple[Float[np.ndarray, "chain tries d"], Float[np.ndarray, "chain tries"]]:
         rng = np.random.default_rng(np.asarray(random.key_data(key)))
         shape = num_chains, NUM_TRIES, coordinates.dimension
@@ -147,9 +145,9 @@ class StartWithinReach(eqx.Module):
 
     problem: Problem
     mode: Float[Array, " d"]
-    temperature: Float[Array, ""]
+    temperature: FloatScalar
 
-    def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
+    def __call__(self, key: PRNGKey) -> Float[Array, " d"]:
         scale = jnp.sqrt(self.temperature)
         dimension = len(self.mode)
         deviation = scale * random.normal(key, self.mode.shape, self.mode.dtype)

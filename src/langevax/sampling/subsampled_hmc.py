@@ -18,8 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
+from langevax._typing import FloatScalar, IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info
 from langevax.gradients import batches
 from langevax.problems.problem import Problem
@@ -35,7 +36,7 @@ class SubsampledState(NamedTuple):
     """Position, potential there, gradient of the value at 0, and the adaptation of the step size."""
 
     position: Float[Array, " d"]
-    potential: Float[Array, ""]
+    potential: FloatScalar
     centre_gradient: Float[Array, " d"]
     adaptation: Adaptation
 
@@ -54,10 +55,10 @@ class SubsampledHMC(Algorithm):
     The metric `acceptance` is the mean acceptance probability.
     """
 
-    step_size: Float[Array, ""] | float
-    temperature: Float[Array, ""] | float
-    num_adapted: Int[Array, ""]
-    ceiling: Float[Array, ""] | float
+    step_size: FloatScalar | float
+    temperature: FloatScalar | float
+    num_adapted: IntScalar
+    ceiling: FloatScalar | float
     scales: Float[Array, " d"]
     batch_size: int
     mean_path: ClassVar[float] = math.pi / 2
@@ -69,7 +70,7 @@ class SubsampledHMC(Algorithm):
     """Factors of the number of steps, in turn."""
 
     def init(
-        self, problem: Problem, position: Array, key: Key[Array, ""]
+        self, problem: Problem, position: Array, key: PRNGKey
     ) -> tuple[SubsampledState, Info]:
         potential = problem.potential(position)
         gradient = problem.gradient(jnp.zeros_like(position))
@@ -86,8 +87,8 @@ class SubsampledHMC(Algorithm):
         self,
         problem: Problem,
         state: SubsampledState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[SubsampledState, Info]:
         batch_key, momentum_key, accept_key = random.split(key, 3)
         x = state.position
@@ -114,7 +115,7 @@ class SubsampledHMC(Algorithm):
         num_leapfrogs = num_leapfrogs.astype(jnp.int32)
 
         def leapfrog(
-            _: Int[Array, ""], carry: tuple[Array, Array, Array]
+            _: IntScalar, carry: tuple[Array, Array, Array]
         ) -> tuple[Array, Array, Array]:
             x, p, g = carry
             p = p - h / 2 * g
@@ -146,11 +147,11 @@ class SubsampledHMC(Algorithm):
 
 
 def within_limits(
-    step_size: Float[Array, ""] | float,
+    step_size: FloatScalar | float,
     dimension: int,
     shortest: float = 0.05,
     longest: float = 1.5,
-) -> Float[Array, ""]:
+) -> FloatScalar:
     """Return the step size that is taken where the adaptation asks for another, however far from it.
 
     Limits are in units of d^(-1/4).
@@ -163,7 +164,7 @@ def surrogate_batch_size(
     problem: Problem,
     points: Float[Array, "m d"],
     temperature: float,
-    key: Key[Array, ""],
+    key: PRNGKey,
     energy_error: float = 0.5,
     most_batches: int = 20,
 ) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PyTree
 from langevax.problems import tracing
 from langevax.problems.coordinates import Reparametrised
 from langevax.problems.external import ExternalSum
@@ -31,7 +31,7 @@ class TemperedLoss(Problem):
 
     problem: Problem
     params: PyTree[Array]
-    precision: Float[Array, ""] | float
+    precision: FloatScalar | float
     """T gamma; an array, so that a sweep over it compiles once."""
     selected: tuple[int, ...] = eqx.field(static=True)
     difference: ClassVar[float] = 5e-3
@@ -159,7 +159,7 @@ class Observation(eqx.Module):
     which `groups` numbers by the share of the localization in their curvature; few coordinates are a group each.
     """
 
-    temperature: Float[Array, ""]
+    temperature: FloatScalar
     """An array, so that a sweep over it compiles once."""
     groups: Int[Array, " d"]
     observe: Callable[[PyTree], Array] | None = None
@@ -170,7 +170,7 @@ class Observation(eqx.Module):
     @classmethod
     def of(
         cls,
-        temperature: Float[Array, ""],
+        temperature: FloatScalar,
         shares: Float[np.ndarray, " d"],
         observe: Callable[[PyTree], Array] | None = None,
     ) -> "Observation":

@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float
 from scipy.stats import norm
 
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.samples import Samples
 from langevax.sampling.tolerances import CONFIDENCE, MAX_RHAT
@@ -134,7 +134,7 @@ def draw_to_tolerance(
     samples: Samples,
     tolerance: float,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     most_growth: int = 64,
     growths: tuple[float, float] = (1.1, 4.0),
 ) -> Samples:

@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 import numpy as np
 from jax import random
 from jax.sharding import Mesh
-from jaxtyping import Array, Key
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from langevax import checks
+from langevax._typing import PRNGKey
 from langevax.meanfield import Certificate
 from langevax.meanfield.mfld import stop_at_plateau
 from langevax.meanfield.moves import Proposal
@@ -262,8 +262,8 @@ class MeanFieldEstimator(RowEstimator):
         rows: DistinctRows,
         task: TrainingTask,
         continued: bool,
-        choice_key: Key[Array, ""],
-        path_key: Key[Array, ""],
+        choice_key: PRNGKey,
+        path_key: PRNGKey,
         sharding: Mesh | None,
     ) -> Trial:
         """Return the columns, the temperature and the linear part that are best on folds, where these are compared."""
@@ -284,7 +284,7 @@ class MeanFieldEstimator(RowEstimator):
                 best = best_of([best, trial(best.columns, True)], errors=0.0)
         return best
 
-    def _start(self, trial: Trial, continued: bool, key: Key[Array, ""]) -> Any:
+    def _start(self, trial: Trial, continued: bool, key: PRNGKey) -> Any:
         """Return the particles to begin with: the last ones, those of a path of temperatures, or draws of the prior."""
         _, network, schedule, temperature, choice, _ = trial
         solver = SOLVERS[self.solver_]
@@ -410,7 +410,7 @@ class MeanFieldEstimator(RowEstimator):
         self.converged_: bool = trained.converged
 
     def _stop(
-        self, risk: MeanFieldRisk, temperature: float, key: Key[Array, ""]
+        self, risk: MeanFieldRisk, temperature: float, key: PRNGKey
     ) -> Callback | None:
         """Return the callback that ends the training."""
         if self.stop == "certified":
@@ -445,7 +445,7 @@ class MeanFieldEstimator(RowEstimator):
         rows: DistinctRows,
         task: TrainingTask,
         continued: bool,
-        key: Key[Array, ""],
+        key: PRNGKey,
     ) -> list[PreparedColumns]:
         """Return how the columns are scaled, as passed or by the kernel limit, which may leave two candidates."""
         scalings = self._scalings()
@@ -471,7 +471,7 @@ class MeanFieldEstimator(RowEstimator):
         columns: PreparedColumns,
         search: SearchName | None,
         continued: bool,
-        key: Key[Array, ""],
+        key: PRNGKey,
         sharding: Mesh | None,
         with_linear: bool,
     ) -> Trial:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from jaxtyping import Array, Key
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import TransformedTargetRegressor
@@ -14,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from langevax._typing import PRNGKey
 from langevax.figures import charts
 from langevax.meanfield import Certificate, certify
 from langevax.meanfield.certificate import DEFAULT_EFFORT
@@ -220,7 +220,7 @@ class MeanFieldInspection:
         """Return the particles in the coordinates of the risk, whose rows are in the eigenbasis and padded."""
         return self._fitted_network().rotated(self.particles_)
 
-    def _key(self, random_state: RandomState) -> Key[Array, ""]:
+    def _key(self, random_state: RandomState) -> PRNGKey:
         state = self.random_state if random_state is None else random_state
         return root_key(seed_of(state))
 

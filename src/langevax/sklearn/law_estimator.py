@@ -15,12 +15,12 @@ from typing import Any, ClassVar, Self
 import jax
 import numpy as np
 from jax import random
-from jaxtyping import Array, Key
 from numpy.typing import ArrayLike
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
+from langevax._typing import PRNGKey
 from langevax.predictive_law import (
     BayesComparison,
     LawAgreement,
@@ -165,7 +165,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         return self
 
     def _law_of(
-        self, target: Posterior, num_columns: int, *, key: Key[Array, ""]
+        self, target: Posterior, num_columns: int, *, key: PRNGKey
     ) -> tuple[Samples, PredictiveLaw]:
         """Return draws of the posterior, and the law that a path from them led to."""
         (draw_key, law_key) = random.split(key)
@@ -186,7 +186,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         )
 
     def _agreement(
-        self, target: Posterior, num_columns: int, *, key: Key[Array, ""]
+        self, target: Posterior, num_columns: int, *, key: PRNGKey
     ) -> LawAgreement | None:
         """Return how far the laws of other seeds agree with that of this one; warn where they do not."""
         with warnings.catch_warnings():

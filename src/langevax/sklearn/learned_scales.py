@@ -8,8 +8,8 @@ matrix of recursive feature machines (Radhakrishnan, Beaglehole, Pandit, Belkin,
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Key
 
+from langevax._typing import PRNGKey
 from langevax.meanfield.kernel_limit import (
     LeaveOneOut,
     features_of,
@@ -65,7 +65,7 @@ class KernelProblem(NamedTuple):
     """(n,) of the loss."""
     copies: np.ndarray
     """(n,) equal rows of which one is left out."""
-    key: Key[Array, ""]
+    key: PRNGKey
     """Of the neurons drawn."""
     groups: np.ndarray | None = None
     """(n,) rows that are left out together."""

@@ -17,8 +17,9 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jaxtyping import Array, Key
+from jaxtyping import Array
 
+from langevax._typing import PRNGKey
 from langevax.keys import unrolled
 from langevax.meanfield.kernel_limit import NUM_NEURONS, LeaveOneOut, excess
 from langevax.problems.mean_field import MeanFieldRisk
@@ -80,7 +81,7 @@ def kernel_choice(
     prior_precision: float,
     scalings: tuple[Scaling, ...],
     learn_scales: bool | Auto,
-    key: Key[Array, ""],
+    key: PRNGKey,
 ) -> list[PreparedColumns]:
     """Return scaling and learned scales of small errors in the kernel limit, and others that may be as good.
 
@@ -213,7 +214,7 @@ def anneal(
     temperatures: np.ndarray,
     schedule: Schedule,
     num_particles: int,
-    key: Key[Array, ""],
+    key: PRNGKey,
 ) -> Annealed:
     """Train from the prior, at each temperature for `schedule.num_steps` from where the last one ended.
 
@@ -235,13 +236,13 @@ def _annealed(
     relative_step_size: Array,
     plan: Schedule,
     num_particles: int,
-    key: Key[Array, ""],
+    key: PRNGKey,
 ) -> Annealed:
     interval = max(1, plan.num_steps // (2 * NUM_CLOUDS))
     schedule = plan._replace(relative_step_size=relative_step_size)
 
     def at(
-        position: Array, temperature: Array, key: Key[Array, ""]
+        position: Array, temperature: Array, key: PRNGKey
     ) -> tuple[Array, tuple[Array, Array]]:
         warm = eqx.tree_at(lambda r: r.precision, risk, risk.precision * temperature)
         solver = algorithm(warm, temperature, schedule)
@@ -275,7 +276,7 @@ def choose_by_validation(
     around: float,
     schedule: Schedule,
     num_particles: int,
-    key: Key[Array, ""],
+    key: PRNGKey,
     name: SearchName,
     learned: LearnedScales | None = None,
     plain: np.ndarray | None = None,
@@ -454,7 +455,7 @@ def _left_out(
     schedule: Schedule,
     num_particles: int,
     learned: LearnedScales | None,
-    key: Key[Array, ""],
+    key: PRNGKey,
     line: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (outputs at the rows left out, neurons) of all output scales and temperatures.

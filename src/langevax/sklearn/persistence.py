@@ -28,7 +28,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks, spaces
 from langevax._version import __version__
-from langevax.data.integrity import HASH
 from langevax.problems.likelihoods import Gaussian, Huber, StudentT
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.renamed import FORMER_NAMES
@@ -36,6 +35,7 @@ from langevax.teacher_student import ReLUNetwork
 
 FORMAT = 3
 KEY = "langevax"
+HASH_ENTRY = "sha256"
 """Of the JSON in the file's metadata, and of the hash of JSON and arrays."""
 SAVED_CLASSES: dict[str, type] = {
     cls.__name__: cls
@@ -232,7 +232,7 @@ def write(
         {"format": FORMAT, "version": __version__} | header, allow_nan=False
     )
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    part.write_bytes(save(arrays, {KEY: text, HASH: content_hash(text, arrays)}))
+    part.write_bytes(save(arrays, {KEY: text, HASH_ENTRY: content_hash(text, arrays)}))
     os.replace(part, path)
 
 
@@ -264,7 +264,9 @@ def read(file: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nda
                 if refusal
                 else {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
             )
-        whole = not refusal and metadata[HASH] == content_hash(metadata[KEY], arrays)
+        whole = not refusal and metadata[HASH_ENTRY] == content_hash(
+            metadata[KEY], arrays
+        )
     except (
         SafetensorError,
         OSError,
@@ -296,7 +298,7 @@ def stored_hash(file: str | os.PathLike[str]) -> str:
 
     try:
         with safe_open(file, framework="numpy") as opened:
-            return str((opened.metadata() or {})[HASH])
+            return str((opened.metadata() or {})[HASH_ENTRY])
     except (SafetensorError, OSError, KeyError) as error:
         raise ModelError(
             f"{str(file)!r} is truncated or not a model of langevax ({error}); save it again."

@@ -16,8 +16,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array
 
+from langevax._typing import FloatScalar, PRNGKey
 from langevax.meanfield import Certificate, certify
 from langevax.meanfield.mfld import stop_at_plateau
 from langevax.problems.mean_field import MeanFieldRisk
@@ -49,7 +50,7 @@ def at_rows(certificate: Certificate, places: np.ndarray) -> Certificate:
 
 
 @eqx.filter_jit
-def _excess(risk: MeanFieldRisk, z: Array, u: Array) -> Float[Array, ""]:
+def _excess(risk: MeanFieldRisk, z: Array, u: Array) -> FloatScalar:
     def of_row(z: Array, u: Array, target: Array) -> Array:
         slope = risk.loss.derivative(u, target)
         return risk.loss(z, target) - risk.loss(u, target) - jnp.sum(slope * (z - u))
@@ -73,7 +74,7 @@ class CertifiedStop:
         cls,
         risk: MeanFieldRisk,
         temperature: float,
-        key: Key[Array, ""],
+        key: PRNGKey,
         progress: ProgressOption,
     ) -> "CertifiedStop":
         """Certify first: the interval does not depend on the training."""

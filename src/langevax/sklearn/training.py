@@ -18,9 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.sharding import Mesh
-from jaxtyping import Array, Key
+from jaxtyping import Array
 
 from langevax import checks
+from langevax._typing import PRNGKey
 from langevax.meanfield.adaptive_steps import AdaptiveState
 from langevax.meanfield.resampling import systematic_midpoint
 from langevax.platforms import sizes
@@ -290,7 +291,7 @@ def train(
     temperature: float,
     schedule: Schedule,
     start: Any,
-    key: Key[Array, ""],
+    key: PRNGKey,
     stop: Callback | None = None,
     record_size: int = 0,
     **run: Any,
@@ -391,7 +392,7 @@ def train_until_steady(
     temperature: float,
     schedule: Schedule,
     start: Any,
-    key: Key[Array, ""],
+    key: PRNGKey,
     saving: Mapping[str, Any],
     **run: Any,
 ) -> SteadyRun:
@@ -501,7 +502,7 @@ def _outputs(neuron: Neuron, cloud: Any, inputs: Any) -> Array:
     return block_map(lambda rows: neuron.mean(cloud, rows), inputs, block)
 
 
-def root_key(seed: int) -> Key[Array, ""]:
+def root_key(seed: int) -> PRNGKey:
     """Return the key of a fit."""
     return jax.random.key(seed)
 

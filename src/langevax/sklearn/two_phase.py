@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import jax
 import numpy as np
 from jax import random
-from jaxtyping import Array, Key
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
+from langevax._typing import PRNGKey
 from langevax.figures import theme
 from langevax.figures.charts import new_axes
 from langevax.run import simulate
@@ -367,7 +367,7 @@ class PaddedRows(NamedTuple):
 
 
 def train(
-    model: TwoPhaseReLURegressor, rows: DistinctRows, key: Key[Array, ""]
+    model: TwoPhaseReLURegressor, rows: DistinctRows, key: PRNGKey
 ) -> TrainedNetwork:
     """Choose the weight decay where it is "auto", then run both phases on all rows."""
     split_key, choice_key, fit_key = random.split(key, 3)
@@ -406,7 +406,7 @@ def run_phases(
     rows: PaddedRows,
     curvature: float,
     converge: Converge,
-    key: Key[Array, ""],
+    key: PRNGKey,
 ) -> TwoPhaseFit:
     """Run both phases on these rows; phase I ends at a plateau where the temperature is constant."""
     explore = Explore(
@@ -438,7 +438,7 @@ def held_out_errors(
     problem: PaddedRows,
     held_out: np.ndarray,
     curvature: float,
-    key: Key[Array, ""],
+    key: PRNGKey,
 ) -> dict[float, float]:
     """Return errors on held-out rows by decay: one exploration, then phase II at one decay after the other.
 

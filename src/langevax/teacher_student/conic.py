@@ -19,9 +19,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float
 
 from langevax import checks
+from langevax._typing import IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.problems.problem import Problem
@@ -88,7 +89,7 @@ class Conic(Algorithm):
             )
 
     def init(
-        self, problem: Problem, position: ReLUNetwork, key: Key[Array, ""]
+        self, problem: Problem, position: ReLUNetwork, key: PRNGKey
     ) -> tuple[ConicState, Info]:
         state, used = self.gradient.init(problem, position)
         return ConicState(position, state), {"evaluations": used}
@@ -97,8 +98,8 @@ class Conic(Algorithm):
         self,
         problem: Problem,
         state: ConicState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[ConicState, Info]:
         estimate, gradient_state, used = self.gradient.estimate(
             problem, state.position, state.gradient, key, step
@@ -133,7 +134,7 @@ def spread_neurons(
     total: float = 1.0,
     dtype: DTypeLike = jnp.float32,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
 ) -> ReLUNetwork:
     """Return `num_neurons` neurons of `dim` inputs, uniform on the sphere, of alternating signs and equal masses.
 

@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PyTree
 from langevax.platforms import sizes
 from langevax.problems import blocks
 from langevax.problems.blocks import tree_as_rows
@@ -157,7 +157,7 @@ class NetworkErrors(Problem):
         self.rows, self.num_rows = in_blocks(data, weights, block_size)
 
     @abstractmethod
-    def centre(self, network: ReLUNetwork) -> float | Float[Array, ""]:
+    def centre(self, network: ReLUNetwork) -> float | FloatScalar:
         """Return what is subtracted from the errors of a network."""
 
     @property
@@ -168,13 +168,13 @@ class NetworkErrors(Problem):
     def size(self) -> int:
         return self.num_rows
 
-    def value(self, position: PyTree) -> Float[Array, ""]:
+    def value(self, position: PyTree) -> FloatScalar:
         return self.value_and_gradient(position)[0]
 
     def gradient(self, position: PyTree) -> PyTree:
         return self.value_and_gradient(position)[1]
 
-    def value_and_gradient(self, position: PyTree) -> tuple[Float[Array, ""], PyTree]:
+    def value_and_gradient(self, position: PyTree) -> tuple[FloatScalar, PyTree]:
         network, vjp = jax.vjp(self.loss.effective, position)
         centre = self.centre(network)
         value, slopes = self.mean(lambda block: squares(network, block, centre))
@@ -221,7 +221,7 @@ def projected(
 
 def squares(
     network: ReLUNetwork, block: RowBlocks, centre: float | Array
-) -> tuple[Float[Array, ""], Float[Array, "m d"]]:
+) -> tuple[FloatScalar, Float[Array, "m d"]]:
     """Return (half the sum of w_i (e_i - centre)^2, n G_j) on one block."""
     projections, errors = projected(network, block)
     centred = errors - centre
@@ -246,7 +246,7 @@ class CentredErrors(NetworkErrors):
     Cost: a third product of matrices where there are several blocks.
     """
 
-    def centre(self, network: ReLUNetwork) -> Float[Array, ""]:
+    def centre(self, network: ReLUNetwork) -> FloatScalar:
         """Return the mean error, minus the best intercept; its own gradient drops out, as errors around it sum to 0."""
         return self.mean(lambda block: block.weights @ projected(network, block)[1])
 

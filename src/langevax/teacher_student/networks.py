@@ -17,9 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int
 
 from langevax import checks, trees
+from langevax._typing import PRNGKey
 
 
 class ReLUNetwork(NamedTuple):
@@ -109,7 +110,7 @@ def orthogonal_teacher(
 
 
 def on_sphere(
-    key: Key[Array, ""], size: int, dim: int, dtype: DTypeLike = jnp.float32
+    key: PRNGKey, size: int, dim: int, dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "size dim"]:
     """Return `size` uniform draws of the unit sphere."""
     normals = trees.normal((size, dim), dtype, key=key)
@@ -117,7 +118,7 @@ def on_sphere(
 
 
 def teach(
-    teacher: ReLUNetwork, size: int, noise: float, *, key: Key[Array, ""]
+    teacher: ReLUNetwork, size: int, noise: float, *, key: PRNGKey
 ) -> tuple[Float[Array, "size d"], Float[Array, " size"]]:
     """Draw data of a teacher: x uniform on the sphere, `y = f*(x) + noise e`, e uniform of variance 1, so bounded.
 

@@ -23,6 +23,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from langevax import checks
+from langevax._typing import PRNGKey
 from langevax.keys import unrolled
 from langevax.renamed import refuse_former
 from langevax.teacher_student.errors import ROWS_PER_BLOCK
@@ -79,7 +80,7 @@ def staircase(projections: Float[Array, "samples k"]) -> Float[Array, " samples"
 @refuse_former
 def simulate_one_step(
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     dim: int,
     samples_per_dim: float,
     neurons_per_dim: float,
@@ -200,7 +201,7 @@ class _Setting(NamedTuple):
         numbers = 3 * self.neurons**2 + 3 * self.dim * self.neurons + blocks
         return int(np.clip(memory // (8 * numbers), 1, num_runs))
 
-    def start(self, key: Key[Array, ""]) -> tuple[Array, Array]:
+    def start(self, key: PRNGKey) -> tuple[Array, Array]:
         """Return (a, W) before the first step."""
         readout_key, weights_key = random.split(key)
         weights = random.normal(
@@ -214,7 +215,7 @@ class _Setting(NamedTuple):
             outer = random.rademacher(readout_key, (self.neurons,), jnp.float64)
         return outer / np.sqrt(self.neurons), weights
 
-    def draw(self, key: Key[Array, ""], noise: Array) -> tuple[Array, Array, Array]:
+    def draw(self, key: PRNGKey, noise: Array) -> tuple[Array, Array, Array]:
         """Return a block of inputs, labels without noise, labels."""
         inputs_key, noise_key = random.split(key)
         x = random.normal(inputs_key, (ROWS_PER_BLOCK, self.dim), jnp.float64)
@@ -228,7 +229,7 @@ class _Setting(NamedTuple):
 
     def gradient(
         self,
-        key: Key[Array, ""],
+        key: PRNGKey,
         outer: Array,
         weights: Array,
         samples: Array,
@@ -237,7 +238,7 @@ class _Setting(NamedTuple):
         """grad_W 1/(2 n0) sum_i (y_i - f(x_i))^2."""
         root = np.sqrt(self.neurons)
 
-        def block(key: Key[Array, ""], used: Array) -> Array:
+        def block(key: PRNGKey, used: Array) -> Array:
             x, _, y = self.draw(key, noise)
             features, slopes = jax.jvp(
                 self.student,
@@ -251,7 +252,7 @@ class _Setting(NamedTuple):
 
     def ridge_errors(
         self,
-        key: Key[Array, ""],
+        key: PRNGKey,
         weights: Array,
         samples: Array,
         noise: Array,
@@ -260,7 +261,7 @@ class _Setting(NamedTuple):
         """Return (risk, training error) for each ridge."""
         fit_key, test_key = random.split(key)
 
-        def block(key: Key[Array, ""], used: Array) -> tuple[Array, Array, Array]:
+        def block(key: PRNGKey, used: Array) -> tuple[Array, Array, Array]:
             x, _, y = self.draw(key, noise)
             features = self.student(x @ weights) * used[:, None]
             return features.T @ features, features.T @ y, jnp.sum(used * y * y)
@@ -278,7 +279,7 @@ class _Setting(NamedTuple):
             square - 2 * outer @ products + jnp.sum((outer @ gram) * outer, axis=1)
         )
 
-        def test(key: Key[Array, ""], used: Array) -> Array:
+        def test(key: PRNGKey, used: Array) -> Array:
             x, clean, _ = self.draw(key, noise)
             return (
                 (self.student(x @ weights) @ outer.T - clean[:, None]) ** 2
@@ -289,9 +290,7 @@ class _Setting(NamedTuple):
         ), training
 
 
-def _averaged(
-    block: Callable[[Any, Array], Any], key: Key[Array, ""], samples: Array
-) -> Any:
+def _averaged(block: Callable[[Any, Array], Any], key: PRNGKey, samples: Array) -> Any:
     """Average `block(key, used)` over samples drawn in blocks; `used` is 0 for those beyond `samples`."""
 
     def add(k: Array, total: Any) -> Any:
@@ -319,7 +318,7 @@ def _runs(
     noise: Array,
     samples: tuple[Array, Array],
 ) -> tuple[Any, ...]:
-    def run(key: Key[Array, ""]) -> tuple[Any, ...]:
+    def run(key: PRNGKey) -> tuple[Any, ...]:
         start_key, ridge_key, *step_keys = random.split(
             unrolled(key), 2 + setting.num_steps
         )

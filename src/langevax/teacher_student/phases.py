@@ -22,10 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, IntScalar, PRNGKey, PyTree
 from langevax.algorithm import Algorithm, Info
 from langevax.integrators import Explicit
 from langevax.problems.problem import Problem
@@ -57,13 +57,13 @@ class Descent(Algorithm):
         (Array([0.875, 0.875], dtype=float32), 30)
     """
 
-    step_size: float | Float[Array, ""]
+    step_size: float | FloatScalar
 
     def __check_init__(self) -> None:
         checks.number("step_size", self.step_size, positive=True)
 
     def init(
-        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+        self, problem: Problem, position: PyTree, key: PRNGKey
     ) -> tuple[DescentState, Info]:
         return DescentState(position), {"evaluations": 0}
 
@@ -71,8 +71,8 @@ class Descent(Algorithm):
         self,
         problem: Problem,
         state: DescentState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[DescentState, Info]:
         def move(precision: ArrayLike, x: Array, v: Array) -> Array:
             a, b, _ = Explicit().gains(
@@ -86,10 +86,10 @@ class Descent(Algorithm):
         return DescentState(position), {"evaluations": problem.size}
 
 
-Row = tuple[Float[Array, " d"], Float[Array, ""]]
+Row = tuple[Float[Array, " d"], FloatScalar]
 
 
-def half_square(network: ReLUNetwork, row: Row) -> Float[Array, ""]:
+def half_square(network: ReLUNetwork, row: Row) -> FloatScalar:
     """Half the squared error of one row."""
     x, y = row
     return (network.outputs(x) - y) ** 2 / 2
@@ -100,7 +100,7 @@ class ClippedError(eqx.Module):
 
     bound: float | Array
 
-    def __call__(self, position: ReLUNetwork, row: Row) -> Float[Array, ""]:
+    def __call__(self, position: ReLUNetwork, row: Row) -> FloatScalar:
         return half_square(self.effective(position), row)
 
     def effective(self, position: ReLUNetwork) -> ReLUNetwork:
@@ -115,7 +115,7 @@ class ClippedError(eqx.Module):
 class SignedError(eqx.Module):
     """Phase II's loss of one row, `1/2 (f(x) - y)^2`, whose gradient leaves the outer weights alone."""
 
-    def __call__(self, position: ReLUNetwork, row: Row) -> Float[Array, ""]:
+    def __call__(self, position: ReLUNetwork, row: Row) -> FloatScalar:
         return half_square(self.effective(position), row)
 
     def effective(self, position: ReLUNetwork) -> ReLUNetwork:
@@ -135,7 +135,7 @@ class Cooling(eqx.Module):
         converter=lambda n: float(n) if isinstance(n, int) else n
     )
 
-    def __call__(self, step: int | Array) -> Float[Array, ""]:
+    def __call__(self, step: int | Array) -> FloatScalar:
         hot = jnp.asarray(self.hot)
         share = jnp.asarray(step, hot.dtype) / jnp.asarray(self.num_steps, hot.dtype)
         return hot * jnp.asarray(self.factor, hot.dtype) ** -share

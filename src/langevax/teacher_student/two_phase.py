@@ -16,9 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from langevax import checks, trees
+from langevax._typing import PRNGKey
 from langevax.algorithm import Algorithm, State
 from langevax.problems.blocks import as_rows
 from langevax.run import Result, simulate
@@ -42,7 +43,7 @@ class StandardNormal(eqx.Module):
     dim: int
     dtype: str
 
-    def __call__(self, key: Key[Array, ""]) -> ReLUNetwork:
+    def __call__(self, key: PRNGKey) -> ReLUNetwork:
         shapes = ReLUNetwork(
             jax.ShapeDtypeStruct((self.num_neurons,), jnp.dtype(self.dtype)),
             jax.ShapeDtypeStruct((self.num_neurons, self.dim), jnp.dtype(self.dtype)),
@@ -88,12 +89,10 @@ def two_phase(
     targets: Float[Any, " n"],
     num_neurons: int,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     explore: Explore = Explore(),  # noqa: B008 - immutable
     converge: Converge = Converge(),  # noqa: B008 - immutable
-    start: ReLUNetwork
-    | Callable[[Key[Array, ""]], ReLUNetwork]
-    | Literal["auto"] = "auto",
+    start: ReLUNetwork | Callable[[PRNGKey], ReLUNetwork] | Literal["auto"] = "auto",
     num_restarts: int = 6,
     record_every: int | None = None,
     weights: Float[Any, " n"] | None = None,

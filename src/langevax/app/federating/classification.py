@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import random
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, IntScalar, PRNGKey, PyTree
 from langevax.app.errors import BadInput, listing
 from langevax.app.fitting.splitting import HELD_OUT
 from langevax.data import partitions
@@ -106,8 +106,8 @@ def outputs(
 
 
 def cross_entropy(
-    position: PyTree, row: tuple[Float[Array, " d"], Int[Array, ""]]
-) -> Float[Array, ""]:
+    position: PyTree, row: tuple[Float[Array, " d"], IntScalar]
+) -> FloatScalar:
     """The loss of one row (inputs, label)."""
     inputs, label = row
     return optax.softmax_cross_entropy_with_integer_labels(
@@ -117,7 +117,7 @@ def cross_entropy(
 
 def accuracy(
     position: PyTree, inputs: Float[Array, "rows d"], labels: Int[Array, " rows"]
-) -> Float[Array, ""]:
+) -> FloatScalar:
     """Share of rows whose largest output is that of their class."""
     return jnp.mean(
         (jnp.argmax(outputs(position, inputs), axis=-1) == labels).astype(jnp.float32)
@@ -125,7 +125,7 @@ def accuracy(
 
 
 def initial_position(
-    key: Key[Array, ""], num_inputs: int, hidden: int, num_classes: int
+    key: PRNGKey, num_inputs: int, hidden: int, num_classes: int
 ) -> PyTree:
     """Weights normal with variance 1 / fan-in, no biases; all zero without a hidden layer, where the loss is convex."""
     first, second = random.split(key)

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from langevax.app.errors import BadInput, count, listing, quoted
-from langevax.app.tables.dates import ORDERS, PATTERNS, Order, as_date, days_of
+from langevax.app.tables.dates import DATE_PATTERNS, ORDERS, Order, as_date, days_of
 from langevax.app.tables.numbers import (
     PLAIN,
     POINT,
@@ -271,7 +271,9 @@ def _of_numbers(words: pl.Series) -> KindEvidence:
 
 def _of_dates(words: pl.Series, tried_first: int = 100) -> KindEvidence:
     sample = words.drop_nulls().unique(maintain_order=True).head(tried_first).to_list()
-    tried = [order for order in ORDERS if any(map(PATTERNS[order].fullmatch, sample))]
+    tried = [
+        order for order in ORDERS if any(map(DATE_PATTERNS[order].fullmatch, sample))
+    ]
     readings = [
         Reading(
             days_of(words, order).alias(words.name), Style("date", order=order), order

@@ -36,7 +36,7 @@ CLOCK = (
     r"\s?(?P<half>(?i:am|pm))?\s?(?P<zone>Z|UTC|[-+][0-9]{2}:?[0-9]{2})?"
 )
 
-PATTERNS = {
+DATE_PATTERNS = {
     order: re.compile(rf"{pattern}(?:(?:T|,? ){CLOCK})?")
     for order, pattern in NOTATIONS.items()
 } | {"time": re.compile(CLOCK)}
@@ -53,7 +53,7 @@ def days_of(words: pl.Series, order: Order) -> pl.Series:
         >>> days_of(pl.Series(["12:00", "6:00 pm", "36:00:00", "41:07"]), "time").to_list()
         [0.5, 0.75, 1.5, None]
     """
-    pattern = f"^{PATTERNS[order].pattern}$"
+    pattern = f"^{DATE_PATTERNS[order].pattern}$"
     parts = words.str.extract_groups(pattern).struct.unnest()
     if order == "time":
         return parts.select(days=_clock(longest=True))["days"]
