@@ -32,7 +32,7 @@ from tests.run.setting import (
     simulate,
     squared_distance,
 )
-from tests.sentences import refuses, tells
+from tests.sentences import refuses
 
 STEPS = 40
 
@@ -444,8 +444,8 @@ def test_no_damaged_state_is_taken_for_a_good_one(saved, kind, hashed, capfd):
         path.write_bytes(content)
     assert len(refusals) == len(files) if hashed else len(refusals) >= 3
     for message in refusals:
-        tells(message, f"40 {saved / 'state' / '40'}")
-        tells(message, "30")
+        assert str(saved / "state" / "40") in message
+        assert "30" in message
     gc.collect()
     assert not hashed or "Traceback" not in capfd.readouterr().err  # orbax prints one
     path = next((saved / "state" / "40").rglob("manifest.ocdbt"))

@@ -1,7 +1,6 @@
 """The contract of gradient estimators, and the two that remember nothing: all components, or a batch of them."""
 
 from abc import abstractmethod
-from typing import Any
 
 import equinox as eqx
 
@@ -36,16 +35,6 @@ class GradientEstimator(eqx.Module):
     ) -> tuple[PyTree, PyTree, Size]:
         """The gradient for this step, the next state, and the component gradients used."""
 
-    def step_size_theorem(self) -> tuple[str, dict[str, Any]]:
-        """Name and arguments of the theorem that bounds the step size, for `theory.step_sizes.theorem_step_size`.
-
-        Raises:
-            ValueError: there is no theorem for this estimator.
-        """
-        raise ValueError(
-            f"there is no theorem for {type(self).__name__} gradients; pass Full, SVRG or SARAH, or step_size='auto'."
-        )
-
 
 class Full(GradientEstimator):
     """The exact gradient, `v = gradient(x)`; cost n.
@@ -68,9 +57,6 @@ class Full(GradientEstimator):
         step: Step,
     ) -> tuple[PyTree, tuple[()], Size]:
         return problem.gradient(position), state, problem.size
-
-    def step_size_theorem(self) -> tuple[str, dict[str, Any]]:
-        return "Full", {}
 
 
 class Minibatch(GradientEstimator):

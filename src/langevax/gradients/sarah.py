@@ -4,7 +4,7 @@ They differ in how errors end: SARAH takes a full pass at the end of each epoch,
 lets errors fade.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -98,13 +98,6 @@ class SARAH(GradientEstimator):
             step % self.period == 0, refresh, correct, state
         )
         return gradient, RunningState(position, gradient, permutation), used
-
-    def step_size_theorem(self) -> tuple[str, dict[str, Any]]:
-        return "SARAH", {
-            "batch_size": self.batch_size,
-            "period": self.period,
-            "replace": self.replace,
-        }
 
 
 class PAGE(GradientEstimator):

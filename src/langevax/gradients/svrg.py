@@ -8,7 +8,7 @@ Wu, Nitanda, NeurIPS 2023). With a fixed anchor: Baker, Fearnhead, Fox, Nemeth, 
 Log-Concave Sampling, 10.1.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -98,13 +98,6 @@ class SVRG(GradientEstimator):
             )
 
         return lax.cond(step % self.period == 0, refresh, correct, state)
-
-    def step_size_theorem(self) -> tuple[str, dict[str, Any]]:
-        return "SVRG", {
-            "batch_size": self.batch_size,
-            "period": self.period,
-            "replace": self.replace,
-        }
 
 
 class ControlVariate(GradientEstimator):

@@ -649,8 +649,8 @@ class Ends:
         self, ends: SearchEnds, chosen: Bool[np.ndarray, " searches"] | None = None
     ) -> None:
         """Append the chosen ends of searches, or all, whose values are finite."""
-        kept = slice(None) if chosen is None else chosen
-        self.add(ends.y[kept], ends.fun[kept], ends.moved[kept])
+        added = slice(None) if chosen is None else chosen
+        self.add(ends.y[added], ends.fun[added], ends.moved[added])
 
     def add(self, y: np.ndarray, fun: np.ndarray, moved: np.ndarray) -> None:
         """Append ends whose values are finite."""
