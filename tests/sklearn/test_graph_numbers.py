@@ -95,22 +95,6 @@ def test_numbers_are_read_alike_from_all_forms():
             "1 2",
         ),
         ([([(0, 1)], None, [1.0, 2.0])], {}, "node_features='NAME'"),
-        (
-            [
-                (
-                    [(i, i + 1) for i in range(9)],
-                    np.random.default_rng(i).normal(size=10),
-                )
-                for i in range(9)
-            ],
-            {},
-            "90 node_features node_labels",
-        ),
-        (
-            [[(i, i + 1, np.pi / (i + 2 + 9 * j)) for i in range(9)] for j in range(9)],
-            {"edge_labels": "d"},
-            "81",
-        ),
     ],
 )
 def test_bad_numbers_are_refused_in_words(graphs, parameters, facts):

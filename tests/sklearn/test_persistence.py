@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from langevax import __version__
 from langevax.sklearn import MeanFieldRegressor, ModelError, load
-from langevax.sklearn.persistence import HASH, KEY, content_hash, read
+from langevax.sklearn.persistence import HASH_ENTRY, KEY, content_hash, read
 from tests.sentences import refuses
 from tests.sklearn.tables import (
     QUICK,
@@ -129,7 +129,7 @@ def test_a_file_of_a_newer_release_is_refused_with_the_line_that_installs_it(
 def sealed(file, header, arrays):
     """Write a model file whose hash is that of its content, whatever that is."""
     text = json.dumps(header)
-    save_file(arrays, file, {KEY: text, HASH: content_hash(text, arrays)})
+    save_file(arrays, file, {KEY: text, HASH_ENTRY: content_hash(text, arrays)})
     return file
 
 
