@@ -553,7 +553,6 @@ ENTRIES: dict[str, Entry] = {
             "temperature": (0.1, POSITIVE),
             "step_size": (0.01, POSITIVE),
             "spread": (0.1, NON_NEGATIVE),
-            "schedule": ("anneal", WORD),
             "gradient": ("auto", WORD),
             "polish": (False, FLAG),
         },

@@ -61,7 +61,8 @@ def estimator_for(options: FitOptions, schema: AnySchema, **more: Any) -> Any:
     kind = sklearn.MeanFieldClassifier if classes else sklearn.MeanFieldRegressor
     if not options.curves:
         return kind(**chosen | schema.parameters | more)
-    network = kind(**{"num_particles": 1000} | chosen | more)
+    chosen.setdefault("num_particles", 1000)
+    network = kind(**chosen | more)
     shared: dict[str, Any] = schema.parameters | {"derivative": options.derivative}
     encoders = [
         sklearn.CurveCoefficients(num_modes=MODES, **shared),

@@ -219,13 +219,15 @@ def _plain_columns(
     used &= certain | ~points | (separator == ",")
     values = words.cast(pl.Float64, strict=False)
     plain = {}
-    for place in np.flatnonzero(used):
+    marked = certain.tolist()
+    fractions = list(map(bool, np.atleast_1d(points)))
+    for place in np.flatnonzero(used).tolist():
         name = names[place]
         plain[name] = ReadColumn(
             values.slice(place * frame.height, frame.height).alias(name),
             Style("numeric"),
-            shows=ANSWERS["."] if certain[place] else "",
-            whole=not bool(points[place]),
+            shows=ANSWERS["."] if marked[place] else "",
+            whole=not fractions[place],
         )
     return plain
 
@@ -274,7 +276,7 @@ def _of_dates(words: pl.Series, tried_first: int = 100) -> KindEvidence:
     tried = [
         order for order in ORDERS if any(map(DATE_PATTERNS[order].fullmatch, sample))
     ]
-    readings = [
+    readings: list[Reading] = [
         Reading(
             days_of(words, order).alias(words.name), Style("date", order=order), order
         )

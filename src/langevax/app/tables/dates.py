@@ -36,11 +36,12 @@ CLOCK = (
     r"\s?(?P<half>(?i:am|pm))?\s?(?P<zone>Z|UTC|[-+][0-9]{2}:?[0-9]{2})?"
 )
 
-DATE_PATTERNS = {
+DATE_PATTERNS: dict[Order, re.Pattern[str]] = {
     order: re.compile(rf"{pattern}(?:(?:T|,? ){CLOCK})?")
     for order, pattern in NOTATIONS.items()
-} | {"time": re.compile(CLOCK)}
+}
 """Patterns of dates with their times."""
+DATE_PATTERNS["time"] = re.compile(CLOCK)
 
 
 def days_of(words: pl.Series, order: Order) -> pl.Series:
