@@ -219,7 +219,7 @@ def _plain_columns(
     used &= certain | ~points | (separator == ",")
     values = words.cast(pl.Float64, strict=False)
     plain = {}
-    marked = certain.tolist()
+    marked = list(map(bool, np.atleast_1d(certain)))
     fractions = list(map(bool, np.atleast_1d(points)))
     for place in np.flatnonzero(used).tolist():
         name = names[place]
@@ -273,7 +273,7 @@ def _of_numbers(words: pl.Series) -> KindEvidence:
 
 def _of_dates(words: pl.Series, tried_first: int = 100) -> KindEvidence:
     sample = words.drop_nulls().unique(maintain_order=True).head(tried_first).to_list()
-    tried = [
+    tried: list[Order] = [
         order for order in ORDERS if any(map(DATE_PATTERNS[order].fullmatch, sample))
     ]
     readings: list[Reading] = [
