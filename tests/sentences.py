@@ -45,9 +45,9 @@ def normalised(text):
     return text
 
 
-def _rounded(found):
-    digits = re.sub(r"e.*|\D", "", found[0]).strip("0")
-    return found[0] if len(digits) <= 2 else "#"
+def _rounded(matches):
+    digits = re.sub(r"e.*|\D", "", matches[0]).strip("0")
+    return matches[0] if len(digits) <= 2 else "#"
 
 
 class Book:
@@ -171,13 +171,13 @@ def warns(warning, facts="", *, varies=False):
     with pytest.warns(warning) as caught:
         yield caught
     types = warning if isinstance(warning, tuple) else (warning,)
-    given = [record for record in caught if issubclass(record.category, types)]
-    texts = [str(record.message) for record in given]
+    taken = [record for record in caught if issubclass(record.category, types)]
+    texts = [str(record.message) for record in taken]
     named = [text for text in texts if not missing_facts(text, facts)]
     hold_facts(named[0] if named else texts[0], facts)
     if not varies:
         sentences = [
-            f"{record.category.__name__}: {record.message}" for record in given
+            f"{record.category.__name__}: {record.message}" for record in taken
         ]
         for sentence in dict.fromkeys(map(normalised, sentences)):
             BOOK.meet(sentence)
@@ -194,8 +194,8 @@ def tells(text, facts=""):
     whole = " ".join(text.split())
     smaller = (re.split(r"(?<=[.!?]) ", whole), text.splitlines()) if facts else ()
     for parts in ([whole], *smaller):
-        found = [part for part in parts if not missing_facts(part, facts)]
-        sentence = min(found, key=len, default=whole).strip()
+        matches = [part for part in parts if not missing_facts(part, facts)]
+        sentence = min(matches, key=len, default=whole).strip()
         if len(sentence) <= LONG:
             break
     BOOK.meet(re.sub(NUMBER, "#", normalised(sentence)))
