@@ -19,7 +19,10 @@ import pytest
 
 OPTION = "--rewrite-sentences"
 VARYING = (
-    (r"(?<![\w/.:])/[^\s'\"]*/pytest-\d+/(?:popen-gw\d+/)?[\w.-]*\w", "TEMPORARY"),
+    (
+        r"(?<![\w/.:])(?:/|\.\.\.)[^\s'\"]*/pytest-\d+/(?:popen-gw\d+/)?[\w.-]*\w",
+        "TEMPORARY",
+    ),
     (r"(?<![\w/.:])/(?:[\w.@+-]+/)+", "FOLDER/"),
     (r"\b0x[0-9a-f]+\b", "ADDRESS"),
     (r"\bchecksum (is )?[0-9a-f]{8,}(, not [0-9a-f]{8,})?", "checksum ID"),
@@ -28,6 +31,7 @@ VARYING = (
     (r"(?<![\w.-])\d+\.\d+\.\d+(?![.\d])", "VERSION"),
     (r"(?<=127\.0\.0\.1:)\d+|(?<=localhost:)\d+", "PORT"),
     (r"\bprocess \d{2,}\b( on \S+)?", "process ID"),
+    (r"\bnode \d{9,}", "node ID"),
     (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( UTC|Z|[+-]\d\d:?\d\d)?", "TIME"),
     (r"\d[\d,]*(\.\d+)?(e[+-]?\d+)?(?= (s|ms|seconds?|minutes?)\b)", "#"),
     (r"(?<![\w.])\d[\d,]*(\.\d+(e[+-]?\d+)?|e[+-]?\d+)(?!\.?\d)", None),
@@ -80,8 +84,10 @@ class Book:
         self.test, self.met = node_id, []
 
     def meet(self, sentence):
-        """Compare a sentence with the file's next one of the running test."""
+        """Compare a sentence with the file's next one of the running test; one that it met before is not asked again."""
         __tracebackhide__ = True
+        if sentence in self.met:
+            return
         self.met.append(sentence)
         if self.rewrites or self.test is None:
             return

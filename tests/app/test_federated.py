@@ -142,10 +142,7 @@ def test_a_target_of_numbers_is_named_as_the_problem(tmp_path):
         tmp_path / "r",
     )
     assert answer.exit_code == 2
-    assert (
-        "--target 'y' holds numbers, 60 different ones in 60 rows, where classification needs a few"
-        in answer.stderr
-    )
+    tells(answer.stderr, "--target 'y' 60")
     assert not (tmp_path / "r").exists()
 
 
