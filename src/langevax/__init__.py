@@ -36,7 +36,14 @@ if TYPE_CHECKING:
     from langevax.problems.finite_sum import FiniteSum, posterior
     from langevax.problems.mean_field import MeanFieldRisk
     from langevax.problems.problem import Function, Problem
-    from langevax.run import CheckpointError, DivergenceError, Result, Stacked, simulate
+    from langevax.run import (
+        CheckpointError,
+        DivergenceError,
+        Result,
+        Run,
+        Stacked,
+        simulate,
+    )
     from langevax.samplers import (
         MALA,
         PCN,
@@ -67,6 +74,7 @@ __all__ = [
     "Reflected",
     "ReplicaExchange",
     "Result",
+    "Run",
     "Stacked",
     "Underdamped",
     "__version__",
@@ -111,7 +119,7 @@ _MEMBERS = {
     "problems.finite_sum": "FiniteSum posterior",
     "problems.mean_field": "MeanFieldRisk",
     "problems.problem": "Function Problem",
-    "run": "CheckpointError DivergenceError Result Stacked simulate",
+    "run": "CheckpointError DivergenceError Result Run Stacked simulate",
     "samplers": "MALA PCN PCNL Langevin PerturbedDescent Reflected ReplicaExchange Underdamped",
     "sampling": "inverse_problem learning_coefficient sample",
 }

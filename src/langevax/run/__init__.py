@@ -1,6 +1,7 @@
 """The driver `simulate`, its results, and runs that several processes share."""
 
 from langevax.run.checkpoint import CheckpointError
+from langevax.run.options import Run
 from langevax.run.processes import (
     PeerError,
     gather,
@@ -17,6 +18,7 @@ __all__ = [
     "DivergenceError",
     "PeerError",
     "Result",
+    "Run",
     "Stacked",
     "Trace",
     "gather",
