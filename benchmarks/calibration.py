@@ -98,7 +98,7 @@ def calibrate(
         options = {
             "num_samples": NUM_SAMPLES,
             "num_chains": CHAINS,
-            "progress": False,
+            "run": lx.Run(progress=False),
         } | model.options
         with warnings.catch_warnings():
             warnings.simplefilter(
@@ -245,18 +245,18 @@ MODELS = (
     ),
     CalibratedModel("mean and scale", draw_scale, scales, {}),
     CalibratedModel("groups", draw_groups, groups, {}),
-    CalibratedModel("autoregression", draw_series, series, {"dynamics": "mala"}),
+    CalibratedModel("autoregression", draw_series, series, {"algorithm": lx.MALA()}),
     CalibratedModel(
         "logistic, SVRG",
         with_design(5, 4_000, bernoulli),
         logistic,
-        {"gradient": "svrg", "batch_size": 64},
+        {"algorithm": lx.Langevin(gradient=lx.gradients.SVRG(64))},
     ),
     CalibratedModel(
         "logistic, control variate",
         with_design(5, 4_000, bernoulli),
         logistic,
-        {"gradient": "control-variate", "batch_size": 64},
+        {"algorithm": lx.Langevin(gradient=lx.gradients.ControlVariate(64))},
     ),
 )
 

@@ -24,6 +24,7 @@ from benchmarks import inverse_peers
 from benchmarks.darcy import CELLS, NAME, WELLS, Darcy, serving
 from benchmarks.inverse_elements import plate_problem
 from langevax.sampling import (
+    HMC,
     HierarchicalInverseProblem,
     InverseProblem,
     SamplingWarning,
@@ -103,6 +104,10 @@ def abel(places: np.ndarray, grid: np.ndarray) -> np.ndarray:
     return roots[:, :-1] - roots[:, 1:]
 
 
+ALGORITHMS = {"pcn": lx.PCN, "pcnl": lx.PCNL, "hmc": HMC, "auto": lambda: "auto"}
+"""By the names on the command line."""
+
+
 def deconvolution() -> InverseCase:
     """Blurred values of a function; a linear map."""
     return linear("Deconvolution1D", blur, 0.05)
@@ -138,7 +143,10 @@ def unknown_levels(dynamics: str) -> InverseCase:
     )
     name = f"Deconvolution1D, noise and length scale unknown, {dynamics}"
     return InverseCase(
-        name, target, {"dynamics": dynamics}, Reference(mean, np.sqrt(second - mean**2))
+        name,
+        target,
+        {"algorithm": ALGORITHMS[dynamics]()},
+        Reference(mean, np.sqrt(second - mean**2)),
     )
 
 
@@ -321,7 +329,10 @@ def _long_run(
 ) -> Reference:
     """So many times the draws with another key; with a fixed step about the normal law at the mode alone."""
     if name not in _references:
-        options = {"dynamics": dynamics, "step_size": step, "progress": False}
+        options = {
+            "algorithm": ALGORITHMS[dynamics](step),
+            "run": lx.Run(progress=False),
+        }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SamplingWarning)
             draws = lx.sample(
@@ -363,7 +374,7 @@ def print_case(case: InverseCase) -> None:
             case.target,
             key=KEY,
             num_samples=NUM_SAMPLES,
-            progress=False,
+            run=lx.Run(progress=False),
             **case.options,
         )
     assert draws.num_solves is not None

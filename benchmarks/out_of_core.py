@@ -178,7 +178,8 @@ def main(num_rows=10_000_000):
         target = lx.posterior(
             None, log_likelihood, (rows["inputs"], rows["targets"]), prior_precision=1.0
         )
-        options = {"key": key, "num_samples": 200, "dynamics": "langevin"}
+        langevin = lx.Langevin(gradient=lx.gradients.SVRG())
+        options = {"key": key, "num_samples": 200, "algorithm": langevin}
         draws = timed(
             "sample, 4 x 200 draws, tuned",
             num_rows,

@@ -192,7 +192,11 @@ def by_sample(**chosen: Any) -> Callable[[int, int], np.ndarray]:
     """A run of `sample`."""
     return lambda n, d: (
         lx.sample(
-            target(n, d), jnp.zeros(d), key=jax.random.key(0), progress=False, **chosen
+            target(n, d),
+            jnp.zeros(d),
+            key=jax.random.key(0),
+            run=lx.Run(progress=False),
+            **chosen,
         ).positions
     )
 
@@ -240,9 +244,15 @@ def drawn(
 
 MANY_ROWS = {
     "`sample`": by_sample(),
-    "SVRG-LD": by_sample(dynamics="langevin", num_chains=CHAINS, num_samples=500),
+    "SVRG-LD": by_sample(
+        algorithm=lx.Langevin(gradient=lx.gradients.SVRG()),
+        num_chains=CHAINS,
+        num_samples=500,
+    ),
     "control variate": by_sample(
-        gradient="control-variate", num_chains=CHAINS, num_samples=500
+        algorithm=lx.Langevin(gradient=lx.gradients.ControlVariate()),
+        num_chains=CHAINS,
+        num_samples=500,
     ),
     "NUTS (NumPyro), one chain": numpyro_nuts,
     "NUTS (BlackJAX), one chain": blackjax_nuts,

@@ -56,12 +56,19 @@ def problem(num_modes):
     return lx.inverse_problem(at_wells, data, NOISE, prior), data
 
 
+ALGORITHMS = {
+    "langevin": lx.Langevin(integrator=lx.integrators.Exponential()),
+    "pcn": lx.PCN(),
+    "pcnl": lx.PCNL(),
+}
+
+
 def run(target, dynamics, num_samples, **options):
     """Draws of u in the cells, and what they cost."""
     draws = lx.sample(
         target,
         key=jax.random.key(1),
-        dynamics=dynamics,
+        algorithm=ALGORITHMS[dynamics],
         num_samples=num_samples,
         **options,
     )

@@ -58,7 +58,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         jnp.array([1.0, 0, 0, 0, 0]),
         key=jax.random.key(0),
         num_samples=100,
-        progress=False,
+        run=lx.Run(progress=False),
     )
     fit = lx.predictive(
         target, draws=posterior, key=jax.random.key(1), num_folds=None, **options

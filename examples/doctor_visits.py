@@ -75,13 +75,18 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     start = jax.tree.map(
         jnp.zeros_like, posterior.start(jax.random.key(0))
     )  # a draw of the prior may overflow exp
+    svrg = lx.gradients.SVRG()
     effort = (
-        {"num_samples": 200, "dynamics": "langevin"}
+        {"num_samples": 200, "algorithm": lx.Langevin(gradient=svrg)}
         if not quick
-        else {"num_samples": 50, "step_size": 0.1}
+        else {"num_samples": 50, "algorithm": lx.Langevin(0.1, gradient=svrg)}
     )
     draws = lx.sample(
-        posterior.target, start, key=jax.random.key(1), progress=False, **effort
+        posterior.target,
+        start,
+        key=jax.random.key(1),
+        run=lx.Run(progress=False),
+        **effort,
     )
     ours = flat(posterior.constrain(draws.positions))
     print(

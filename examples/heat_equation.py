@@ -78,7 +78,7 @@ def solve(data, num_modes, num_samples):
     target = problem(data, num_modes)
     mean, deviation = exact(target, data)
     draws = lx.sample(
-        target, key=jax.random.key(1), dynamics="pcnl", num_samples=num_samples
+        target, key=jax.random.key(1), algorithm=lx.PCNL(), num_samples=num_samples
     )
     functions = draws.positions @ np.asarray(target.prior.basis.evaluate(SHOWN)).T
     sampled = functions.mean((0, 1)), functions.std((0, 1))

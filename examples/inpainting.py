@@ -41,7 +41,10 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         lambda field: field[seen], data, NOISE, prior, prior_mean=float(data.mean())
     )
     draws = lx.sample(
-        target, key=jax.random.key(0), num_samples=50 if quick else 200, progress=False
+        target,
+        key=jax.random.key(0),
+        num_samples=50 if quick else 200,
+        run=lx.Run(progress=False),
     )
     fields = np.asarray(target.functions(draws.positions)).reshape(-1, SIZE**2)
     mean, deviation = fields.mean(0), fields.std(0)

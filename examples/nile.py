@@ -79,7 +79,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         start,
         key=jax.random.key(0),
         num_samples=250 if quick else 1000,
-        progress=False,
+        run=lx.Run(progress=False),
     )
     print(f"{draws.method}:", *draws.warnings or ["no reason to doubt its draws"])
     log_length, log_noise = (

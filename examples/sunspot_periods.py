@@ -68,7 +68,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     options = {
         "key": jax.random.key(0),
         "num_samples": 250 if quick else 1000,
-        "progress": False,
+        "run": lx.Run(progress=False),
     }
     periods = np.linspace(SHORTEST, LONGEST, 1401)
     density, shares, draws = exact(periods, years, y), {}, {}
@@ -76,8 +76,11 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     shares["exact"] = np.histogram(periods, edges, weights=density)[0] * (
         periods[1] - periods[0]
     )
-    for name, dynamics in (("replica exchange", "tempered"), ("NUTS", "nuts")):
-        drawn = lx.sample(log_density, start, dynamics=dynamics, **options)
+    for name, algorithm in (
+        ("replica exchange", lx.ReplicaExchange()),
+        ("NUTS", lx.NUTS()),
+    ):
+        drawn = lx.sample(log_density, start, algorithm=algorithm, **options)
         logit = np.asarray(drawn.positions["period"], np.float64)
         draws[name] = SHORTEST + (LONGEST - SHORTEST) / (1 + np.exp(-logit))
         shares[name] = np.histogram(draws[name], edges)[0] / logit.size

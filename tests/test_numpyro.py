@@ -71,7 +71,7 @@ def ar1(y):
     ("model", "data", "options"),
     [
         (regression, (X, Y), {}),
-        (regression, (X, Y), {"dynamics": "mala"}),
+        (regression, (X, Y), {"algorithm": langevax.MALA()}),
         (local_effects, (Y[:20],), {}),
         (ar1, (Y,), {}),
     ],

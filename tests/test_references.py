@@ -98,7 +98,7 @@ def test_few_divergences_are_cured_by_shorter_steps(tmp_path):
     assert samples.algorithm.target_acceptance == np.float32(0.95)
     assert posteriors.judge(samples.positions, STORED[name]).is_right
     saved = langevax.sample(
-        target, key=jax.random.key(seed), checkpoint=tmp_path / "run"
+        target, key=jax.random.key(seed), run=langevax.Run(checkpoint=tmp_path / "run")
     )
     assert 0 < saved.result.counts["divergences"] <= 0.02 * 4000
     assert "diverged" in saved.warnings[0]

@@ -132,7 +132,7 @@ def sampling() -> Numbers:
         rows = (features, targets if name == "normal" else labels)
         target = lx.posterior(None, log_likelihood, rows, prior_precision=1.0)
         samples = lx.sample(
-            target, jnp.zeros(3), key=KEY, num_samples=200, progress=False
+            target, jnp.zeros(3), key=KEY, num_samples=200, run=lx.Run(progress=False)
         )
         draws = np.asarray(samples.positions).reshape(-1, 3)
         yield name, [*draws.mean(0), *draws.std(0)]

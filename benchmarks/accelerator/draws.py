@@ -63,7 +63,7 @@ def by_sample(arrays: tuple[np.ndarray, np.ndarray]) -> Any:
             "key": random.key(0),
             "num_samples": DRAWS,
             "num_chains": CHAINS,
-            "progress": False,
+            "run": lx.Run(progress=False),
         }
         return lx.sample(posterior, jnp.zeros(arrays[0].shape[1]), **options).positions
 

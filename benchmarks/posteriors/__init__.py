@@ -80,7 +80,7 @@ def run_sample(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", lx.sampling.SamplingWarning)
             target = langevax.numpyro.posterior(posterior.model, *posterior.arrays())
-            samples = lx.sample(target, key=key, progress=False)
+            samples = lx.sample(target, key=key, run=lx.Run(progress=False))
     except (ValueError, lx.DivergenceError) as error:
         print(
             f"| {posterior.name} | | | | | | {time.process_time() - began:.1f} | | refused: {error} |",
@@ -207,7 +207,10 @@ def run_tolerance(
             warnings.simplefilter("ignore", lx.sampling.SamplingWarning)
             target = langevax.numpyro.posterior(posterior.model, *posterior.arrays())
             samples = lx.sample(
-                target, key=jax.random.key(seed), tolerance=tolerance, progress=False
+                target,
+                key=jax.random.key(seed),
+                tolerance=tolerance,
+                run=lx.Run(progress=False),
             )
         error, ess, reason = (
             true_error(samples.positions, reference),

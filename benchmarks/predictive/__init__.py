@@ -62,7 +62,11 @@ def one_split(case: Case, X: np.ndarray, y: np.ndarray, split: int) -> dict[str,
     keys = jax.random.split(jax.random.key(split))
     began = time.process_time()
     draws = lx.sample(
-        target, start_of(case, X.shape[1]), key=keys[0], num_samples=512, progress=False
+        target,
+        start_of(case, X.shape[1]),
+        key=keys[0],
+        num_samples=512,
+        run=lx.Run(progress=False),
     )
     sampled = time.process_time()
     options = {

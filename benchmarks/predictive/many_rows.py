@@ -47,7 +47,11 @@ def main(num_rows: int = ROWS) -> None:
     start = {"beta": jnp.zeros(X.shape[1]), "log_scale": jnp.zeros(())}
     began = time.process_time()
     draws = lx.sample(
-        target, start, key=jax.random.key(0), num_samples=512, progress=False
+        target,
+        start,
+        key=jax.random.key(0),
+        num_samples=512,
+        run=lx.Run(progress=False),
     )
     sampled = time.process_time()
     fit = lx.predictive(target, key=jax.random.key(1), draws=draws, num_folds=None)

@@ -54,10 +54,11 @@ if TYPE_CHECKING:
         ReplicaExchange,
         Underdamped,
     )
-    from langevax.sampling import inverse_problem, learning_coefficient, sample
+    from langevax.sampling import NUTS, inverse_problem, learning_coefficient, sample
 
 __all__ = [
     "MALA",
+    "NUTS",
     "PCN",
     "PCNL",
     "Algorithm",
@@ -121,7 +122,7 @@ _MEMBERS = {
     "problems.problem": "Function Problem",
     "run": "CheckpointError DivergenceError Result Run Stacked simulate",
     "samplers": "MALA PCN PCNL Langevin PerturbedDescent Reflected ReplicaExchange Underdamped",
-    "sampling": "inverse_problem learning_coefficient sample",
+    "sampling": "NUTS inverse_problem learning_coefficient sample",
 }
 """Where names come from that are not packages of their own."""
 _MODULE_OF = {

@@ -53,7 +53,7 @@ class Algorithm(eqx.Module):
         """Raise, before anything is compiled, if this method cannot run on the problem."""
 
     def check_schedules(self, num_steps: int) -> None:
-        """Raise where a schedule is negative at the first or the last step of a run."""
+        """Raise where a number is "auto", or a schedule negative at the first or the last step of a run."""
         for name in (
             "step_size",
             "temperature",
@@ -62,6 +62,10 @@ class Algorithm(eqx.Module):
             "direction_step_size",
         ):
             schedule = getattr(self, name, None)
+            if checks.is_auto(schedule):
+                raise ValueError(
+                    f"{name} of {type(self).__name__} is 'auto', which langevax.sample alone chooses; pass a number."
+                )
             for step in (0, max(num_steps - 1, 0)) if callable(schedule) else ():
                 number = np.asarray(at_step(schedule, jnp.int32(step)))
                 if np.isnan(number).any():

@@ -156,7 +156,7 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
         ...         numpyro.sample("y", dist.Normal(0.0, scale), obs=y)
         >>> y = 3.0 * jax.random.normal(jax.random.key(0), (1000,))
         >>> adapted = langevax.numpyro.posterior(model, y)
-        >>> draws = langevax.sample(adapted, key=jax.random.key(1), num_samples=600, dynamics="mala")
+        >>> draws = langevax.sample(adapted, key=jax.random.key(1), num_samples=600, algorithm=langevax.MALA())
         >>> scale = draws.positions["scale"]
         >>> scale.shape, bool(abs(scale.mean() - 3) < 0.3)
         ((4, 600), True)

@@ -263,13 +263,15 @@ def start_of(target: Any, start: Any, tolerance: Any, **arguments: Any) -> Any:
     to_tolerance = (
         draws_to_the_tolerance() if tolerance is TOLERANCE else draws_to(tolerance)
     )
-    return lx.sample(target, start, progress=False, **arguments).draws, to_tolerance
+    return lx.sample(
+        target, start, run=lx.Run(progress=False), **arguments
+    ).draws, to_tolerance
 
 
 def draws_to(tolerance: Any) -> Any:
     target, options = (
         lx.FiniteSum(row_loss, ROWS, precision=1.0),
-        {"dynamics": "mala", "progress": False},
+        {"algorithm": lx.MALA(), "run": lx.Run(progress=False)},
     )
     start, sizes = np.zeros(2, np.float32), {"num_samples": 50, "num_chains": 2}
     return lx.sample(
@@ -504,12 +506,9 @@ ENTRIES: dict[str, Entry] = {
             "num_samples": (4, COUNT),
             "num_chains": (2, COUNT),
             "tolerance": (TOLERANCE, Kind.OPTIONAL_NUMBER),
-            "step_size": (0.05, POSITIVE),
             "num_warmup": (2, COUNT),
             "thinning": (1, COUNT),
-            "dynamics": ("langevin", WORD),
-            "gradient": ("full", WORD),
-            "integrator": (integrators.Exponential(), OBJECT),
+            "algorithm": (lx.Langevin(0.05), OBJECT),
         },
         slow=True,
         accepted=frozenset({"target = a class"}),

@@ -207,13 +207,13 @@ def test_fits_and_samples_run_in_such_chunks(chunks):
     target = langevax.posterior(
         None, lambda m, y: -((y - m) ** 2) / 2, INPUTS[:, 0], prior_precision=1.0
     )
-    for dynamics in ("nuts", "langevin"):
+    for algorithm in (langevax.NUTS(), Langevin()):
         langevax.sample(
             target,
             jnp.zeros(()),
             key=jax.random.key(0),
             num_samples=100,
-            dynamics=dynamics,
+            algorithm=algorithm,
         )
         numbers.append(chunks.number)
     assert np.diff(numbers, prepend=0).min() > 1

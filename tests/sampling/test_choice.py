@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -9,25 +10,39 @@ import numpy as np
 import pytest
 
 import langevax
-from langevax import FiniteSum, gradients
+from langevax import FiniteSum, Langevin, gradients
+from langevax.problems.coordinates import Raveled
 from langevax.run import Stacked
 from langevax.sampling.choice import (
     NormalFit,
-    choose_dynamics,
     operations_of_row,
-    requested_dynamics,
 )
 from langevax.sampling.methods import (
     SamplingMethod,
     StepSizeBias,
-    choose_gradient,
     estimate_bias,
     tune_bias,
+    with_sizes,
 )
+from langevax.sampling.modes import Exploration
 from langevax.sampling.nuts import Adaptation, Stage, stages_of
 from langevax.sampling.nuts_chains import WARM_UP
-from langevax.sampling.preconditioning import coordinates_of, run_even_pilot, run_pilot
-from langevax.sampling.starts import StartNearMode, StartNearPosition, UniformStart
+from langevax.sampling.plans.minibatches import Minibatches
+from langevax.sampling.preconditioning import (
+    CoordinateMap,
+    Pilot,
+    coordinates_of,
+    run_even_pilot,
+    run_pilot,
+)
+from langevax.sampling.starts import (
+    Keys,
+    StartNearMode,
+    StartNearPosition,
+    UniformStart,
+)
+from langevax.sampling.survey import PilotSurvey
+from langevax.sampling.target import Resolved
 from tests.sentences import tells
 
 pytestmark = pytest.mark.mostly_compiling
@@ -37,7 +52,6 @@ RNG = np.random.default_rng(1)
 N = 200
 X = RNG.normal(size=(N, 2)) @ np.array([[1.0, 0.9], [0.0, 0.4]])
 Y = X @ [1.0, -0.5] + RNG.normal(size=N)
-OPEN = {"gradient": "auto", "batch_size": "auto", "period": "auto", "step_size": "auto"}
 
 
 def log_likelihood(w, row):
@@ -95,45 +109,39 @@ def test_log_likelihoods_of_rows_go_to_arviz():
     assert tree["log_likelihood"]["log_likelihood"].shape == (4, 500, N)
 
 
-@pytest.mark.parametrize(
-    ("options", "is_function", "chosen"),
-    [
-        ({}, True, ("pcnl", "the unknown is a function")),
-        ({}, False, ("auto", "")),
-        ({"gradient": "full"}, False, ("auto", "")),
-        ({"gradient": "svrg"}, False, ("langevin", "gradient was passed")),
-        ({"batch_size": 32}, False, ("langevin", "batch_size was passed")),
-        ({"step_size": 0.1}, False, ("langevin", "step_size was passed")),
-    ],
-    ids=str,
-)
-def test_arguments_decide_first(options, is_function, chosen):
-    assert requested_dynamics("auto", is_function, OPEN | options) == chosen
+def offered(fit, problem, temperature):
+    """The verdict on batches where the law about the mode 0 fits a normal law so well."""
+    law = Resolved(problem, temperature, jnp.zeros(2), None, None, None)
+    keys = Keys.of(KEY)
+    coordinates = CoordinateMap((Raveled(problem, law.position),))
+    pilot = Pilot(law.position, None, 0)
+    exploration = Exploration(coordinates, pilot, coordinates, law.position, fit, None)
+    start = exploration.start(temperature)
+    survey = PilotSurvey(
+        law, keys, exploration, coordinates, law.position, start, True, 0
+    )
+    return Minibatches().offer(SimpleNamespace(posterior=law, survey=survey))
 
 
 @pytest.mark.parametrize(
-    ("num_rows", "dynamics", "reason"),
+    ("num_rows", "applies", "reason"),
     [
-        (1, "nuts", "one function"),
-        (1000, "nuts", "are cheap"),
-        (20_000, "nuts", "cost less than batches of 32 would"),
-        (400_000, "langevin", "rows are enough"),
+        (1, False, "one function"),
+        (1000, False, "are cheap"),
+        (20_000, False, "cost less than batches of 32 would"),
+        (400_000, True, "rows are enough"),
     ],
 )
-def test_many_rows_are_sampled_in_batches(num_rows, dynamics, reason):
+def test_many_rows_are_sampled_in_batches(num_rows, applies, reason):
     """Rows of a normal law, whose gradients hardly differ from one draw to the next: the smallest batch will do."""
     problem = FiniteSum(
         lambda x, a: jnp.sum((x - a) ** 2) / 2,
         jnp.float32(RNG.normal(size=(num_rows, 2))),
     )
-    fit = NormalFit(0.1, 0.1, 2)
-    chosen, sentence = choose_dynamics(fit, problem, jnp.zeros(2), 1 / num_rows, KEY)
-    assert (chosen, reason in sentence) == (dynamics, True)
+    verdict = offered(NormalFit(0.1, 0.1, 2), problem, 1 / num_rows)
+    assert (verdict.applies, reason in verdict.reason) == (applies, True)
     for unusual in (None, NormalFit(0.1, 3.0, 2)):
-        assert (
-            choose_dynamics(unusual, problem, jnp.zeros(2), 1 / num_rows, KEY)[0]
-            == "nuts"
-        )
+        assert not offered(unusual, problem, 1 / num_rows).applies
 
 
 def test_costly_rows_are_sampled_in_batches_where_as_many_cheap_ones_are_not():
@@ -143,12 +151,7 @@ def test_costly_rows_are_sampled_in_batches_where_as_many_cheap_ones_are_not():
         lambda x, a: jnp.mean((features @ (x - a)) ** 2) / 2,
         jnp.float32(RNG.normal(size=(40_000, 2))),
     )
-    assert (
-        choose_dynamics(NormalFit(0.1, 0.1, 2), problem, jnp.zeros(2), 1 / 40_000, KEY)[
-            0
-        ]
-        == "langevin"
-    )
+    assert offered(NormalFit(0.1, 0.1, 2), problem, 1 / 40_000).applies
 
 
 def test_operations_of_a_row_are_counted():
@@ -237,10 +240,8 @@ def test_plain_minibatches_are_as_large_as_their_own_noise_asks():
     white = langevax.affine(problem, pilot.scales)
     mode = white.from_position(pilot.mode)
     sizes = [
-        choose_gradient(
-            name, "auto", "auto", white, mode, temperature, "langevin", KEY
-        ).batch_size
-        for name in ("minibatch", "svrg")
+        with_sizes(gradient, white, mode, temperature, KEY).batch_size
+        for gradient in (gradients.Minibatch(), gradients.SVRG())
     ]
     assert sizes[0] == N
     assert sizes[1] < N
@@ -251,7 +252,7 @@ def test_one_stiff_coordinate_of_sixty_is_reported():
     """Curvature 8 at a step of 0.1: its variance is 1 / (1 - 0.4) = 1.67 times the truth, the mean over all 1.01."""
     loss = lambda x, curvature: jnp.sum(curvature * x**2) / 2
     start = Stacked(StartNearMode(jnp.zeros(60), jnp.float32(1.0))(KEY, 4))
-    method = SamplingMethod("langevin", gradients.Full(), 1.0)
+    method = SamplingMethod(Langevin(), 1.0)
     curvatures = np.ones((2, 60), np.float32)
     small = estimate_bias(
         method, FiniteSum(loss, jnp.asarray(curvatures)), start, 0.1, KEY
@@ -277,7 +278,7 @@ def test_a_bias_that_is_lost_in_its_error_is_not_accepted():
     )
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, rows)
     start = Stacked(StartNearMode(jnp.zeros(1), jnp.float32(0.05))(KEY, 4))
-    method = SamplingMethod("langevin", gradients.Minibatch(40), 1 / 400)
+    method = SamplingMethod(Langevin(gradient=gradients.Minibatch(40)), 1 / 400)
     bias = tune_bias(method, problem, start, 0.25, KEY)
     assert bias.is_resolved
     assert bias.standard_error <= 0.025
@@ -286,7 +287,7 @@ def test_a_bias_that_is_lost_in_its_error_is_not_accepted():
 
 
 def test_a_bias_that_could_not_be_resolved_is_reported():
-    options = {"num_samples": 200, "dynamics": "langevin", "step_size": 0.1}
+    options = {"num_samples": 200, "algorithm": Langevin(0.1)}
     samples = langevax.sample(
         lambda x: -jnp.sum(x**2) / 2, jnp.zeros(2), key=KEY, **options
     )

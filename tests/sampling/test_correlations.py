@@ -124,7 +124,11 @@ def test_a_quadratic_prior_does_not_hinder_them():
         return -((row @ x - 1.0) ** 2) / 2
 
     target = langevax.posterior(None, log_likelihood, a, prior_precision=0.01)
-    options = {"preconditioner": "diagonal", "dynamics": "nuts", "num_samples": 600}
+    options = {
+        "preconditioner": "diagonal",
+        "algorithm": langevax.NUTS(),
+        "num_samples": 600,
+    }
     samples = langevax.sample(target, jnp.zeros(2), key=KEY, **options)
     precision = a.T @ a + 0.01 * np.eye(2)
     covariance = np.linalg.inv(precision)

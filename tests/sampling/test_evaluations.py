@@ -60,7 +60,7 @@ def test_long_vectors_are_not_padded(monkeypatch):
 def test_nuts_that_knows_its_starts_draws_the_same():
     problem = langevax.Function(cosh)
     starts = jnp.asarray(RNG.normal(size=(3, 2)), jnp.float32)
-    computing = NUTS(0.5, 1.0, jnp.ones(2), stages_of(20))
+    computing = NUTS(0.5, 1.0, variance=jnp.ones(2), stages=stages_of(20))
     options = {"key": KEY, "num_steps": 30, "record_every": 1}
     runs = [
         simulate(nuts, problem, Stacked(starts), **options)

@@ -10,7 +10,7 @@ from langevax import integrators
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.likelihoods import Gaussian, LinearPredictor, StudentT
 from langevax.sampling.exact import normal_posterior
-from tests.sentences import refuses, warns
+from tests.sentences import warns
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -102,8 +102,9 @@ def test_an_integrator_is_that_of_the_chain():
     lengths = {"num_samples": 1000, "num_warmup": 400, "thinning": 40}
     options = {
         "preconditioner": None,
-        "integrator": integrators.SemiImplicit(),
-        "step_size": step_size,
+        "algorithm": langevax.Langevin(
+            step_size, integrator=integrators.SemiImplicit()
+        ),
         **lengths,
     }
     samples = langevax.sample(posterior, jnp.zeros(3), key=KEY, **options)
@@ -111,23 +112,3 @@ def test_an_integrator_is_that_of_the_chain():
     assert samples.positions[..., 2].var() * PRECISION[2] == pytest.approx(
         1 / 1.25, rel=0.1
     )
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "facts"),
-    [
-        (
-            {"integrator": "exponential"},
-            TypeError,
-            "integrator 'auto' langevax.integrators",
-        ),
-        (
-            {"dynamics": "pcnl", "integrator": integrators.Exponential()},
-            ValueError,
-            "integrator dynamics='langevin'",
-        ),
-    ],
-)
-def test_an_integrator_that_does_not_fit_is_refused(change, error, facts):
-    with refuses(error, facts):
-        langevax.sample(target(), jnp.zeros(3), key=KEY, **change)

@@ -219,21 +219,23 @@ def test_each_step_of_hyperparameters_has_the_law_of_quadrature(kind):
 
 
 @pytest.mark.parametrize(
-    ("options", "dynamics", "method"),
+    ("options", "algorithm", "method"),
     [
         ({}, "auto", "collapsed"),
-        pytest.param({}, "pcn", "pcn", marks=pytest.mark.slow),
-        pytest.param({"adjoint": blur_adjoint}, "pcnl", "pcnl", marks=pytest.mark.slow),
+        pytest.param({}, langevax.PCN(), "pcn", marks=pytest.mark.slow),
+        pytest.param(
+            {"adjoint": blur_adjoint}, langevax.PCNL(), "pcnl", marks=pytest.mark.slow
+        ),
     ],
 )
 @pytest.mark.usefixtures(
     "unchecked_types"
 )  # thousands of steps, whose types a shorter run is checked for
-def test_whole_runs_have_the_law_of_quadrature(options, dynamics, method):
+def test_whole_runs_have_the_law_of_quadrature(options, algorithm, method):
     draws = langevax.sample(
         deconvolution(**options),
         key=KEY,
-        dynamics=dynamics,
+        algorithm=algorithm,
         num_samples=500,
         num_warmup=100,
     )
@@ -299,9 +301,9 @@ def test_a_support_that_ends_is_not_left():
     logs = np.array([log_posterior(np.exp(u), 0.3, u) for u in axis[::20]])
     logs = np.interp(axis, axis[::20], logs)
     mean, deviation = moments(logs, axis)
-    for dynamics in ("auto", "pcn"):
+    for algorithm in ("auto", langevax.PCN()):
         draws = langevax.sample(
-            target, key=KEY, dynamics=dynamics, num_samples=300, num_warmup=100
+            target, key=KEY, algorithm=algorithm, num_samples=300, num_warmup=100
         )
         noise = draws.positions["noise"]
         assert noise.min() > 0.05
@@ -461,19 +463,27 @@ class Undefined(type(dist.LogNormal(0.0, 1.0))):
             "length_scale",
         ),
         (
-            lambda: langevax.sample(deconvolution(), key=KEY, dynamics="nuts"),
+            lambda: langevax.sample(
+                deconvolution(), key=KEY, algorithm=langevax.NUTS()
+            ),
             "",
         ),
         (
-            lambda: langevax.sample(deconvolution(), key=KEY, dynamics="pcnl"),
+            lambda: langevax.sample(
+                deconvolution(), key=KEY, algorithm=langevax.PCNL()
+            ),
             "",
         ),
         (
-            lambda: langevax.sample(deconvolution(), key=KEY, batch_size=3),
-            "batch_size",
+            lambda: langevax.sample(
+                deconvolution(), key=KEY, algorithm=langevax.PCN(0.1)
+            ),
+            "step_size",
         ),
         (
-            lambda: langevax.sample(deconvolution(), key=KEY, checkpoint="x"),
+            lambda: langevax.sample(
+                deconvolution(), key=KEY, run=langevax.Run(checkpoint="x")
+            ),
             "checkpoint",
         ),
         (

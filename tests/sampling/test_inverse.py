@@ -15,6 +15,13 @@ from tests.errorbars import LIMIT
 from tests.gaussian_laws import linear_inverse_posterior
 from tests.sentences import refuses
 
+
+def langevin(step_size):
+    """Full gradients; the prior is integrated exactly."""
+    integrator = langevax.integrators.Exponential()
+    return langevax.Langevin(step_size, integrator=integrator)
+
+
 pytestmark = [
     pytest.mark.mostly_compiling,
     pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning"),
@@ -57,29 +64,26 @@ def exact(num_modes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("num_modes", "dynamics"),
+    ("num_modes", "algorithm"),
     [
-        (40, "langevin"),
-        (40, "mala"),
-        (40, "pcn"),
-        (600, "langevin"),
-        (600, "pcnl"),
+        (40, langevin(0.1)),
+        (40, langevax.MALA()),
+        (40, langevax.PCN()),
+        (600, langevin(0.1)),
+        (600, langevax.PCNL()),
     ],
 )
-def test_draws_are_those_of_the_exact_posterior(num_modes, dynamics):
+def test_draws_are_those_of_the_exact_posterior(num_modes, algorithm):
     """Means of the first ten coefficients within errors by effective draws, spreads within 15 %."""
     mean, deviation = exact(num_modes)
-    options = {"step_size": 0.1} if dynamics == "langevin" else {}
-    number = (
-        1000 if dynamics == "pcn" else 250
-    )  # without gradients it takes several times as long to forget
+    is_pcn = isinstance(algorithm, langevax.PCN)
+    number = 1000 if is_pcn else 250  # without gradients it takes several times as long
     draws = langevax.sample(
         linear(num_modes),
         key=KEY,
-        dynamics=dynamics,
+        algorithm=algorithm,
         num_samples=number,
-        progress=False,
-        **options,
+        run=langevax.Run(progress=False),
     )
     assert draws.positions.shape == (4, number, num_modes)
     table = draws.summary()
@@ -97,7 +101,9 @@ def test_draws_are_those_of_the_exact_posterior(num_modes, dynamics):
 @pytest.mark.slow
 def test_independent_draws_are_not_said_to_disagree():
     """The worst R-hat of 40 numbers exceeds the limit by chance, as it does for draws of NumPy's normal law."""
-    draws = langevax.sample(linear(40), key=KEY, num_samples=60, progress=False)
+    draws = langevax.sample(
+        linear(40), key=KEY, num_samples=60, run=langevax.Run(progress=False)
+    )
     assert draws.method == "exact"
     assert draws.max_rhat > MAX_RHAT
     assert draws.warnings == []
@@ -143,17 +149,17 @@ def test_a_forward_map_that_is_not_linear_agrees_with_pcn():
     """The exponential of the function, blurred: Langevin against pCN, which is exact and takes no gradient."""
     target = deconvolution(40, jnp.exp, noise=0.2)
     tables = {}
-    for dynamics, step_size in {"pcn": 0.3, "langevin": 0.05}.items():
+    of_pcn = (8 * 0.3) ** 0.5 / 2.3  # moves as far as a step of 0.3
+    for algorithm in (langevax.PCN(of_pcn), langevin(0.05)):
         draws = langevax.sample(
             target,
             key=KEY,
-            dynamics=dynamics,
+            algorithm=algorithm,
             num_samples=500,
-            step_size=step_size,
-            progress=False,
+            run=langevax.Run(progress=False),
         )
-        tables[dynamics] = draws.summary()
-    reference = tables.pop("pcn")
+        tables[type(algorithm).__name__] = draws.summary()
+    reference = tables.pop("PCN")
     for name, table in tables.items():
         error = np.hypot(table["mcse_mean"], reference["mcse_mean"])
         assert (np.abs(table["mean"] - reference["mean"]) / error)[:6].max() < LIMIT, (
@@ -252,11 +258,11 @@ def test_without_a_preconditioner_every_mode_steps_alike():
     draws = langevax.sample(
         linear(40),
         key=KEY,
-        dynamics="pcnl",
+        algorithm=langevax.PCNL(),
         preconditioner=None,
         num_samples=50,
         thinning=2,
-        progress=False,
+        run=langevax.Run(progress=False),
     )
     assert draws.positions.shape == (4, 50, 40)
     assert np.ndim(draws.algorithm.step_size) == 0

@@ -269,7 +269,8 @@ def test_chains_that_cannot_cross_warn():
 @pytest.mark.slow
 def test_replica_exchange_gives_the_weights():
     """Shares within 5 standard errors of about 300 effective draws; second moments within each spike to 15 %."""
-    options = {"key": jax.random.key(2), "num_samples": 1000, "dynamics": "tempered"}
+    exchange = langevax.ReplicaExchange()
+    options = {"key": jax.random.key(2), "num_samples": 1000, "algorithm": exchange}
     samples = langevax.sample(spikes, jnp.array([0.3, 0.2]), **options)
     assert samples.warnings == []
     assert samples.method == "tempered"

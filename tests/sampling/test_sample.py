@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import langevax
-from langevax import FiniteSum, gradients
+from langevax import FiniteSum, Langevin, gradients
 from langevax.problems.coordinates import Raveled
 from langevax.run import Stacked
-from langevax.sampling.methods import choose_gradient
+from langevax.sampling.methods import with_sizes
 from tests.sentences import refuses, warns
 
 pytestmark = [
@@ -42,15 +42,26 @@ def exact():
     return np.linalg.solve(precision, X.T @ Y), np.linalg.inv(precision)
 
 
+SVRG = gradients.SVRG()
+
+
+def langevin(gradient=SVRG, step_size="auto"):
+    integrator = langevax.integrators.Exponential()
+    return Langevin(step_size, gradient=gradient, integrator=integrator)
+
+
+BY_BATCHES = langevin()
+
+
 @functools.cache
-def sampled(dynamics="langevin", **options):
+def sampled(algorithm=BY_BATCHES, **options):
     """Of the regression's posterior; not to be changed by a test."""
     return langevax.sample(
         regression(),
         jnp.zeros(D),
         key=KEY,
         num_samples=700,
-        dynamics=dynamics,
+        algorithm=algorithm,
         **options,
     )
 
@@ -71,14 +82,14 @@ def assert_draws(samples, variance_bias):
 @pytest.mark.parametrize(
     ("options", "variance_bias"),
     [
-        ({"dynamics": "mala"}, 0.0),
-        ({"dynamics": "auto"}, 0.0),
-        ({"gradient": "full"}, 0.05),
+        ({"algorithm": langevax.MALA()}, 0.0),
+        ({"algorithm": "auto"}, 0.0),
+        ({"algorithm": Langevin()}, 0.05),
         ({}, 0.06),
-        ({"gradient": "sarah"}, 0.06),
-        ({"gradient": "control-variate"}, 0.06),
+        ({"algorithm": langevin(gradients.SARAH())}, 0.06),
+        ({"algorithm": langevin(gradients.ControlVariate())}, 0.06),
         ({"preconditioner": "diagonal"}, 0.06),
-        ({"gradient": gradients.SVRG(64, 20)}, 0.06),
+        ({"algorithm": langevin(gradients.SVRG(64, 20))}, 0.06),
     ],
     ids=str,
 )
@@ -93,7 +104,7 @@ def test_draws_are_those_of_the_conjugate_posterior(options, variance_bias):
 @pytest.mark.slow
 def test_a_log_density_and_a_problem_are_sampled_too():
     """N(1, 0.25) as a function, and the same law as a problem at temperature 2."""
-    options = {"key": KEY, "num_samples": 1000, "dynamics": "mala"}
+    options = {"key": KEY, "num_samples": 1000, "algorithm": langevax.MALA()}
     draws = [
         langevax.sample(lambda x: -2 * jnp.sum((x - 1) ** 2), jnp.zeros(2), **options),
         langevax.sample(
@@ -112,9 +123,7 @@ def test_a_log_density_and_a_problem_are_sampled_too():
 def test_full_gradients_cost_as_much_as_batches():
     """The default period of SVRG: n rows after n / (2 B) steps of two batches."""
     problem, temperature = regression()
-    estimator = choose_gradient(
-        "svrg", 10, "auto", problem, jnp.zeros(D), temperature, "langevin", KEY
-    )
+    estimator = with_sizes(gradients.SVRG(10), problem, jnp.zeros(D), temperature, KEY)
     assert (estimator.batch_size, estimator.period) == (10, N // 20)
 
 
@@ -123,9 +132,7 @@ def test_a_result_prints_as_a_summary():
     """A line for the result, a row of a data frame for each number of the position."""
     options = {
         "num_samples": 30,
-        "step_size": 0.1,
-        "batch_size": None,
-        "gradient": "minibatch",
+        "algorithm": Langevin(0.1, gradient=gradients.Minibatch(N)),
     }
     samples = langevax.sample(regression(), jnp.zeros(D), key=KEY, **options)
     assert samples.algorithm.gradient.batch_size == N
@@ -171,9 +178,7 @@ def test_halving_the_step_estimates_its_bias():
 
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.zeros((2, 20)))
     start = Stacked(StartNearMode(jnp.zeros(20), jnp.float32(1.0))(KEY, 8))
-    report = estimate_bias(
-        SamplingMethod("langevin", gradients.Full(), 1.0), problem, start, 0.5, KEY
-    )
+    report = estimate_bias(SamplingMethod(Langevin(), 1.0), problem, start, 0.5, KEY)
     # at half the step it is 14.3 %, so that the extrapolation says 2 (1.333 / 1.143 - 1)
     assert (
         abs(report.variance_bias - 2 * (4 / 3 / (8 / 7) - 1))
@@ -189,8 +194,7 @@ def test_minibatches_are_sized_by_their_noise_or_reported_as_too_hot():
         jnp.zeros(D),
         key=KEY,
         num_samples=200,
-        gradient="minibatch",
-        step_size=0.2,
+        algorithm=Langevin(0.2, gradient=gradients.Minibatch()),
     )
     assert (
         samples.positions.reshape(-1, D).var(0).max()
@@ -201,8 +205,7 @@ def test_minibatches_are_sized_by_their_noise_or_reported_as_too_hot():
         jnp.zeros(D),
         key=KEY,
         num_samples=200,
-        gradient="minibatch",
-        batch_size=1,
+        algorithm=Langevin(gradient=gradients.Minibatch(1)),
     )
     assert any("variances are off" in warning for warning in tuned.warnings)
 
@@ -270,44 +273,41 @@ def test_a_raveled_problem_is_the_same_problem():
         ({"start": jnp.full(D, jnp.nan)}, ValueError, ""),
         ({"num_samples": 1}, ValueError, "num_samples 2"),
         (
-            {"dynamics": "hamiltonian"},
-            ValueError,
-            "'mala' 'pcn' 'pcnl' 'hmc' 'tempered' 'hamiltonian'",
-        ),
-        ({"gradient": "saga"}, ValueError, "gradient"),
-        ({"gradient": "svrg", "dynamics": "mala"}, ValueError, "gradient='full'"),
-        ({"temperature": 0.1}, ValueError, "temperature"),
-        (
-            {"step_size": "tuned"},
-            ValueError,
-            "step_size 'auto' 'tuned'",
-        ),
-        ({"step_size": 0.0}, ValueError, "step_size 0"),
-        ({"num_warmup": 0}, ValueError, "num_warmup 1"),
-        ({"gradient": None}, ValueError, "gradient 'auto'"),
-        (
-            {"batch_size": "small", "gradient": "svrg"},
+            {"algorithm": "hamiltonian"},
             TypeError,
-            "batch_size",
+            "NUTS MALA Langevin 'hamiltonian'",
         ),
-        ({"period": 0}, ValueError, "period 1"),
         (
-            {"batch_size": -1, "gradient": "full"},
-            ValueError,
-            "batch_size 1",
+            {"algorithm": langevax.Underdamped(0.1, 1.0, friction=1.0)},
+            TypeError,
+            "Underdamped langevax.simulate",
         ),
+        ({"algorithm": langevax.MALA(0.1, 1.0)}, ValueError, "temperature 'auto'"),
+        ({"algorithm": langevax.MALA(lambda step: 0.1)}, ValueError, "step_size"),
+        (
+            {"algorithm": langevax.ReplicaExchange(Langevin())},
+            ValueError,
+            "ReplicaExchange MALA",
+        ),
+        (
+            {"algorithm": langevin(gradients.ControlVariate(8, jnp.zeros(D)))},
+            ValueError,
+            "center 'auto'",
+        ),
+        ({"temperature": 0.1}, ValueError, "temperature"),
+        ({"num_warmup": 0}, ValueError, "num_warmup 1"),
         (
             {"thinning": "often"},
             TypeError,
             "thinning 'auto' 'often'",
         ),
         (
-            {"batch_size": 10_000},
+            {"algorithm": langevin(gradients.SVRG(10_000))},
             ValueError,
             "batch_size 10000 600",
         ),
         ({"preconditioner": "sparse"}, ValueError, "preconditioner"),
-        ({"step_size": 1e3}, langevax.DivergenceError, "step"),
+        ({"algorithm": Langevin(1e3)}, langevax.DivergenceError, "step"),
         (
             {"target": lambda x: jnp.inf * jnp.sum(x)},
             ValueError,
@@ -316,55 +316,30 @@ def test_a_raveled_problem_is_the_same_problem():
         (
             {
                 "target": lambda x: -jnp.sqrt(jnp.abs(x - 1e-30)).sum(),
-                "dynamics": "langevin",
+                "algorithm": Langevin(),
             },
             ValueError,
-            "dynamics='nuts'",
+            "langevax.NUTS()",
         ),
         (
-            {"target": lambda x: -jnp.abs(x).sum(), "dynamics": "langevin"},
+            {"target": lambda x: -jnp.abs(x).sum(), "algorithm": Langevin()},
             ValueError,
             "",
         ),
         (
-            {"dynamics": "nuts", "step_size": 0.1},
+            {"algorithm": langevax.NUTS(0.1)},
             ValueError,
             "",
         ),
         (
-            {"dynamics": "nuts", "gradient": "svrg"},
+            {"algorithm": langevax.sampling.HMC()},
             ValueError,
-            "dynamics='nuts'",
+            "HMC langevax.inverse_problem NUTS",
         ),
         (
-            {"dynamics": "hmc"},
+            {"target": lambda x: -jnp.sum(x**2), "algorithm": langevax.PCN()},
             ValueError,
-            "dynamics='hmc' langevax.inverse_problem 'nuts'",
-        ),
-        (
-            {"dynamics": "mala", "batch_size": 10},
-            ValueError,
-            "batch_size",
-        ),
-        (
-            {"dynamics": "mala", "period": 10},
-            ValueError,
-            "",
-        ),
-        (
-            {"gradient": "full", "batch_size": 20},
-            ValueError,
-            "gradient='full' batch_size",
-        ),
-        (
-            {"gradient": "minibatch", "period": 20},
-            ValueError,
-            "gradient='minibatch'",
-        ),
-        (
-            {"target": lambda x: -jnp.sum(x**2), "dynamics": "pcn"},
-            ValueError,
-            "dynamics='pcn' dynamics='nuts'",
+            "PCN MALA",
         ),
         (
             {"start": langevax.run.Stacked(jnp.zeros((4, D)))},
@@ -381,9 +356,9 @@ def test_a_raveled_problem_is_the_same_problem():
         ),
         ({"target": lambda x: x}, ValueError, ""),
         (
-            {"target": lambda x: -jnp.sum(x**2), "gradient": "svrg"},
+            {"target": lambda x: -jnp.sum(x**2), "algorithm": langevin()},
             ValueError,
-            "",
+            "SVRG",
         ),
         (
             {"target": 3.0},
@@ -421,7 +396,7 @@ def test_rows_mapped_from_disk_give_the_same_draws(tmp_path):
             {k: a[250:] for k, a in arrays.items()},
         ],
     )
-    options = {"key": KEY, "num_samples": 20, "step_size": 0.1, "gradient": "svrg"}
+    options = {"key": KEY, "num_samples": 20, "algorithm": langevin(step_size=0.1)}
     draws = [
         langevax.sample(
             langevax.posterior(None, log_likelihood, data, prior_precision=1.0),

@@ -67,7 +67,12 @@ def test_draws_and_counts_of_threads_are_those_of_one(prior, with_adjoint):
         )
         solver.most, before = 0, solver.calls
         draws = langevax.sample(
-            target, key=KEY, num_samples=10, num_warmup=12, thinning=2, progress=False
+            target,
+            key=KEY,
+            num_samples=10,
+            num_warmup=12,
+            thinning=2,
+            run=langevax.Run(progress=False),
         )
         assert solver.calls - before - draws.num_solves in (0, 1)  # one is of the start
         assert draws.solves.failed > 0
@@ -146,7 +151,9 @@ def test_an_interruption_starts_no_further_solves():
 
     target.solver.forward_map = interrupted
     with pytest.raises(KeyboardInterrupt):
-        langevax.sample(target, key=KEY, num_samples=1000, progress=False)
+        langevax.sample(
+            target, key=KEY, num_samples=1000, run=langevax.Run(progress=False)
+        )
     time.sleep(0.05)  # for those under way
     calls = solver.calls
     time.sleep(0.05)

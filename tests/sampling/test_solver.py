@@ -9,7 +9,7 @@ from jax.experimental.ode import odeint
 import langevax
 from langevax import spaces
 from langevax.problems.problem import hessian_product
-from langevax.sampling import GaussianNoise, SolverWarning
+from langevax.sampling import HMC, GaussianNoise, SolverWarning
 from langevax.sampling.inverse import solver_of
 from langevax.sampling.reference import NearReference, NormalReference, find_reference
 from langevax.sampling.solver_chains import with_moments_of
@@ -74,19 +74,19 @@ def deviates(draws, mean, deviation):
 
 
 @pytest.mark.parametrize(
-    ("adjoint", "dynamics", "method", "least_ess"),
+    ("adjoint", "algorithm", "method", "least_ess"),
     [
         (None, "auto", "exact", 1500),
         (blur_adjoint, "auto", "exact", 1500),
-        (None, "pcn", "pcn", 800),
-        (blur_adjoint, "pcnl", "pcnl", 800),
-        (blur_adjoint, "hmc", "hmc", 800),
+        (None, langevax.PCN(), "pcn", 800),
+        (blur_adjoint, langevax.PCNL(), "pcnl", 800),
+        (blur_adjoint, HMC(), "hmc", 800),
     ],
 )
-def test_draws_are_those_of_the_exact_posterior(adjoint, dynamics, method, least_ess):
+def test_draws_are_those_of_the_exact_posterior(adjoint, algorithm, method, least_ess):
     target = langevax.inverse_problem(blur, DATA, NOISE, PRIOR, adjoint=adjoint)
     draws = langevax.sample(
-        target, key=KEY, dynamics=dynamics, num_samples=500, num_warmup=30
+        target, key=KEY, algorithm=algorithm, num_samples=500, num_warmup=30
     )
     z, ratios, ess = deviates(draws, *exact())
     assert draws.method == method
@@ -320,8 +320,8 @@ def test_tails_that_draws_of_the_reference_do_not_reach_are_drawn(in_jax):
     assert not walk.is_far_from_normal(rng)
 
 
-@pytest.mark.parametrize("dynamics", ["pcnl", "hmc"])
-def test_every_solve_is_counted(dynamics):
+@pytest.mark.parametrize("algorithm", [langevax.PCNL(), HMC()])
+def test_every_solve_is_counted(algorithm):
     calls = {"forward": 0, "adjoint": 0}
 
     def forward(values):
@@ -341,10 +341,10 @@ def test_every_solve_is_counted(dynamics):
     )
     built = dict(calls)
     draws = langevax.sample(
-        target, key=KEY, num_samples=20, num_warmup=10, dynamics=dynamics
+        target, key=KEY, num_samples=20, num_warmup=10, algorithm=algorithm
     )
     spent = {name: calls[name] - built[name] for name in calls}
-    assert draws.method == dynamics
+    assert draws.method == type(algorithm).__name__.lower()
     assert (draws.solves.forward, draws.solves.adjoint) == (
         spent["forward"] - 1,
         spent["adjoint"],
@@ -356,7 +356,7 @@ def test_every_solve_is_counted(dynamics):
         longer.solves.forward
         == draws.solves.forward + before - built["forward"] - spent["forward"]
     )
-    if dynamics == "pcnl":  # a turn has several parts
+    if draws.method == "pcnl":  # a turn has several parts
         assert draws.result.solves == 4 * 20
         assert longer.solves.forward == draws.solves.forward + 4 * 5
     np.testing.assert_array_equal(longer.positions[:, :20], draws.positions)
@@ -586,19 +586,16 @@ def test_random_numbers_in_a_map_that_jax_traces_are_named():
 @pytest.mark.parametrize(
     ("options", "facts"),
     [
-        ({"dynamics": "pcnl"}, "dynamics='pcnl'"),
-        ({"dynamics": "hmc"}, "dynamics='hmc'"),
-        (
-            {"dynamics": "pcn", "step_size": 1.5},
-            "step_size=1.5 1 'pcn'",
-        ),
-        ({"dynamics": "nuts"}, "forward_map"),
+        ({"algorithm": langevax.PCNL()}, "PCNL"),
+        ({"algorithm": HMC()}, "HMC"),
+        ({"algorithm": HMC(2.5)}, "HMC"),
+        ({"algorithm": langevax.NUTS()}, "forward_map"),
         (
             {"preconditioner": "diagonal"},
             "preconditioner='diagonal'",
         ),
         (
-            {"checkpoint": "somewhere"},
+            {"run": langevax.Run(checkpoint="somewhere")},
             "cache=file inverse_problem",
         ),
         ({"start": np.zeros(3, np.float32)}, "start (24,)"),
@@ -614,8 +611,10 @@ def test_a_checkpoint_of_hamiltonian_dynamics_on_a_map_in_jax_is_refused_with_th
     target = langevax.inverse_problem(
         lambda f: jnp.exp(jnp.asarray(BLUR, f.dtype) @ f), np.exp(DATA), NOISE, PRIOR
     )
-    with refuses(ValueError, "dynamics='pcnl'"):
-        langevax.sample(target, key=KEY, dynamics="hmc", checkpoint="somewhere")
+    with refuses(ValueError, "algorithm=langevax.PCNL()"):
+        langevax.sample(
+            target, key=KEY, algorithm=HMC(), run=langevax.Run(checkpoint="somewhere")
+        )
 
 
 @pytest.mark.slow
@@ -640,7 +639,7 @@ def test_a_callback_is_a_solver_with_the_adjoint_of_its_custom_derivative():
         target.solver.adjoint(values, residual), BLUR.T @ residual, rtol=1e-5
     )
     draws = langevax.sample(
-        target, key=KEY, num_samples=100, dynamics="pcnl", num_warmup=20
+        target, key=KEY, num_samples=100, algorithm=langevax.PCNL(), num_warmup=20
     )
     assert np.abs(deviates(draws, *exact())[0]).max() < LIMIT
 
@@ -708,19 +707,19 @@ def test_solvers_of_differential_equations_have_no_forward_mode():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dynamics", ["mala", "nuts"])
+@pytest.mark.parametrize("algorithm", [langevax.MALA(), langevax.NUTS()], ids=type)
 @pytest.mark.usefixtures(
     "unchecked_types"
 )  # thousands of steps, whose types shorter runs are checked for
-def test_compiled_dynamics_run_on_a_solver_too(dynamics):
+def test_compiled_dynamics_run_on_a_solver_too(algorithm):
     target = langevax.inverse_problem(blur, DATA, NOISE, PRIOR, adjoint=blur_adjoint)
     draws = langevax.sample(
         target,
         key=KEY,
-        dynamics=dynamics,
+        algorithm=algorithm,
         num_samples=200,
         num_warmup=100,
-        progress=False,
+        run=langevax.Run(progress=False),
     )
     z, ratios, _ = deviates(draws, *exact())
     assert np.abs(z).max() < LIMIT

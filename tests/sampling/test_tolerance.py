@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import norm
 
 import langevax
+from langevax import gradients
 from langevax.sampling import ToleranceError
 from langevax.sampling.choice import Costs
 from langevax.sampling.methods import BiasError, StepSizeBias
@@ -43,7 +44,7 @@ def errors_of(samples, mean, deviation):
 
 @functools.cache
 def two_normals():
-    options = {"num_samples": 200, "dynamics": "langevin", "step_size": 0.1}
+    options = {"num_samples": 200, "algorithm": langevax.Langevin(0.1)}
     return langevax.sample(
         lambda x: -jnp.sum(x**2) / 2, jnp.zeros(2), key=KEY, **options
     )
@@ -129,7 +130,7 @@ def test_the_tolerance_is_met_by_batches():
         options = {
             "key": jax.random.key(seed),
             "num_samples": 250,
-            "gradient": "svrg",
+            "algorithm": langevax.Langevin(gradient=gradients.SVRG()),
             "tolerance": 0.15,
         }
         samples = langevax.sample(target, jnp.array(0.0), **options)
@@ -163,7 +164,7 @@ def test_nuts_is_taken_where_batches_do_not_keep_the_tolerance(monkeypatch):
         raise BiasError("the bias is large")
 
     monkeypatch.setattr("langevax.sampling.draws.tune_bias", refuse)
-    monkeypatch.setattr(Costs, "batches_pay", lambda *_: True)  # are tried first
+    monkeypatch.setattr(Costs, "of_passes", lambda *_: np.inf)  # are tried first
     y = jax.random.normal(KEY, (3000,))
     target = langevax.posterior(
         None, lambda m, y: -((y - m) ** 2) / 2, y, prior_precision=1.0
@@ -172,7 +173,9 @@ def test_nuts_is_taken_where_batches_do_not_keep_the_tolerance(monkeypatch):
     samples = langevax.sample(target, jnp.array(0.0), **options)
     assert (samples.method, samples.reason) == ("nuts", "the bias is large")
     with refuses(ToleranceError, "tolerance=0.3"):
-        langevax.sample(target, jnp.array(0.0), dynamics="langevin", **options)
+        langevax.sample(
+            target, jnp.array(0.0), algorithm=langevax.Langevin(), **options
+        )
 
 
 @pytest.mark.parametrize(
@@ -189,8 +192,8 @@ def test_a_tolerance_is_a_positive_number(value):
     ("options", "facts"),
     [
         ({"tolerance": 0.0}, "tolerance 0"),
-        ({"step_size": 0.1}, "step_size"),
-        ({"checkpoint": "folder"}, ""),
+        ({"algorithm": langevax.Langevin(0.1)}, "step_size"),
+        ({"run": langevax.Run(checkpoint="folder")}, ""),
     ],
     ids=str,
 )

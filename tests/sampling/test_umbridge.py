@@ -97,17 +97,19 @@ def changed(path, reply):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{}, {"dynamics": "pcn"}])
-def test_draws_are_those_of_the_function_in_python(options):
+@pytest.mark.parametrize("method", ["hmc", "pcn"])
+def test_draws_are_those_of_the_function_in_python(method):
     local = langevax.inverse_problem(forward, DATA, 0.2, PRIOR, adjoint=adjoint)
-    options |= {"num_samples": 20, "num_warmup": 10, "progress": False}
+    options = {"num_samples": 20, "num_warmup": 10, "run": langevax.Run(progress=False)}
+    if method == "pcn":
+        options["algorithm"] = langevax.PCN()
     expected = langevax.sample(local, key=KEY, **options)
     with serving() as url:
         remote = langevax.inverse_problem(
             UMBridgeModel(url, "forward"), DATA, 0.2, PRIOR, parallel=2
         )
         draws = langevax.sample(remote, key=KEY, **options)
-    assert draws.method == options.get("dynamics", "hmc")
+    assert draws.method == method
     np.testing.assert_array_equal(draws.positions, expected.positions)
     assert draws.solves == expected.solves
 
@@ -131,7 +133,11 @@ def test_a_model_without_a_gradient_is_sampled_by_pcn():
         assert model.adjoint is None
         assert (
             langevax.sample(
-                target, key=KEY, num_samples=2, num_warmup=1, progress=False
+                target,
+                key=KEY,
+                num_samples=2,
+                num_warmup=1,
+                run=langevax.Run(progress=False),
             ).method
             == "pcn"
         )
@@ -235,8 +241,8 @@ def test_failed_solves_are_rejected_and_counted():
             key=KEY,
             num_samples=10,
             num_warmup=1,
-            dynamics="pcn",
-            progress=False,
+            algorithm=langevax.PCN(),
+            run=langevax.Run(progress=False),
         )
     assert draws.solves.failed > 0
     assert np.asarray(target.functions(draws.positions))[..., 0].max() <= 1.0
@@ -269,7 +275,9 @@ def test_a_server_that_goes_away_ends_the_run(monkeypatch):
             UMBridgeModel(url, "forward"), DATA, 0.2, PRIOR
         )
     with refuses(ConnectionError, "UM-Bridge http://127.0.0.1"):
-        langevax.sample(target, key=KEY, num_samples=2, progress=False)
+        langevax.sample(
+            target, key=KEY, num_samples=2, run=langevax.Run(progress=False)
+        )
     with refuses(ConnectionError):
         UMBridgeModel(url, "forward")
 

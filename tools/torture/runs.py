@@ -181,22 +181,23 @@ def _log_likelihood(x: Any, a: Any) -> Any:
 
 def _sample(folder: Path, variant: int, resume: bool) -> str:
     save_often()
-    _patched("langevax.sampling.draws")
     posterior = langevax.posterior(
         None, _log_likelihood, _data(), prior_precision=1.0 + variant
     )
     options: dict[str, Any] = {
-        "dynamics": "langevin",
         "num_samples": 40,
         "num_chains": 2,
         "num_warmup": 10,
     }
     options |= {
         "thinning": 1,
-        "step_size": 0.1,
-        "progress": False,
-        "checkpoint": folder / "run",
-        "resume": resume,
+        "algorithm": langevax.Langevin(0.1),
+        "run": langevax.Run(
+            checkpoint=folder / "run",
+            resume=resume,
+            progress=False,
+            checkpoint_seconds=0.0,
+        ),
     }
     samples = langevax.sample(
         posterior, np.zeros(3, np.float32), key=jax.random.key(1), **options

@@ -6,6 +6,8 @@ only at the places needed: rounds of invertible mixing on the smallest power of 
 the few values that fall outside (cycle walking, Black and Rogaway 2002).
 """
 
+from typing import Any, TypeAlias
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -17,6 +19,9 @@ from langevax.problems.problem import Indices, Problem, Size
 
 MixingBits = UInt32[Array, " numbers"]
 Permutation = MixingBits | tuple[()]
+
+Count: TypeAlias = int | Any
+"""An int, or "auto", in whose place `langevax.sample` puts one."""
 
 PERMUTATION_ROUNDS = 10
 """Mixing rounds of the permutation. At 10 the pairs of a batch are uniform to the error of 4 million draws; at 6 they
@@ -69,14 +74,14 @@ def schedule_key(key: PRNGKey | None) -> PRNGKey:
 
 
 def check_drawing(
-    batch_size: int,
+    batch_size: Count,
     replace: bool = False,
     reshuffle: bool = False,
     *,
     key: PRNGKey | None = None,
 ) -> None:
     """Raise unless the arguments that estimators share are valid."""
-    checks.positive_int("batch_size", batch_size)
+    checks.positive_int("batch_size", batch_size, auto=True)
     checks.flag("replace", replace)
     checks.flag("reshuffle", reshuffle)
     if key is not None:

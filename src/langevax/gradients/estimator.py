@@ -4,6 +4,7 @@ from abc import abstractmethod
 
 import equinox as eqx
 
+from langevax import checks
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.gradients import batches
 from langevax.problems.problem import Problem, Size
@@ -19,6 +20,14 @@ class GradientEstimator(eqx.Module):
     is an int32 counted from `init` and shared by all chains, so that a periodic full pass stays a true
     branch under `vmap`.
     """
+
+    def check_sizes(self) -> None:
+        """Raise where a size is "auto", which `langevax.sample` alone chooses."""
+        for name in ("batch_size", "period"):
+            if checks.is_auto(getattr(self, name, None)):
+                raise ValueError(
+                    f"{name} of {type(self).__name__} is 'auto', which langevax.sample alone chooses; pass an int."
+                )
 
     @abstractmethod
     def init(self, problem: Problem, position: PyTree) -> tuple[PyTree, Size]:
@@ -66,7 +75,7 @@ class Minibatch(GradientEstimator):
     the chain: at small temperatures (posteriors have 1/n) it dominates the noise, and `SVRG` is the remedy.
 
     Args:
-        batch_size: B, components per step.
+        batch_size: B, components per step; "auto" for `langevax.sample`.
         replace: draw with replacement; by default the indices of a batch are distinct.
         reshuffle: take the batches in blocks of one permutation per pass over the data.
 
@@ -76,7 +85,7 @@ class Minibatch(GradientEstimator):
         Minibatch(batch_size=32)
     """
 
-    batch_size: int
+    batch_size: batches.Count = "auto"
     replace: bool = False
     reshuffle: bool = False
 
@@ -86,6 +95,7 @@ class Minibatch(GradientEstimator):
     def init(
         self, problem: Problem, position: PyTree
     ) -> tuple[batches.Permutation, Size]:
+        self.check_sizes()
         batches.check_batch_size(self.batch_size, problem, self.replace)
         return batches.permutation_state(self.reshuffle), 0
 

@@ -38,8 +38,8 @@ class SARAH(GradientEstimator):
     `SVRG`: Xi Var(curvatures) step_size^2 (m-1)(2m-1)/6.
 
     Args:
-        batch_size: B, components per inner step.
-        period: m, steps per epoch.
+        batch_size: B, components per inner step; "auto" for `langevax.sample`.
+        period: m, steps per epoch; "auto" for `langevax.sample`.
         replace: draw with replacement; by default the indices of a batch are distinct.
         reshuffle: take the batches in blocks of one permutation per pass over the data.
 
@@ -49,16 +49,17 @@ class SARAH(GradientEstimator):
         SARAH(batch_size=8, period=100)
     """
 
-    batch_size: int
-    period: int
+    batch_size: batches.Count = "auto"
+    period: batches.Count = "auto"
     replace: bool = False
     reshuffle: bool = False
 
     def __check_init__(self) -> None:
         batches.check_drawing(self.batch_size, self.replace, self.reshuffle)
-        checks.positive_int("period", self.period)
+        checks.positive_int("period", self.period, auto=True)
 
     def init(self, problem: Problem, position: PyTree) -> tuple[RunningState, Size]:
+        self.check_sizes()
         batches.check_batch_size(self.batch_size, problem, self.replace)
         # step 0 takes a full gradient
         return RunningState(

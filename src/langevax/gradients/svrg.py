@@ -39,8 +39,8 @@ class SVRG(GradientEstimator):
     variance in excess of full-gradient Langevin, to leading order: Xi Var(curvatures) step_size^2 (m-1)/2.
 
     Args:
-        batch_size: B, components per inner step.
-        period: m, steps per epoch.
+        batch_size: B, components per inner step; "auto" for `langevax.sample`.
+        period: m, steps per epoch; "auto" for `langevax.sample`.
         replace: draw with replacement; by default the indices of a batch are distinct.
         reshuffle: take the batches in blocks of one permutation per pass over the data.
 
@@ -50,16 +50,17 @@ class SVRG(GradientEstimator):
         SVRG(batch_size=8, period=100)
     """
 
-    batch_size: int
-    period: int
+    batch_size: batches.Count = "auto"
+    period: batches.Count = "auto"
     replace: bool = False
     reshuffle: bool = False
 
     def __check_init__(self) -> None:
         batches.check_drawing(self.batch_size, self.replace, self.reshuffle)
-        checks.positive_int("period", self.period)
+        checks.positive_int("period", self.period, auto=True)
 
     def init(self, problem: Problem, position: PyTree) -> tuple[AnchorState, Size]:
+        self.check_sizes()
         batches.check_batch_size(self.batch_size, problem, self.replace)
         # step 0 takes the first anchor
         return AnchorState(
@@ -109,8 +110,8 @@ class ControlVariate(GradientEstimator):
     full pass again; far from the center it is worse than `Minibatch`.
 
     Args:
-        batch_size: B, components per step.
-        center: a position, best the mode; "auto" takes where each chain starts.
+        batch_size: B, components per step; "auto" for `langevax.sample`.
+        center: a position, best the mode; "auto" takes where each chain starts, and in `langevax.sample` the mode.
         replace: draw with replacement; by default the indices of a batch are distinct.
         reshuffle: take the batches in blocks of one permutation per pass over the data.
 
@@ -120,7 +121,7 @@ class ControlVariate(GradientEstimator):
         ControlVariate(batch_size=8)
     """
 
-    batch_size: int
+    batch_size: batches.Count = "auto"
     center: PyTree = eqx.field(
         default="auto",
         converter=lambda c: c if checks.is_auto(c) else jax.tree.map(jnp.asarray, c),
@@ -136,6 +137,7 @@ class ControlVariate(GradientEstimator):
             )
 
     def init(self, problem: Problem, position: PyTree) -> tuple[AnchorState, Size]:
+        self.check_sizes()
         batches.check_batch_size(self.batch_size, problem, self.replace)
         center = position if checks.is_auto(self.center) else self.center
         checks.same_structure("center", center, position)

@@ -209,6 +209,8 @@ def check_options(
             f"gradient must be one of langevax.gradients or 'auto', got {checks.shown(gradient)}; fun is "
             "differentiated by JAX."
         )
+    if isinstance(gradient, GradientEstimator):
+        gradient.check_sizes()
     checks.number(
         "spread",
         np.asarray(spread) if isinstance(spread, list | tuple) else spread,

@@ -19,7 +19,7 @@ from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
 from langevax.run.result import named_leaves
 from langevax.sampling import Samples
-from langevax.sampling.sample import TransformedTarget
+from langevax.sampling.target import TransformedTarget
 
 ModelFunction = Callable[..., Any]
 

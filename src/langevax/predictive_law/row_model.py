@@ -16,8 +16,9 @@ from langevax._typing import PyTree
 from langevax.problems.blocks import tree_as_rows
 from langevax.problems.finite_sum import FiniteSum, Posterior
 from langevax.problems.model_posterior import WholeDensity
+from langevax.run import Run
 from langevax.sampling import Samples, sample
-from langevax.sampling.sample import TransformedTarget
+from langevax.sampling.target import TransformedTarget
 
 Sampler = Callable[[Key[jax.Array, ""], PyTree, PyTree], PyTree]
 
@@ -60,7 +61,11 @@ class RowModel:
     def draw(self, start: PyTree, *, key: Key[jax.Array, ""]) -> Samples:
         """Return posterior draws."""
         return sample(
-            self.target, start, key=key, num_samples=NUM_SAMPLES, progress=False
+            self.target,
+            start,
+            key=key,
+            num_samples=NUM_SAMPLES,
+            run=Run(progress=False),
         )
 
     def constrain(self, positions: PyTree) -> PyTree:

@@ -8,7 +8,7 @@ semi-implicit scheme in a Hilbert space (Muzellec et al., COLT 2022) and mean-fi
 Suzuki, AISTATS 2022). Cost of a step: the estimator's, and one normal draw per coordinate.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jax import random
@@ -33,8 +33,9 @@ class Langevin(Algorithm):
     """Langevin dynamics: samples exp(-potential / temperature), or optimises if the temperature is small.
 
     Args:
-        step_size: h > 0, a float or a schedule of the step such as optax's.
-        temperature: T >= 0, a float or a schedule. For a posterior it is 1/n, see `langevax.posterior`.
+        step_size: h > 0, a float or a schedule of the step such as optax's; "auto" for `langevax.sample`.
+        temperature: T >= 0, a float or a schedule. For a posterior it is 1/n, see `langevax.posterior`; "auto" for
+            `langevax.sample`.
         gradient: a gradient estimator of `langevax.gradients`.
         integrator: how the quadratic part is integrated, one of `langevax.integrators`.
 
@@ -50,14 +51,16 @@ class Langevin(Algorithm):
         1000
     """
 
-    step_size: Hyperparameter
-    temperature: Hyperparameter
+    step_size: Hyperparameter | Literal["auto"] = "auto"
+    temperature: Hyperparameter | Literal["auto"] = "auto"
     gradient: GradientEstimator = Full()
     integrator: Integrator = Explicit()
 
     def __check_init__(self) -> None:
-        checks.number("step_size", self.step_size, positive=True, schedule=True)
-        checks.number("temperature", self.temperature, schedule=True)
+        checks.number(
+            "step_size", self.step_size, positive=True, schedule=True, auto=True
+        )
+        checks.number("temperature", self.temperature, schedule=True, auto=True)
         checks.instance(
             "gradient",
             self.gradient,

@@ -6,7 +6,7 @@ Both proposals leave that Gaussian invariant, so that acceptance depends on `val
 number of modes.
 """
 
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -37,8 +37,8 @@ class MALA(Algorithm):
         log acceptance = (U(x) - U(x')) / T + (|x' - x + h grad U(x)|^2 - |x - x' + h grad U(x')|^2) / (4 h T)
 
     Args:
-        step_size: h > 0, a float or a schedule; aim at an acceptance of 0.5 to 0.8.
-        temperature: T > 0, a float or a schedule.
+        step_size: h > 0, a float or a schedule; aim at an acceptance of 0.5 to 0.8. "auto" for `langevax.sample`.
+        temperature: T > 0, a float or a schedule; "auto" for `langevax.sample`.
 
     The metric `acceptance` is the mean acceptance probability.
 
@@ -54,12 +54,13 @@ class MALA(Algorithm):
         True
     """
 
-    step_size: Hyperparameter
-    temperature: Hyperparameter
+    step_size: Hyperparameter | Literal["auto"] = "auto"
+    temperature: Hyperparameter | Literal["auto"] = "auto"
 
     def __check_init__(self) -> None:
-        checks.number("step_size", self.step_size, positive=True, schedule=True)
-        checks.number("temperature", self.temperature, positive=True, schedule=True)
+        is_positive = {"positive": True, "schedule": True, "auto": True}
+        checks.number("step_size", self.step_size, **is_positive)
+        checks.number("temperature", self.temperature, **is_positive)
 
     def init(
         self, problem: Problem, position: PyTree, key: PRNGKey
@@ -130,15 +131,17 @@ class _PreconditionedCrankNicolson(Algorithm):
 
     largest_step_size: ClassVar[float]
 
-    step_size: Hyperparameter
-    temperature: Hyperparameter
+    step_size: Hyperparameter | Literal["auto"] = "auto"
+    temperature: Hyperparameter | Literal["auto"] = "auto"
 
     def __check_init__(self) -> None:
-        checks.number("step_size", self.step_size, positive=True, schedule=True)
-        checks.number("temperature", self.temperature, positive=True, schedule=True)
+        is_positive = {"positive": True, "schedule": True, "auto": True}
+        checks.number("step_size", self.step_size, **is_positive)
+        checks.number("temperature", self.temperature, **is_positive)
         largest = self.largest_step_size
         if (
             not callable(self.step_size)
+            and not checks.is_auto(self.step_size)
             and checks.is_concrete(self.step_size)
             and np.any(np.asarray(self.step_size) > largest)
         ):
@@ -171,8 +174,8 @@ class PCN(_PreconditionedCrankNicolson):
 
     Args:
         step_size: 0 < s <= 1, a number, a schedule, or one number per coordinate, smaller where the data are
-            informative. Aim at an acceptance of 0.2 to 0.4.
-        temperature: T > 0, a number or a schedule.
+            informative. Aim at an acceptance of 0.2 to 0.4. "auto" for `langevax.sample`.
+        temperature: T > 0, a number or a schedule; "auto" for `langevax.sample`.
 
     The metric `acceptance` is the mean acceptance probability.
 
@@ -246,7 +249,7 @@ class PCNL(_PreconditionedCrankNicolson):
 
     Args:
         step_size: 0 < t <= 2, otherwise as in `PCN`. Aim at an acceptance of 0.5 to 0.8.
-        temperature: T > 0, a number or a schedule.
+        temperature: T > 0, a number or a schedule; "auto" for `langevax.sample`.
 
     The metric and the refusals are those of `PCN`, whose example runs this method as well.
     """

@@ -90,7 +90,7 @@ class ReplicaExchange(Algorithm):
 
     Args:
         algorithm: `MALA`, exact, or `Langevin` with any gradient estimator; its temperature is an array (K,) that
-            increases, and its step size one number or (K,).
+            increases, and its step size one number or (K,). Both may be "auto" for `langevax.sample`.
         swap_period: steps between attempts to swap.
         batch_size: rows, at least 2, from which `Langevin` estimates the energies of a swap; None takes all.
         anchor_period: steps between full passes for the anchors of these energies.
@@ -114,7 +114,7 @@ class ReplicaExchange(Algorithm):
         ((16, 200), True)
     """
 
-    algorithm: Algorithm
+    algorithm: Algorithm = MALA()
     swap_period: int = 1
     batch_size: int | None = None
     anchor_period: int = 100
@@ -129,6 +129,8 @@ class ReplicaExchange(Algorithm):
                 raise ValueError(
                     f"batch_size is {self.batch_size}, but MALA has the exact energies already; leave it out."
                 )
+        if checks.is_auto(getattr(self.algorithm, "temperature", None)):
+            return
         temperatures = self._number_of("temperature")
         step_size = self._number_of("step_size")
         shape = jnp.shape(temperatures)
@@ -175,6 +177,7 @@ class ReplicaExchange(Algorithm):
         return jax.tree.map(lambda x: x[0], state.position)
 
     def check(self, problem: Problem) -> None:
+        self.algorithm.check_schedules(0)
         if self.batch_size is not None:
             if checks.is_concrete(problem.size) and self.batch_size > int(problem.size):
                 raise ValueError(

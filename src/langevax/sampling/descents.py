@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
+from numpy.typing import DTypeLike
 
 from langevax.problems.problem import Problem
 from langevax.sampling.evaluations import Numbers, Points, evaluate
@@ -54,19 +55,8 @@ def descend(
         reach = np.linalg.norm(starts - np.asarray(centre, np.float64), axis=1)
     noise = float(jnp.finfo(dtype).eps)
 
-    def evaluated(
-        points: Points, is_active: Bool[np.ndarray, " m"]
-    ) -> tuple[Numbers, Points]:
-        values = np.zeros(len(points))
-        gradients = np.zeros_like(points)
-        some_values, some_gradients = evaluate(problem, points[is_active].astype(dtype))
-        is_finite = np.isfinite(some_values) & np.isfinite(some_gradients).all(1)
-        values[is_active] = np.where(is_finite, some_values, np.inf)
-        gradients[is_active] = np.where(is_finite[:, None], some_gradients, 0)
-        return values, gradients
-
     x = np.array(starts, np.float64)
-    f, g = evaluated(x, np.ones(len(x), bool))
+    f, g = _evaluated(problem, x, np.ones(len(x), bool), dtype)
     is_active = np.isfinite(f)
     evaluations = len(x)
     is_inside = is_active.copy()
@@ -77,7 +67,7 @@ def descend(
         if not is_active.any():
             break
         trial = x + share[:, None] * direction
-        value, gradient = evaluated(trial, is_active)
+        value, gradient = _evaluated(problem, trial, is_active, dtype)
         evaluations += int(is_active.sum())
         slope = _dot(g, direction) * share
         is_taken = is_active & (value <= f + decrease * slope + noise * np.abs(f))
@@ -100,6 +90,22 @@ def descend(
         direction = np.where(is_taken[:, None], memory.directions(g, reach), direction)
     lowest_first = np.argsort(f[is_inside], kind="stable")
     return Descents(x[is_inside][lowest_first], evaluations)
+
+
+def _evaluated(
+    problem: Problem,
+    points: Points,
+    is_active: Bool[np.ndarray, " m"],
+    dtype: DTypeLike,
+) -> tuple[Numbers, Points]:
+    """Return potentials and gradients at the active points: inf and 0 where they are not finite, and 0 elsewhere."""
+    values = np.zeros(len(points))
+    gradients = np.zeros_like(points)
+    some_values, some_gradients = evaluate(problem, points[is_active].astype(dtype))
+    is_finite = np.isfinite(some_values) & np.isfinite(some_gradients).all(1)
+    values[is_active] = np.where(is_finite, some_values, np.inf)
+    gradients[is_active] = np.where(is_finite[:, None], some_gradients, 0)
+    return values, gradients
 
 
 def descend_steeply(

@@ -1,14 +1,13 @@
 """Chains of `sample`: warm-up and sampling by each kind of dynamics, in the coordinates of the pilot."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from jaxtyping import Array, Float
 
-from langevax._typing import PRNGKey
+from langevax import checks
 from langevax.algorithm import Algorithm
 from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
-from langevax.run import Result, Stacked, simulate
+from langevax.run import Result, Run, Stacked, simulate
 from langevax.run.program import Observe
 from langevax.run.simulate import position_of
 from langevax.samplers import ReplicaExchange
@@ -20,7 +19,30 @@ from langevax.sampling.methods import (
     tune_bias,
 )
 from langevax.sampling.nuts import NUTS
-from langevax.sampling.starts import ChainStart
+from langevax.sampling.starts import ChainStart, Keys
+
+
+class Lengths(NamedTuple):
+    """Draws, chains and steps; "auto" where the dynamics choose."""
+
+    num_samples: int
+    num_chains: int
+    num_warmup: int | Literal["auto"]
+    thinning: int | Literal["auto"]
+
+    def check(self) -> None:
+        """Raise unless they are counts; of draws and chains, two at least."""
+        for name, count in self._asdict().items():
+            is_least = name in ("num_samples", "num_chains")
+            checks.positive_int(name, count, minimum=1 + is_least, auto=not is_least)
+
+    def warmup(self, default: int) -> int:
+        """Return the steps before the first draw."""
+        return default if isinstance(self.num_warmup, str) else self.num_warmup
+
+    def spacing(self, default: int) -> int:
+        """Return the steps between draws."""
+        return default if isinstance(self.thinning, str) else self.thinning
 
 
 class SamplingRun(NamedTuple):
@@ -30,15 +52,9 @@ class SamplingRun(NamedTuple):
     temperature: float
     start: ChainStart
     dimension: int
-    num_chains: int
-    num_samples: int
-    num_warmup: int | None
-    """None where the dynamics choose, as for `thinning`."""
-    thinning: int | None
-    keys: tuple[PRNGKey, PRNGKey, PRNGKey]
-    """Of the choice of the step size, warm-up and sampling."""
-    saving: Mapping[str, Any]
-    """`progress`, `checkpoint` and `resume` of `simulate`."""
+    lengths: Lengths
+    keys: Keys
+    saving: Run
     bias_limit: BiasLimit | None = None
     """Of a step size that is chosen, where there is a tolerance."""
     is_start_given: bool = False
@@ -47,14 +63,23 @@ class SamplingRun(NamedTuple):
     def run(self, algorithm: Algorithm, warm: Result, thinning: int) -> Result:
         """Continue from the end of the warm-up, and record."""
         algorithm = following(algorithm, warm)
-        num_steps = self.num_samples * thinning
-        options = {
-            "num_steps": num_steps,
-            "record_every": thinning,
-            "record": record_of(algorithm),
-            **self.saving,
-        }
-        return simulate(algorithm, self.problem, warm, key=self.keys[2], **options)
+        return simulate(
+            algorithm,
+            self.problem,
+            warm,
+            key=self.keys.sampling,
+            num_steps=self.lengths.num_samples * thinning,
+            record_every=thinning,
+            record=record_of(algorithm),
+            checkpoint=self.saving.checkpoint,
+            checkpoint_seconds=self.saving.checkpoint_seconds,
+            resume=self.saving.resume,
+            progress=self.saving.progress,
+        )
+
+    def first_positions(self) -> Stacked:
+        """Return where the chains of the warm-up start."""
+        return Stacked(self.start(self.keys.warmup, self.lengths.num_chains))
 
 
 def following(algorithm: Algorithm, ended: Result) -> Algorithm:
@@ -91,10 +116,10 @@ def tuned_step_size(
     options: SamplingRun, method: SamplingMethod, mode: Float[Array, " d"]
 ) -> tuple[float, StepSizeBias | None, int]:
     """Return the step size of a method, its bias where the method is not exact, and what they cost."""
-    tune_key = options.keys[0]
-    start = Stacked(options.start(tune_key, options.num_chains))
+    tune_key = options.keys.tuning
+    start = Stacked(options.start(tune_key, options.lengths.num_chains))
     tuned = options.problem, start
-    if method.dynamics in ("pcn", "pcnl"):  # whose steps are those of the prior
+    if method.is_of_prior:  # whose steps are those of the prior
         step_size, spent = tune_acceptance(method, *tuned, 1.0, tune_key)
         return step_size, None, spent
     curvature = float(largest_curvature(options.problem, mode, key=tune_key))
@@ -119,27 +144,28 @@ def langevin_chains(
     bias = None
     evaluations = 0
     if step_size is None:
-        step_size, bias, evaluations = tuned_step_size(options, method, mode)
-    step_size = float(step_size)
-    relaxation = max(1, round(method.relaxation / step_size))
-    algorithm = method(step_size)
-    num_warmup = options.num_warmup or warmup_times * relaxation
+        number, bias, evaluations = tuned_step_size(options, method, mode)
+    else:
+        number = method.number_of(step_size)
+    relaxation = max(1, round(method.relaxation / number))
+    algorithm = method(number)
+    num_warmup = options.lengths.warmup(warmup_times * relaxation)
     warm = simulate(  # records as well, so that it is the same compiled program
         algorithm,
         options.problem,
-        Stacked(options.start(options.keys[1], options.num_chains)),
-        key=options.keys[1],
+        options.first_positions(),
+        key=options.keys.warmup,
         num_steps=num_warmup,
         record_every=num_warmup,
         record=record_of(algorithm),
-        progress=options.saving["progress"],
+        progress=options.saving.progress,
     )
-    thinning = options.thinning or relaxation
+    thinning = options.lengths.spacing(relaxation)
     run = options.run(algorithm, warm, thinning)
     return TunedChains(
         algorithm,
         run,
-        step_size,
+        float(number),
         thinning,
         evaluations + warm.evaluations + run.evaluations,
         bias,

@@ -109,7 +109,7 @@ class HierarchicalRun(NamedTuple):
     def _check(self, start: PyTree, others: Mapping[str, Any]) -> None:
         if self.dynamics not in ("auto", "pcn", "pcnl"):
             raise ValueError(
-                f"dynamics={self.dynamics!r} does not sample hyperparameters of an inverse problem; pass 'pcn', 'pcnl' "
+                f"algorithm={self.dynamics.upper()} does not sample hyperparameters of an inverse problem; pass PCN(), PCNL() "
                 "or 'auto', or fix them by target.at(...)."
             )
         for name, value in others.items():
@@ -218,7 +218,7 @@ class HierarchicalRun(NamedTuple):
         why = (
             "the forward map is not linear, or too large for its matrix"
             if self.dynamics == "auto"
-            else f"dynamics={dynamics!r} was passed"
+            else f"algorithm={dynamics.upper()} was passed"
         )
         return WalkedChains(
             walk,
@@ -232,7 +232,7 @@ class HierarchicalRun(NamedTuple):
             return "pcn" if solver.adjoint is None else "pcnl"
         if self.dynamics == "pcnl" and solver.adjoint is None:
             raise ValueError(
-                "dynamics='pcnl' needs a gradient: pass adjoint= to inverse_problem, or dynamics='pcn'."
+                "PCNL needs a gradient: pass adjoint= to inverse_problem, or algorithm=langevax.PCN()."
             )
         return "pcn" if self.dynamics == "pcn" else "pcnl"
 

@@ -13,6 +13,7 @@ from jax import random
 from jaxtyping import Array, Float
 
 from langevax._typing import PRNGKey, PyTree
+from langevax.run import Run
 from langevax.samplers import PCN, PCNL
 from langevax.sampling.choice import Requested
 from langevax.sampling.draws import TunedChains
@@ -106,8 +107,7 @@ class InverseRun(NamedTuple):
             self.num_samples,
             self.num_chains,
             keys[0],
-            self.progress,
-            self.saving,
+            Run(progress=self.progress, **self.saving),
         )
         counts = SolveCounts.of(solver).since(before)
         return self._samples(
@@ -134,7 +134,7 @@ class InverseRun(NamedTuple):
             )
         if self.saving["checkpoint"] is not None:
             remedy = (
-                "pass dynamics='pcnl', or draw in parts with Samples.extend"
+                "pass algorithm=langevax.PCNL(), or draw in parts with Samples.extend"
                 if self.target.solver is None
                 else "pass cache=file to inverse_problem, whose solves a run that was stopped takes up again"
             )
@@ -161,7 +161,7 @@ class InverseRun(NamedTuple):
         ):
             raise ValueError(
                 f"step_size={self.step_size:g} is beyond {LONGEST_STEP[dynamics]:.4g}, at which proposals of "
-                f"{dynamics!r} are independent of the state; pass less, or 'auto'."
+                f"{dynamics.upper()} are independent of the state; pass less, or 'auto'."
             )
         walk = SolverWalk(
             solver,
@@ -237,9 +237,9 @@ class InverseRun(NamedTuple):
         )
         if dynamics != "pcn" and solver.adjoint is None:
             raise ValueError(
-                f"dynamics={dynamics!r} needs a gradient: pass adjoint= to inverse_problem, or dynamics='pcn'."
+                f"{dynamics.upper()} needs a gradient: pass adjoint= to inverse_problem, or algorithm=langevax.PCN()."
             )
-        return dynamics, f"dynamics={dynamics!r} was passed"
+        return dynamics, f"algorithm={dynamics.upper()} was passed"
 
     def _start_of_chain(
         self, scales: Float[np.ndarray, " modes"], key: PRNGKey

@@ -1,4 +1,4 @@
-"""The methods of `sample`: dynamics and gradient estimators by name, and the choice of their step size.
+"""The methods of `sample`: algorithms and gradient estimators, and the choice of their step size and batches.
 
 The bias of a step size h shows in the variances s^2(h) of the chain, in coordinates of unit curvature:
 
@@ -11,7 +11,8 @@ pCNL) are tuned by their acceptance.
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -24,19 +25,14 @@ from langevax import checks, gradients
 from langevax._typing import PRNGKey
 from langevax.algorithm import Algorithm
 from langevax.gradients import GradientEstimator
-from langevax.integrators import Exponential, Integrator
 from langevax.problems.problem import Problem
 from langevax.run import DivergenceError, Result, Stacked, simulate
-from langevax.samplers import MALA, PCN, PCNL, Langevin
+from langevax.samplers import MALA, PCN, PCNL
 from langevax.sampling.coupling import CoupledChains
 from langevax.sampling.tolerances import CONFIDENCE, PROBED_ROWS, SMALLEST_BATCH
 
-Dynamics = Literal["nuts", "langevin", "mala", "pcn", "pcnl", "hmc", "tempered"]
-GradientName = Literal["auto", "svrg", "sarah", "minibatch", "control-variate", "full"]
-FULL_PASS_ROWS = 512
-"""Rows up to which full gradients are the default: batches would not be cheaper."""
 BY_GRADIENTS = (0.5, 0.8)
-ACCEPTANCE_RANGES = {"mala": BY_GRADIENTS, "pcn": (0.2, 0.4), "pcnl": BY_GRADIENTS}
+ACCEPTANCE_RANGES = {MALA: BY_GRADIENTS, PCN: (0.2, 0.4), PCNL: BY_GRADIENTS}
 """Range of acceptance rates in which a step size is left alone; these methods are exact and need full gradients."""
 MAX_BIAS = 0.05
 """Largest acceptable relative bias of the variance; it is to be known to half of it."""
@@ -58,14 +54,13 @@ BIAS_DRAWS = BiasDraws()
 
 
 class SamplingMethod(NamedTuple):
-    """A dynamics with a gradient estimator, for any step size."""
+    """An algorithm for any step size, in coordinates of unit curvature."""
 
-    dynamics: Dynamics
-    gradient: GradientEstimator
+    template: Algorithm
+    """Whose step size and temperature are replaced."""
     temperature: float
     prior_share: Float[Array, "..."] | float = 1.0
     """Share of the prior in the curvature of each coordinate: where data inform, pCN and pCNL take shorter steps."""
-    integrator: Integrator = Exponential()
     first_step = 0.06
     """First step size tried, in units of 1 / curvature.
 
@@ -75,69 +70,66 @@ class SamplingMethod(NamedTuple):
 
     @property
     def is_exact(self) -> bool:
-        return self.dynamics in ACCEPTANCE_RANGES
+        return type(self.template) in ACCEPTANCE_RANGES
+
+    @property
+    def is_of_prior(self) -> bool:
+        """True where steps are those of the prior."""
+        return isinstance(self.template, PCN | PCNL)
 
     @property
     def relaxation(self) -> float:
         """Relaxation time where the curvature is 1, times the step size; about half of proposals are rejected."""
-        return 2.0 if self.dynamics in ("pcn", "pcnl") else 1.0
+        return 2.0 if self.is_of_prior else 1.0
 
-    def __call__(self, step_size: float) -> Algorithm:
-        match self.dynamics:
-            case "mala":
-                return MALA(step_size, self.temperature)
-            case "pcn":
-                t = step_size * self.prior_share
-                return PCN(
-                    jnp.sqrt(8 * t) / (2 + t), self.temperature
-                )  # moves as far as PCNL(t)
-            case "pcnl":
-                return PCNL(step_size * self.prior_share, self.temperature)
-            case _:
-                return Langevin(
-                    step_size, self.temperature, self.gradient, self.integrator
-                )
+    def number_of(self, step_size: float) -> float:
+        """Return the number of a step size of the template where the prior alone informs: of pCN that of pCNL."""
+        if not isinstance(self.template, PCN):
+            return step_size
+        return 2 * ((1 - math.sqrt(1 - step_size**2)) / step_size) ** 2
+
+    def __call__(self, number: float) -> Algorithm:
+        """Return the algorithm; pCN moves as far as pCNL of the number does."""
+        step_size = number * self.prior_share if self.is_of_prior else number
+        if isinstance(self.template, PCN):
+            step_size = jnp.sqrt(8 * step_size) / (2 + step_size)
+        changes: dict[str, Any] = {
+            "step_size": step_size,
+            "temperature": self.temperature,
+        }
+        return replace(self.template, **changes)
 
 
-def choose_gradient(
-    gradient: GradientName | GradientEstimator,
-    batch_size: int | Literal["auto"] | None,
-    period: int | Literal["auto"],
+def with_sizes(
+    gradient: GradientEstimator,
     problem: Problem,
     mode: Float[Array, " d"],
     temperature: float,
-    dynamics: Dynamics,
     key: PRNGKey,
     longest_sarah: int = 8,
 ) -> GradientEstimator:
-    """Return the estimator of this name, for a problem in coordinates of unit curvature.
+    """Return the estimator with numbers for what is "auto", for a problem in coordinates of unit curvature.
 
-    `longest_sarah` is the longest default period of SARAH, whose errors add up over it, where those of SVRG do not.
+    Periods spend as much on full gradients as on batches. `longest_sarah` is the longest of SARAH, whose errors add up
+    over it, where those of SVRG do not.
     """
     n = int(problem.size)
-    if isinstance(gradient, GradientEstimator):
-        return gradient
-    if gradient == "auto":
-        is_exact = dynamics in ACCEPTANCE_RANGES or dynamics == "tempered"
-        gradient = "full" if n <= FULL_PASS_ROWS or is_exact else "svrg"
-    if gradient == "full":
-        return gradients.Full()
-    size = n if batch_size is None else batch_size
-    if size == "auto":
-        size = choose_batch_size(
-            problem, mode, temperature, key, is_reduced=gradient != "minibatch"
-        )
-    longest = longest_sarah if gradient == "sarah" else n
-    length = max(1, min(longest, round(n / (2 * size)))) if period == "auto" else period
-    match gradient:
-        case "minibatch":
-            return gradients.Minibatch(size)
-        case "control-variate":
-            return gradients.ControlVariate(size, mode)
-        case "sarah":
-            return gradients.SARAH(size, length)
-        case _:
-            return gradients.SVRG(size, length)
+    size = getattr(gradient, "batch_size", n)
+    changes: dict[str, Any] = {}
+    if checks.is_auto(size):
+        is_reduced = not isinstance(gradient, gradients.Minibatch)
+        size = choose_batch_size(problem, mode, temperature, key, is_reduced)
+        changes["batch_size"] = size
+    if checks.is_auto(getattr(gradient, "period", None)):
+        longest = longest_sarah if isinstance(gradient, gradients.SARAH) else n
+        changes["period"] = max(1, min(longest, round(n / (2 * size))))
+    if isinstance(gradient, gradients.ControlVariate):
+        if not checks.is_auto(gradient.center):
+            raise ValueError(
+                "center of ControlVariate is the mode in sample; leave it 'auto'."
+            )
+        changes["center"] = mode
+    return replace(gradient, **changes) if changes else gradient
 
 
 def choose_batch_size(
@@ -175,14 +167,6 @@ def _gradients_at(problem: Problem, position: Array, indices: Array) -> Array:
     return problem.gradients_at(position, indices)
 
 
-def check_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
-    """Raise unless `value` is one of the choices."""
-    if value not in choices:
-        raise ValueError(
-            f"{name} must be one of {', '.join(map(repr, choices))}, got {checks.shown(value)}."
-        )
-
-
 def tune_acceptance(
     method: SamplingMethod,
     problem: Problem,
@@ -197,8 +181,8 @@ def tune_acceptance(
     They record, so that they are the compiled program of the sampling. No step of pCN and pCNL is above 2, where
     proposals are independent of the state.
     """
-    lowest, highest = ACCEPTANCE_RANGES[method.dynamics]
-    limit = math.inf if method.dynamics == "mala" else 2.0
+    lowest, highest = ACCEPTANCE_RANGES[type(method.template)]
+    limit = 2.0 if method.is_of_prior else math.inf
     evaluations = 0
     for i in range(num_trials):
         options = {
@@ -284,6 +268,21 @@ class StepSizeBias(NamedTuple):
     def is_resolved(self) -> bool:
         """True where the bias is known well enough to be accepted."""
         return self.standard_error <= MAX_BIAS / 2
+
+    def warnings(self, large: float = 2 * MAX_BIAS) -> list[str]:
+        """Say what of the bias is large, or not known."""
+        if abs(self.variance_bias) > large + 2 * self.standard_error:
+            return [f"{self}; pass a smaller step_size."]
+        if self.worst_excess > large:
+            return [
+                f"at step size {self.step_size:.3g} the variance of coordinate {self.worst} of the draws is off by "
+                f"{self.worst_bias:+.0%}; pass a smaller step_size, or algorithm=langevax.NUTS()."
+            ]
+        if not self.is_resolved:
+            return [
+                f"{self}, too roughly to accept; draw larger batches, or pass algorithm=langevax.NUTS()."
+            ]
+        return []
 
     def __str__(self) -> str:
         return (
@@ -417,13 +416,13 @@ def tune_bias(
         step_size /= 2
     if bias is None:
         raise ValueError(
-            f"chains diverge even at a step size of {2 * step_size:.3g}; pass step_size=, start elsewhere, or check "
-            "the density far from its mode."
+            f"chains diverge even at a step size of {2 * step_size:.3g}; pass a step_size, start elsewhere, or check the "
+            " density far from its mode."
         )
     if limit is not None and not bias.is_accepted(limit):
         raise BiasError(
             f"at a step size of {bias.step_size:.3g} the bias of means is up to {bias.mean_bound:.2g} standard "
             f"deviations, and that of standard deviations up to {bias.deviation_bound:.2g} of them, where "
-            f"{limit.error:.2g} is the limit; pass larger batches, or dynamics='nuts'."
+            f"{limit.error:.2g} is the limit; pass larger batches, or algorithm=langevax.NUTS()."
         )
     return bias._replace(evaluations=evaluations)

@@ -134,87 +134,69 @@ def find_modes(
     """
     if pilot.curvatures is None or pilot.scales is None:
         return None
-    dimension = len(pilot.mode)
-    num_rows = int(problem.size)
     dtype = pilot.mode.dtype
-    scales = np.asarray(pilot.scales, np.float64)
-    mode = np.asarray(pilot.mode, np.float64)
-    matrix = as_matrix(scales)
-    centre = np.linalg.solve(matrix, mode)
-    widths = np.repeat(
-        PLAN.heat, PLAN.descents if num_rows <= CHEAP_ROWS else PLAN.few_descents
-    )
-    starts = (
-        centre
-        + normal_deviates(key, (len(widths), dimension))
-        * (np.sqrt(temperature) * widths)[:, None]
-    )
+    matrix = as_matrix(np.asarray(pilot.scales, np.float64))
+    centre = np.linalg.solve(matrix, np.asarray(pilot.mode, np.float64))
+    is_cheap = int(problem.size) <= CHEAP_ROWS
+    widths = np.repeat(PLAN.heat, PLAN.descents if is_cheap else PLAN.few_descents)
+    shape = len(widths), len(centre)
+    heated = (np.sqrt(temperature) * widths)[:, None]
+    starts = centre + normal_deviates(key, shape) * heated
     starts = starts if elsewhere is None else np.concatenate([elsewhere, starts])
     distinct = DistinctModes(even_problem, temperature, dtype)
-    passes = 0
     distinct.add(centre)
     rng = np.random.default_rng(np.asarray(random.key_data(key)))
-    batches = PLAN.nearby_rounds if num_rows <= CHEAP_ROWS else 0
-    for _ in range(PLAN.rounds + batches):
-        descents = descend(
-            even_problem, starts, jnp.asarray(centre, dtype), temperature
-        )
-        passes += descents.evaluations
-        for end in descents.ends:
-            distinct.add(end)
-        if batches and descents.evaluations <= PLAN.short * len(starts):
-            batches -= 1
-            nearby = np.sqrt(temperature) * PLAN.farthest ** rng.uniform(
-                size=len(widths)
-            )
-            starts = (
-                centre + rng.normal(size=(len(widths), dimension)) * nearby[:, None]
-            )
+    nearby_rounds = PLAN.nearby_rounds if is_cheap else 0
+    for _ in range(PLAN.rounds + nearby_rounds):
+        spent = distinct.descend_from(starts, centre)
+        if nearby_rounds and spent <= PLAN.short * len(starts):
+            nearby_rounds -= 1
+            nearby = np.sqrt(temperature) * PLAN.farthest ** rng.uniform(size=shape[0])
+            starts = centre + rng.normal(size=shape) * nearby[:, None]
             continue
-        batches = 0
+        nearby_rounds = 0
         starts = distinct.take_between(len(widths))
         if not len(starts):
             break
-    passes += distinct.evaluations
+    return _weighed(problem, distinct, matrix, dtype)
+
+
+def _weighed(
+    problem: Problem,
+    distinct: "DistinctModes",
+    matrix: Float[np.ndarray, "d d"],
+    dtype: jnp.dtype,
+) -> ModeSearch:
+    """Return the modes with their weights, in the coordinates z of the problem, where `matrix` z are those of them."""
     positions = np.array(distinct.positions) @ matrix.T
-    levels = distinct.levels
-    barriers = distinct.barriers
-    if len(positions) == 1:  # without a Hessian, which costs 2 d passes
-        root = np.zeros((1, dimension, dimension))
-        return ModeSearch(
-            positions,
-            root,
-            np.ones(1),
-            np.array(barriers),
-            passes * num_rows,
-            (positions, root),
-        )
-    fits = [
+    count, dimension = positions.shape
+    barriers = np.array(distinct.barriers)
+    num_rows = int(problem.size)
+    if count == 1:  # without a Hessian, which costs 2 d passes
+        ends = positions, np.zeros((1, dimension, dimension))
+        spent = distinct.evaluations * num_rows
+        return ModeSearch(*ends, np.ones(1), barriers, spent, ends)
+    laws = [
         _laplace(
-            np.asarray(hessian_at(problem, jnp.asarray(x, dtype)), np.float64), scales
+            np.asarray(hessian_at(problem, jnp.asarray(x, dtype)), np.float64), matrix
         )
         for x in positions
     ]
-    passes += 2 * dimension * len(positions)
-    log_weights = (
-        np.array([fit.log_volume for fit in fits])
-        - (np.array(levels) - levels[0]) / temperature
-    )
-    log_weights[0] = fits[0].log_volume if np.isfinite(fits[0].log_volume) else 0.0
+    volumes = np.array([law.log_volume for law in laws])
+    rises = (np.array(distinct.levels) - distinct.levels[0]) / distinct.temperature
+    log_weights = volumes - rises
+    log_weights[0] = volumes[0] if np.isfinite(volumes[0]) else 0.0
     weights = np.exp(log_weights - log_weights.max())
-    roots = np.array([fit.root for fit in fits])
-    number = int(np.argmin(levels))
-    is_unresolved = (
-        weights[number] == 0 and levels[0] - levels[number] > PLAN.barrier * temperature
-    )
+    lowest = int(np.argmin(rises))
+    is_unresolved = weights[lowest] == 0 and -rises[lowest] > PLAN.barrier
+    ends = positions, np.array([law.root for law in laws])
     return ModeSearch(
-        positions,
-        roots,
+        *ends,
         weights / weights.sum(),
-        np.array(barriers),
-        passes * num_rows,
-        (positions, roots),
-        positions[number] if is_unresolved else None,
+        barriers,
+        (distinct.evaluations + 2 * dimension * count) * num_rows,
+        ends,
+        positions[lowest] if is_unresolved else None,
     )
 
 
@@ -230,6 +212,17 @@ class DistinctModes:
         self.barriers: list[float] = []
         self.evaluations = 0
         self._between: list[tuple[float, Float[np.ndarray, " d"]]] = []
+
+    def descend_from(
+        self, starts: Float[np.ndarray, "n d"], centre: Float[np.ndarray, " d"]
+    ) -> int:
+        """Add the ends of descents, none of whose steps is longer than the way to the centre; return evaluations."""
+        reach = jnp.asarray(centre, self.dtype)
+        descents = descend(self.problem, starts, reach, self.temperature)
+        self.evaluations += descents.evaluations
+        for end in descents.ends:
+            self.add(end)
+        return descents.evaluations
 
     def add(self, end: Float[np.ndarray, " d"]) -> None:
         """Add the end of a descent, unless no valley parts it from a mode that is there, or its weight is negligible.
@@ -289,10 +282,9 @@ class NormalLaw(NamedTuple):
 
 
 def _laplace(
-    hessian: Float[np.ndarray, "d d"], scales: Float[np.ndarray, "d ..."]
+    hessian: Float[np.ndarray, "d d"], matrix: Float[np.ndarray, "d d"]
 ) -> NormalLaw:
     """Return the normal law of a Hessian; its volume is 0 where a curvature is not positive."""
-    matrix = as_matrix(scales)
     even = matrix.T @ hessian @ matrix
     if not np.isfinite(even).all():
         return NormalLaw(np.zeros_like(matrix), -np.inf)

@@ -9,19 +9,21 @@ compiling takes longest. A step costs 2^depth - 1 full gradients.
 from collections.abc import Callable
 from dataclasses import replace
 from enum import IntEnum
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from langevax import checks
 from langevax._typing import FloatScalar, IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info
 from langevax.problems.problem import Problem
 from langevax.sampling.evaluations import evaluate
 
-TARGET_ACCEPTANCE = 0.8
+TARGET_ACCEPT = 0.8
+"""Mean acceptance probability."""
 
 
 class Stage(IntEnum):
@@ -64,7 +66,7 @@ class Adaptation(NamedTuple):
     def with_acceptance(
         self,
         acceptance: FloatScalar,
-        target: FloatScalar | float = TARGET_ACCEPTANCE,
+        target: FloatScalar | float = TARGET_ACCEPT,
         delay: float = 10.0,
         gain: float = 0.05,
         forgetting: float = 0.75,
@@ -147,22 +149,48 @@ class NUTS(Algorithm):
     """The No-U-Turn sampler on vectors: exact, with full gradients.
 
     Args:
-        step_size, variance: at which the adaptation starts.
-        stages: (num_warmup,) what each step adapts; later steps are as the last. See `stages_of`.
-        target_acceptance: mean acceptance probability to which the step size is adapted.
+        step_size: h > 0, that of the leapfrog steps, at which an adaptation starts; "auto" for `langevax.sample`.
+        temperature: T > 0; "auto" for `langevax.sample`.
+        target_accept: mean acceptance probability to which the step size is adapted, in (0, 1]; nearer to 1 steps are
+            shorter, and diverge less.
+        variance: of each coordinate, at which an adaptation starts.
+        stages: (num_warmup,) what each step adapts; later steps are as the last. See `stages_of`. None adapts nothing.
         known: log densities at the starts of the chains; None computes them.
 
     The metric `acceptance` is the mean acceptance probability, the count `divergences` that of the steps after warm-up
     whose energy error exceeded 1,000.
+
+    Raises:
+        ValueError: step_size or temperature <= 0, target_accept outside (0, 1].
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> normal = langevax.Function(lambda x: jnp.sum(x**2) / 2)
+        >>> nuts = langevax.NUTS(step_size=0.5, temperature=1.0)
+        >>> result = langevax.simulate(nuts, normal, jnp.zeros(2), key=jax.random.key(0), num_steps=100)
+        >>> result.metrics["acceptance"] > 0.8
+        True
     """
 
-    step_size: FloatScalar | float
-    temperature: FloatScalar | float
-    variance: Float[Array, " d"]
-    stages: Int[Array, " w"]
-    target_acceptance: FloatScalar | float = TARGET_ACCEPTANCE
+    step_size: FloatScalar | float | Literal["auto"] = "auto"
+    temperature: FloatScalar | float | Literal["auto"] = "auto"
+    target_accept: FloatScalar | float = TARGET_ACCEPT
+    variance: Float[Array, " d"] | float = 1.0
+    stages: Int[Array, " w"] | None = None
     known: KnownDensities | None = None
     max_doublings: ClassVar[int] = 10
+
+    def __check_init__(self) -> None:
+        checks.number("step_size", self.step_size, positive=True, auto=True)
+        checks.number("temperature", self.temperature, positive=True, auto=True)
+        checks.fraction("target_accept", self.target_accept)
+
+    @property
+    def schedule(self) -> Int[Array, " w"]:
+        """The stages, of which the last one lasts."""
+        if self.stages is None:
+            return jnp.full(1, Stage.FROZEN, jnp.int32)
+        return self.stages
 
     def init(
         self, problem: Problem, position: Array, key: PRNGKey
@@ -176,7 +204,8 @@ class NUTS(Algorithm):
         else:
             log_density, gradient = self.known.at(position)
         adaptation = Adaptation.of(
-            jnp.asarray(self.step_size, dtype), jnp.asarray(self.variance, dtype)
+            jnp.asarray(self.step_size, dtype),
+            jnp.broadcast_to(jnp.asarray(self.variance, dtype), position.shape),
         )
         state = NUTSState(position, log_density, gradient, adaptation)
         return state, {
@@ -210,9 +239,9 @@ class NUTS(Algorithm):
                 self.max_doublings,
             )
         acceptance = jnp.nan_to_num(jnp.asarray(info.acceptance_rate, dtype), nan=0.0)
-        stage = self.stages[jnp.minimum(step, len(self.stages) - 1)]
+        stage = self.schedule[jnp.minimum(step, len(self.schedule) - 1)]
         adapted = adaptation.with_acceptance(
-            acceptance, jnp.asarray(self.target_acceptance, dtype)
+            acceptance, jnp.asarray(self.target_accept, dtype)
         )
         adapted = _chosen(
             stage >= Stage.SLOW, adapted.with_position(after.position), adapted
@@ -244,16 +273,16 @@ class NUTS(Algorithm):
         )
         step_size = jnp.asarray(np.exp(np.quantile(log_steps, 0.25)), log_steps.dtype)
         variance = jnp.asarray(np.median(variances, axis=0))
-        stages = jnp.asarray(np.full_like(self.stages, Stage.FROZEN))
+        stages = jnp.asarray(np.full_like(self.schedule, Stage.FROZEN))
         return replace(self, step_size=step_size, variance=variance, stages=stages)
 
     def settling(self, num_steps: int, acceptance: float) -> "NUTS":
         """Return NUTS whose next steps adapt the step size alone, to an acceptance."""
-        is_fast = np.arange(len(self.stages)) < num_steps
+        is_fast = np.arange(len(self.schedule)) < num_steps
         stages = jnp.asarray(
             np.where(is_fast, Stage.FAST, Stage.FROZEN).astype(np.int32)
         )
-        return replace(self, stages=stages, target_acceptance=acceptance)
+        return replace(self, stages=stages, target_accept=acceptance)
 
     def starting_at(
         self, problem: Problem, positions: Float[Array, "chain d"]

@@ -12,7 +12,7 @@ from langevax.run import Result, Stacked, simulate
 from langevax.sampling.correlations import without_correlations
 from langevax.sampling.descents import descend_steeply
 from langevax.sampling.draws import SamplingRun, TunedChains
-from langevax.sampling.nuts import NUTS, TARGET_ACCEPTANCE, NUTSState, stages_of
+from langevax.sampling.nuts import NUTS, NUTSState, stages_of
 from langevax.sampling.preconditioning import MAX_COORDINATES, CoordinateMap
 
 
@@ -48,6 +48,7 @@ class PeakError(RuntimeError):
 def nuts_chains(
     options: SamplingRun,
     coordinates: CoordinateMap,
+    target_accept: float,
     is_near_mode: bool,
     can_be_peak: bool,
 ) -> tuple[TunedChains, CoordinateMap]:
@@ -58,6 +59,7 @@ def nuts_chains(
     Args:
         options: its problem is that of the coordinates.
         coordinates: in which chains start.
+        target_accept: of steps; where few diverge, larger ones are tried.
         is_near_mode: they start as draws about a mode.
         can_be_peak: the mode may be a peak without mass; the curvature there is even in all directions.
 
@@ -66,7 +68,7 @@ def nuts_chains(
     """
     coordinates = coordinates.with_matrix()
     options = options._replace(problem=coordinates.problem)
-    unadapted, warm, spent = _warm_up(options, is_near_mode, can_be_peak)
+    unadapted, warm, spent = _warm_up(options, target_accept, is_near_mode, can_be_peak)
     algorithm = unadapted.frozen(warm.state)
     positions = np.asarray(warm.positions)
     is_formed = options.dimension <= MAX_COORDINATES
@@ -78,36 +80,42 @@ def nuts_chains(
         algorithm, warm = _settle(
             options,
             unadapted,
-            TARGET_ACCEPTANCE,
+            target_accept,
             ends,
-            random.fold_in(options.keys[1], 1),
+            random.fold_in(options.keys.warmup, 1),
         )
         spent += warm.evaluations
     chains = _drawn(options, algorithm, warm, spent)
-    for number, acceptance in enumerate(WARM_UP.careful_acceptances, 1):
+    return _without_divergences(options, algorithm, chains), coordinates
+
+
+def _without_divergences(
+    options: SamplingRun, algorithm: NUTS, chains: TunedChains
+) -> TunedChains:
+    """Return draws of further runs with shorter steps while few steps diverge, unless they are saved."""
+    keys = options.keys
+    asked = float(algorithm.target_accept)
+    larger = [a for a in WARM_UP.careful_acceptances if a > asked]
+    for number, acceptance in enumerate(larger, 2):
         divergences = chains.result.counts["divergences"]
-        steps = chains.result.steps * options.num_chains
-        if (
-            not 0 < divergences <= WARM_UP.few_divergences * steps
-            or options.saving["checkpoint"] is not None
-        ):
+        steps = chains.result.steps * options.lengths.num_chains
+        is_saved = options.saving.checkpoint is not None
+        if is_saved or not 0 < divergences <= WARM_UP.few_divergences * steps:
             break
-        settle_key, run_key = (
-            random.fold_in(key, number + 1) for key in options.keys[1:]
-        )
+        settle_key = random.fold_in(keys.warmup, number)
         algorithm, warm = _settle(
             options, algorithm, acceptance, chains.result.position, settle_key
         )
         remark = f"{divergences:,} of {steps:,} steps diverged, so that draws are of another run with shorter ones"
-        again = options._replace(keys=(*options.keys[:2], run_key))
-        chains = _drawn(
-            again, algorithm, warm, chains.evaluations + warm.evaluations, remark
-        )
-    return chains, coordinates
+        run_key = random.fold_in(keys.sampling, number)
+        again = options._replace(keys=keys._replace(sampling=run_key))
+        spent = chains.evaluations + warm.evaluations
+        chains = _drawn(again, algorithm, warm, spent, remark)
+    return chains
 
 
 def _warm_up(
-    options: SamplingRun, is_near_mode: bool, can_be_peak: bool
+    options: SamplingRun, target_accept: float, is_near_mode: bool, can_be_peak: bool
 ) -> tuple[NUTS, Result, int]:
     """Return the unadapted NUTS, the warm-up and its cost; it records too, so that draws use the same program."""
 
@@ -118,11 +126,11 @@ def _warm_up(
         )  # of NumPy, without compiling
         return float(step_size) * options.dimension**0.25 < WARM_UP.least_step
 
-    num_warmup = options.num_warmup or (
+    num_warmup = options.lengths.warmup(
         WARM_UP.near_mode if is_near_mode else WARM_UP.elsewhere
     )
     can_be_peak &= is_near_mode
-    positions = options.start(options.keys[1], options.num_chains)
+    positions = options.start(options.keys.warmup, options.lengths.num_chains)
     passes = 0
     if not is_near_mode and not options.is_start_given:
         positions, passes = descend_steeply(
@@ -134,17 +142,21 @@ def _warm_up(
     )  # one length, one program
     variance = jnp.full(options.dimension, options.temperature)
     algorithm = NUTS(
-        options.dimension**-0.25, options.temperature, variance, jnp.asarray(stages)
+        options.dimension**-0.25,
+        options.temperature,
+        target_accept,
+        variance,
+        jnp.asarray(stages),
     )
     algorithm = algorithm.starting_at(options.problem, positions)
     warm = simulate(
         algorithm,
         options.problem,
         Stacked(positions),
-        key=options.keys[1],
+        key=options.keys.warmup,
         num_steps=num_warmup,
         record_every=1 if options.dimension <= MAX_COORDINATES else num_warmup,
-        progress=options.saving["progress"],
+        progress=options.saving.progress,
         callbacks=[hardly_moves] if can_be_peak else [],
         callback_every=WARM_UP.peak_check if can_be_peak else None,
     )
@@ -161,7 +173,7 @@ def _settle(
     key: PRNGKey,
 ) -> tuple[NUTS, Result]:
     """Adapt the step size alone, from one position of each chain, by the program of the warm-up."""
-    num_steps = min(WARM_UP.settling, len(algorithm.stages))
+    num_steps = min(WARM_UP.settling, len(algorithm.schedule))
     positions = jnp.asarray(start)
     algorithm = algorithm.settling(num_steps, acceptance).starting_at(
         options.problem, positions
@@ -173,7 +185,7 @@ def _settle(
         key=key,
         num_steps=num_steps,
         record_every=num_steps,
-        progress=options.saving["progress"],
+        progress=options.saving.progress,
     )
     return algorithm.frozen(run.state), run
 
@@ -182,7 +194,7 @@ def _drawn(
     options: SamplingRun, algorithm: NUTS, warm: Result, spent: int, remark: str = ""
 ) -> TunedChains:
     """Draw from where the warm-up ended; `spent` counts the evaluations so far."""
-    thinning = options.thinning or 1
+    thinning = options.lengths.spacing(1)
     run = options.run(algorithm, warm, thinning)
     return TunedChains(
         algorithm,

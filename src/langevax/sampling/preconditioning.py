@@ -405,12 +405,12 @@ def _whole_pilot(
         if not np.isfinite(hessian).all():
             raise ValueError(
                 "the log density is not finite, or not smooth, around the mode found from start; start where it is "
-                "(a draw from a wide prior often is not), or pass dynamics='nuts' or preconditioner=None."
+                "(a draw from a wide prior often is not), or pass algorithm=langevax.NUTS() or preconditioner=None."
             )
         if not hessian.any():
             raise ValueError(
                 "the log density has no curvature at the mode found from start: its shape there (flat, a cusp, or a "
-                "power above 2) says nothing of its scale; pass dynamics='nuts' or preconditioner=None."
+                "power above 2) says nothing of its scale; pass algorithm=langevax.NUTS() or preconditioner=None."
             )
         if kind == "diagonal":
             scales = np.diag(_inverse_roots(np.diagonal(hessian)))
@@ -460,7 +460,7 @@ def find_mode(
     if not (np.isfinite(optimum.x).all() and np.isfinite(optimum.fun)):
         raise ValueError(
             "the search for a mode from start left the region where the log density is finite; start nearer to the "
-            "mode, or pass dynamics='nuts', which needs none."
+            "mode, or pass algorithm=langevax.NUTS(), which needs none."
         )
     return jnp.asarray(optimum.x, start.dtype), int(optimum.nfev)
 

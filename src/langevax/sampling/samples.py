@@ -23,7 +23,7 @@ from langevax.run.datatree import datatree_type
 from langevax.run.result import named_leaves
 from langevax.samplers import ReplicaExchange
 from langevax.sampling.draws import TunedChains, following, record_of
-from langevax.sampling.methods import MAX_BIAS, StepSizeBias
+from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.modes import Mode
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.solver_chains import HostWalk, SolveCounts, run_chains
@@ -252,7 +252,7 @@ class Samples:
         if not rhat[worst] <= MAX_RHAT:
             messages.append(
                 f"chains disagree: R-hat of {names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
-                f"longer, or look for several modes by dynamics='tempered'."
+                f"longer, or look for several modes by algorithm=langevax.ReplicaExchange()."
             )
         if ess[fewest] < MIN_ESS:
             messages.append(
@@ -263,7 +263,6 @@ class Samples:
     def doubts(self, most_shown: int = 5) -> list[str]:
         """Return those of the `warnings` that more draws do not cure, with the weights of so many modes."""
         messages = []
-        large = 2 * MAX_BIAS
         if self.solves is not None and self.solves.failed:
             messages.append(
                 f"{self.solves.failed:,} of {self.solves.forward:,} solves failed, and their proposals were rejected; "
@@ -279,45 +278,36 @@ class Samples:
             )
         if isinstance(self.algorithm, ReplicaExchange):
             messages += self._warnings_of_swaps()
-        elif self.modes and np.isnan(self.modes[0].weight):
-            places = (
-                "one place" if len(self.modes) == 1 else f"{len(self.modes)} places"
-            )
-            depth = min(mode.barrier for mode in self.modes)
-            messages.append(
-                f"descents ended in {places} as dense as the draws are, where no draw came: the nearest ones are "
-                f"behind a rise of {depth:.0f} temperatures or more; see modes, pass dynamics='tempered', or let "
-                "start, a function of the key, start chains there, too."
-            )
-        elif len(self.modes) > 1:
-            shown = [f"{mode.weight:.2f}" for mode in self.modes[:most_shown]]
-            shares = ", ".join(shown + ["..."] * (len(self.modes) > most_shown))
-            depth = min(mode.barrier for mode in self.modes)
-            messages.append(
-                f"{len(self.modes)} modes with rough weights {shares} are {depth:.0f} temperatures or more deep, and "
-                "chains hardly cross between them, so that the shares of draws in each are arbitrary; pass "
-                "dynamics='tempered'."
-            )
-        bias = self.step_size_bias
-        if (
-            bias is not None
-            and abs(bias.variance_bias) > large + 2 * bias.standard_error
-        ):
-            messages.append(f"{bias}; pass a smaller step_size.")
-        elif bias is not None and bias.worst_excess > large:
-            messages.append(
-                f"at step size {bias.step_size:.3g} the variance of coordinate {bias.worst} of the draws is off by "
-                f"{bias.worst_bias:+.0%}; pass a smaller step_size, or dynamics='nuts'."
-            )
-        elif bias is not None and not bias.is_resolved:
-            messages.append(
-                f"{bias}, too roughly to accept; draw larger batches, pass dynamics='nuts', or step_size."
-            )
+        elif self.modes:
+            messages += self._warnings_of_modes(most_shown)
+        if self.step_size_bias is not None:
+            messages += self.step_size_bias.warnings()
         return messages
+
+    def _warnings_of_modes(self, most_shown: int) -> list[str]:
+        """Say which modes draws missed, or hardly cross between."""
+        number = len(self.modes)
+        depth = min(mode.barrier for mode in self.modes)
+        if np.isnan(self.modes[0].weight):
+            places = "one place" if number == 1 else f"{number} places"
+            return [
+                f"descents ended in {places} as dense as the draws are, where no draw came: the nearest ones are "
+                f"behind a rise of {depth:.0f} temperatures or more; see modes, pass "
+                "algorithm=langevax.ReplicaExchange(), or let start, a function of the key, start chains there, too."
+            ]
+        if number == 1:
+            return []
+        shown = [f"{mode.weight:.2f}" for mode in self.modes[:most_shown]]
+        shares = ", ".join(shown + ["..."] * (number > most_shown))
+        return [
+            f"{number} modes with rough weights {shares} are {depth:.0f} temperatures or more deep, and "
+            "chains hardly cross between them, so that the shares of draws in each are arbitrary; pass "
+            "algorithm=langevax.ReplicaExchange()."
+        ]
 
     @property
     def swap_rates(self) -> Float[np.ndarray, " pairs"] | None:
-        """Mean swap probability of neighbouring temperatures, coldest first; None but for `dynamics="tempered"`."""
+        """Mean swap probability of neighbouring temperatures, coldest first; None but for replica exchange."""
         if not isinstance(self.algorithm, ReplicaExchange):
             return None
         tally = self.result.state.tally

@@ -465,7 +465,7 @@ class SolverMisfit(Problem):
     ) -> tuple[Scalar, Float[Array, " modes"]]:
         if self.solver.adjoint is None:
             raise ValueError(
-                "forward_map has no gradient: pass adjoint=, write it in JAX, or sample with dynamics='pcn'."
+                "forward_map has no gradient: pass adjoint=, write it in JAX, or sample with algorithm=langevax.PCN()."
             )
 
         def both(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

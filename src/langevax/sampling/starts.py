@@ -5,6 +5,7 @@ compiling a program for so few numbers would take longer than their use.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -29,6 +30,21 @@ ChainStart = Callable[[PRNGKey, int], Positions]
 def normal_deviates(key: PRNGKey, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
     """Return standard normal deviates of NumPy."""
     return np.random.default_rng(np.asarray(random.key_data(key))).normal(size=shape)
+
+
+class Keys(NamedTuple):
+    """Keys of the parts of a run."""
+
+    pilot: PRNGKey
+    start: PRNGKey
+    batches: PRNGKey
+    tuning: PRNGKey
+    warmup: PRNGKey
+    sampling: PRNGKey
+
+    @classmethod
+    def of(cls, key: PRNGKey) -> "Keys":
+        return cls(*random.split(key, 6))
 
 
 class StartNearMode(eqx.Module):

@@ -49,6 +49,35 @@ class Ladder(NamedTuple):
 LADDER = Ladder()
 
 
+class Rungs(NamedTuple):
+    """Temperatures in units of the coldest, and the step size at each."""
+
+    ladder: Float[np.ndarray, " k"]
+    step_sizes: Float[np.ndarray, " k"]
+
+    def algorithm(self, temperature: float) -> ReplicaExchange:
+        """Return replica exchange of MALA whose coldest temperature is this."""
+        return ReplicaExchange(MALA(self.step_sizes, self.ladder * temperature))
+
+    def adapted(self, tally: SwapTally, may_add: bool) -> "Rungs":
+        """Return rungs at equal shares of the barrier; more of them where they may, and few replicas swap."""
+        rejections = 1 - np.asarray(tally.swap_rates)
+        count = len(self.ladder)
+        if may_add and rejections.mean() > 1 - LADDER.least_swap_rate:
+            needed = 1 + math.ceil(rejections.sum() / (1 - LADDER.swap_rate))
+            count = min(LADDER.replicas[1], needed)
+        spread = adapted_ladder(self.ladder, rejections, count)
+        logs = np.log(spread), np.log(self.ladder), np.log(self.step_sizes)
+        return Rungs(spread, np.exp(np.interp(*logs)))
+
+    def start_from(self, before: "Rungs", warm: Result) -> Result | Stacked:
+        """Return the start of a round after one on other rungs: each replica where the nearest was, if there are more."""
+        if len(self.ladder) == len(before.ladder):
+            return warm
+        distances = np.abs(np.log(self.ladder)[:, None] - np.log(before.ladder))
+        return Stacked(jnp.asarray(warm.position)[:, distances.argmin(1)])
+
+
 def tempered_chains(
     options: SamplingRun,
     method: SamplingMethod,
@@ -64,67 +93,42 @@ def tempered_chains(
     evaluations = 0
     is_adapted = step_size is None
     if step_size is None:
-        step_size, _, evaluations = tuned_step_size(
-            options, method._replace(dynamics="mala"), mode
-        )
+        step_size, _, evaluations = tuned_step_size(options, method, mode)
     ladder = np.geomspace(1.0, reach, num_temperatures(reach, options.dimension))
-    step_sizes = np.full(len(ladder), step_size)
-    replicas = options.num_chains * len(ladder)
-    positions = options.start(options.keys[1], replicas)
-    start: Result | Stacked = Stacked(
-        positions.reshape(options.num_chains, len(ladder), -1)
-    )
-    num_warmup = options.num_warmup or LADDER.num_rounds * LADDER.round_steps
+    rungs = Rungs(ladder, np.full(len(ladder), step_size))
+    num_chains = options.lengths.num_chains
+    positions = options.start(options.keys.warmup, num_chains * len(ladder))
+    start: Result | Stacked = Stacked(positions.reshape(num_chains, len(ladder), -1))
+    num_warmup = options.lengths.warmup(LADDER.num_rounds * LADDER.round_steps)
     round_steps = math.ceil(num_warmup / LADDER.num_rounds)
-
-    def run_round(number: int) -> Result:
-        return simulate(
-            ReplicaExchange(MALA(step_sizes, ladder * options.temperature)),
+    for number in range(LADDER.num_rounds):
+        if isinstance(start, Result):
+            tally = jax.tree.map(
+                lambda sums: jnp.asarray(sums).sum(0), start.state.tally
+            )  # of all chains
+            before = rungs
+            if is_adapted:
+                sizes = adapted_step_sizes(rungs.step_sizes, tally)
+                rungs = rungs._replace(step_sizes=sizes)
+            rungs = rungs.adapted(tally, may_add=number == 2)
+            start = rungs.start_from(before, start)
+        start = simulate(
+            rungs.algorithm(options.temperature),
             options.problem,
             start,
-            key=random.fold_in(options.keys[1], number),
+            key=random.fold_in(options.keys.warmup, number),
             num_steps=round_steps,
             record=ReplicaExchange.coldest,
             record_every=round_steps,
-            progress=options.saving["progress"],
+            progress=options.saving.progress,
         )
-
-    warm = run_round(0)
-    evaluations += warm.evaluations
-    for number in range(1, LADDER.num_rounds):
-        tally = jax.tree.map(
-            lambda sums: jnp.asarray(sums).sum(0), warm.state.tally
-        )  # of all chains
-        if is_adapted:
-            step_sizes = adapted_step_sizes(step_sizes, tally)
-        rejections = 1 - np.asarray(tally.swap_rates)
-        count = len(ladder)
-        if number == 2 and rejections.mean() > 1 - LADDER.least_swap_rate:
-            needed = 1 + math.ceil(rejections.sum() / (1 - LADDER.swap_rate))
-            count = min(LADDER.replicas[1], needed)
-        spread = adapted_ladder(ladder, rejections, count)
-        nearest = np.abs(np.log(spread)[:, None] - np.log(ladder)).argmin(1)
-        start = (
-            warm
-            if count == len(ladder)
-            else Stacked(jnp.asarray(warm.position)[:, nearest])
-        )
-        step_sizes = np.exp(
-            np.interp(np.log(spread), np.log(ladder), np.log(step_sizes))
-        )
-        ladder = spread
-        warm = run_round(number)
-        evaluations += warm.evaluations
-    algorithm = ReplicaExchange(MALA(step_sizes, ladder * options.temperature))
-    thinning = options.thinning or max(LADDER.thinning, round(1 / step_sizes[0]))
-    run = options.run(algorithm, warm, thinning)
-    return TunedChains(
-        algorithm,
-        run,
-        float(step_sizes[0]),
-        thinning,
-        evaluations + run.evaluations,
-    )
+        evaluations += start.evaluations
+    shortest = rungs.step_sizes[0]
+    thinning = options.lengths.spacing(max(LADDER.thinning, round(1 / shortest)))
+    algorithm = rungs.algorithm(options.temperature)
+    run = options.run(algorithm, start, thinning)
+    evaluations += run.evaluations
+    return TunedChains(algorithm, run, float(shortest), thinning, evaluations)
 
 
 def num_temperatures(reach: float, dimension: int) -> int:

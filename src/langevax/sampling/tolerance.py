@@ -7,8 +7,7 @@ Monte Carlo, from the effective draws of values and of squares; of others, up to
 the step size, bounded by coupled chains.
 """
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
@@ -52,20 +51,6 @@ class NumbersOfDraws(NamedTuple):
                 for leaf in leaves
             ],
             axis=2,
-        )
-
-
-def check_tolerance(
-    options: Mapping[str, object],
-    checkpoint: str | os.PathLike[str] | None,
-) -> None:
-    """Raise where the other arguments leave nothing with which to keep a tolerance."""
-    step_size = options["step_size"]
-    if not (isinstance(step_size, str) and step_size == "auto"):
-        raise ValueError("tolerance chooses the step size; leave step_size out.")
-    if checkpoint is not None:
-        raise ValueError(
-            "tolerance runs in several parts, and checkpoint saves one; leave either out."
         )
 
 

@@ -36,6 +36,7 @@ from langevax.predictive_law.models import NUM_SAMPLES, RowModel
 from langevax.predictive_law.path import SNAPSHOTS, evenly_spaced
 from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
 from langevax.problems.finite_sum import Posterior, posterior
+from langevax.run import Run
 from langevax.run.progress import ProgressOption
 from langevax.run.result import named_leaves
 from langevax.sampling import Samples, SamplingWarning, sample
@@ -173,7 +174,11 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         shares = self.bayes_shares
         start = family.start(num_columns)
         draws = sample(
-            target, start, key=draw_key, num_samples=NUM_SAMPLES, progress=False
+            target,
+            start,
+            key=draw_key,
+            num_samples=NUM_SAMPLES,
+            run=Run(progress=False),
         )
         if isinstance(shares, str):
             shares = SHARES if isinstance(family, NormalNoise) else SHARES_OF_COUNTS

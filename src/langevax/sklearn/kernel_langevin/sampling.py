@@ -9,13 +9,15 @@ so that few shapes are compiled.
 
 import math
 import warnings
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import random
 
-from langevax import integrators
+from langevax.gradients import SVRG
+from langevax.integrators import Exponential
 from langevax.problems.finite_sum import FiniteSum, Posterior
 from langevax.problems.likelihoods import (
     Gaussian,
@@ -23,6 +25,9 @@ from langevax.problems.likelihoods import (
     LinearPredictor,
     Residual,
 )
+from langevax.run import Run
+from langevax.samplers import PCNL, Langevin
+from langevax.sampling import NUTS
 from langevax.sampling.exact import MAX_COEFFICIENTS
 from langevax.sampling.sample import sample
 from langevax.sampling.samples import Samples, SamplingWarning
@@ -148,20 +153,18 @@ def chain_arguments(
     posterior is further from normal; above `most_rows` rows Langevin dynamics with batches.
     """
     chosen: dict[str, Any] = options._asdict()
+    chosen["run"] = Run(progress=chosen.pop("progress"))
     is_residual = isinstance(likelihood, Residual)
     if isinstance(likelihood, Gaussian) and num_coordinates <= MAX_COEFFICIENTS:
         return chosen | {"preconditioner": "auto"}
     if int(posterior.problem.size) <= most_rows:
         if is_residual:
-            return chosen | {"dynamics": "pcnl", "preconditioner": "auto"}
-        return chosen | {"dynamics": "nuts", "preconditioner": "hessian"}
-    chosen |= {
-        "dynamics": "langevin",
-        "integrator": integrators.Exponential(),
-        "preconditioner": "hessian",
-    }
+            return chosen | {"algorithm": PCNL(), "preconditioner": "auto"}
+        return chosen | {"algorithm": NUTS(), "preconditioner": "hessian"}
+    langevin = Langevin(gradient=SVRG(), integrator=Exponential())
+    chosen["preconditioner"] = "hessian"
     if options.tolerance is not None:
-        return chosen
+        return chosen | {"algorithm": langevin}
     # times the inverse curvature, which of labels decreases away from 0: variances are up to 5 % too large
     step_size = 0.1 if is_residual else 0.2
     relaxation = 4 / step_size  # steps of the slowest direction of unit curvature
@@ -172,4 +175,4 @@ def chain_arguments(
     for name, length in (("thinning", thinning), ("num_warmup", warmup)):
         if chosen[name] == "auto":
             chosen[name] = length
-    return chosen | {"step_size": step_size}
+    return chosen | {"algorithm": replace(langevin, step_size=step_size)}

@@ -1,0 +1,56 @@
+"""Independent draws of a posterior that is known to be a normal law."""
+
+from langevax.sampling.exact import (
+    independent_chains,
+    normal_posterior,
+    reference_coordinates,
+)
+from langevax.sampling.plans.plan import SamplingPlan, Verdict
+from langevax.sampling.request import Request
+from langevax.sampling.samples import Samples
+from langevax.sampling.target import check_finite
+
+
+class ExactDraws(SamplingPlan):
+    """Draws of the normal posterior of rows of `likelihoods.LinearPredictor(Gaussian(...))`."""
+
+    def offer(self, request: Request) -> Verdict:
+        posterior = request.posterior
+        if request.preconditioner != "auto" or posterior.inverse is not None:
+            return Verdict(False)
+        return Verdict(
+            normal_posterior(posterior.problem, posterior.temperature) is not None,
+            "a linear function with Gaussian prior and noise has a normal posterior, with independent draws",
+        )
+
+    def cost(self, request: Request) -> float:
+        """Nothing beside the other plans, which take passes over the rows."""
+        return 0.0
+
+    def draws(self, request: Request, reason: str) -> Samples:
+        posterior = request.posterior
+        normal = normal_posterior(posterior.problem, posterior.temperature)
+        assert normal is not None
+        check_finite(posterior.problem.potential(posterior.position))
+        coordinates = reference_coordinates(
+            posterior.problem, posterior.position, normal, posterior.temperature
+        )
+        chains = independent_chains(
+            coordinates,
+            posterior.temperature,
+            request.lengths.num_samples,
+            request.lengths.num_chains,
+            request.keys.sampling,
+            request.run,
+        )
+        return Samples.of(
+            chains,
+            coordinates,
+            posterior.constrain,
+            temperature=posterior.temperature,
+            method="exact",
+            reason=reason,
+            modes=[],
+            evaluations=int(posterior.problem.size),
+            seconds=request.seconds,
+        )

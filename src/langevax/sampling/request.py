@@ -1,0 +1,203 @@
+"""What a call of `sample` asks for, checked, and what its plans share: the target, the pilot and the chains."""
+
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+from jax.core import Tracer
+
+from langevax import checks
+from langevax._typing import PRNGKey
+from langevax.algorithm import Algorithm
+from langevax.run import Run
+from langevax.samplers import MALA, PCN, PCNL, Langevin, ReplicaExchange
+from langevax.sampling.draws import Lengths, SamplingRun, TunedChains
+from langevax.sampling.inverse_draws import InverseRun
+from langevax.sampling.methods import BiasLimit, SamplingMethod
+from langevax.sampling.preconditioning import CoordinateMap, Preconditioner
+from langevax.sampling.samples import Samples
+from langevax.sampling.starts import Keys
+from langevax.sampling.survey import PilotSurvey, Wishes
+from langevax.sampling.target import Resolved, SampleTarget
+from langevax.sampling.tolerance import NumbersOfDraws
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `sample`."""
+
+    target: SampleTarget
+    start: Any
+    temperature: float | Literal["auto"]
+    algorithm: Any
+    """"auto", or one that a plan takes."""
+    lengths: Lengths
+    tolerance: float | None
+    preconditioner: Preconditioner | Literal["auto"] | None
+    run: Run
+    key: PRNGKey
+    began: float = field(default_factory=time.perf_counter)
+
+    def check(self) -> None:
+        """Raise where an argument is wrong whatever the target is."""
+        if isinstance(self.key, Tracer):
+            raise TypeError(
+                "sample chooses, tunes and warns outside of jax.jit, vmap and grad; call it from there."
+            )
+        checks.not_forked()
+        checks.typed_key(self.key)
+        self.lengths.check()
+        choices = ("auto", *get_args(Preconditioner), None)
+        if self.preconditioner not in choices:
+            raise ValueError(
+                f"preconditioner must be one of {', '.join(map(repr, choices))}, got "
+                f"{checks.shown(self.preconditioner)}."
+            )
+        self._check_algorithm()
+        if self.tolerance is None:
+            return
+        checks.one_number("tolerance", self.tolerance, positive=True)
+        if not checks.is_auto(self.step_size):
+            raise ValueError("tolerance chooses the step size; leave step_size out.")
+        if self.run.checkpoint is not None:
+            raise ValueError(
+                "tolerance runs in several parts, and checkpoint saves one; leave either out."
+            )
+
+    def _check_algorithm(self) -> None:
+        if self.is_open:
+            return
+        steps = self._steps
+        if not checks.is_auto(getattr(steps, "temperature", "auto")):
+            raise ValueError(
+                "temperature of the algorithm is that of the target; leave it 'auto'."
+            )
+        if isinstance(self.algorithm, ReplicaExchange) and not isinstance(steps, MALA):
+            raise ValueError(
+                "ReplicaExchange runs MALA in sample; leave its algorithm out, or simulate."
+            )
+        if not checks.is_auto(self.step_size) and (
+            callable(self.step_size) or np.ndim(self.step_size)
+        ):
+            raise ValueError(
+                f"step_size must be 'auto' or one number in sample, got {checks.shown(self.step_size)}."
+            )
+
+    @property
+    def is_open(self) -> bool:
+        """True where the library chooses the algorithm."""
+        return checks.is_auto(self.algorithm)
+
+    @property
+    def dynamics(self) -> Any:
+        """The algorithm in one word: "auto", "nuts", "pcnl", ..."""
+        return "auto" if self.is_open else type(self.algorithm).__name__.lower()
+
+    @property
+    def _steps(self) -> Any:
+        """The algorithm that takes steps: that of the replicas where there are several."""
+        is_exchange = isinstance(self.algorithm, ReplicaExchange)
+        return self.algorithm.algorithm if is_exchange else self.algorithm
+
+    @property
+    def step_size(self) -> Any:
+        """That of the algorithm, where one was passed."""
+        return getattr(self._steps, "step_size", "auto")
+
+    @property
+    def step_number(self) -> float | None:
+        """The step size, None where it is tuned."""
+        return None if checks.is_auto(self.step_size) else float(self.step_size)
+
+    @property
+    def seconds(self) -> float:
+        """Since the call."""
+        return time.perf_counter() - self.began
+
+    @property
+    def keys(self) -> Keys:
+        """Of the parts of the run."""
+        return Keys.of(self.key)
+
+    @cached_property
+    def posterior(self) -> Resolved:
+        """The target as one problem."""
+        return Resolved.of(self.target, self.start, self.temperature, self.keys.start)
+
+    @cached_property
+    def survey(self) -> PilotSurvey:
+        """What the pilot found."""
+        if not self.is_open:
+            self._steps.check(self.posterior.problem)
+        is_function = self.is_open and self.posterior.inverse is not None
+        keeps_prior = is_function or isinstance(self.algorithm, PCN | PCNL)
+        needs_mode = keeps_prior or isinstance(self.algorithm, Langevin | MALA)
+        wishes = Wishes(self.preconditioner, needs_mode, keeps_prior)
+        return PilotSurvey.of(self.posterior, wishes, self.keys)
+
+    @cached_property
+    def host_draws(self) -> Samples | None:
+        """Draws of an inverse problem in a loop on the host, None where compiled chains are better."""
+        posterior = self.posterior
+        assert posterior.inverse is not None
+        run = InverseRun(
+            posterior.inverse,
+            self.dynamics,
+            *self.lengths,
+            self.step_size,
+            self.preconditioner,
+            posterior.position,
+            posterior.function,
+            self.run.progress,
+            {"checkpoint": self.run.checkpoint, "resume": self.run.resume},
+            self.key,
+        )
+        return run.draws()
+
+    def method(self, template: Algorithm) -> SamplingMethod:
+        """Return an algorithm for any step size, in the coordinates of the survey."""
+        survey = self.survey
+        return SamplingMethod(template, self.posterior.temperature, survey.prior_share)
+
+    def chain_run(self, survey: PilotSurvey) -> SamplingRun:
+        """Return what chains in the coordinates of a survey need."""
+        posterior = self.posterior
+        limit = None
+        if self.tolerance is not None:
+            numbers = NumbersOfDraws(survey.coordinates, posterior.constrain)
+            limit = BiasLimit(float(self.tolerance) / 2, numbers)
+        return SamplingRun(
+            survey.coordinates.problem,
+            posterior.temperature,
+            survey.start,
+            len(survey.mode),
+            self.lengths,
+            survey.keys,
+            self.run,
+            limit,
+            posterior.function is not None,
+        )
+
+    def samples(
+        self,
+        survey: PilotSurvey,
+        chains: TunedChains,
+        method: str,
+        reason: str,
+        coordinates: CoordinateMap | None = None,
+    ) -> Samples:
+        """Return the result of chains, in the coordinates of the survey unless they found others."""
+        coordinates = coordinates or survey.coordinates
+        return Samples.of(
+            chains,
+            coordinates,
+            self.posterior.constrain,
+            temperature=self.posterior.temperature,
+            method=method,
+            reason=f"{reason}; {chains.remark}" if chains.remark else reason,
+            modes=survey.modes(coordinates, chains.result.positions),
+            evaluations=survey.evaluations + chains.evaluations,
+            seconds=self.seconds,
+        )

@@ -1,0 +1,221 @@
+"""What the pilot of `sample` found: modes, coordinates of unit curvature, and from where chains start."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from langevax.run.result import named_leaves
+from langevax.sampling.choice import NormalFit, operations_of_row
+from langevax.sampling.evaluations import evaluate
+from langevax.sampling.methods import choose_batch_size
+from langevax.sampling.modes import Exploration, Explorer, Mode
+from langevax.sampling.preconditioning import (
+    MAX_COORDINATES,
+    CoordinateMap,
+    Pilot,
+    Preconditioner,
+    coordinates_of,
+)
+from langevax.sampling.resolution import (
+    FINER,
+    ResolutionError,
+    check_resolution,
+    normal_deviations,
+)
+from langevax.sampling.starts import (
+    ChainStart,
+    Keys,
+    StartByFunction,
+    StartNearPosition,
+    UniformStart,
+)
+from langevax.sampling.target import Resolved, check_finite
+
+
+class Wishes(NamedTuple):
+    """What the dynamics need of a survey."""
+
+    preconditioner: Preconditioner | Literal["auto"] | None
+    needs_mode: bool
+    """Chains start about a mode with a curvature; the others also start from elsewhere."""
+    keeps_prior: bool
+    """Steps are those of the Gaussian prior, which stays the quadratic part."""
+
+
+@dataclass(frozen=True)
+class PilotSurvey:
+    """The pilot, the coordinates that are sampled, and where chains start in them."""
+
+    target: Resolved
+    keys: Keys
+    exploration: Exploration
+    coordinates: CoordinateMap
+    mode: Float[Array, " d"]
+    start: ChainStart
+    is_near_mode: bool
+    """False where the law is far from normal about the mode, so that chains start around the start."""
+    evaluations: int
+
+    @classmethod
+    def of(cls, target: Resolved, wishes: Wishes, keys: Keys) -> "PilotSurvey":
+        """Run the pilot; the target's position is then that from which it started."""
+        target, exploration = _explored(target, wishes, keys)
+        fit = exploration.fit
+        survey = cls(
+            target,
+            keys,
+            exploration,
+            exploration.coordinates,
+            exploration.mode,
+            exploration.start(target.temperature),
+            True,
+            exploration.evaluations,
+        )
+        if not wishes.needs_mode and (fit is None or not fit.is_usable):
+            return survey.around_start()
+        try:
+            survey.check_resolution()
+        except ResolutionError:
+            if wishes.needs_mode or fit is None or fit.is_close:
+                raise
+            # the mode may be a peak, whose curvature is not that of the law
+            return survey.around_start()
+        if target.function is None:
+            return survey
+        begin = StartByFunction(target.function, survey.coordinates)
+        return replace(survey, start=begin)
+
+    @property
+    def fit(self) -> NormalFit | None:
+        """How far the law is from the normal law about the mode; None without a mode."""
+        return self.exploration.fit
+
+    @property
+    def is_even(self) -> bool:
+        """True in coordinates of the whole Hessian."""
+        scales = self.exploration.pilot.scales
+        return scales is not None and scales.ndim == 2
+
+    @property
+    def prior_share(self) -> Float[Array, "..."] | float:
+        """Share of the prior in the curvature of each coordinate, which is 1."""
+        if self.exploration.pilot.scales is None:
+            return 1.0
+        return jnp.minimum(self.coordinates.problem.precision, 1)
+
+    @cached_property
+    def batch_size(self) -> int:
+        """The batch size that heats chains by a few percent, with variance reduction."""
+        return choose_batch_size(
+            self.coordinates.problem,
+            self.mode,
+            self.target.temperature,
+            self.keys.batches,
+        )
+
+    @cached_property
+    def operations(self) -> float:
+        """Floating-point operations of the gradient of a row."""
+        return operations_of_row(self.coordinates.problem, self.mode)
+
+    def check_resolution(self) -> None:
+        """Raise where floating-point numbers around the mode are too far apart for the normal law there."""
+        scales = jnp.full_like(self.mode, np.sqrt(self.target.temperature))
+        deviations = normal_deviations(self.coordinates, scales, self.keys.pilot)
+        centres = named_leaves(self.coordinates.to_position(self.mode))
+        check_resolution(deviations, centres, FINER)
+
+    def around_start(self, evaluations: int = 0) -> "PilotSurvey":
+        """Return the coordinates in units of the curvature at the start, and chains around it.
+
+        `evaluations` were spent in between. Chains start by the user's function where there is one.
+        """
+        temperature = self.target.temperature
+        begin = self.target.start
+        position = self.target.position
+        flat = self.exploration.flat
+        coordinates = flat.with_units_at(
+            flat.from_position(position), temperature, self.keys.pilot
+        )
+        centre = coordinates.from_position(position)
+        if isinstance(begin, UniformStart):
+            start = UniformStart(begin.like, coordinates)
+        elif begin is not None:
+            start = StartByFunction(begin, coordinates)
+        else:
+            scale = jnp.sqrt(jnp.asarray(temperature, centre.dtype))
+            start = StartNearPosition(coordinates.problem, centre, scale)
+        return replace(
+            self,
+            coordinates=coordinates,
+            mode=centre,
+            start=start,
+            is_near_mode=False,
+            evaluations=self.evaluations + evaluations,
+        )
+
+    def modes(
+        self, coordinates: CoordinateMap, draws: Float[np.ndarray, "chain draw d"]
+    ) -> list[Mode]:
+        """Return the modes that were met, or what draws missed where weights by curvatures would mislead."""
+        if self.is_near_mode:
+            return self.exploration.modes()
+        temperature = self.target.temperature
+        return self.exploration.unvisited(coordinates, draws, temperature)
+
+
+def _explored(
+    target: Resolved, wishes: Wishes, keys: Keys
+) -> tuple[Resolved, Exploration]:
+    """Return the target with the position from which the pilot started, and what it found."""
+    base, kind = _coordinates(target, wishes.preconditioner)
+    vector = base.from_position(target.position)
+    elsewhere = None
+    if isinstance(target.start, UniformStart):
+        elsewhere = target.start.best(keys.start, base)
+        vector = jnp.asarray(elsewhere[0])
+        target = target._replace(position=base.to_position(vector))
+    if target.inverse is None:  # by the program that searches for a mode
+        check_finite(evaluate(base.problem, np.asarray(vector)[None])[0][0])
+    explorer = Explorer(
+        base,
+        kind,
+        target.temperature,
+        keys.pilot,
+        is_compared=not wishes.needs_mode,
+        is_searched=target.function is None and not wishes.keeps_prior,
+        exact_prior=wishes.keeps_prior,
+        elsewhere=elsewhere,
+    )
+    try:
+        return target, explorer.explore(vector)
+    except ValueError:
+        if wishes.needs_mode or wishes.preconditioner != "auto":
+            raise
+    pilot = Pilot(vector, None, 0)
+    return target, Exploration(base, pilot, base, vector, None, None)
+
+
+def _coordinates(
+    target: Resolved, preconditioner: Preconditioner | Literal["auto"] | None
+) -> tuple[CoordinateMap, Preconditioner | None]:
+    """Return the coordinates of the pilot, and its preconditioner: "auto" is the first that is possible."""
+    base = coordinates_of(
+        target.problem,
+        target.position,
+        target.temperature,
+        whiten=preconditioner is not None,
+    )
+    kind = preconditioner
+    if kind == "auto":
+        is_whole = base.dimension <= MAX_COORDINATES
+        kind = "low-rank" if base.is_whitened else "diagonal"
+        if is_whole:
+            kind = "full" if jnp.ndim(base.problem.precision) == 0 else "diagonal"
+    if kind == "full" and not np.any(np.asarray(base.problem.precision)):
+        base = base.with_matrix()  # programs serve all other numbers in it
+    return base, kind
