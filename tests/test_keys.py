@@ -143,7 +143,7 @@ def test_a_state_may_hold_its_key():
         jnp.zeros(()),
         key=random.key(0),
         num_steps=4,
-        progress=False,
+        run=langevax.Run(progress=False),
     )
     own, position = random.fold_in(random.key(0), 2**32 - 1), 0.0
     for _ in range(4):

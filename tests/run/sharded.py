@@ -200,10 +200,10 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         saving = {
             "sharding": NamedSharding(mesh, PartitionSpec("particles")),
-            "checkpoint": directory,
+            "run": langevax.Run(checkpoint=directory, resume=True),
         }
         langevax.simulate(mfld, risk, cloud, **saving, **options | {"num_steps": 20})
-        resumed = langevax.simulate(mfld, risk, cloud, resume=True, **saving, **options)
+        resumed = langevax.simulate(mfld, risk, cloud, **saving, **options)
 
     runs = {
         "rows": (mfld, in_blocks, cloud, by_rows, {}),

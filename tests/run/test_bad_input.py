@@ -312,17 +312,17 @@ REFUSED = {
         ["average must be a function average(problem, state)", "got True"],
     ),
     "resume from nowhere": (
-        plainly(resume=True),
+        lambda: langevax.Run(resume=True),
         ValueError,
         ["resume is True but checkpoint is None", "pass checkpoint=directory"],
     ),
     "a boolean of NumPy as progress": (
-        plainly(progress=np.True_),
+        lambda: langevax.Run(progress=np.True_),
         TypeError,
-        ["progress must be True, False or 'auto'"],
+        ["progress must be True, False, 'auto' or a function"],
     ),
     "a function as checkpoint_seconds": (
-        plainly(checkpoint="nowhere", checkpoint_seconds=lambda step: 1.0),
+        lambda: langevax.Run("nowhere", checkpoint_seconds=lambda step: 1.0),
         TypeError,
         ["checkpoint_seconds must be a number, got a function", "pass"],
     ),
@@ -335,19 +335,28 @@ REFUSED = {
         ],
     ),
     "negative checkpoint_seconds": (
-        plainly(checkpoint="nowhere", checkpoint_seconds=-1.0),
+        lambda: langevax.Run("nowhere", checkpoint_seconds=-1.0),
         ValueError,
         ["checkpoint_seconds must be finite and >= 0, got -1.0", "pass"],
     ),
     "words as progress": (
-        plainly(progress="yes"),
+        lambda: langevax.Run(progress="yes"),
         TypeError,
-        ["progress must be True, False or 'auto', got 'yes'"],
+        [
+            "progress must be True, False, 'auto' or a function of (words, share), got 'yes'"
+        ],
+    ),
+    "a folder as run": (
+        plainly(run="folder"),
+        TypeError,
+        ["run must be a Run, got 'folder'", "langevax.Run(checkpoint=folder)"],
     ),
     "no progress": (
-        plainly(progress=None),
+        lambda: langevax.Run(progress=None),
         TypeError,
-        ["progress must be True, False or 'auto', got None"],
+        [
+            "progress must be True, False, 'auto' or a function of (words, share), got None"
+        ],
     ),
     "stacked scalars": (
         plainly(start=langevax.Stacked({"w": jnp.zeros(2), "b": jnp.array(0.0)})),
@@ -460,8 +469,32 @@ def test_a_run_inside_a_transformation_is_refused_in_a_sentence(call):
 def test_a_refused_run_does_not_occupy_its_checkpoint(tmp_path):
     scalar = langevax.FiniteSum(lambda x, a: x - a, ROWS)
     with refuses(ValueError, "loss"):
-        simulate(8, problem=scalar, checkpoint=tmp_path / "run")
-    assert simulate(8, checkpoint=tmp_path / "run").steps == 8
+        simulate(8, problem=scalar, run=langevax.Run(tmp_path / "run"))
+    assert simulate(8, run=langevax.Run(tmp_path / "run")).steps == 8
+
+
+KEYED = {"key": jax.random.key(0)}
+UNSAVED = {
+    "minimize": lambda run: langevax.minimize(jnp.sum, jnp.ones(2), **KEYED, run=run),
+    "anneal": lambda run: langevax.optimize.anneal(
+        jnp.sum, jnp.ones(2), **KEYED, run=run
+    ),
+    "two_phase": lambda run: langevax.teacher_student.two_phase(
+        ROWS, ROWS[:, 0], 2, **KEYED, run=run
+    ),
+    "TwoPhaseReLURegressor": lambda run: langevax.sklearn.TwoPhaseReLURegressor(
+        run=run
+    ).fit(ROWS, ROWS[:, 0]),
+    "KernelLangevinRegressor": lambda run: langevax.sklearn.KernelLangevinRegressor(
+        run=run
+    ).fit(ROWS, ROWS[:, 0]),
+}
+
+
+@pytest.mark.parametrize("name", UNSAVED)
+def test_what_saves_nothing_refuses_a_checkpoint(name, tmp_path):
+    with refuses(ValueError, f"{name} checkpoint run=Run(...)"):
+        UNSAVED[name](langevax.Run(tmp_path / "run"))
 
 
 def test_batch_sizes_may_be_integers_of_numpy():

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from langevax import Run
 from tests.run.setting import DRIVER, simulate
 
 BEGIN, COMPILE = (
@@ -48,8 +49,8 @@ def test_a_run_without_steps_has_only_that(clock):
 
 
 def test_a_resumed_run_counts_from_its_own_call(clock, tmp_path):
-    simulate(8, checkpoint=tmp_path)
-    resumed = simulate(12, checkpoint=tmp_path, resume=True)
+    simulate(8, run=Run(checkpoint=tmp_path))
+    resumed = simulate(12, run=Run(checkpoint=tmp_path, resume=True))
     assert (resumed.seconds_to_first_step, resumed.seconds) == (
         BEGIN + COMPILE,
         BEGIN + COMPILE + 4,

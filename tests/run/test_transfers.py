@@ -299,11 +299,14 @@ def test_a_large_state_is_replaced_and_the_numbers_are_the_same(
 
 @pytest.mark.parametrize(
     "options",
-    [{"callbacks": (lambda *_: None,), "callback_every": 4}, {"checkpoint": "saved"}],
+    [
+        {"callbacks": (lambda *_: None,), "callback_every": 4},
+        {"checkpoint": "saved"},
+    ],
 )
 def test_states_that_others_read_are_not_replaced(replaced, tmp_path, options):
     if "checkpoint" in options:
-        options = {"checkpoint": tmp_path / options["checkpoint"]}
+        options = {"run": langevax.Run(checkpoint=tmp_path / options["checkpoint"])}
     simulate(8, **options)
     assert replaced == []
 

@@ -1,11 +1,10 @@
 """The driver: any algorithm on any problem, from any start, for any number of steps."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +19,9 @@ from langevax.problems import matmul
 from langevax.problems.problem import Problem
 from langevax.renamed import refuse_former
 from langevax.run import chains, identity, processes, program
-from langevax.run.checkpoint import Checkpoint, CheckpointError, Resume
+from langevax.run.checkpoint import Checkpoint, CheckpointError
 from langevax.run.identity import RunIdentity
+from langevax.run.options import ProgressOption, Run
 from langevax.run.processes import PeerError
 from langevax.run.program import NO_GRID, Observe
 from langevax.run.progress import Progress
@@ -58,10 +58,7 @@ def simulate(
     average: Observe | None = None,
     callbacks: Sequence[Callback] = (),
     callback_every: int | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    resume: Resume = False,
-    checkpoint_seconds: float = 30.0,
-    progress: bool | Literal["auto"] = "auto",
+    run: Run = Run(),
     sharding: Mesh | NamedSharding | None = None,
 ) -> Result:
     """Run `algorithm` on `problem` for `num_steps` steps.
@@ -82,13 +79,7 @@ def simulate(
         callbacks: each is called as `callback(trace, state)` after every `callback_every` steps, with the records so
             far; a callback that returns True stops the run. A run resumed on this grid calls them there again, so that
             one that stopped it stops it again.
-        checkpoint: a directory, to which the run is saved every `checkpoint_seconds`, at its end, and when it is ended
-            by Ctrl-C, SIGTERM or SIGHUP (the last two in the main thread, within a quarter of a second, or one step if
-            that takes longer, and the time of saving; then the signal has its usual effect).
-        resume: continue from what `checkpoint` holds, bit for bit; start if it holds nothing. Other data and another
-            start, key, schedule or loss are refused by name. Another version of langevax, JAX or Python, and a step
-            that alone is traced differently, are refused unless this is "anyway", which the checkpoint records.
-        progress: show a progress bar; "auto" shows it on a terminal, after a second.
+        run: a `Run`: where the run is saved, whether a saved one goes on, and whether a progress bar is shown.
         sharding: a mesh, or a sharding of axis 0 of the position (particles, or chains). An axis of the mesh that is
             named "rows" splits the data; without one, every device holds all rows. Devices may be those of several
             processes (`langevax.run.process_group`): each calls `simulate` with the same arguments, and
@@ -117,7 +108,7 @@ def simulate(
     checks.not_forked()
     _check_run(algorithm, problem, start, key, num_steps, num_chains)
     _check_observers(record, record_every, average, callbacks, callback_every)
-    _check_surroundings(checkpoint, resume, checkpoint_seconds, progress, sharding)
+    _check_surroundings(run, sharding)
     num_steps = int(num_steps)
     num_chains, record_every, callback_every = jax.tree.map(
         int, (num_chains, record_every, callback_every)
@@ -126,7 +117,7 @@ def simulate(
     positions, num_chains = start_positions(start, key, num_chains)
     draw_again = partial(start_positions, start, key, num_chains)
     described = RunIdentity({}, {}, {}, {})
-    if checkpoint is not None:
+    if run.checkpoint is not None:
         parts = {
             "algorithm": algorithm,
             "problem": problem,
@@ -149,22 +140,24 @@ def simulate(
         )
     every = min(NO_GRID, record_every or (1 if average is not None else NO_GRID))
     observers = program.Observers(record if record_every else None, average)
-    run = _Run(algorithm, problem, observers, key, num_chains, every, began)
-    run.begin(positions)
-    checks.defined_start(run.carry.state)
-    if checkpoint is None and not callbacks and not run.shared:
+    loop = _Loop(algorithm, problem, observers, key, num_chains, every, began)
+    loop.begin(positions)
+    checks.defined_start(loop.carry.state)
+    if run.checkpoint is None and not callbacks and not loop.shared:
         # nobody else reads a state
-        run.replace_large_state(draw_again, positions)
+        loop.replace_large_state(draw_again, positions)
     del positions  # the run replaces it: tables of gradients would be in memory twice
-    if checkpoint is None:
-        return run.run(num_steps, callbacks, callback_every or NO_GRID, progress)
-    described = described._replace(traced=run.traced(*shapes))
-    saved = Checkpoint(checkpoint, described, resume, run.shared)
+    if run.checkpoint is None:
+        return loop.run(num_steps, callbacks, callback_every or NO_GRID, run.progress)
+    described = described._replace(traced=loop.traced(*shapes))
+    saved = Checkpoint(run.checkpoint, described, run.resume, loop.shared)
     try:
-        run.resume(saved, num_steps)
+        loop.resume(saved, num_steps)
         with DelayedSignals() as signals:
-            run.saving = Saving(saved, signals, checkpoint_seconds)
-            return run.run(num_steps, callbacks, callback_every or NO_GRID, progress)
+            loop.saving = Saving(saved, signals, run.checkpoint_seconds)
+            return loop.run(
+                num_steps, callbacks, callback_every or NO_GRID, run.progress
+            )
     finally:
         saved.close()
 
@@ -179,7 +172,7 @@ class Saving:
     last: float = field(default_factory=time.perf_counter)
 
 
-class _Run:
+class _Loop:
     """The loop over compiled chunks."""
 
     def __init__(
@@ -315,7 +308,7 @@ class _Run:
         num_steps: int,
         callbacks: Sequence[Callback],
         callback_every: int,
-        progress: bool | Literal["auto"],
+        progress: ProgressOption,
     ) -> Result:
         step = int(self.carry.step)
         # compiles: later chunks time the steps alone
@@ -556,27 +549,9 @@ def _check_observers(
         )
 
 
-def _check_surroundings(
-    checkpoint: Any,
-    resume: Any,
-    checkpoint_seconds: Any,
-    progress: Any,
-    sharding: Any,
-) -> None:
-    """Raise unless it is clear where the run is saved and computed, and whether it shows progress."""
-    if not isinstance(resume, bool | np.bool_) and resume != "anyway":
-        raise TypeError(f"resume must be True, False or 'anyway', got {resume!r}.")
-    if checkpoint is not None:
-        checks.local_path("checkpoint", checkpoint)
-    if resume and checkpoint is None:
-        raise ValueError(
-            f"resume is {resume!r} but checkpoint is None; pass checkpoint=directory, the one to continue."
-        )
-    checks.number("checkpoint_seconds", checkpoint_seconds)
-    if not isinstance(progress, bool) and not checks.is_auto(progress):
-        raise TypeError(
-            f"progress must be True, False or 'auto', got {checks.shown(progress)}."
-        )
+def _check_surroundings(run: Any, sharding: Any) -> None:
+    """Raise unless `run` and `sharding` say how the run is saved and shown, and where it is computed."""
+    checks.instance("run", run, Run, "langevax.Run(checkpoint=folder)")
     if sharding is not None and not isinstance(sharding, Mesh | NamedSharding):
         raise TypeError(
             f"sharding must be a jax.sharding.Mesh or NamedSharding, got {checks.shown(sharding)}."

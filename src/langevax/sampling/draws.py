@@ -1,14 +1,13 @@
 """Chains of `sample`: warm-up and sampling by each kind of dynamics, in the coordinates of the pilot."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
 from langevax._typing import PRNGKey
 from langevax.algorithm import Algorithm
 from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
-from langevax.run import Result, Stacked, simulate
+from langevax.run import Result, Run, Stacked, simulate
 from langevax.run.program import Observe
 from langevax.run.simulate import position_of
 from langevax.samplers import ReplicaExchange
@@ -37,8 +36,8 @@ class SamplingRun(NamedTuple):
     thinning: int | None
     keys: tuple[PRNGKey, PRNGKey, PRNGKey]
     """Of the choice of the step size, warm-up and sampling."""
-    saving: Mapping[str, Any]
-    """`progress`, `checkpoint` and `resume` of `simulate`."""
+    saving: Run
+    """How the draws are saved and shown."""
     bias_limit: BiasLimit | None = None
     """Of a step size that is chosen, where there is a tolerance."""
     is_start_given: bool = False
@@ -52,7 +51,7 @@ class SamplingRun(NamedTuple):
             "num_steps": num_steps,
             "record_every": thinning,
             "record": record_of(algorithm),
-            **self.saving,
+            "run": self.saving,
         }
         return simulate(algorithm, self.problem, warm, key=self.keys[2], **options)
 
@@ -132,7 +131,7 @@ def langevin_chains(
         num_steps=num_warmup,
         record_every=num_warmup,
         record=record_of(algorithm),
-        progress=options.saving["progress"],
+        run=options.saving.unsaved(),
     )
     thinning = options.thinning or relaxation
     run = options.run(algorithm, warm, thinning)

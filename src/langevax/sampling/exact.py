@@ -8,9 +8,6 @@ noise s. In units of the prior, x = D^{-1/2} z with D / T the precisions,
 where A and b are features and targets in units of s, rows times the root of their weights.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal
-
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +18,7 @@ from langevax.problems.coordinates import Raveled, affine
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.likelihoods import Gaussian, LinearPredictor
 from langevax.problems.problem import Problem
-from langevax.run import simulate
+from langevax.run import Run, simulate
 from langevax.sampling.draws import TunedChains
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.reference import IndependentDraws, NearReference, NormalReference
@@ -102,19 +99,21 @@ def independent_chains(
     num_samples: int,
     num_chains: int,
     key: PRNGKey,
-    progress: bool | Literal["auto"],
-    saving: Mapping[str, Any],
+    run: Run,
 ) -> TunedChains:
-    """Draw from the normal law whose coordinates these are; `saving` are `checkpoint` and `resume`."""
+    """Draw from the normal law whose coordinates these are."""
     algorithm = IndependentDraws(temperature)
     near = coordinates.problem
     assert isinstance(near, NearReference)
     start = jnp.zeros_like(near.mean)
-    options = {
-        "num_steps": num_samples,
-        "num_chains": num_chains,
-        "record_every": 1,
-        "progress": progress,
-    }
-    run = simulate(algorithm, near, start, key=key, **options, **saving)
-    return TunedChains(algorithm, run, 1.0, 1, 0)
+    result = simulate(
+        algorithm,
+        near,
+        start,
+        key=key,
+        num_steps=num_samples,
+        num_chains=num_chains,
+        record_every=1,
+        run=run,
+    )
+    return TunedChains(algorithm, result, 1.0, 1, 0)

@@ -89,7 +89,7 @@ def nuts_chains(
         steps = chains.result.steps * options.num_chains
         if (
             not 0 < divergences <= WARM_UP.few_divergences * steps
-            or options.saving["checkpoint"] is not None
+            or options.saving.checkpoint is not None
         ):
             break
         settle_key, run_key = (
@@ -144,7 +144,7 @@ def _warm_up(
         key=options.keys[1],
         num_steps=num_warmup,
         record_every=1 if options.dimension <= MAX_COORDINATES else num_warmup,
-        progress=options.saving["progress"],
+        run=options.saving.unsaved(),
         callbacks=[hardly_moves] if can_be_peak else [],
         callback_every=WARM_UP.peak_check if can_be_peak else None,
     )
@@ -173,7 +173,7 @@ def _settle(
         key=key,
         num_steps=num_steps,
         record_every=num_steps,
-        progress=options.saving["progress"],
+        run=options.saving.unsaved(),
     )
     return algorithm.frozen(run.state), run
 

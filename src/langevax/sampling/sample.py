@@ -20,7 +20,7 @@ from langevax.integrators import Exponential, Integrator
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.problem import Function, Problem
 from langevax.renamed import refuse_former
-from langevax.run import Stacked
+from langevax.run import Run, Stacked
 from langevax.run.result import named_leaves
 from langevax.sampling.choice import (
     Requested,
@@ -241,6 +241,7 @@ def sample(
         check_choice("gradient", gradient, get_args(GradientName))
     check_integrator(integrator)
     saving = {"checkpoint": checkpoint, "resume": resume}
+    shown = Run(checkpoint, resume, progress)
     options = {
         "gradient": gradient,
         "batch_size": batch_size,
@@ -337,8 +338,7 @@ def sample(
             num_samples,
             num_chains,
             run_keys[2],
-            progress,
-            saving,
+            shown,
         )
         return Samples.of(
             chains,
@@ -424,7 +424,7 @@ def sample(
         None if num_warmup == "auto" else num_warmup,
         None if thinning == "auto" else thinning,
         (run_keys[0], run_keys[1], run_keys[2]),
-        {"progress": progress, **saving},
+        shown,
         None
         if tolerance is None
         else BiasLimit(tolerance / 2, NumbersOfDraws(coordinates, constrain)),

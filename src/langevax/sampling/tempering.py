@@ -86,7 +86,7 @@ def tempered_chains(
             num_steps=round_steps,
             record=ReplicaExchange.coldest,
             record_every=round_steps,
-            progress=options.saving["progress"],
+            run=options.saving.unsaved(),
         )
 
     warm = run_round(0)

@@ -23,12 +23,12 @@ from langevax.problems.likelihoods import (
     LinearPredictor,
     Residual,
 )
+from langevax.run.options import Run
 from langevax.sampling.exact import MAX_COEFFICIENTS
 from langevax.sampling.sample import sample
 from langevax.sampling.samples import Samples, SamplingWarning
 from langevax.sklearn.kernel_langevin.preconditioning import posterior_coordinates
 from langevax.sklearn.kernel_langevin.space import width_of
-from langevax.sklearn.parameters import Progress
 from langevax.sklearn.table import bucket, padded
 
 
@@ -40,7 +40,7 @@ class ChainOptions(NamedTuple):
     tolerance: float | None
     num_warmup: int | str
     thinning: int | str
-    progress: Progress
+    run: Run
 
 
 class Draws(NamedTuple):
@@ -148,6 +148,7 @@ def chain_arguments(
     posterior is further from normal; above `most_rows` rows Langevin dynamics with batches.
     """
     chosen: dict[str, Any] = options._asdict()
+    chosen["progress"] = chosen.pop("run").progress
     is_residual = isinstance(likelihood, Residual)
     if isinstance(likelihood, Gaussian) and num_coordinates <= MAX_COEFFICIENTS:
         return chosen | {"preconditioner": "auto"}
