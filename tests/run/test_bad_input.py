@@ -246,12 +246,12 @@ REFUSED = {
     "no algorithm": (
         plainly(algorithm=0.1),
         TypeError,
-        ["algorithm must be an Algorithm", "got 0.1", "Langevin(...)"],
+        ["algorithm must be an Algorithm", "got 0.1", "langevax.Langevin("],
     ),
     "no problem": (
         plainly(problem=ROWS),
         TypeError,
-        ["problem must be a Problem", "got ndarray", "FiniteSum(...)"],
+        ["problem must be a Problem", "got an array of float32", "FiniteSum("],
     ),
     "negative num_steps": (
         plainly(num_steps=-1),
@@ -266,7 +266,7 @@ REFUSED = {
     "more steps than int32": (
         plainly(num_steps=2**31),
         ValueError,
-        ["num_steps must be at most 2147483646, got 2147483648", "further phases"],
+        ["num_steps must be at most 2147483646, got 2147483648", "pass"],
     ),
     "no chains": (
         plainly(num_chains=0),
@@ -304,12 +304,12 @@ REFUSED = {
     "a record that is no function": (
         plainly(record="position", record_every=2),
         TypeError,
-        ["record must be a function record(problem, state)", "got 'position'"],
+        ["record must be a function", "got 'position'", "record(problem, state)"],
     ),
     "an average that is no function": (
         plainly(average=True),
         TypeError,
-        ["average must be a function average(problem, state)", "got True"],
+        ["average must be a function", "got True", "average(problem, state)"],
     ),
     "resume from nowhere": (
         lambda: langevax.Run(resume=True),
@@ -404,7 +404,7 @@ REFUSED = {
     "a number of devices as sharding": (
         plainly(sharding=4),
         TypeError,
-        ["sharding must be a jax.sharding.Mesh or NamedSharding, got 4"],
+        ["sharding must be a Mesh or a NamedSharding, got 4", "jax.make_mesh("],
     ),
 }
 

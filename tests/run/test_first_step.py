@@ -23,10 +23,10 @@ def clock(monkeypatch):
         clock.now += clock.begin
         return begin(*parts)
 
-    def slow_advance(*parts):
-        steps = int(parts[6]) - int(parts[3].step)
+    def slow_advance(chunk, carry, buffer):
+        steps = int(chunk.stop) - int(carry.step)
         clock.now += steps or COMPILE
-        return advance(*parts)
+        return advance(chunk, carry, buffer)
 
     monkeypatch.setattr(DRIVER, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     monkeypatch.setattr(DRIVER.program, "begin", slow_begin)
