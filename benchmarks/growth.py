@@ -85,17 +85,13 @@ def steps_of(parts: Parts) -> Callable[[int], Any]:
         start = start(jax.random.key(1))
     if number is not None:
         start = jax.tree.map(lambda x: jnp.broadcast_to(x, (number, *x.shape)), start)
-    observers, key = program.Observers(None, None), jax.random.key(0)
     split = chains.of(start, number)
-    carry = program.begin(algorithm, problem, observers, start, key, split)
+    run = program.Parts(algorithm, problem, jax.random.key(0), chains=split)
+    carry = program.begin(run, start)
 
     def advanced(steps: int) -> Any:
-        stop, every = jnp.int32(steps), jnp.int32(program.NO_GRID)
-        return jax.block_until_ready(
-            program.advance(
-                algorithm, problem, observers, carry, None, key, stop, every, split
-            )[0]
-        )
+        chunk = program.Chunk(run, jnp.int32(steps), jnp.int32(program.NO_GRID))
+        return jax.block_until_ready(program.advance(chunk, carry, None)[0])
 
     return advanced
 

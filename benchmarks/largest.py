@@ -85,23 +85,16 @@ def memory_need(make: Callable[[Draw], Parts]) -> MemoryNeed:
         return algorithm, problem, parts.start, parts.num_chains
 
     algorithm, problem, start, num_chains = eqx.filter_eval_shape(built)
-    observers, key, stop = (
-        program.Observers(None, None),
-        jax.random.key(0),
-        jnp.int32(1),
-    )
     algorithm, problem, start = jax.tree.map(
         without_memory, (algorithm, problem, start)
     )
-    number = chains.of(start, num_chains)
-    begun = eqx.filter_eval_shape(
-        program.begin, algorithm, problem, observers, start, key, number
-    )
+    split = chains.of(start, num_chains)
+    run = program.Parts(algorithm, problem, jax.random.key(0), chains=split)
+    begun = eqx.filter_eval_shape(program.begin, run, start)
     carry = jax.tree.map(without_memory, begun)
-    begin = program.begin.lower(algorithm, problem, observers, start, key, number)
-    step = program.advance.lower(
-        algorithm, problem, observers, carry, None, key, stop, stop, number
-    )
+    begin = program.begin.lower(run, start)
+    chunk = program.Chunk(run, jnp.int32(1), jnp.int32(1))
+    step = program.advance.lower(chunk, carry, None)
     return MemoryNeed(
         program_memory(begin),
         program_memory(step),

@@ -46,7 +46,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     options = {
         "bounds": [(0, 1)] * (3 * COLOURS),
         "num_chains": 16 if quick else 32,
-        "progress": False,
+        "run": lx.Run(progress=False),
     }
     options["key"] = jax.random.key(0)
     options["gradient"] = lx.gradients.SVRG(

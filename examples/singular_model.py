@@ -55,7 +55,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     sizes, measured = np.array([1e3] if quick else [1e2, 1e3, 1e4, 1e5]), {}
     data, options = (
         jnp.asarray(rows, jnp.float32),
-        {"localization": 1.0, "batch_size": None, "progress": False},
+        {"localization": 1.0, "batch_size": None, "run": lx.Run(progress=False)},
     )
     options["num_samples"] = 500 if quick else 1000
     with picture(out / "singular_model.png", 1, figsize=CARD) as axes:

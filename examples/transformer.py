@@ -136,7 +136,11 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         if quick
         else {"num_samples": 100, "num_warmup": 100}
     )
-    options |= {"num_chains": 2, "progress": False, "localization": LOCALIZATION}
+    options |= {
+        "num_chains": 2,
+        "run": lx.Run(progress=False),
+        "localization": LOCALIZATION,
+    }
     optimiser = optax.adam(2e-3)
     weights = initial(jax.random.key(1))
     state, losses, estimates = optimiser.init(weights), [], []

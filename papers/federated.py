@@ -38,7 +38,7 @@ from matplotlib.axes import Axes
 from claims import Check, Claim, Findings, Size, dataset, sweep, variables
 from drawing import level, note, panels, points
 from estimates import mean_and_error
-from langevax import federated, gradients
+from langevax import Run, federated, gradients
 from langevax.figures.theme import GREY, INK, OKABE_ITO
 from langevax.keys import unrolled
 from langevax.problems.federation import Federation
@@ -215,7 +215,7 @@ def paths(
         "num_steps": most,
         "num_chains": num_seeds,
         "record_every": 1,
-        "progress": False,
+        "run": Run(progress=False),
     }
     options |= {"callbacks": (ended,), "callback_every": CHUNK}
     try:

@@ -94,11 +94,10 @@ def test_a_step_has_no_loop_but_those_of_its_method(replace):
     algorithm = langevax.Langevin(
         0.1, 0.1, langevax.gradients.Minibatch(batch_size=5, replace=replace)
     )
-    observers, key, one = program.Observers(None, None), random.key(0), jnp.int32(1)
-    carry = program.begin(algorithm, problem, observers, jnp.zeros(()), key, None)
-    text = program.advance.lower(
-        algorithm, problem, observers, carry, None, key, one, one, None
-    ).as_text()
+    parts, one = program.Parts(algorithm, problem, random.key(0)), jnp.int32(1)
+    carry = program.begin(parts, jnp.zeros(()))
+    chunk = program.Chunk(parts, one, one)
+    text = program.advance.lower(chunk, carry, None).as_text()
     assert text.count("stablehlo.while") == (1 if replace else 2)
 
 
@@ -143,7 +142,7 @@ def test_a_state_may_hold_its_key():
         jnp.zeros(()),
         key=random.key(0),
         num_steps=4,
-        progress=False,
+        run=langevax.Run(progress=False),
     )
     own, position = random.fold_in(random.key(0), 2**32 - 1), 0.0
     for _ in range(4):

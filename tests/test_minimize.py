@@ -825,7 +825,7 @@ def test_progress_is_the_share_of_the_budget_and_the_lowest_value():
         lambda x: jnp.sum(x**2),
         jnp.ones(2),
         key=jax.random.key(0),
-        progress=lambda words, share: seen.append((words, share)),
+        run=langevax.Run(progress=lambda words, share: seen.append((words, share))),
     )
     shares = [share for _, share in seen]
     assert 0 < shares[0] <= shares[-1] <= 1

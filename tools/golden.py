@@ -99,7 +99,7 @@ def networks() -> Numbers:
         result = lx.simulate(algorithm, risk, start, key=KEY, num_steps=20)
         yield name, result.position[:3]
     certificate = lx.meanfield.certify(
-        risk, 0.1, key=KEY, effort=1e7, clouds=[start], progress=False
+        risk, 0.1, key=KEY, effort=1e7, clouds=[start], run=lx.Run(progress=False)
     )
     yield "certificate", [certificate.lower_bound, certificate.upper_bound]
 

@@ -480,7 +480,7 @@ def estimator(
         "num_particles": particles,
         "num_steps": steps,
         "batch_size": batch_size,
-        "progress": False,
+        "run": lx.Run(progress=False),
     }
     return MeanFieldRegressor(**settings, **TRAINED, **options)
 

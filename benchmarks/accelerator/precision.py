@@ -65,7 +65,7 @@ def measured(
             jnp.asarray(cloud),
             key=jax.random.key(seed),
             num_steps=steps,
-            progress=False,
+            run=lx.Run(progress=False),
         )
         with jax.default_matmul_precision("float32"):
             return np.asarray(risk.outputs(run.position), np.float64)

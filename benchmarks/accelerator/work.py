@@ -63,15 +63,12 @@ def of_compiled(compiled: Any) -> Work:
 def of_step(algorithm: Any, problem: Any, start: jax.Array) -> Work:
     """Return the work of a step of one chain."""
     algorithm, problem = trace_floats((algorithm, problem), start.dtype)
-    observers, key, one = program.Observers(None, None), jax.random.key(0), jnp.int32(1)
+    parts, one = program.Parts(algorithm, problem, jax.random.key(0)), jnp.int32(1)
     with in_one_block():
-        shapes = eqx.filter_eval_shape(
-            program.begin, algorithm, problem, observers, start, key, None
-        )
+        shapes = eqx.filter_eval_shape(program.begin, parts, start)
         carry = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        lowered = program.advance.lower(
-            algorithm, problem, observers, carry, None, key, one, one, None
-        )
+        chunk = program.Chunk(parts, one, one)
+        lowered = program.advance.lower(chunk, carry, None)
         return of_compiled(lowered.compile().compiled)
 
 

@@ -224,7 +224,7 @@ def in_process(rounds: int) -> Callable[[], RunResult]:
             start(),
             key=jax.random.key(0),
             num_steps=rounds,
-            progress=False,
+            run=lx.Run(progress=False),
         )
 
     result(1)  # compiles

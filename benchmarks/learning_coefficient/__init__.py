@@ -72,7 +72,7 @@ def estimated(case: Coefficient, n: float, seed: int = 0, **options: Any) -> Rec
         key=jax.random.key(seed),
         temperature=temperature_of(n),
         localization=case.localization,
-        progress=False,
+        run=lx.Run(progress=False),
         **options,
     )
     seconds = time.process_time() - began

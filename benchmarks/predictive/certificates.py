@@ -128,7 +128,7 @@ def one_seed(
             case.log_prior, case.log_likelihood, case.rows, key=law_key, **options
         )
     return law.certificate(
-        key=key, effort=case.effort, progress=False
+        key=key, effort=case.effort, run=lx.Run(progress=False)
     ), time.process_time() - began
 
 

@@ -18,6 +18,7 @@ from sklearn.model_selection import ShuffleSplit
 
 from benchmarks.real_tables.report import markdown
 from benchmarks.real_tables.tables import TABLES, encoded, load
+from langevax import Run
 from langevax.sklearn import MeanFieldRegressor
 
 NAMES = ("mpg", "crime4", "hitters", "college", "schools", "births")
@@ -103,12 +104,14 @@ def measured(name: str, number: int, splits: int) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = processor_seconds()
-        model = MeanFieldRegressor(random_state=number, progress=False).fit(X, y)
+        model = MeanFieldRegressor(random_state=number, run=Run(progress=False)).fit(
+            X, y
+        )
         line["seconds"] = processor_seconds() - before
         if number < NUM_TIMED:
             before = processor_seconds()
             MeanFieldRegressor(
-                random_state=number, progress=False, validation=None
+                random_state=number, run=Run(progress=False), validation=None
             ).fit(X, y)
             line["seconds without folds"] = processor_seconds() - before
     low, high = model.predict_interval(Z, COVERAGE).T

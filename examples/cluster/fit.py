@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from langevax import Run
 from langevax.run import process_group
 from langevax.sklearn import MeanFieldRegressor
 
@@ -22,10 +23,9 @@ with process_group(coordinator, int(num_processes), int(index)):
     model = MeanFieldRegressor(
         num_particles=512,
         devices=jax.device_count(),
-        checkpoint=Path(out) / "checkpoints",
-        resume=True,
+        run=Run(checkpoint=Path(out) / "checkpoints", resume=True),
         random_state=0,
     )
     model.fit(np.column_stack(inputs), columns[target])
     if index == "0":
-        model.set_params(checkpoint=None).save(Path(out) / "model.safetensors")
+        model.set_params(run=None).save(Path(out) / "model.safetensors")

@@ -103,7 +103,7 @@ def _add_arguments(tasks: str, arguments: str, hint: str) -> None:
 _add_arguments(
     "FunctionalMeanField GraphMeanField",
     "solver num_particles temperature relative_step_size num_steps batch_size neuron output_scale prior_precision "
-    "validation stop warm_start checkpoint resume devices progress",
+    "validation stop warm_start devices",
     "set it on the network, estimator=MeanFieldRegressor(...) or MeanFieldClassifier(...)",
 )
 _add_arguments(
@@ -120,6 +120,33 @@ _add_arguments(
     "KernelLangevin",
     "prior relative_step_size integrator gradient preconditioner",
     "use langevax.Langevin on a posterior of your own",
+)
+
+for _owner, _arguments in {
+    "learning_coefficient": "checkpoint resume progress",
+    "meanfield.certify": "checkpoint resume progress",
+    "optimize.anneal": "progress",
+    "optimize.minimize": "progress",
+    "predictive_law.PredictiveLaw.certificate": "progress",
+    "sampling.Samples.extend": "progress",
+    "simulate": "checkpoint resume checkpoint_seconds progress",
+    "sklearn.KernelLangevinClassifier": "progress",
+    "sklearn.KernelLangevinRegressor": "progress",
+    "sklearn.MeanFieldClassifier": "checkpoint resume progress",
+    "sklearn.MeanFieldRegressor": "checkpoint resume progress",
+    "sklearn.TwoPhaseReLURegressor": "progress",
+    "sklearn.inspection.MeanFieldInspection.certificate": "checkpoint resume progress",
+    "sklearn.law_estimator.PredictiveEstimator.certificate": "progress",
+    "teacher_student.two_phase": "progress",
+}.items():
+    for _argument in _arguments.split():
+        FORMER_NAMES[f"langevax.{_owner}({_argument}=)"] = (
+            f"pass run=langevax.Run({_argument}=...)"
+        )
+_add_arguments(
+    "FunctionalMeanField GraphMeanField",
+    "checkpoint resume progress",
+    "set it on the network, estimator=MeanFieldRegressor(run=Run(...)) or MeanFieldClassifier(run=Run(...))",
 )
 
 Public = TypeVar("Public", bound=Callable[..., Any])

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from langevax import Run
 from langevax.data import write_rows
 from tests.app.conftest import langevax
 from tests.run.setting import simulate
@@ -79,7 +80,7 @@ def test_each_file_of_a_fit_is_checked(folder, name):
 
 def test_checkpoints_and_interrupted_fits_are_checked(folder, tmp_path):
     point = tmp_path / "point"
-    simulate(20, checkpoint=point)
+    simulate(20, run=Run(checkpoint=point))
     words = langevax("check", point).stdout.replace("\n", " ")
     tells(words, "20 5")
     shutil.copytree(point, folder / "training" / "checkpoints")

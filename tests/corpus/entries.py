@@ -123,12 +123,12 @@ def estimator_entry(estimator: Call, y: np.ndarray) -> Entry:
         "learn_scales": (False, FLAG),
         "stop": ("plateau", WORD),
         "warm_start": (False, FLAG),
-        "resume": (True, FLAG),
-        "progress": (False, FLAG),
+        "run": (QUIET, OBJECT),
     }
     return Entry(call, arguments, {"validation": None, "random_state": 0}, slow=True)
 
 
+QUIET = lx.Run(progress=False)
 CURVES = np.random.default_rng(2).normal(size=(12, 8)).cumsum(axis=1)
 RINGS = [[(i, (i + 1) % n) for i in range(n)] for n in range(3, 15)]
 FOLDER = Path(tempfile.mkdtemp(prefix="corpus-"))
@@ -168,7 +168,7 @@ def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
             "thinning": (1, COUNT),
             "length_scale": ("shared", WORD),
         },
-        {"random_state": 0, "progress": False},
+        {"random_state": 0, "run": QUIET},
         slow=True,
     )
 
@@ -226,7 +226,7 @@ def encoded_entry(estimator: Any, encoder: Any, X: Any, y: np.ndarray) -> Entry:
         model = estimator(encoder, network(**parameters), random_state=random_state)
         return model.fit(X, y).estimator_.particles_
 
-    fixed = {"X": X, "random_state": 0, "progress": False}
+    fixed = {"X": X, "random_state": 0, "run": QUIET}
     return Entry(fitted, NETWORK, fixed, slow=True)
 
 
@@ -252,7 +252,7 @@ INTERVAL = {
 
 
 def run(**arguments: Any) -> Any:
-    return lx.simulate(**{"progress": False, **arguments}).position
+    return lx.simulate(**{"run": QUIET, **arguments}).position
 
 
 TOLERANCE = 0.5
@@ -476,7 +476,7 @@ ENTRIES: dict[str, Entry] = {
             "select": (lambda path: True, Kind.OPTIONAL_FUNCTION),
             "descend": (False, FLAG),
             "observe": (lambda params: params, Kind.OPTIONAL_FUNCTION),
-            "progress": (False, FLAG),
+            "run": (QUIET, OBJECT),
         },
         slow=True,
     ),
@@ -492,8 +492,7 @@ ENTRIES: dict[str, Entry] = {
             "record_every": (1, OPTIONAL_COUNT),
             "record": (lambda problem, state: state.position, Kind.OPTIONAL_FUNCTION),
             "average": (lambda problem, state: state.position, Kind.OPTIONAL_FUNCTION),
-            "checkpoint_seconds": (1.0, NON_NEGATIVE),
-            "progress": (False, FLAG),
+            "run": (QUIET, OBJECT),
         },
     ),
     "langevax.sample": Entry(
@@ -537,12 +536,12 @@ ENTRIES: dict[str, Entry] = {
             "max_odds": (0.5, POSITIVE),
             "spread": (0.1, POSITIVE),
             "use_gradients": (True, FLAG),
-            "progress": (False, FLAG),
+            "run": (QUIET, OBJECT),
         },
         slow=True,
     ),
     "langevax.optimize.anneal": Entry(
-        lambda **arguments: optimize.anneal(**{"progress": False, **arguments}).x,
+        lambda **arguments: optimize.anneal(**{"run": QUIET, **arguments}).x,
         {
             "fun": (parabola, FUNCTION),
             "x0": (np.ones(2, np.float32), ARRAY),
@@ -745,7 +744,7 @@ ENTRIES: dict[str, Entry] = {
             "temperature": (0.1, POSITIVE),
             "key": (jax.random.key(0), KEY),
             "effort": (1e4, Kind.OPTIONAL_NUMBER),
-            "resume": (False, FLAG),
+            "run": (QUIET, OBJECT),
         },
         slow=True,
     ),
@@ -1001,7 +1000,7 @@ ENTRIES: dict[str, Entry] = {
             "num_converge_steps": (5, COUNT),
             "tolerance": (0.1, NON_NEGATIVE),
         },
-        {"random_state": 0, "progress": False},
+        {"random_state": 0, "run": QUIET},
         slow=True,
     ),
     "langevax.sklearn.KernelLangevinRegressor": kernel_entry(
@@ -1193,7 +1192,7 @@ ENTRIES: dict[str, Entry] = {
             "weights": (np.ones(12, np.float32), VECTOR),
             "intercept": (False, FLAG),
         },
-        {"progress": False},
+        {"run": QUIET},
         slow=True,
     ),
     "langevax.teacher_student.simulate_one_step": Entry(

@@ -51,7 +51,7 @@ def run(algorithm, problem=BOWL, start=(1.0, 1.0), **options):
             "'word'",
         ),
         (
-            lambda: run(lx.Langevin(0.1, 1.0), checkpoint="gs://bucket/run"),
+            lambda: lx.Run(checkpoint="gs://bucket/run"),
             "checkpoint 'gs://bucket/run'",
         ),
         (

@@ -255,23 +255,12 @@ def test_the_refresh_is_a_branch_under_vmap_over_chains(make):
     """
     problem = FiniteSum(quartic, jnp.zeros((ROWS, D)))
     langevin = langevax.Langevin(jnp.float32(0.1), jnp.float32(0.1), make(B, PERIOD))
-    observers, key = program.Observers(None, None), jax.random.key(0)
-    carry = program.begin(
-        langevin, problem, observers, jnp.zeros((3, D)), key, Chains(3)
-    )
+    parts = program.Parts(langevin, problem, jax.random.key(0), chains=Chains(3))
+    carry = program.begin(parts, jnp.zeros((3, D)))
+    chunk = program.Chunk(parts, jnp.int32(9), jnp.int32(1))
 
     def advance(carry):
-        return program.advance(
-            langevin,
-            problem,
-            observers,
-            carry,
-            None,
-            key,
-            jnp.int32(9),
-            jnp.int32(1),
-            Chains(3),
-        )[0]
+        return program.advance(chunk, carry, None)[0]
 
     jaxpr = jax.make_jaxpr(advance)(carry)
     (refresh,) = [

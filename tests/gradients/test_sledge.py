@@ -280,22 +280,13 @@ def table_copies(estimator, chains):
     """
     problem = FiniteSum(quartic, jnp.zeros((1012, D)))
     langevin = langevax.Langevin(jnp.float32(0.1), jnp.float32(0.1), estimator)
-    observers = program.Observers(None, None)
+    parts = program.Parts(langevin, problem, KEY, chains=chains)
     positions = jnp.zeros((D,) if chains is None else (chains.number, D))
-    carry = program.begin(langevin, problem, observers, positions, KEY, chains)
+    carry = program.begin(parts, positions)
+    chunk = program.Chunk(parts, jnp.int32(9), jnp.int32(1))
 
     def advance(carry):
-        return program.advance(
-            langevin,
-            problem,
-            observers,
-            carry,
-            None,
-            KEY,
-            jnp.int32(9),
-            jnp.int32(1),
-            chains,
-        )[0]
+        return program.advance(chunk, carry, None)[0]
 
     text = jax.jit(advance).lower(carry).compile().as_text()
     shape = ",".join(map(str, carry.state.gradient.table.shape))

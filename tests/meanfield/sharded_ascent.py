@@ -55,14 +55,12 @@ def sent(text):
 
 def of_advance(algorithm, problem, positions, mesh):
     """Return what a compiled stretch of steps sends, and whether weights lie where particles do from the start."""
-    observers = program.Observers(None, None)
     algorithm, problem = trace_floats((algorithm, problem), jnp.float32)
     positions, problem = place(positions, problem, mesh)
-    key, stop, every = jax.random.key(0), jnp.int32(5), jnp.int32(program.NO_GRID)
-    carry = program.begin(algorithm, problem, observers, positions, key, None)
-    lowered = program.advance.lower(
-        algorithm, problem, observers, carry, None, key, stop, every, None
-    )
+    parts = program.Parts(algorithm, problem, jax.random.key(0))
+    carry = program.begin(parts, positions)
+    chunk = program.Chunk(parts, jnp.int32(5), jnp.int32(program.NO_GRID))
+    lowered = program.advance.lower(chunk, carry, None)
     return sent(lowered.compile().compiled.as_text()), str(
         carry.state.log_weights.sharding.spec
     )

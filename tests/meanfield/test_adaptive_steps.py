@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from langevax import Function, MeanFieldRisk, losses, neurons, simulate
+from langevax import Function, MeanFieldRisk, Run, losses, neurons, simulate
 from langevax.gradients import SVRG, Full, Minibatch
 from langevax.meanfield import MFLD, PDA, FictitiousPlay
 from langevax.meanfield.adaptive_steps import (
@@ -214,8 +214,10 @@ def test_a_run_resumes_bit_for_bit(tmp_path, gradient):
     algorithm = LossCurvatureSteps(MFLD(1.0, TEMPERATURE, gradient), 1.5, 14)
     start = risk.prior(TEMPERATURE, 30)
     whole = states(algorithm, risk, start, 33)
-    states(algorithm, risk, start, 13, checkpoint=tmp_path)
-    resumed = states(algorithm, risk, start, 33, checkpoint=tmp_path, resume=True)
+    states(algorithm, risk, start, 13, run=Run(checkpoint=tmp_path))
+    resumed = states(
+        algorithm, risk, start, 33, run=Run(checkpoint=tmp_path, resume=True)
+    )
     assert eqx.tree_equal(resumed.state, whole.state)
     np.testing.assert_array_equal(
         resumed.positions.step_size, whole.positions.step_size

@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import t as student
 from threadpoolctl import threadpool_info
 
-from langevax import MeanFieldRisk, losses, neurons
+from langevax import MeanFieldRisk, Run, losses, neurons
 from langevax.meanfield import Certificate, certificate, certify, interval_search, wells
 from langevax.meanfield.clouds import MOVES_PER_LAW as MOVES
 from langevax.meanfield.clouds import EffortSpent
@@ -46,7 +46,9 @@ def certified(problem, seed=0, effort=EFFORT, **options):
 def test_the_interval_holds_the_optimum_of_quadrature(loss, temperature):
     problem = smooth(loss, temperature)
     heard = []
-    result = certified(problem, progress=lambda words, share: heard.append(words))
+    result = certified(
+        problem, run=Run(progress=lambda words, share: heard.append(words))
+    )
     assert result.lower_bound <= problem.optimum <= result.upper_bound
     assert result.trustworthy
     assert result.width < 0.25 * (problem.prior_objective - problem.optimum)
@@ -546,7 +548,9 @@ def test_a_search_goes_on_from_its_file(tmp_path):
     problem, file = smooth("squared", 0.02), tmp_path / "search.npz"
     results = []
     for effort in (3e4, 2e5, 3e6, 3e6, 3e6):
-        results.append(certified(problem, effort=effort, checkpoint=file, resume=True))
+        results.append(
+            certified(problem, effort=effort, run=Run(checkpoint=file, resume=True))
+        )
         assert results[-1].lower_bound <= problem.optimum <= results[-1].upper_bound
     lower, upper, work = np.array(
         [(r.lower_bound, r.upper_bound, r.work) for r in results]
@@ -564,19 +568,21 @@ def test_a_search_goes_on_from_its_file(tmp_path):
 @pytest.mark.slow
 def test_the_file_of_another_search_is_refused(tmp_path):
     problem, file = smooth("squared", 0.02), tmp_path / "search.npz"
-    certified(problem, effort=2e5, checkpoint=file)
+    certified(problem, effort=2e5, run=Run(checkpoint=file))
     with refuses(CheckpointError, "resume=True"):
-        certified(problem, effort=2e5, checkpoint=file)
+        certified(problem, effort=2e5, run=Run(checkpoint=file))
     for other in (smooth("squared", 0.03), smooth("logistic", 0.02)):
         with refuses(CheckpointError):
-            certified(other, effort=2e5, checkpoint=file, resume=True)
+            certified(other, effort=2e5, run=Run(checkpoint=file, resume=True))
     whole, refused = file.read_bytes(), 0
     for place in np.random.default_rng(0).integers(len(whole), size=60):
         damaged = bytearray(whole)
         damaged[place] ^= 16
         file.write_bytes(damaged)
         try:
-            result = certified(problem, effort=1.0, checkpoint=file, resume=True)
+            result = certified(
+                problem, effort=1.0, run=Run(checkpoint=file, resume=True)
+            )
         except CheckpointError:
             refused += 1
         else:  # a byte that says nothing, such as a date in the archive
@@ -584,7 +590,7 @@ def test_the_file_of_another_search_is_refused(tmp_path):
     assert refused > 40
     file.write_bytes(whole[: len(whole) // 2])
     with refuses(CheckpointError):
-        certified(problem, effort=2e5, checkpoint=file, resume=True)
+        certified(problem, effort=2e5, run=Run(checkpoint=file, resume=True))
 
 
 @pytest.mark.slow
@@ -592,7 +598,7 @@ def test_progress_comes_in_words_and_shares():
     heard = []
     certified(
         smooth("squared", 0.02),
-        progress=lambda words, share: heard.append((words, share)),
+        run=Run(progress=lambda words, share: heard.append((words, share))),
     )
     shares = [share for _, share in heard]
     assert shares == sorted(shares)

@@ -408,6 +408,8 @@ def test_ascent_without_a_bound_is_refused():
 )
 def test_a_saved_run_resumes_bit_for_bit(algorithm, tmp_path):
     uninterrupted = run(algorithm, 20, 30).state
-    run(algorithm, 11, 30, checkpoint=tmp_path)
-    resumed = run(algorithm, 20, 30, checkpoint=tmp_path, resume=True).state
+    run(algorithm, 11, 30, run=langevax.Run(checkpoint=tmp_path))
+    resumed = run(
+        algorithm, 20, 30, run=langevax.Run(checkpoint=tmp_path, resume=True)
+    ).state
     jax.tree.map(np.testing.assert_array_equal, uninterrupted, resumed)

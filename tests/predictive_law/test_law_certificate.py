@@ -66,7 +66,9 @@ def law():
 
 
 def certified(law, seed, effort=6e7):
-    return law.certificate(key=jax.random.key(seed), effort=effort, progress=False)
+    return law.certificate(
+        key=jax.random.key(seed), effort=effort, run=langevax.Run(progress=False)
+    )
 
 
 @pytest.fixture(scope="module")

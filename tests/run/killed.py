@@ -19,6 +19,7 @@ import jax
 import orbax.checkpoint  # noqa: F401
 import xarray  # noqa: F401
 
+from langevax import Run
 from tests.run.setting import DRIVER, langevax, simulate
 
 MOMENTS = [
@@ -36,10 +37,11 @@ STEPS, CHUNK = 40, 10
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "open", "shutil.rmtree"}
 
 
-def saved_run(directory, num_steps=STEPS, **options):
+def saved_run(directory, num_steps=STEPS, resume=False, **options):
     """Saved after every chunk of 10 steps."""
     DRIVER.FIRST_CHUNK, DRIVER.next_length = CHUNK, lambda *_: CHUNK
-    return simulate(num_steps, checkpoint=directory, checkpoint_seconds=0.0, **options)
+    saving = Run(checkpoint=directory, resume=resume, checkpoint_seconds=0.0)
+    return simulate(num_steps, run=saving, **options)
 
 
 def watch_changes(directory, fatal=None):

@@ -35,7 +35,7 @@ def parts():
         "key": jax.random.key(0),
         "record_every": 5,
         "average": position_of,
-        "progress": False,
+        "run": langevax.Run(progress=False),
     }
     return mfld, risk, risk.prior(0.1, PARTICLES), options
 
@@ -55,7 +55,7 @@ def chains():
         "num_steps": STEPS,
         "num_chains": 8,
         "record_every": 10,
-        "progress": False,
+        "run": langevax.Run(progress=False),
     }
     return (
         langevax.Langevin(0.1, 0.5, langevax.gradients.SVRG(batch_size=1, period=3)),
@@ -77,7 +77,7 @@ def fitted(devices: int | None):
         "scaling": "columns",
         "neuron": "tanh",
         "num_steps": HALF,
-        "progress": False,
+        "run": langevax.Run(progress=False),
     }
     model = MeanFieldRegressor(
         num_particles=PARTICLES,
@@ -135,13 +135,21 @@ def measured(mesh, folder: Path) -> dict:
     mfld, risk, cloud, options = parts()
     shared, saved = {"sharding": mesh, **options}, folder / "saved"
     first = langevax.simulate(
-        mfld, risk, cloud, num_steps=HALF, checkpoint=saved, **shared
+        mfld,
+        risk,
+        cloud,
+        num_steps=HALF,
+        **shared | {"run": langevax.Run(checkpoint=saved, progress=False)},
     )
     if processes.is_first():  # for one process to go on from
         shutil.copytree(saved, folder / "half")
     processes.wait_for_all("copied")
     resumed = langevax.simulate(
-        mfld, risk, cloud, num_steps=STEPS, checkpoint=saved, resume=True, **shared
+        mfld,
+        risk,
+        cloud,
+        num_steps=STEPS,
+        **shared | {"run": langevax.Run(saved, resume=True, progress=False)},
     )
     through = langevax.simulate(mfld, risk, cloud, num_steps=STEPS, **shared)
     alone = langevax.simulate(
@@ -158,9 +166,8 @@ def measured(mesh, folder: Path) -> dict:
         risk,
         cloud,
         num_steps=STEPS,
-        checkpoint=folder / "of one",
-        resume=True,
-        **shared,
+        **shared
+        | {"run": langevax.Run(folder / "of one", resume=True, progress=False)},
     )  # begun by one process
     return {
         "devices": len(through.position.sharding.device_set),

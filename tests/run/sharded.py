@@ -36,21 +36,13 @@ def advancing(
     observers = program.Observers(record, None)
     algorithm, problem = trace_floats((algorithm, problem), jnp.float32)
     positions, problem = place(positions, problem, mesh, num_chains)
-    key, stop, every, many = (
-        jax.random.key(0),
-        jnp.int32(5),
-        jnp.int32(2),
-        chains.of(positions, num_chains),
-    )
-    carry = program.begin(algorithm, problem, observers, positions, key, many)
-    buffer = program.make_buffer(algorithm, problem, observers, carry, many)
-    if in_place:
-        chunk = program.Chunk(algorithm, problem, observers, key, stop, every, many)
-        lowered = program.advance_in_place.lower(chunk, carry, buffer)
-    else:
-        lowered = program.advance.lower(
-            algorithm, problem, observers, carry, buffer, key, stop, every, many
-        )
+    key, many = jax.random.key(0), chains.of(positions, num_chains)
+    parts = program.Parts(algorithm, problem, key, observers, many)
+    carry = program.begin(parts, positions)
+    buffer = program.make_buffer(parts, carry)
+    chunk = program.Chunk(parts, jnp.int32(5), jnp.int32(2))
+    advance = program.advance_in_place if in_place else program.advance
+    lowered = advance.lower(chunk, carry, buffer)
     return lowered.compile().compiled.as_text()
 
 
@@ -200,10 +192,10 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         saving = {
             "sharding": NamedSharding(mesh, PartitionSpec("particles")),
-            "checkpoint": directory,
+            "run": langevax.Run(checkpoint=directory, resume=True),
         }
         langevax.simulate(mfld, risk, cloud, **saving, **options | {"num_steps": 20})
-        resumed = langevax.simulate(mfld, risk, cloud, resume=True, **saving, **options)
+        resumed = langevax.simulate(mfld, risk, cloud, **saving, **options)
 
     runs = {
         "rows": (mfld, in_blocks, cloud, by_rows, {}),

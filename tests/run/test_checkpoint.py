@@ -16,7 +16,7 @@ import optax
 import pytest
 
 import langevax
-from langevax import CheckpointError
+from langevax import CheckpointError, Run
 from langevax.run import identity
 from langevax.run.checkpoint import HASHES, Checkpoint
 from tests.run import killed
@@ -58,8 +58,9 @@ def saved(saved_once, tmp_path, monkeypatch):
     return Path(shutil.copytree(saved_once, tmp_path / "run"))
 
 
-def save(directory, steps=STEPS, **options):
-    return simulate(steps, checkpoint=directory, checkpoint_seconds=0.0, **options)
+def save(directory, steps=STEPS, resume=False, **options):
+    run = Run(checkpoint=directory, resume=resume, checkpoint_seconds=0.0)
+    return simulate(steps, run=run, **options)
 
 
 def resume(directory, steps=STEPS, **options):
@@ -150,9 +151,9 @@ def test_an_interrupt_saves(tmp_path):
     def interrupt(trace, state):
         raise KeyboardInterrupt
 
-    options = {"callback_every": 30, "checkpoint_seconds": 1e9, "checkpoint": tmp_path}
+    run = Run(checkpoint=tmp_path, checkpoint_seconds=1e9)
     with pytest.raises(KeyboardInterrupt):
-        simulate(STEPS, callbacks=[interrupt], **options)
+        simulate(STEPS, callbacks=[interrupt], callback_every=30, run=run)
     assert states(tmp_path) == [30]
     assert_same_bits(resume(tmp_path), uninterrupted())
 
@@ -181,12 +182,9 @@ def test_an_interrupt_at_a_bad_moment_loses_nothing(tmp_path, monkeypatch, place
         else (Checkpoint, "save")
     )
     monkeypatch.setattr(owner, name, interrupted(getattr(owner, name)))
+    seconds = 1e9 if owner is DRIVER.Recording else 0.0
     with pytest.raises(KeyboardInterrupt):
-        simulate(
-            STEPS,
-            checkpoint=tmp_path,
-            checkpoint_seconds=1e9 if owner is DRIVER.Recording else 0.0,
-        )
+        simulate(STEPS, run=Run(checkpoint=tmp_path, checkpoint_seconds=seconds))
     assert states(tmp_path)[-1] == (20 if place.startswith("after") else 30)
     assert_same_bits(resume(tmp_path), uninterrupted())
 

@@ -84,8 +84,13 @@ def test_neither_do_phases_chunks_or_a_resumed_run(monkeypatch, tmp_path):
     assert traced(start=first) == 0
     fix_chunks(monkeypatch, 3)
     identity = 1  # what a saved run computes is traced once to tell it from others, and not compiled
-    assert traced(checkpoint=tmp_path / "run", num_steps=9) == identity
-    assert traced(checkpoint=tmp_path / "run", num_steps=15, resume=True) == identity
+    assert (
+        traced(run=langevax.Run(checkpoint=tmp_path / "run"), num_steps=9) == identity
+    )
+    assert (
+        traced(run=langevax.Run(checkpoint=tmp_path / "run", resume=True), num_steps=15)
+        == identity
+    )
 
 
 @pytest.mark.slow

@@ -49,16 +49,15 @@ def test_totals_of_a_run_pass_2_to_the_32():
 def test_a_run_of_2_to_the_31_steps_ends_where_it_should():
     algorithm = Script(spend)
     observers = program.Observers(lambda problem, state: state.position, None)
-    key, late = jax.random.key(0), (program.NO_GRID - 1) - 3
-    carry = program.begin(algorithm, problem(), observers, jnp.zeros(SIZE), key, None)
-    buffer = program.make_buffer(algorithm, problem(), observers, carry, None)
+    parts = program.Parts(algorithm, problem(), jax.random.key(0), observers)
+    late = (program.NO_GRID - 1) - 3
+    carry = program.begin(parts, jnp.zeros(SIZE))
+    buffer = program.make_buffer(parts, carry)
     carry = carry._replace(step=jnp.int32(late))
     stop, every = (
         jnp.int32(program.NO_GRID - 1),
         jnp.int32(1_500_000_000),
     )  # the grid's next step is beyond int32
-    carry, _ = program.advance(
-        algorithm, problem(), observers, carry, buffer, key, stop, every, None
-    )
+    carry, _ = program.advance(program.Chunk(parts, stop, every), carry, buffer)
     assert int(carry.step) == (program.NO_GRID - 1)
     np.testing.assert_array_equal(carry.state.position, np.full(SIZE, 3))

@@ -118,11 +118,11 @@ def test_a_first_step_that_breaks_leaves_the_start():
 
 def test_earlier_saves_stay_readable(monkeypatch, tmp_path):
     fix_chunks(monkeypatch, 8)
-    saving = {"checkpoint": tmp_path, "checkpoint_seconds": 0.0}
+    saving = {"run": langevax.Run(tmp_path, resume=True, checkpoint_seconds=0.0)}
     error = broken(**saving)
     last = (error.step - 1) // 8 * 8
-    assert_same_bits(run(last, resume=True, **saving), run(last))
-    assert broken(resume=True, **saving).step == error.step
+    assert_same_bits(run(last, **saving), run(last))
+    assert broken(**saving).step == error.step
 
 
 def test_callbacks_see_nothing_non_finite():

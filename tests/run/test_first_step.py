@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from langevax import Run
 from tests.run.setting import DRIVER, simulate
 
 BEGIN, COMPILE = (
@@ -22,10 +23,10 @@ def clock(monkeypatch):
         clock.now += clock.begin
         return begin(*parts)
 
-    def slow_advance(*parts):
-        steps = int(parts[6]) - int(parts[3].step)
+    def slow_advance(chunk, carry, buffer):
+        steps = int(chunk.stop) - int(carry.step)
         clock.now += steps or COMPILE
-        return advance(*parts)
+        return advance(chunk, carry, buffer)
 
     monkeypatch.setattr(DRIVER, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     monkeypatch.setattr(DRIVER.program, "begin", slow_begin)
@@ -48,8 +49,8 @@ def test_a_run_without_steps_has_only_that(clock):
 
 
 def test_a_resumed_run_counts_from_its_own_call(clock, tmp_path):
-    simulate(8, checkpoint=tmp_path)
-    resumed = simulate(12, checkpoint=tmp_path, resume=True)
+    simulate(8, run=Run(checkpoint=tmp_path))
+    resumed = simulate(12, run=Run(checkpoint=tmp_path, resume=True))
     assert (resumed.seconds_to_first_step, resumed.seconds) == (
         BEGIN + COMPILE,
         BEGIN + COMPILE + 4,

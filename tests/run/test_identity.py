@@ -18,7 +18,7 @@ import langevax
 from langevax import CheckpointError
 from langevax.algorithm import trace_floats
 from langevax.run import identity
-from langevax.run.program import Observers
+from langevax.run.program import Parts
 from tests.run.setting import Script, assert_same_bits, fix_chunks, simulate
 from tests.sentences import refuses
 
@@ -39,9 +39,7 @@ def identity_of(problem, algorithm=None):
     )
     state, _ = eqx.filter_eval_shape(algorithm.init, problem, position, key)
     shapes = identity.one_chain((position, state), None)
-    traced = identity.traced_parts(
-        algorithm, problem, Observers(None, None), *shapes, key
-    )
+    traced = identity.traced_parts(Parts(algorithm, problem, key), *shapes)
     return identity.of(parts)._replace(traced=traced)
 
 
@@ -264,44 +262,50 @@ def in_steps(length, scale=1.0):
 @pytest.fixture
 def saved(tmp_path, monkeypatch):
     fix_chunks(monkeypatch, 10)
-    simulate(20, checkpoint=tmp_path / "run", checkpoint_seconds=0.0, **in_steps(1))
+    simulate(
+        20,
+        run=langevax.Run(checkpoint=tmp_path / "run", checkpoint_seconds=0.0),
+        **in_steps(1),
+    )
     return tmp_path / "run"
 
 
 @pytest.mark.slow
 def test_a_step_that_is_traced_differently_is_named_and_accepted_on_demand(saved):
-    resumed = partial(simulate, 30, checkpoint=saved, **in_steps(1, scale=2.0))
+    resumed = partial(simulate, 30, **in_steps(1, scale=2.0))
     with refuses(CheckpointError, "resume='anyway'"):
-        resumed(resume=True)
-    assert resumed(resume="anyway").steps == 30
+        resumed(run=langevax.Run(saved, resume=True))
+    assert resumed(run=langevax.Run(saved, resume="anyway")).steps == 30
     record = json.loads((saved / "run.json").read_text())
     assert [entry["differences"] for entry in record["continued"]] == [
         ["the step is traced differently"]
     ]
-    assert resumed(resume=True).steps == 30
+    assert resumed(run=langevax.Run(saved, resume=True)).steps == 30
 
 
 def test_another_version_is_named_and_accepted_on_demand(saved, monkeypatch):
     versions = identity.versions()
     monkeypatch.setattr(identity, "versions", lambda: {**versions, "langevax": "9.9"})
-    resumed = partial(simulate, 30, checkpoint=saved, **in_steps(1))
+    resumed = partial(simulate, 30, **in_steps(1))
     with refuses(CheckpointError, f"{versions['langevax']} 9.9"):
-        resumed(resume=True)
-    assert resumed(resume="anyway").steps == 30
+        resumed(run=langevax.Run(saved, resume=True))
+    assert resumed(run=langevax.Run(saved, resume="anyway")).steps == 30
     with refuses(CheckpointError):
-        resumed(resume="anyway", seed=1)
+        resumed(run=langevax.Run(saved, resume="anyway"), seed=1)
     for bad in ("always", 1, None):
         with refuses(TypeError, "resume"):
-            resumed(resume=bad)
+            resumed(run=langevax.Run(saved, resume=bad))
 
 
 @pytest.mark.slow
 def test_states_and_records_of_another_run_or_step_are_refused(tmp_path, monkeypatch):
     fix_chunks(monkeypatch, 10)
     for name in ("one", "two"):
-        simulate(20, checkpoint=tmp_path / name, checkpoint_seconds=0.0)
+        simulate(
+            20, run=langevax.Run(checkpoint=tmp_path / name, checkpoint_seconds=0.0)
+        )
     one, two = tmp_path / "one", tmp_path / "two"
-    resumed = partial(simulate, 30, checkpoint=one, resume=True)
+    resumed = partial(simulate, 30, run=langevax.Run(checkpoint=one, resume=True))
     shutil.move(one / "state" / "20", tmp_path / "state of 20")
     shutil.copytree(one / "state" / "10", one / "state" / "20")
     with refuses(CheckpointError, "20 10"):

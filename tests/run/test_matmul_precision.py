@@ -128,14 +128,18 @@ def test_a_certificate_is_in_float32_at_any_matmul_precision():
 @pytest.mark.slow
 def test_a_saved_run_continues_with_the_precision_that_it_had(tmp_path):
     coarse, plain = tmp_path / "coarse", tmp_path / "plain"
-    run(3, checkpoint=coarse, matmul_precision="bfloat16")
-    run(3, checkpoint=plain)
+    run(3, run=langevax.Run(checkpoint=coarse), matmul_precision="bfloat16")
+    run(3, run=langevax.Run(checkpoint=plain))
     with refuses(langevax.run.CheckpointError, "matmul_precision 'bfloat16'"):
-        run(5, checkpoint=coarse, resume=True)
+        run(5, run=langevax.Run(checkpoint=coarse, resume=True))
     with refuses(langevax.run.CheckpointError, "matmul_precision 'bfloat16'"):
-        run(5, checkpoint=plain, resume=True, matmul_precision="bfloat16")
+        run(
+            5,
+            run=langevax.Run(checkpoint=plain, resume=True),
+            matmul_precision="bfloat16",
+        )
     with bfloat16():
-        resumed = run(5, checkpoint=coarse, resume=True)
+        resumed = run(5, run=langevax.Run(checkpoint=coarse, resume=True))
     assert_same_bits(resumed, run(5, matmul_precision="bfloat16"))
 
 

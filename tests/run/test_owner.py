@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from langevax import CheckpointError
+from langevax import CheckpointError, Run
 from langevax.locks import LOCK_FILE, Lock, LockedError
 from langevax.run import checkpoint
 from langevax.run.checkpoint import write_atomically
@@ -67,13 +67,13 @@ def test_two_runs_cannot_write_one_directory(tmp_path):
     def run_another(trace, state):
         for resume in (False, True):
             with refuses(CheckpointError, os.getpid()):
-                simulate(40, checkpoint=tmp_path, resume=resume)
+                simulate(40, run=Run(checkpoint=tmp_path, resume=resume))
 
     first = simulate(
-        20, checkpoint=tmp_path, callbacks=[run_another], callback_every=20
+        20, run=Run(checkpoint=tmp_path), callbacks=[run_another], callback_every=20
     )
     assert not (tmp_path / LOCK_FILE).exists()
-    assert_same_bits(simulate(20, checkpoint=tmp_path, resume=True), first)
+    assert_same_bits(simulate(20, run=Run(checkpoint=tmp_path, resume=True)), first)
 
 
 @pytest.mark.slow
@@ -96,12 +96,16 @@ def test_a_signal_saves_the_run_and_then_takes_its_course(
     }
     try:
         with pytest.raises(EndedError):
-            simulate(40, checkpoint=tmp_path, checkpoint_seconds=1e9, **options)
+            simulate(
+                40, run=Run(checkpoint=tmp_path, checkpoint_seconds=1e9), **options
+            )
         assert signal.getsignal(number) is end
     finally:
         signal.signal(number, before)
     assert states == [["20"]]  # the chunk after the signal
-    assert_same_bits(simulate(40, checkpoint=tmp_path, resume=True), simulate(40))
+    assert_same_bits(
+        simulate(40, run=Run(checkpoint=tmp_path, resume=True)), simulate(40)
+    )
 
 
 def test_a_signal_whose_handler_returns_lets_the_run_go_on(tmp_path, monkeypatch):
@@ -115,7 +119,7 @@ def test_a_signal_whose_handler_returns_lets_the_run_go_on(tmp_path, monkeypatch
         "callback_every": 40,
     }
     try:
-        result = simulate(40, checkpoint=tmp_path, **options)
+        result = simulate(40, run=Run(checkpoint=tmp_path), **options)
     finally:
         signal.signal(signal.SIGTERM, before)
     assert received == [signal.SIGTERM]  # at the end of the run
@@ -157,16 +161,17 @@ def test_ctrl_c_during_a_write_waits_for_its_end(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         simulate(
             40,
-            checkpoint=tmp_path,
+            run=Run(checkpoint=tmp_path, checkpoint_seconds=0.0),
             callbacks=[interrupt_writes],
             callback_every=20,
-            checkpoint_seconds=0.0,
         )
     assert written == [
         "trace"
     ]  # a second Ctrl-C, before the hashes of the state, is not delayed
     monkeypatch.undo()
-    assert_same_bits(simulate(40, checkpoint=tmp_path, resume=True), simulate(40))
+    assert_same_bits(
+        simulate(40, run=Run(checkpoint=tmp_path, resume=True)), simulate(40)
+    )
 
 
 @pytest.mark.usefixtures("_interruptible")
@@ -186,11 +191,13 @@ def test_a_second_ctrl_c_is_not_delayed():
 
 ENDLESS = """
 import sys
+from langevax import Run
 from tests.run.setting import simulate
 def begun(trace, state):
     print("begun", flush=True)
 options = {"callbacks": [begun], "callback_every": 100, "record_every": None}
-simulate(10**9, checkpoint=sys.argv[1], checkpoint_seconds=1e9, **options)
+run = Run(checkpoint=sys.argv[1], checkpoint_seconds=1e9)
+simulate(10**9, run=run, **options)
 """
 
 
@@ -207,5 +214,5 @@ def test_sigterm_ends_a_script_after_it_is_saved(tmp_path):
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGTERM
     step = max(int(path.name) for path in (tmp_path / "state").iterdir())
-    options = {"checkpoint": tmp_path, "resume": True, "record_every": None}
+    options = {"run": Run(checkpoint=tmp_path, resume=True), "record_every": None}
     assert_same_bits(simulate(step, **options), simulate(step, record_every=None))

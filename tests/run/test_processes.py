@@ -55,16 +55,14 @@ def ended(processes: list[subprocess.Popen]) -> list[str]:
 
 def alone(num_steps: int, **saving):
     mfld, risk, cloud, options = several.parts()
-    return langevax.simulate(
-        mfld, risk, cloud, num_steps=num_steps, **options, **saving
-    )
+    return langevax.simulate(mfld, risk, cloud, num_steps=num_steps, **options | saving)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Of a run that two processes share, going on from one's, and left for one to go on from."""
     folder = tmp_path_factory.mktemp("several")
-    alone(several.HALF, checkpoint=folder / "of one")
+    alone(several.HALF, run=langevax.Run(checkpoint=folder / "of one"))
     processes = started(2, folder)
     output = ended(processes)
     assert [process.returncode for process in processes] == [0, 0], output
@@ -133,7 +131,9 @@ def test_two_processes_resume_what_one_saved(facts, one):
 
 
 def test_one_process_resumes_what_two_saved(folder, one):
-    resumed = alone(several.STEPS, checkpoint=folder / "half", resume=True)
+    resumed = alone(
+        several.STEPS, run=langevax.Run(checkpoint=folder / "half", resume=True)
+    )
     np.testing.assert_allclose(resumed.position, one.position, atol=2e-6)
     np.testing.assert_allclose(resumed.positions, one.positions, atol=2e-6)
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from langevax import Run
 from langevax.run import progress
 from tests.run.setting import Script, simulate
 from tests.run.test_simulate import count_up
@@ -27,7 +28,7 @@ def lines(text):
 
 @pytest.mark.slow
 def test_the_line_shows_name_steps_rate_and_time(capsys):
-    simulate(STEPS, progress=True, callbacks=PATIENCE, callback_every=10)
+    simulate(STEPS, run=Run(progress=True), callbacks=PATIENCE, callback_every=10)
     shown = lines(capsys.readouterr().err)
     middle = next(line for line in shown if " 20/40 " in line)
     assert re.search(
@@ -38,15 +39,17 @@ def test_the_line_shows_name_steps_rate_and_time(capsys):
 
 
 def test_the_number_is_the_first_metric_where_there_is_one(capsys):
-    simulate(STEPS, Script(count_up), num_chains=None, average=None, progress=True)
+    simulate(
+        STEPS, Script(count_up), num_chains=None, average=None, run=Run(progress=True)
+    )
     last = lines(capsys.readouterr().err)[-1]
     assert re.search(r"^Script: 100%.*40/40.*, wave -?[\d.]+\]|, odd 0.5\]", last), last
 
 
 @pytest.mark.slow
 def test_a_resumed_run_begins_where_it_was(capsys, tmp_path):
-    simulate(20, checkpoint=tmp_path)
-    simulate(STEPS, checkpoint=tmp_path, resume=True, progress=True)
+    simulate(20, run=Run(checkpoint=tmp_path))
+    simulate(STEPS, run=Run(checkpoint=tmp_path, resume=True, progress=True))
     shown = lines(capsys.readouterr().err)
     assert " 20/40 [" in shown[0]
 
@@ -55,15 +58,24 @@ def test_nothing_is_shown_off_a_terminal_by_default(capsys, monkeypatch):
     simulate(STEPS)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    simulate(STEPS, progress=False)
+    simulate(STEPS, run=Run(progress=False))
     assert capsys.readouterr().err == ""
     simulate(STEPS)
     assert "Langevin" in capsys.readouterr().err
 
 
+def test_a_function_hears_words_and_the_share_done():
+    heard = []
+    run = Run(progress=lambda words, share: heard.append((words, share)))
+    simulate(STEPS, run=run)
+    words, share = heard[-1]
+    assert re.fullmatch(r"Langevin value [\d.]+", words), words
+    assert share == 1
+
+
 def test_a_short_run_shows_nothing(capsys, monkeypatch):
     monkeypatch.setattr(progress, "BAR_DELAY", 60.0)
-    simulate(STEPS, progress=True)
+    simulate(STEPS, run=Run(progress=True))
     assert capsys.readouterr().err.strip() == ""
 
 

@@ -57,12 +57,13 @@ def chunks(monkeypatch):
     """Chunks run where nothing may come from the host; says how many there were and what callbacks programs have."""
     seen, advance = SimpleNamespace(number=0, texts={}), program.advance
 
-    def guarded(algorithm, *arguments):
-        if type(algorithm) not in seen.texts:
-            seen.texts[type(algorithm)] = advance.lower(algorithm, *arguments).as_text()
+    def guarded(chunk, *arguments):
+        kind = type(chunk.parts.algorithm)
+        if kind not in seen.texts:
+            seen.texts[kind] = advance.lower(chunk, *arguments).as_text()
         seen.number += 1
         with jax.transfer_guard("disallow"):
-            return advance(algorithm, *arguments)
+            return advance(chunk, *arguments)
 
     monkeypatch.setattr(program, "advance", guarded)
     return seen
@@ -146,25 +147,14 @@ def test_a_gradient_on_the_host_is_seen_in_the_program(chunks):
 
 def test_an_array_on_the_host_is_refused_in_a_chunk(chunks):
     """The test above would refuse one."""
-    algorithm, key, one = langevin(), jax.random.key(0), jnp.int32(1)
-    carry = program.begin(
-        algorithm, problem(), program.Observers(None, None), jnp.zeros(3), key, None
-    )
+    parts, one = program.Parts(langevin(), problem(), jax.random.key(0)), jnp.int32(1)
+    carry = program.begin(parts, jnp.zeros(3))
+    chunk = program.Chunk(parts, one, one)
     carry = carry._replace(step=np.int32(0))
     with pytest.raises(
         jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"
     ):
-        program.advance(
-            algorithm,
-            problem(),
-            program.Observers(None, None),
-            carry,
-            None,
-            key,
-            one,
-            one,
-            None,
-        )
+        program.advance(chunk, carry, None)
 
 
 def test_reads_do_not_grow_with_the_steps_of_a_chunk(monkeypatch, reads):
@@ -299,11 +289,14 @@ def test_a_large_state_is_replaced_and_the_numbers_are_the_same(
 
 @pytest.mark.parametrize(
     "options",
-    [{"callbacks": (lambda *_: None,), "callback_every": 4}, {"checkpoint": "saved"}],
+    [
+        {"callbacks": (lambda *_: None,), "callback_every": 4},
+        {"checkpoint": "saved"},
+    ],
 )
 def test_states_that_others_read_are_not_replaced(replaced, tmp_path, options):
     if "checkpoint" in options:
-        options = {"checkpoint": tmp_path / options["checkpoint"]}
+        options = {"run": langevax.Run(checkpoint=tmp_path / options["checkpoint"])}
     simulate(8, **options)
     assert replaced == []
 
@@ -364,23 +357,16 @@ def test_a_carry_that_is_donated_has_buffers_of_its_own():
 @pytest.mark.slow
 def test_a_program_that_replaces_its_state_needs_room_for_one():
     """What the compiled program shares between arguments and results: the cloud, which the other program has twice."""
-    algorithm, observers, key, one = (
-        meanfield.MFLD(0.1, 0.01),
-        program.Observers(None, None),
-        jax.random.key(0),
-        1,
-    )
-    cloud, limits = jnp.ones((5000, 4)), (jnp.int32(one), jnp.int32(one))
-    carry = program.begin(algorithm, risk(), observers, cloud, key, None)
-    chunk = program.Chunk(algorithm, risk(), observers, key, *limits, None)
+    cloud, one = jnp.ones((5000, 4)), jnp.int32(1)
+    parts = program.Parts(meanfield.MFLD(0.1, 0.01), risk(), jax.random.key(0))
+    carry = program.begin(parts, cloud)
+    chunk = program.Chunk(parts, one, one)
     in_place = (
         program.advance_in_place.lower(chunk, carry, None)
         .compile()
         .compiled.memory_analysis()
     )
-    apart = program.advance.lower(
-        algorithm, risk(), observers, carry, None, key, *limits, None
-    )
+    apart = program.advance.lower(chunk, carry, None)
     apart = apart.compile().compiled.memory_analysis()
     assert in_place.alias_size_in_bytes >= cloud.nbytes
     assert apart.alias_size_in_bytes == 0

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from langevax import CheckpointError
+from langevax import CheckpointError, Run
 from langevax.locks import LOCK_FILE, Lock
 from langevax.run.checkpoint import HASHES
 from langevax.run.verification import verify
@@ -21,7 +21,9 @@ def two_runs(tmp_path_factory):
         fix_chunks(patch, 10)
         for seed in (0, 1):
             simulate(
-                40, seed=seed, checkpoint=folder / str(seed), checkpoint_seconds=0.0
+                40,
+                seed=seed,
+                run=Run(checkpoint=folder / str(seed), checkpoint_seconds=0.0),
             )
     return folder / "0", folder / "1"
 

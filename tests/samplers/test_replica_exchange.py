@@ -33,7 +33,11 @@ def potential(x):
 def after(exchange, problem, start, num_steps, seed=0):
     """The stacked states after some steps of a chain for each row of `start`, (chains, K)."""
     stacked = langevax.Stacked(jnp.asarray(start, jnp.float32))
-    options = {"key": jax.random.key(seed), "num_steps": num_steps, "progress": False}
+    options = {
+        "key": jax.random.key(seed),
+        "num_steps": num_steps,
+        "run": langevax.Run(progress=False),
+    }
     state_of = {"record": lambda problem, state: state, "record_every": num_steps}
     return jax.tree.map(
         lambda a: np.asarray(a)[:, 0],

@@ -15,7 +15,7 @@ X = np.float32(np.random.default_rng(0).normal(size=(200, 3)) * [1.0, 3.0, 0.3])
 OPTIONS = {
     "key": jax.random.key(0),
     "localization": 1.0,
-    "progress": False,
+    "run": langevax.Run(progress=False),
     "num_samples": 100,
     "num_warmup": 100,
 }
@@ -88,10 +88,10 @@ def test_a_run_that_goes_on_has_the_draws_of_one_that_was_not_interrupted(tmp_pa
     whole = langevax.learning_coefficient(*call, **OPTIONS)
     file = tmp_path / "chains.npz"
     langevax.learning_coefficient(
-        *call, checkpoint=file, **OPTIONS | {"num_samples": 40}
+        *call, run=langevax.Run(checkpoint=file), **OPTIONS | {"num_samples": 40}
     )
     result = langevax.learning_coefficient(
-        *call, checkpoint=file, resume=True, **OPTIONS
+        *call, run=langevax.Run(checkpoint=file, resume=True), **OPTIONS
     )
     np.testing.assert_array_equal(result.trace, whole.trace)
     assert result.value == whole.value

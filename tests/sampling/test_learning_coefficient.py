@@ -22,7 +22,7 @@ N = 200
 TEMPERATURE = np.log(N) / N
 RNG = np.random.default_rng(0)
 X = np.float32(RNG.normal(size=(N, 3)) * [1.0, 3.0, 0.3])
-SHORT = {"progress": False, "num_samples": 300, "num_warmup": 300}
+SHORT = {"run": langevax.Run(progress=False), "num_samples": 300, "num_warmup": 300}
 
 
 def squares(w, row):
@@ -166,7 +166,7 @@ def test_no_batch_size_makes_a_chain_inexact():
         "num_steps": 6000,
         "num_chains": 8,
         "record_every": 5,
-        "progress": False,
+        "run": langevax.Run(progress=False),
     }
     run = langevax.simulate(hmc, law, jnp.zeros(2), **options)
     H = rows.T.astype(float) @ rows / 20
@@ -442,7 +442,7 @@ def test_covariances_of_rows_are_those_of_the_normal_law():
         "temperature": temperature,
         "localization": localization,
         "num_samples": 2000,
-        "progress": False,
+        "run": langevax.Run(progress=False),
     }
     params = {"a": jnp.float32(0.0), "activation": jnp.tanh}
     result = langevax.learning_coefficient(
@@ -478,7 +478,11 @@ def test_what_cannot_be_observed_is_refused():
                 **call, key=jax.random.key(0), observe=observe
             )
     plain = langevax.learning_coefficient(
-        **call, key=jax.random.key(0), num_samples=4, num_warmup=4, progress=False
+        **call,
+        key=jax.random.key(0),
+        num_samples=4,
+        num_warmup=4,
+        run=langevax.Run(progress=False),
     )
     with refuses(ValueError):
         plain.covariances()

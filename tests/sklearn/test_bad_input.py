@@ -108,7 +108,7 @@ def test_targets_of_mixed_type_are_refused():
         ({"prior_precision": float("inf")}, "'prior_precision' inf"),
         ({"num_steps": True}, "'num_steps' True"),
         ({"output_scale": True}, "'output_scale' True"),
-        ({"progress": None}, "'progress' None"),
+        ({"run": "folder"}, "'run' 'folder'"),
         ({"devices": 0}, "devices 1 0"),
         (
             {"devices": {"columns": 2}},

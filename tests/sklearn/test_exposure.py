@@ -14,6 +14,7 @@ from sklearn.model_selection import KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from langevax import Run
 from langevax.sklearn import PredictiveClassifier, PredictiveRegressor, load
 from tests.sentences import refuses
 
@@ -279,10 +280,10 @@ def test_a_certificate_is_that_of_the_law():
     model.certificate(random_state=3)
     model.certificate()
     first, second, own = calls
-    assert (first["effort"], first["others"], first["progress"]) == (
+    assert (first["effort"], first["others"], first["run"]) == (
         1e7,
         [of_ships().law_],
-        "auto",
+        Run(),
     )
     assert second["effort"] is None
     assert (

@@ -393,7 +393,10 @@ def test_a_path_takes_the_scale_that_predicts_better():
 def test_an_interrupted_fit_resumes_from_its_checkpoint(tmp_path):
     """To the last bit; another problem in the same directory is refused."""
     X, y = diabetes()
-    settings = QUICK | {"checkpoint": str(tmp_path / "run"), "stop": None}
+    settings = QUICK | {
+        "run": langevax.Run(tmp_path / "run", resume=True),
+        "stop": None,
+    }
     MeanFieldRegressor(**settings | {"num_steps": 50, "batch_size": None}).fit(
         X[:300], y[:300]
     )
@@ -409,7 +412,7 @@ def test_a_classifier_goes_on_from_its_checkpoint_bit_for_bit(tmp_path, validati
     X, y = iris()
     settings = QUICK | {"num_steps": 44, "stop": None, "validation": validation}
     whole = MeanFieldClassifier(**settings).fit(X[:100], y[:100])
-    saved = {"checkpoint": str(tmp_path / "run")}
+    saved = {"run": langevax.Run(tmp_path / "run", resume=True)}
 
     def interrupt(trace, _state):
         if len(trace.values["dual"]) >= 20:

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
-from langevax import spaces
+from langevax import Run, spaces
 from langevax.sklearn import (
     CurveCoefficients,
     FunctionalMeanFieldClassifier,
@@ -381,7 +381,7 @@ def test_of_many_columns_a_network_sees_the_directions_in_which_curves_vary():
         "num_particles": 100,
         "num_steps": 300,
         "random_state": 0,
-        "progress": False,
+        "run": Run(progress=False),
     }
     model = regressor(options | {"solver": "mfld"}).fit(X[:35], y[:35])
     network = model.estimator_

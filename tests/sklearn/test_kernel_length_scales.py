@@ -5,6 +5,7 @@ import pytest
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
+from langevax import Run
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor, load
 from langevax.sklearn.kernel_langevin.evidence import fit_numbers, fit_robust
 from langevax.sklearn.kernel_langevin.laplace import fit_labels, label_slopes
@@ -22,7 +23,7 @@ Y = (
 )  # the third column does not matter
 WEIGHTS = RNG.uniform(0.3, 2.0, 120)
 SIGNS = np.where(Y > 0.2, 1.0, -1.0)
-QUICK = {"num_samples": 50, "random_state": 0, "progress": False}
+QUICK = {"num_samples": 50, "random_state": 0, "run": Run(progress=False)}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
+from sklearn.base import clone
 
-from langevax import __version__
+from langevax import Run, __version__
 from langevax.sklearn import MeanFieldRegressor, ModelError, load
-from langevax.sklearn.persistence import HASH_ENTRY, KEY, content_hash, read
+from langevax.sklearn.persistence import HASH_ENTRY, KEY, content_hash, read, write
 from tests.sentences import refuses
 from tests.sklearn.tables import (
     QUICK,
@@ -112,6 +113,25 @@ def test_a_file_of_the_first_format_is_refused(file, tmp_path):
     }
     save_file(arrays, tmp_path / "old", {KEY: json.dumps(old)})
     with refuses(ModelError, "1 0.1 3"):
+        load(tmp_path / "old")
+
+
+def test_how_a_fit_was_saved_and_shown_is_not_part_of_its_model(tmp_path):
+    model = fitted_regressor()
+    here = clone(model).set_params(run=Run(tmp_path / "run", resume=True))
+    assert clone(here).get_params()["run"] == Run(tmp_path / "run", resume=True)
+    for name, value in vars(model).items():
+        if name.endswith("_"):
+            setattr(here, name, value)
+    here.save(tmp_path / "model")
+    assert load(tmp_path / "model").run is None
+
+
+def test_a_file_with_former_parameters_is_refused_by_their_name(file, tmp_path):
+    header, arrays = read(file)
+    header["parameters"] |= {"checkpoint": None}
+    write(tmp_path / "old", header, arrays)
+    with refuses(ModelError, f"{__version__} MeanFieldRegressor 'checkpoint'"):
         load(tmp_path / "old")
 
 

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 
+from langevax import Run
 from langevax.sklearn import (
     CurveCoefficients,
     FunctionalMeanFieldClassifier,
@@ -21,7 +22,12 @@ from langevax.sklearn.inputs.convolutions import (
 )
 from tests.sentences import refuses
 
-SMALL = {"num_particles": 100, "num_steps": 300, "random_state": 0, "progress": False}
+SMALL = {
+    "num_particles": 100,
+    "num_steps": 300,
+    "random_state": 0,
+    "run": Run(progress=False),
+}
 LENGTH, WIDTH = 80, 6
 
 

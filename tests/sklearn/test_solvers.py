@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import log_loss
 from sklearn.utils.estimator_checks import _yield_api_checks
 
-from langevax import losses
+from langevax import Run, losses
 from langevax.gradients import SVRG, Full, Minibatch
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, load
 from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm
@@ -23,7 +23,7 @@ CHECKED = [
     (MeanFieldRegressor, "svrg-mfld"),
     (MeanFieldClassifier, "psdca"),
 ]  # batches; a dual of each row
-QUICK = {"num_particles": 20, "num_steps": 20, "progress": False}
+QUICK = {"num_particles": 20, "num_steps": 20, "run": Run(progress=False)}
 
 
 def checks():
@@ -104,7 +104,7 @@ def test_a_path_ends_in_the_solver():
         "validation": "path",
         "random_state": 0,
         "num_particles": 50,
-        "progress": False,
+        "run": Run(progress=False),
     }
     model = MeanFieldRegressor(solver="psdca", num_steps=3000, **settings).fit(
         X[:100], y[:100]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
+from langevax import Run
 from langevax.meanfield import certify
 from langevax.sklearn import MeanFieldRegressor, base, load, stopping
 from langevax.sklearn.stopping import CertifiedStop, _excess, late_clouds
@@ -122,7 +123,7 @@ def test_the_network_that_predicts_is_the_one_that_is_compared(as_before):
 
 @pytest.mark.slow
 def test_a_run_that_goes_on_ends_at_the_same_step(as_before, tmp_path):
-    saved = {"checkpoint": str(tmp_path / "run"), "stop": "certified"}
+    saved = {"run": Run(tmp_path / "run", resume=True), "stop": "certified"}
 
     def interrupt(trace, state):
         raise KeyboardInterrupt

@@ -12,7 +12,7 @@ import io
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -122,14 +122,10 @@ def simulate(
 
     def work(folder: Path, variant: int, resume: bool) -> str:
         save_often()
+        run = langevax.Run(folder / "run", resume, False, checkpoint_seconds=0.0)
         options: dict[str, Any] = {
-            "checkpoint": folder / "run",
-            "resume": resume,
-            "checkpoint_seconds": 0.0,
-        }
-        options |= {
+            "run": run,
             "record_every": 4,
-            "progress": False,
             "key": jax.random.key(0),
             "num_steps": STEPS,
         }
@@ -207,16 +203,18 @@ def _sample(folder: Path, variant: int, resume: bool) -> str:
 
 def _patched(module: str) -> None:
     """Let a module that calls `simulate` save after every chunk."""
-    importlib.import_module(module).simulate = partial(
-        langevax.simulate, checkpoint_seconds=0.0
-    )  # type: ignore[attr-defined]
+
+    def often(*arguments: Any, run: langevax.Run, **options: Any) -> Any:
+        run = replace(run, checkpoint_seconds=0.0)
+        return langevax.simulate(*arguments, run=run, **options)
+
+    importlib.import_module(module).simulate = often  # type: ignore[attr-defined]
 
 
 def _estimator(folder: Path, variant: int, resume: bool) -> str:
     from langevax.sklearn import MeanFieldRegressor
 
     save_often()
-    _patched("langevax.sklearn.training")
     inputs = _data(ROWS)
     model = MeanFieldRegressor(
         num_particles=20 + 10 * variant,
@@ -224,8 +222,7 @@ def _estimator(folder: Path, variant: int, resume: bool) -> str:
         temperature=0.05,
         validation=None,
         stop=None,
-        checkpoint=folder / "run",
-        resume=resume,
+        run=langevax.Run(folder / "run", resume, checkpoint_seconds=0.0),
         random_state=0,
     )
     return digest(model.fit(inputs, np.sin(inputs[:, 0])).predict(inputs))
@@ -276,7 +273,6 @@ def fitted_digest(folder: Path) -> str:
 
 def _fit(folder: Path, variant: int, resume: bool) -> str:
     save_often()
-    _patched("langevax.sklearn.training")
     if (
         resume
         and (folder / "out" / "result.json").exists()

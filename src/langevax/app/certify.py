@@ -17,6 +17,7 @@ from langevax.app.report import summary
 from langevax.app.tables.schema import read_schema
 from langevax.meanfield.certificate_file import read_search
 from langevax.run import CheckpointError, keep_compiled_programs
+from langevax.run.options import Run
 from langevax.sklearn.law_estimator import PredictiveEstimator
 
 
@@ -76,9 +77,7 @@ def _of_a_network(
                 options.effort,
                 cpu_seconds=options.cpu_seconds,
                 random_state=0,
-                checkpoint=file,
-                resume=True,
-                progress=line.show,
+                run=Run(checkpoint=file, resume=True, progress=line.show),
             )
     except CheckpointError as error:
         raise BadInput(f"{error} Or pass --force to begin again.") from error
@@ -103,7 +102,7 @@ def _of_a_law(estimator: Any, options: CertifyOptions, output: Output) -> Any:
             effort,
             cpu_seconds=options.cpu_seconds,
             random_state=0,
-            progress=line.show,
+            run=Run(progress=line.show),
         )
 
 

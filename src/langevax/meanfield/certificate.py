@@ -21,7 +21,6 @@ The dual comes from `homotopy.climb`. Everything tried is kept: the highest lowe
 """
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -41,7 +40,9 @@ from langevax.meanfield.gibbs_law import GibbsLaw
 from langevax.meanfield.homotopy import DIRECT, RowRisk
 from langevax.meanfield.interval_search import TRUSTED, IntervalSearch, close
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.run.progress import ProgressOption, report_to
+from langevax.renamed import refuse_former
+from langevax.run.options import Run
+from langevax.run.progress import report_to
 
 DEFAULT_EFFORT = 3e9
 """Gradients of one neuron at one row: about half a minute on one core."""
@@ -120,6 +121,7 @@ class Certificate:
         return (distance + math.sqrt(2 * max(self.width, 0))) ** 2
 
 
+@refuse_former
 def certify(
     risk: MeanFieldRisk,
     temperature: float,
@@ -128,9 +130,7 @@ def certify(
     effort: float | None = None,
     cpu_seconds: float | None = None,
     clouds: Sequence[Float[ArrayLike, "particles size"]] = (),
-    checkpoint: str | os.PathLike[str] | None = None,
-    resume: bool = False,
-    progress: ProgressOption = "auto",
+    run: Run = Run(),
 ) -> Certificate:
     """Bound the least objective of all networks of this kind from both sides.
 
@@ -141,15 +141,13 @@ def certify(
             half a minute on one core. It ends sooner where the interval is narrow.
         cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
         clouds: particles of trained networks, from which wells are searched for as well.
-        checkpoint: a file in which the search is kept as it goes.
-        resume: go on from what `checkpoint` holds; begin where there is none.
-        progress: show a progress bar with the time left; "auto" shows it on a terminal. Or a function of (words,
-            share of the effort that is spent).
+        run: a `langevax.Run`, whose `checkpoint` is a file in which the search is kept as it goes. The share that
+            `progress` shows is that of the effort.
 
     Raises:
         ValueError: an unbounded neuron, a risk without a prior, an effort that is not positive, both `effort` and
             `cpu_seconds`, clouds of another width or not finite.
-        CheckpointError: `checkpoint` holds a search and `resume` is False, holds that of another problem, or is
+        CheckpointError: the checkpoint holds a search and `resume` is False, holds that of another problem, or is
             damaged.
 
     Example:
@@ -174,7 +172,6 @@ def certify(
     checks.number(
         "cpu_seconds", 1.0 if cpu_seconds is None else cpu_seconds, positive=True
     )
-    checks.flag("resume", resume)
     check_bounded(risk)
     risk.prior(temperature, 1)  # refuses a risk without a prior
     began = time.process_time()
@@ -182,10 +179,10 @@ def certify(
     num_rows = int(np.count_nonzero(np.asarray(risk.row_weights()) > 0))
     moves = Clouds(law, num_rows, key)
     trained = [_inner(risk, law, cloud) for cloud in clouds]
-    with blas_threads(risk), report_to(progress) as report:
+    with blas_threads(risk), report_to(run.progress) as report:
         search = IntervalSearch(risk, float(temperature), moves, report, trained)
         try:
-            search.open(checkpoint, resume)
+            search.open(run)
             search.allow(DEFAULT_EFFORT if effort is None else effort, cpu_seconds)
             close(search)
         finally:

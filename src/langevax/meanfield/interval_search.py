@@ -1,7 +1,6 @@
 """The search for both ends of a certificate: what is known so far, and the rounds that narrow it."""
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from langevax import checks
 from langevax.meanfield import wells
 from langevax.meanfield.certificate_file import load_search, problem_hash, save_search
 from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, EffortSpent
@@ -40,6 +38,7 @@ from langevax.meanfield.walks import (
 )
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run.checkpoint import CheckpointError
+from langevax.run.options import Run
 
 TRUSTED = 0.25
 """Of what the untrained prior leaves: wider intervals are refused."""
@@ -131,16 +130,15 @@ class IntervalSearch:
     estimates: list[LogPartition] = field(default_factory=list)
     """Of log Z of the last law."""
 
-    def open(self, checkpoint: str | os.PathLike[str] | None, resume: bool) -> None:
-        """Read the search that a file holds, if any."""
-        if checkpoint is None:
+    def open(self, run: Run) -> None:
+        """Read the search that the checkpoint of a run holds, if any."""
+        if run.checkpoint is None:
             return
-        checks.local_path("checkpoint", checkpoint)
         assert isinstance(self.risk, MeanFieldRisk)
-        self.file = Path(checkpoint)
+        self.file = Path(run.checkpoint)
         self.problem = problem_hash(self.risk, self.temperature)
         if self.file.exists():
-            if not resume:
+            if not run.resume:
                 raise CheckpointError(
                     f"checkpoint {str(self.file)!r} exists; pass resume=True to go on with it, or name another file."
                 )

@@ -50,6 +50,7 @@ from langevax.optimize.search import (
     value_at,
 )
 from langevax.renamed import refuse_former
+from langevax.run.options import Run
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -82,7 +83,7 @@ def anneal(
     spread: ArrayLike | Literal["auto"] = "auto",
     polish: bool = True,
     callback: Callback = None,
-    progress: bool | Literal["auto"] = "auto",
+    run: Run = Run(),
 ) -> "OptimizeResult":
     """Search for the global minimum of `fun` with `num_chains` independent chains.
 
@@ -110,7 +111,7 @@ def anneal(
         callback: as in SciPy, not as in `simulate`: `callback(intermediate_result)` with that very name gets an
             `OptimizeResult` (x, fun, nit, nfev, temperature, x_chains, fun_chains), any other one x; StopIteration or
             True stops. It is called a hundred times.
-        progress: show a progress line; "auto" shows it on a terminal.
+        run: a `langevax.Run`; it saves nothing.
 
     Returns:
         A `scipy.optimize.OptimizeResult`. Positions are NumPy arrays in the structure of x0; those of chains have a
@@ -149,6 +150,7 @@ def anneal(
     problem = arguments.as_problem(fun)
     checks.typed_key(key)
     checks.flag("polish", polish)
+    run.refuse_checkpoint("anneal")
     start_key, curvature_key, run_key = random.split(key, 3)
 
     drawn = callable(x0)
@@ -198,7 +200,7 @@ def anneal(
         box,
         stop,
     )
-    search.run(run_key, may_halve, progress)
+    search.run(run_key, may_halve, run)
     return _result(search, like, polish)
 
 

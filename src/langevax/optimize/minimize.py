@@ -39,7 +39,9 @@ from langevax.optimize.search import draw_with
 from langevax.optimize.values_only import FiniteDifferences, as_values
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.problem import Problem
-from langevax.run.progress import ProgressOption, report_to
+from langevax.renamed import refuse_former
+from langevax.run.options import Run
+from langevax.run.progress import report_to
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -56,6 +58,7 @@ class MinimizeStatus(IntEnum):
     STOPPED = 99
 
 
+@refuse_former
 def minimize(
     fun: Objective,
     x0: PyTree[ArrayLike] | Callable[[PRNGKey], PyTree],
@@ -68,7 +71,7 @@ def minimize(
     spread: ArrayLike | Literal["auto"] = "auto",
     use_gradients: bool = True,
     callback: Callback = None,
-    progress: ProgressOption = "auto",
+    run: Run = Run(),
 ) -> "OptimizeResult":
     """Search for the global minimum of `fun` until a better one is unlikely, or the budget is spent.
 
@@ -96,8 +99,8 @@ def minimize(
         use_gradients: False takes values only, in float64, so that `fun` may be a function of NumPy arrays.
         callback: as in SciPy: `callback(intermediate_result)` with that very name gets an `OptimizeResult` (x, fun,
             nit, nfev, njev), any other one x; StopIteration or True stops. It is called after each batch of searches.
-        progress: show a bar with the share of the budget that is spent, the lowest value, and the time left if all of
-            it is; "auto" shows it on a terminal, after a second. Or a function of (words, share).
+        run: a `langevax.Run`; it saves nothing. A bar shows the share of the budget that is spent, the lowest value,
+            and the time left if all of it is.
 
     Returns:
         A `scipy.optimize.OptimizeResult`. Positions are NumPy arrays in the structure of x0.
@@ -136,6 +139,7 @@ def minimize(
     stops = arguments.as_callback(callback)
     checks.not_forked()
     checks.typed_key(key)
+    run.refuse_checkpoint("minimize")
     checks.flag("use_gradients", use_gradients)
     checks.positive_int("max_evaluations", max_evaluations, auto=True)
     checks.number("max_odds", max_odds, positive=True)
@@ -149,7 +153,7 @@ def minimize(
     arguments.as_problem(fun)
     with (
         nullcontext() if use_gradients else jax.enable_x64(),
-        report_to(progress) as report,
+        report_to(run.progress) as report,
     ):
         start_key, draw_key = random.split(key)
         like, places = _places(x0, start_key, use_gradients)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -22,6 +22,7 @@ from langevax.optimize import arguments
 from langevax.optimize.arguments import WHOLE_SUM_ROWS, Box, Schedule
 from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
 from langevax.run import DivergenceError, Result, Stacked, Trace, simulate
+from langevax.run.options import Run
 from langevax.samplers import Langevin, Reflected
 from langevax.samplers.reflected import fold
 
@@ -240,9 +241,7 @@ class Search:
         self.evaluations_before: int = self.survey.evaluations
         self.history: list[SearchState] = []
 
-    def run(
-        self, key: PRNGKey, may_halve: bool, progress: bool | Literal["auto"]
-    ) -> None:
+    def run(self, key: PRNGKey, may_halve: bool, run: Run) -> None:
         """Run the chains to their end; with `may_halve` again with half the step size where they diverge."""
         curved = any(
             np.any(np.asarray(p)) for p in jax.tree.leaves(self.problem.precision)
@@ -270,7 +269,7 @@ class Search:
                     record_every=every,
                     callbacks=[self.record],
                     callback_every=every,
-                    progress=progress,
+                    run=run,
                 )
             except DivergenceError as error:
                 self.finish(error.result)

@@ -23,7 +23,8 @@ from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.models import model_of
 from langevax.predictive_law.path import PredictivePath
 from langevax.predictive_law.row_model import NamedModel, RowModel, Sampler
-from langevax.run.progress import ProgressOption
+from langevax.renamed import refuse_former
+from langevax.run.options import Run
 from langevax.run.result import named_leaves
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ class PredictiveLaw:
         """
         return agreement(self, others)
 
+    @refuse_former
     def certificate(
         self,
         *,
@@ -153,7 +155,7 @@ class PredictiveLaw:
         effort: float | None = None,
         cpu_seconds: float | None = None,
         others: Sequence["PredictiveLaw"] = (),
-        progress: ProgressOption = "auto",
+        run: Run = Run(),
     ) -> LawCertificate:
         """Bound the least objective at the law's share of Bayes from both sides: `print` of the result is a sentence.
 
@@ -166,7 +168,7 @@ class PredictiveLaw:
                 ends sooner where the interval is narrow.
             cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
             others: laws of other keys, from whose particles modes are searched for as well.
-            progress: show a progress bar; "auto" shows it on a terminal. Or a function of (words, share of effort).
+            run: a `langevax.Run`; it saves nothing, and the share that `progress` shows is that of the effort.
 
         Raises:
             TypeError, ValueError: a budget that is not positive, two budgets, laws of other parameters.
@@ -181,7 +183,7 @@ class PredictiveLaw:
             >>> certificate.trustworthy, certificate.width < 1
             (True, True)
         """
-        return certify(self, effort, others, progress, cpu_seconds, key=key)
+        return certify(self, effort, others, run, cpu_seconds, key=key)
 
     @property
     def warnings(self) -> list[str]:

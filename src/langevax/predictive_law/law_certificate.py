@@ -29,7 +29,8 @@ from langevax.predictive_law.law_search import LawSearch, search_of
 from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.parameter_law import ParameterLaw, in_units_of_prior
 from langevax.predictive_law.path import FittedLaw
-from langevax.run.progress import ProgressOption, report_to
+from langevax.run.options import Run
+from langevax.run.progress import report_to
 
 PROVED_SHARE = 0.01
 """A proved share of the minimiser's mass where the law has no particles, above which it is refused."""
@@ -107,7 +108,7 @@ def certify(
     law: FittedLaw,
     effort: float | None,
     others: Sequence[FittedLaw],
-    progress: ProgressOption,
+    run: Run,
     cpu_seconds: float | None = None,
     *,
     key: PRNGKey,
@@ -116,6 +117,7 @@ def certify(
     """Return the interval for the law's share of Bayes, from walks that start at its particles and at the prior."""
     checks.not_forked()
     checks.typed_key(key)
+    run.refuse_checkpoint("a certificate of a predictive law")
     if effort is not None and cpu_seconds is not None:
         raise TypeError("effort and cpu_seconds are two budgets; pass one of them.")
     effort = default_effort if effort is None else effort
@@ -137,7 +139,7 @@ def certify(
     tilted = ParameterLaw.of(law.problem, law.bayes_share, law.points)
     tilted = in_units_of_prior(tilted, law.points, key=unit_key)
     clouds = Clouds(tilted, law.problem.size, search_key)
-    with report_to(progress) as report:
+    with report_to(run.progress) as report:
         search = search_of(
             tilted, law.points, [other.points for other in others], clouds, report
         )

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -30,6 +30,7 @@ from langevax._version import __version__
 from langevax.locks import LOCK_FILE, Lock, LockedError
 from langevax.run import processes
 from langevax.run.identity import RunIdentity
+from langevax.run.options import Resume
 from langevax.run.processes import first_line
 from langevax.run.result import Records
 from langevax.run.signals import WITH_INTERRUPT, DelayedSignals
@@ -39,7 +40,6 @@ NO_CHECKSUM = 0  # of arrays that span several processes
 ID_BYTES = 16
 RUN_ATTRIBUTE = "langevax_run"
 HASHES = "langevax.json"
-Resume = bool | Literal["anyway"]
 RECORDS_NAME = re.compile(r"(\d+)-(\d+)\.nc")
 
 

@@ -30,7 +30,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from langevax._typing import PyTree
 from langevax._version import __version__
-from langevax.run.program import Observers
+from langevax.run.program import Parts
 
 LIBRARIES = {"langevax", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy"}
 WITHOUT_EFFECT = {
@@ -202,50 +202,29 @@ def abstract(tree: PyTree) -> PyTree:
     return jax.tree.map(shape, tree)
 
 
-def traced_parts(
-    algorithm: Any,
-    problem: Any,
-    observers: Observers,
-    position: PyTree,
-    state: Any,
-    key: Any,
-) -> dict[str, str]:
+def traced_parts(parts: Parts, position: PyTree, state: Any) -> dict[str, str]:
     """Return hashes of what one chain computes, from the shapes of its arrays: the loss, schedules, observers, step."""
+    algorithm, problem, key, observers, _ = parts
     step = jax.ShapeDtypeStruct((), jnp.int32)
-    parts: dict[str, str] = {}
-    for method in (
-        "value_and_gradient",
-        "gradient",
-        "value",
-    ):  # a problem need not have all
-        with suppress(Exception):
-            parts["loss"] = _traced(
-                lambda problem, x, name=method: getattr(problem, name)(x),
-                problem,
-                position,
-            )
+    hashes: dict[str, str] = {}
+    for method in ("value_and_gradient", "gradient", "value"):
+        with suppress(Exception):  # a problem need not have all
+            value = lambda problem, x, name=method: getattr(problem, name)(x)
+            hashes["loss"] = _traced(value, problem, position)
             break
     for path, leaf in jax.tree.leaves_with_path(algorithm):
         if callable(leaf):
             with suppress(Exception):  # not a schedule: it is part of the step
-                jax.eval_shape(
-                    leaf, step
-                )  # optax turns some of its ints into floats at the first call
-                parts[f"schedule algorithm{jax.tree_util.keystr(path)}"] = _traced(
-                    leaf, step
-                )
+                # optax turns some of its ints into floats at the first call
+                jax.eval_shape(leaf, step)
+                name = f"schedule algorithm{jax.tree_util.keystr(path)}"
+                hashes[name] = _traced(leaf, step)
     for name, observe in observers._asdict().items():
         if observe is not None:
-            parts[name] = _traced(observe, problem, state)
-    parts["step"] = _traced(
-        lambda a, p, state, key, step: a.step(p, state, key, step),
-        algorithm,
-        problem,
-        state,
-        key,
-        step,
-    )
-    return parts
+            hashes[name] = _traced(observe, problem, state)
+    whole = lambda a, p, state, key, step: a.step(p, state, key, step)
+    hashes["step"] = _traced(whole, algorithm, problem, state, key, step)
+    return hashes
 
 
 def one_chain(tree: PyTree, num_chains: int | None) -> PyTree:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int32, UInt32
+from jaxtyping import Array, Bool, Float, Int32, Key, UInt32
 
 from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.algorithm import INIT_STEP, START_STEP, Algorithm, Info
@@ -90,16 +90,35 @@ class Record(NamedTuple):
     metrics: dict[str, Float[Array, "..."]]
 
 
-class Chunk(NamedTuple):
-    """Inputs of a chunk of steps that are read and not replaced."""
+class Parts(NamedTuple):
+    """What a run is made of, which no step replaces."""
 
     algorithm: Algorithm
     problem: Problem
-    observers: Observers
     key: PRNGKey
+    observers: Observers = Observers(None, None)
+    chains: Chains | None = None
+
+    @property
+    def num_chains(self) -> int | None:
+        """None for a run without a chain axis."""
+        return None if self.chains is None else self.chains.number
+
+    def over_chains(self, function: Callable[..., Any], *per_chain: Any) -> Any:
+        """Apply a function of one chain to all of them."""
+        return over(function, self.algorithm, self.chains)(*per_chain)
+
+    def keys(self, number: Any) -> Key[Array, "..."]:
+        """Return the key of each chain that belongs to a number, such as a step."""
+        return keys_of(random.fold_in(unrolled(self.key), number), self.chains)
+
+
+class Chunk(NamedTuple):
+    """Inputs of a chunk of steps that are read and not replaced."""
+
+    parts: Parts
     stop: Int32[Array, ""]
     every: Int32[Array, ""]
-    chains: Chains | None
 
 
 def start_key(key: PRNGKey) -> PRNGKey:
@@ -121,46 +140,29 @@ def start_positions(
 
 
 @eqx.filter_jit
-def begin(
-    algorithm: Algorithm,
-    problem: Problem,
-    observers: Observers,
-    positions: PyTree,
-    key: PRNGKey,
-    chains: Chains | None,
-) -> Carry:
+def begin(parts: Parts, positions: PyTree) -> Carry:
     """Return the carry before step 0."""
 
     def init(position: PyTree, key: PRNGKey) -> tuple[Any, Any]:
-        state, info = algorithm.init(problem, position, key)
+        state, info = parts.algorithm.init(parts.problem, position, key)
         return state, _split_info(info)
 
-    keys = keys_of(random.fold_in(unrolled(key), INIT_STEP), chains)
-    state, (counts, metrics) = over(init, algorithm, chains)(positions, keys)
+    keys = parts.keys(INIT_STEP)
+    state, (counts, metrics) = parts.over_chains(init, positions, keys)
     moments = None
-    if observers.average is not None:
-        values = jax.tree.map(
-            _averageable, _observe(observers.average, algorithm, problem, state, chains)
-        )
+    if parts.observers.average is not None:
+        values = _averages(parts, state)
         zeros = jax.tree.map(jnp.zeros_like, values)
         moments = RunningMoments(jnp.int32(0), zeros, zeros)
     counts = {name: Count.of(count) for name, count in counts.items()}
     return Carry(jnp.int32(0), state, counts, metrics, jnp.int32(0), moments)
 
 
-def make_buffer(
-    algorithm: Algorithm,
-    problem: Problem,
-    observers: Observers,
-    carry: Carry,
-    chains: Chains | None,
-) -> Any:
+def make_buffer(parts: Parts, carry: Carry) -> Any:
     """Return slots for as many records as fit in BUFFER_BYTES, and one more for what is off the grid."""
-    if observers.record is None:
+    if parts.observers.record is None:
         return None
-    record = eqx.filter_eval_shape(
-        _record, algorithm, problem, observers.record, carry, chains
-    )
+    record = eqx.filter_eval_shape(_record, parts, carry)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(record))
     slots = max(1, min(MAX_SLOTS, BUFFER_BYTES // max(size, 1)))
     # neither NumPy's zeros nor `device_put` needs a program for each shape, as `jnp.zeros` and `jnp.asarray` do
@@ -170,20 +172,11 @@ def make_buffer(
     )
 
 
-def spread_over_processes(
-    buffer: Any,
-    algorithm: Algorithm,
-    problem: Problem,
-    observers: Observers,
-    carry: Carry,
-    chains: Chains | None,
-) -> Any:
+def spread_over_processes(buffer: Any, parts: Parts, carry: Carry) -> Any:
     """Put the buffer on the devices of all processes, split as the records are, so that recording sends nothing."""
-    if observers.record is None:
+    if parts.observers.record is None:
         return buffer
-    record = eqx.filter_jit(_record)(
-        algorithm, problem, observers.record, carry, chains
-    )
+    record = eqx.filter_jit(_record)(parts, carry)
 
     def split(slots: Array, leaf: Array) -> Array:
         sharding = leaf.sharding
@@ -200,21 +193,9 @@ def num_slots(buffer: Any) -> int:
 
 
 @eqx.filter_jit
-def advance(
-    algorithm: Algorithm,
-    problem: Problem,
-    observers: Observers,
-    carry: Carry,
-    buffer: Any,
-    key: PRNGKey,
-    stop: Int32[Array, ""],
-    every: Int32[Array, ""],
-    chains: Chains | None,
-) -> tuple[Carry, Any]:
+def advance(chunk: Chunk, carry: Carry, buffer: Any) -> tuple[Carry, Any]:
     """Run steps until `stop`; record and average after each step that is a multiple of `every`."""
-    return _advanced(
-        Chunk(algorithm, problem, observers, key, stop, every, chains), carry, buffer
-    )
+    return _advanced(chunk, carry, buffer)
 
 
 @eqx.filter_jit(donate="all-except-first")
@@ -224,28 +205,27 @@ def advance_in_place(chunk: Chunk, carry: Carry, buffer: Any) -> tuple[Carry, An
 
 
 def _advanced(chunk: Chunk, carry: Carry, buffer: Any) -> tuple[Carry, Any]:
-    observers = chunk.observers
+    parts = chunk.parts
 
     def to_next_record(
         loop: tuple[Carry, Any, Int32[Array, ""]],
     ) -> tuple[Carry, Any, Int32[Array, ""]]:
         carry, buffer, slot = loop
         carry, on_grid = _next_on_grid(chunk, carry)
-        carry = _averaged(chunk, carry, on_grid)
-        if observers.record is not None:
-            record = _record(
-                chunk.algorithm, chunk.problem, observers.record, carry, chunk.chains
-            )
+        if carry.moments is not None:
+            moments = _update(carry.moments, _averages(parts, carry.state), on_grid)
+            carry = carry._replace(moments=moments)
+        if buffer is not None:
             place = jnp.where(on_grid, slot, num_slots(buffer))
             buffer = jax.tree.map(
                 lambda b, r: lax.dynamic_update_index_in_dim(b, r, place, 0),
                 buffer,
-                record,
+                _record(parts, carry),
             )
             carry = carry._replace(since=jnp.where(on_grid, 0, carry.since))
         return carry, buffer, slot + on_grid.astype(jnp.int32)
 
-    if observers.record is None and observers.average is None:
+    if buffer is None and carry.moments is None:
         return _to(chunk, carry, chunk.stop), buffer
     carry, buffer, _ = lax.while_loop(
         lambda loop: loop[0].step < chunk.stop,
@@ -262,14 +242,14 @@ def _to(chunk: Chunk, carry: Carry, target: Int32[Array, ""]) -> Carry:
 
 def _next(chunk: Chunk, carry: Carry) -> Carry:
     """Return the carry one step later."""
+    parts = chunk.parts
 
     def step(state: Any, key: PRNGKey) -> tuple[Any, Any]:
-        state, info = chunk.algorithm.step(chunk.problem, state, key, carry.step)
+        state, info = parts.algorithm.step(parts.problem, state, key, carry.step)
         return state, _split_info(info)
 
-    keys = keys_of(random.fold_in(unrolled(chunk.key), carry.step), chunk.chains)
-    advance_chains = over(step, chunk.algorithm, chunk.chains)
-    state, (increments, terms) = advance_chains(carry.state, keys)
+    keys = parts.keys(carry.step)
+    state, (increments, terms) = parts.over_chains(step, carry.state, keys)
     since = carry.since + 1
     metrics = {
         name: _running_mean(mean, terms[name], since)
@@ -290,18 +270,6 @@ def _next_on_grid(chunk: Chunk, carry: Carry) -> tuple[Carry, Bool[Array, ""]]:
     target = carry.step + jnp.minimum(chunk.stop - carry.step, to_grid)
     carry = _to(chunk, carry, target)
     return carry, lax.rem(carry.step, every) == 0
-
-
-def _averaged(chunk: Chunk, carry: Carry, on_grid: Bool[Array, ""]) -> Carry:
-    """Return the carry whose moments include this state, where it is on the grid."""
-    average = chunk.observers.average
-    if average is None or carry.moments is None:
-        return carry
-    values = _observe(
-        average, chunk.algorithm, chunk.problem, carry.state, chunk.chains
-    )
-    values = jax.tree.map(_averageable, values)
-    return carry._replace(moments=_update(carry.moments, values, on_grid))
 
 
 def with_own_buffers(carry: Carry, positions: PyTree) -> Carry:
@@ -343,15 +311,11 @@ def _all_finite(leaves: list[Array]) -> Bool[Array, ""]:
 
 
 @eqx.filter_jit
-def mean_value(
-    problem: Problem, positions: PyTree, chains: Chains | None
-) -> FloatScalar:
+def mean_value(parts: Parts, positions: PyTree) -> FloatScalar:
     """Return the mean over chains of the problem's value, for the progress bar."""
-    return (
-        problem.value(positions)
-        if chains is None
-        else jnp.mean(jax.vmap(problem.value)(positions))
-    )
+    if parts.chains is None:
+        return parts.problem.value(positions)
+    return jnp.mean(jax.vmap(parts.problem.value)(positions))
 
 
 def _split_info(info: Info) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -381,27 +345,20 @@ def _running_mean(mean: Array, term: Array, count: Int32[Array, ""]) -> Array:
     return jnp.where(count == 1, term, mean + (term - mean) / count.astype(mean.dtype))
 
 
-def _observe(
-    observe: Observe,
-    algorithm: Algorithm,
-    problem: Problem,
-    state: Any,
-    chains: Chains | None,
-) -> PyTree:
-    def observe_chain(state: Any) -> PyTree:
-        return jax.tree.map(jnp.asarray, observe(problem, state))
-
-    return over(observe_chain, algorithm, chains)(state)
+def _observe(parts: Parts, observe: Observe, state: Any) -> PyTree:
+    return parts.over_chains(
+        lambda state: jax.tree.map(jnp.asarray, observe(parts.problem, state)), state
+    )
 
 
-def _record(
-    algorithm: Algorithm,
-    problem: Problem,
-    record: Observe,
-    carry: Carry,
-    chains: Chains | None,
-) -> Record:
-    values = _observe(record, algorithm, problem, carry.state, chains)
+def _averages(parts: Parts, state: Any) -> PyTree:
+    assert parts.observers.average is not None
+    return jax.tree.map(_averageable, _observe(parts, parts.observers.average, state))
+
+
+def _record(parts: Parts, carry: Carry) -> Record:
+    assert parts.observers.record is not None
+    values = _observe(parts, parts.observers.record, carry.state)
     return Record(values, carry.counts, carry.metrics)
 
 

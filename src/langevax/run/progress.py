@@ -4,32 +4,42 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
-from langevax import checks
+from langevax.run.options import ProgressOption
 
 BAR_DELAY = 1.0  # seconds; a shorter run shows nothing
-ProgressOption = bool | Literal["auto"] | Callable[[str, float], None]
 HEADLINE_SHARE = 0.05  # of the run's time that computing the number may take
 
 
+def is_shown(progress: ProgressOption) -> bool:
+    """Return whether there is a bar: "auto" shows it on a terminal."""
+    return sys.stderr.isatty() if progress == "auto" else bool(progress)
+
+
 class Progress:
-    """A line on stderr; `shown="auto"` shows it on a terminal, `headline` computes the number."""
+    """A bar on stderr, or calls of the function that `shown` is; `headline` computes the number."""
 
     def __init__(
         self,
         name: str,
         total: int,
         done: int,
-        shown: bool | Literal["auto"],
+        shown: ProgressOption,
         headline: Callable[[Any], tuple[str, float]] | None,
         unit: str = "step",
     ):
         self.headline = headline
         self.spent: float = 0.0
         self.started: float = time.perf_counter()
+        self.number = ""
+        self.report: Callable[[int], None] | None = None
         self.bar: Any = None
-        if sys.stderr.isatty() if shown == "auto" else shown:
+        if callable(shown):
+            self.report = lambda done: shown(
+                f"{name} {self.number}".strip(), done / total
+            )
+        elif is_shown(shown):
             from tqdm.auto import tqdm
 
             self.bar = tqdm(
@@ -41,10 +51,11 @@ class Progress:
                 miniters=1,
                 dynamic_ncols=True,
             )
+            self.report = self._move_bar
 
     def update(self, done: int, carry: Any) -> None:
         """Move to `done`; compute the number again while that stays cheap."""
-        if self.bar is None:
+        if self.report is None:
             return
         now = time.perf_counter()
         age = now - self.started
@@ -55,7 +66,11 @@ class Progress:
         ):
             label, number = self.headline(carry)
             self.spent += time.perf_counter() - now
-            self.bar.set_postfix_str(f"{label} {number:.4g}", refresh=False)
+            self.number = f"{label} {number:.4g}"
+        self.report(done)
+
+    def _move_bar(self, done: int) -> None:
+        self.bar.set_postfix_str(self.number, refresh=False)
         self.bar.update(done - self.bar.n)
 
     def close(self) -> None:
@@ -70,11 +85,7 @@ def report_to(progress: ProgressOption) -> Iterator[Callable[[str, float], None]
     if callable(progress):
         yield progress
         return
-    if not isinstance(progress, bool) and not checks.is_auto(progress):
-        raise TypeError(
-            f"progress must be True, False, 'auto' or a function of (words, share), got {checks.shown(progress)}."
-        )
-    if not (sys.stderr.isatty() if progress == "auto" else progress):
+    if not is_shown(progress):
         yield lambda words, share: None
         return
     from tqdm.auto import tqdm

@@ -1,11 +1,10 @@
 """The driver: any algorithm on any problem, from any start, for any number of steps."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +19,9 @@ from langevax.problems import matmul
 from langevax.problems.problem import Problem
 from langevax.renamed import refuse_former
 from langevax.run import chains, identity, processes, program
-from langevax.run.checkpoint import Checkpoint, CheckpointError, Resume
+from langevax.run.checkpoint import Checkpoint, CheckpointError
 from langevax.run.identity import RunIdentity
+from langevax.run.options import ProgressOption, Run
 from langevax.run.processes import PeerError
 from langevax.run.program import NO_GRID, Observe
 from langevax.run.progress import Progress
@@ -35,6 +35,7 @@ Callback: TypeAlias = Callable[[Trace | None, Any], Any]
 CHUNK_SECONDS = 0.25
 """Duration of a chunk of steps, between which the driver reads the clock, calls callbacks and checks for divergence."""
 FIRST_CHUNK = 16
+MOST_STEPS = NO_GRID - 1
 LARGE_STATE = 2**26
 """Bytes of a state from which a chunk replaces it in place; a smaller one is kept until the next one is finite."""
 
@@ -58,10 +59,7 @@ def simulate(
     average: Observe | None = None,
     callbacks: Sequence[Callback] = (),
     callback_every: int | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    resume: Resume = False,
-    checkpoint_seconds: float = 30.0,
-    progress: bool | Literal["auto"] = "auto",
+    run: Run = Run(),
     sharding: Mesh | NamedSharding | None = None,
 ) -> Result:
     """Run `algorithm` on `problem` for `num_steps` steps.
@@ -74,6 +72,7 @@ def simulate(
             chains continue as another phase; or `Stacked(positions)`, one position per chain along axis 0.
         key: a typed key. Step s uses fold_in(key, s), split over chains: numbers depend neither on records, callbacks,
             checkpoints and resumption, nor on devices (up to summation order).
+        num_steps: at most 2^31 - 2; a longer run goes on from its `Result`.
         num_chains: None runs one chain without a chain axis, or the chains of a `Result` or of `Stacked`.
         record: `record(problem, state) -> pytree`, evaluated after every `record_every` steps.
         record_every: None records nothing.
@@ -82,13 +81,7 @@ def simulate(
         callbacks: each is called as `callback(trace, state)` after every `callback_every` steps, with the records so
             far; a callback that returns True stops the run. A run resumed on this grid calls them there again, so that
             one that stopped it stops it again.
-        checkpoint: a directory, to which the run is saved every `checkpoint_seconds`, at its end, and when it is ended
-            by Ctrl-C, SIGTERM or SIGHUP (the last two in the main thread, within a quarter of a second, or one step if
-            that takes longer, and the time of saving; then the signal has its usual effect).
-        resume: continue from what `checkpoint` holds, bit for bit; start if it holds nothing. Other data and another
-            start, key, schedule or loss are refused by name. Another version of langevax, JAX or Python, and a step
-            that alone is traced differently, are refused unless this is "anyway", which the checkpoint records.
-        progress: show a progress bar; "auto" shows it on a terminal, after a second.
+        run: a `Run`: where the run is saved, whether a saved one goes on, and whether a progress bar is shown.
         sharding: a mesh, or a sharding of axis 0 of the position (particles, or chains). An axis of the mesh that is
             named "rows" splits the data; without one, every device holds all rows. Devices may be those of several
             processes (`langevax.run.process_group`): each calls `simulate` with the same arguments, and
@@ -115,58 +108,81 @@ def simulate(
         ((4, 5), 400, 'Finished all 50 steps.')
     """
     checks.not_forked()
-    _check_run(algorithm, problem, start, key, num_steps, num_chains)
-    _check_observers(record, record_every, average, callbacks, callback_every)
-    _check_surroundings(checkpoint, resume, checkpoint_seconds, progress, sharding)
-    num_steps = int(num_steps)
-    num_chains, record_every, callback_every = jax.tree.map(
-        int, (num_chains, record_every, callback_every)
-    )  # None stays None
+    _check_run(algorithm, problem, start, key)
+    _check_observers(record, average, callbacks, callback_every)
+    checks.instance("run", run, Run, "langevax.Run(checkpoint=folder)")
+    if sharding is not None:
+        mesh = "jax.make_mesh((2,), ('chains',))"
+        checks.instance("sharding", sharding, (Mesh, NamedSharding), mesh)
+    if num_chains is not None:
+        num_chains = checks.whole("num_chains", num_chains)
+    schedule = Schedule.of(
+        num_steps, record_every, average is not None, callbacks, callback_every
+    )
+    algorithm.check_schedules(schedule.num_steps)
     began = time.perf_counter()
+    record = record if record_every else None
     positions, num_chains = start_positions(start, key, num_chains)
-    draw_again = partial(start_positions, start, key, num_chains)
-    described = RunIdentity({}, {}, {}, {})
-    if checkpoint is not None:
-        parts = {
+    described = None
+    if run.checkpoint is not None:
+        settings = {
             "algorithm": algorithm,
             "problem": problem,
             "key": key,
             "num_chains": num_chains,
             "average": average,
-            "record": record if record_every else None,
-            "record_every": record_every,
+            "record": record,
+            "record_every": record_every and int(record_every),
             "start": positions,
         }
-        described = identity.of(parts | matmul.describe_precision())
-    algorithm, problem = trace_floats((algorithm, problem), trees.dtype_of(positions))
-    shapes = (
-        identity.abstract((algorithm, problem)),
-        identity.one_chain(positions, num_chains),
-    )
+        described = identity.of(settings | matmul.describe_precision())
+    shared = *trace_floats((algorithm, problem), trees.dtype_of(positions)), key
+    shapes = identity.abstract(shared), identity.one_chain(positions, num_chains)
     if sharding is not None:
-        positions, (algorithm, problem, key) = place(
-            positions, (algorithm, problem, key), sharding, num_chains
-        )
-    every = min(NO_GRID, record_every or (1 if average is not None else NO_GRID))
-    observers = program.Observers(record if record_every else None, average)
-    run = _Run(algorithm, problem, observers, key, num_chains, every, began)
-    run.begin(positions)
-    checks.defined_start(run.carry.state)
-    if checkpoint is None and not callbacks and not run.shared:
+        positions, shared = place(positions, shared, sharding, num_chains)
+    observers = program.Observers(record, average)
+    algorithm, problem, key = shared
+    split = chains.of(positions, num_chains)
+    parts = program.Parts(algorithm, problem, key, observers, split)
+    loop = _Loop.of(parts, schedule, positions, began)
+    checks.defined_start(loop.carry.state)
+    if described is None and not callbacks and not loop.shared:
         # nobody else reads a state
-        run.replace_large_state(draw_again, positions)
+        draw_again = partial(start_positions, start, key, num_chains)
+        loop.replace_large_state(draw_again, positions)
     del positions  # the run replaces it: tables of gradients would be in memory twice
-    if checkpoint is None:
-        return run.run(num_steps, callbacks, callback_every or NO_GRID, progress)
-    described = described._replace(traced=run.traced(*shapes))
-    saved = Checkpoint(checkpoint, described, resume, run.shared)
-    try:
-        run.resume(saved, num_steps)
-        with DelayedSignals() as signals:
-            run.saving = Saving(saved, signals, checkpoint_seconds)
-            return run.run(num_steps, callbacks, callback_every or NO_GRID, progress)
-    finally:
-        saved.close()
+    if described is None:
+        return loop.run(run.progress)
+    return loop.run_saved(run, described._replace(traced=loop.traced(*shapes)))
+
+
+class Schedule(NamedTuple):
+    """When a run records, calls its callbacks, and ends."""
+
+    num_steps: int
+    every: int
+    """Of records and averages."""
+    callbacks: Sequence[Callback]
+    callback_every: int
+
+    @classmethod
+    def of(
+        cls,
+        num_steps: Any,
+        record_every: Any,
+        is_averaged: bool,
+        callbacks: Sequence[Callback],
+        callback_every: Any,
+    ) -> "Schedule":
+        """Return the schedule; raise unless the run has an end, and its grids are intervals."""
+        num_steps = checks.whole("num_steps", num_steps, minimum=0, maximum=MOST_STEPS)
+        every = 1 if is_averaged else NO_GRID
+        if record_every is not None:
+            every = checks.whole("record_every", record_every, maximum=2**63)
+        calls = NO_GRID
+        if callback_every is not None:
+            calls = checks.whole("callback_every", callback_every, maximum=2**63)
+        return cls(num_steps, min(NO_GRID, every), callbacks, calls)
 
 
 @dataclass
@@ -179,57 +195,38 @@ class Saving:
     last: float = field(default_factory=time.perf_counter)
 
 
-class _Run:
+@dataclass
+class _Loop:
     """The loop over compiled chunks."""
 
-    def __init__(
-        self,
-        algorithm: Algorithm,
-        problem: Problem,
-        observers: program.Observers,
-        key: PRNGKey,
-        num_chains: int | None,
-        every: int,
-        began: float,
-    ):
-        self.algorithm = algorithm
-        self.problem = problem
-        self.observers = observers
-        self.key = key
-        self.num_chains = num_chains
-        self.every = every
-        self.began = began
-        self.seconds_to_first_step = 0.0
-        self.carry: Any = None  # at the start of `run`
-        self.chains: chains.Chains | None = None
-        self.buffer: Any = None
-        self.recording: Recording | None = None
-        self.shared = False  # with other processes
-        self.restart: Callable[[], program.Carry] | None = None
-        """Where chunks replace the state."""
-        self.saving: Saving | None = None
+    parts: program.Parts
+    schedule: Schedule
+    began: float
+    carry: Any
+    """At the start of `run`."""
+    shared: bool
+    """With other processes."""
+    buffer: Any
+    recording: Recording | None
+    restart: Callable[[], program.Carry] | None = None
+    """Where chunks replace the state."""
+    saving: Saving | None = None
+    seconds_to_first_step: float = 0.0
 
-    def begin(self, positions: PyTree) -> None:
-        self.chains = chains.of(positions, self.num_chains)
-        carry = self.first_carry(positions)
-        self.shared = processes.spans_processes(carry.step)
-        arguments = self.algorithm, self.problem, self.observers, carry, self.chains
-        self.buffer = program.make_buffer(*arguments)
-        if self.buffer is not None:
-            if self.shared:
-                self.buffer = program.spread_over_processes(self.buffer, *arguments)
-            self.recording = Recording(self.buffer, self.num_chains)
-        self.carry = carry
-
-    def first_carry(self, positions: PyTree) -> program.Carry:
-        return program.begin(
-            self.algorithm,
-            self.problem,
-            self.observers,
-            positions,
-            self.key,
-            self.chains,
-        )
+    @classmethod
+    def of(
+        cls, parts: program.Parts, schedule: Schedule, positions: PyTree, began: float
+    ) -> "_Loop":
+        """Return the loop before step 0."""
+        carry = program.begin(parts, positions)
+        shared = processes.spans_processes(carry.step)
+        buffer = program.make_buffer(parts, carry)
+        recording = None
+        if buffer is not None:
+            if shared:
+                buffer = program.spread_over_processes(buffer, parts, carry)
+            recording = Recording(buffer, parts.num_chains)
+        return cls(parts, schedule, began, carry, shared, buffer, recording)
 
     def replace_large_state(
         self, draw_again: Callable[[], tuple[PyTree, int | None]], positions: PyTree
@@ -249,52 +246,55 @@ class _Run:
         shardings = jax.tree.map(lambda leaf: leaf.sharding, positions)
 
         def restart() -> program.Carry:
-            return self.first_carry(
-                jax.tree.map(processes.put, draw_again()[0], shardings)
-            )
+            again = jax.tree.map(processes.put, draw_again()[0], shardings)
+            return program.begin(self.parts, again)
 
         self.restart = restart
 
-    def traced(self, algorithm_and_problem: PyTree, position: PyTree) -> dict[str, str]:
+    def traced(self, shared: PyTree, position: PyTree) -> dict[str, str]:
         """Return the hashes of what is computed, from shapes without devices, on which they must not depend."""
-        algorithm, problem = algorithm_and_problem
-        state = identity.one_chain(self.carry.state, self.num_chains)
-        arguments = (
-            algorithm,
-            problem,
-            self.observers,
-            position,
-            state,
-            identity.abstract(self.key),
-        )
-        return identity.traced_parts(*arguments)
+        state = identity.one_chain(self.carry.state, self.parts.num_chains)
+        algorithm, problem, key = shared
+        parts = program.Parts(algorithm, problem, key, self.parts.observers)
+        return identity.traced_parts(parts, position, state)
 
-    def resume(self, saved: Checkpoint, num_steps: int) -> None:
+    def run_saved(self, run: Run, described: RunIdentity) -> Result:
+        """Run from the last state that the checkpoint of `run` holds, and save."""
+        assert run.checkpoint is not None
+        saved = Checkpoint(run.checkpoint, described, run.resume, self.shared)
+        try:
+            self.resume(saved)
+            with DelayedSignals() as signals:
+                self.saving = Saving(saved, signals, run.checkpoint_seconds)
+                return self.run(run.progress)
+        finally:
+            saved.close()
+
+    def resume(self, saved: Checkpoint) -> None:
         """Begin where `saved` ends, if it holds anything."""
-        restored = saved.restore(
-            self.carry, self.recording.empty if self.recording else None, self.every
-        )
-        if restored is not None:
-            self.carry, records = restored
-            if int(self.carry.step) > num_steps:
-                raise CheckpointError(
-                    f"num_steps is {num_steps} but checkpoint {str(saved.directory)!r} holds {int(self.carry.step)} "
-                    f"steps already; pass num_steps >= {int(self.carry.step)}."
-                )
-            if self.recording is not None:
-                self.recording.saved = records
+        empty = self.recording.empty if self.recording else None
+        restored = saved.restore(self.carry, empty, self.schedule.every)
+        if restored is None:
+            return
+        self.carry, records = restored
+        num_steps = self.schedule.num_steps
+        if int(self.carry.step) > num_steps:
+            raise CheckpointError(
+                f"num_steps is {num_steps} but checkpoint {str(saved.directory)!r} holds {int(self.carry.step)} "
+                f"steps already; pass num_steps >= {int(self.carry.step)}."
+            )
+        if self.recording is not None:
+            self.recording.saved = records
 
     def advance(self, carry: program.Carry, stop: int) -> program.Carry:
         """Run to `stop`, leaving the records in the buffer."""
-        read = (self.algorithm, self.problem, self.observers)
-        bounds = (self.number(stop), self.number(self.every))
+        bounds = self.number(stop), self.number(self.schedule.every)
+        chunk = program.Chunk(self.parts, *bounds)
+        advance = program.advance
+        if self.restart is not None:
+            advance = program.advance_in_place
         try:
-            if self.restart is None:
-                arguments = *read, carry, self.buffer, self.key, *bounds, self.chains
-                carry, self.buffer = program.advance(*arguments)
-            else:
-                chunk = program.Chunk(*read, self.key, *bounds, self.chains)
-                carry, self.buffer = program.advance_in_place(chunk, carry, self.buffer)
+            carry, self.buffer = advance(chunk, carry, self.buffer)
             jax.block_until_ready(carry)
         except jax.errors.JaxRuntimeError as error:
             if not self.shared:
@@ -310,13 +310,8 @@ class _Run:
         """Return a duration on which all processes of the run agree."""
         return processes.from_first(seconds) if self.shared else seconds
 
-    def run(
-        self,
-        num_steps: int,
-        callbacks: Sequence[Callback],
-        callback_every: int,
-        progress: bool | Literal["auto"],
-    ) -> Result:
+    def run(self, progress: ProgressOption) -> Result:
+        num_steps = self.schedule.num_steps
         step = int(self.carry.step)
         # compiles: later chunks time the steps alone
         carry = self.advance(self.carry, step)
@@ -324,27 +319,26 @@ class _Run:
         self.seconds_to_first_step = time.perf_counter() - self.began
         shown = progress if not self.shared or processes.is_first() else False
         headline = None if self.shared else self.headline
-        bar = Progress(type(self.algorithm).__name__, num_steps, step, shown, headline)
+        name = type(self.parts.algorithm).__name__
+        bar = Progress(name, num_steps, step, shown, headline)
         length = FIRST_CHUNK
         # a resumed run asks again the callback that stopped it
-        stopped = step > 0 and self.call(callbacks, carry, step, callback_every)
+        stopped = step > 0 and self.call(carry, step)
         try:
             while step < num_steps and not stopped:
-                stop = min(num_steps, step + length)
-                stop = self.end_of_chunk(step, stop, callback_every)
+                stop = self.end_of_chunk(step, length)
                 clock = time.perf_counter()
                 following = self.advance(carry, stop)
                 if not program.all_finite(following.state.position):
                     self.raise_divergence(carry, step, stop)
-                if self.recording is not None:
-                    self.recording.copy_from(self.buffer, step, stop, self.every)
+                self.keep_records(step, stop)
                 elapsed = self.agreed(time.perf_counter() - clock)
                 length = next_length(stop - step, elapsed, length)
                 carry = following
                 step = stop
                 bar.update(step, carry)
                 self.save_when_due(carry, step < num_steps)
-                stopped = self.call(callbacks, carry, step, callback_every)
+                stopped = self.call(carry, step)
         except KeyboardInterrupt:
             self.save(carry)
             raise
@@ -356,13 +350,24 @@ class _Run:
             outcome = f"Stopped by a callback after step {step} of {num_steps}."
         return self.result(carry, outcome)
 
-    def end_of_chunk(self, step: int, stop: int, callback_every: int) -> int:
-        """Return where a chunk to `stop` ends: not beyond the next callback, nor the slots of the buffer."""
+    def end_of_chunk(self, step: int, length: int) -> int:
+        """Return where a chunk ends: not beyond the end, the next callback, nor the slots of the buffer."""
+        _, every, _, callback_every = self.schedule
+        stop = min(self.schedule.num_steps, step + length)
         stop = min(stop, (step // callback_every + 1) * callback_every)
         if self.buffer is None:
             return stop
         slots = program.num_slots(self.buffer)
-        return min(stop, (step // self.every + slots) * self.every)
+        return min(stop, (step // every + slots) * every)
+
+    def keep_records(self, first: int, last: int) -> None:
+        """Copy the records of a chunk from the buffer, if there are any."""
+        if self.recording is not None:
+            self.recording.copy_from(self.buffer, first, last, self.schedule.every)
+
+    def trace(self) -> Trace | None:
+        """Return all records."""
+        return None if self.recording is None else self.recording.trace()
 
     def save_when_due(self, carry: program.Carry, goes_on: bool) -> None:
         """Save a run that goes on after some seconds, and any before a signal that waits has its effect."""
@@ -377,20 +382,14 @@ class _Run:
             self.save(carry)
             saving.signals.pass_on()
 
-    def call(
-        self,
-        callbacks: Sequence[Callback],
-        carry: program.Carry,
-        step: int,
-        every: int,
-    ) -> bool:
+    def call(self, carry: program.Carry, step: int) -> bool:
         """Call all callbacks where they are due; return whether one of them stops the run."""
-        if step % every != 0:
+        if step % self.schedule.callback_every != 0:
             return False
-        trace = None if self.recording is None else self.recording.trace()
+        trace = self.trace()
         answers = [
             checks.stops("a callback", callback(trace, carry.state))
-            for callback in callbacks
+            for callback in self.schedule.callbacks
         ]
         return any(answers)
 
@@ -399,12 +398,11 @@ class _Run:
         if self.saving is None:
             return
         step = int(carry.step)
-        pending = None
-        if self.recording is not None:
-            pending = self.recording.pending_until(step)
-        self.saving.checkpoint.save(step, carry, pending)
-        if self.recording is not None:
-            self.recording.mark_saved()
+        if self.recording is None:
+            self.saving.checkpoint.save(step, carry, None)
+            return
+        self.saving.checkpoint.save(step, carry, self.recording.pending_until(step))
+        self.recording.mark_saved()
 
     def raise_divergence(self, carry: program.Carry, finite: int, broken: int) -> None:
         """Bisect between the steps `finite` and `broken` for the first non-finite position, and raise there.
@@ -425,47 +423,45 @@ class _Run:
                 finite = middle
             else:
                 broken = middle
-        self.advance(
-            first, finite
-        )  # again from the start of the chunk, for its records
-        if self.recording is not None:
-            self.recording.copy_from(self.buffer, begin, finite, self.every)
-        step_size = getattr(self.algorithm, "step_size", None)
-        number = (
-            None
-            if callable(step_size) or step_size is None
-            else float(np.max(np.asarray(step_size)))
-        )
+        # again from the start of the chunk, for its records
+        self.advance(first, finite)
+        self.keep_records(begin, finite)
+        step_size = getattr(self.parts.algorithm, "step_size", None)
+        number = None
+        if step_size is not None and not callable(step_size):
+            number = float(np.max(np.asarray(step_size)))
         result = self.result(carry, f"Diverged at step {broken}.")
         raise DivergenceError(broken, carry.state, number, result)
 
     def headline(self, carry: program.Carry) -> tuple[str, float]:
         """Return the number of the progress bar: the algorithm's first metric, or else the problem's value."""
-        for name, metric in carry.metrics.items():
-            return name, float(np.mean(processes.gather(metric)))
-        return "value", float(
-            program.mean_value(self.problem, carry.state.position, self.chains)
-        )
+        for name, metric in mean_metrics(carry).items():
+            return name, metric
+        return "value", float(program.mean_value(self.parts, carry.state.position))
 
     def result(self, carry: program.Carry, outcome: str) -> Result:
+        counts = {name: count.to_int64() for name, count in carry.counts.items()}
         return Result(
             position=carry.state.position,
             state=carry.state,
-            trace=None if self.recording is None else self.recording.trace(),
+            trace=self.trace(),
             average=None if carry.moments is None else Average.of(carry.moments),
-            counts_by_chain={
-                name: count.to_int64() for name, count in carry.counts.items()
-            },
-            metrics={
-                name: float(np.mean(processes.gather(metric)))
-                for name, metric in carry.metrics.items()
-            },
+            counts_by_chain=counts,
+            metrics=mean_metrics(carry),
             steps=int(carry.step),
-            num_chains=self.num_chains,
+            num_chains=self.parts.num_chains,
             seconds=time.perf_counter() - self.began,
             outcome=outcome,
             seconds_to_first_step=self.seconds_to_first_step,
         )
+
+
+def mean_metrics(carry: program.Carry) -> dict[str, float]:
+    """Return the means of the metrics over chains."""
+    return {
+        name: float(np.mean(processes.gather(metric)))
+        for name, metric in carry.metrics.items()
+    }
 
 
 def next_length(
@@ -489,21 +485,13 @@ def next_length(
     rate = steps / max(seconds, 1e-6)
     fitting = int(rate * CHUNK_SECONDS)
     fitting = max(fitting, min(least_steps, int(rate * most_seconds)))
-    return max(1, min(fitting, growth * max(steps, length), NO_GRID - 1))
+    return max(1, min(fitting, growth * max(steps, length), MOST_STEPS))
 
 
-def _check_run(
-    algorithm: Any, problem: Any, start: Any, key: Any, num_steps: Any, num_chains: Any
-) -> None:
-    """Raise unless there is an algorithm, a problem, a key and a length, outside any transformation of JAX."""
-    if not isinstance(algorithm, Algorithm):
-        raise TypeError(
-            f"algorithm must be an Algorithm such as langevax.Langevin(...), got {checks.shown(algorithm)}."
-        )
-    if not isinstance(problem, Problem):
-        raise TypeError(
-            f"problem must be a Problem such as langevax.FiniteSum(...), got {type(problem).__name__}."
-        )
+def _check_run(algorithm: Any, problem: Any, start: Any, key: Any) -> None:
+    """Raise unless there is an algorithm for the problem, and a key, outside any transformation of JAX."""
+    checks.instance("algorithm", algorithm, Algorithm, "langevax.Langevin(0.1, 1.0)")
+    checks.instance("problem", problem, Problem, "langevax.FiniteSum(loss, data)")
     positions = start
     if isinstance(start, Result):
         positions = start.position
@@ -517,35 +505,16 @@ def _check_run(
             "it outside; for several chains pass num_chains= or Stacked(positions)."
         )
     algorithm.check(problem)
-    algorithm.check_schedules(num_steps if isinstance(num_steps, int) else 0)
     checks.typed_key(key)
-    checks.positive_int("num_steps", num_steps, minimum=0, maximum=2**63)
-    if num_steps >= NO_GRID:
-        raise ValueError(
-            f"num_steps must be at most {NO_GRID - 1}, got {num_steps}; run further phases from the result."
-        )
-    if num_chains is not None:
-        checks.positive_int("num_chains", num_chains)
 
 
 def _check_observers(
-    record: Any, record_every: Any, average: Any, callbacks: Any, callback_every: Any
+    record: Any, average: Any, callbacks: Any, callback_every: Any
 ) -> None:
-    """Raise unless observers and callbacks can be called, and their grids are intervals."""
-    for name, value in (
-        ("record_every", record_every),
-        ("callback_every", callback_every),
-    ):
-        if value is not None:
-            checks.positive_int(name, value, maximum=2**63)
+    """Raise unless observers and callbacks can be called, and callbacks are."""
     for name, value in (("record", record), ("average", average)):
-        if value is not None and not callable(value):
-            raise TypeError(
-                f"{name} must be a function {name}(problem, state) -> pytree, got {checks.shown(value)}."
-            )
-    if not isinstance(callbacks, list | tuple) or not all(
-        callable(callback) for callback in callbacks
-    ):
+        checks.function(name, value, "(problem, state) -> pytree", optional=True)
+    if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
         raise TypeError(
             f"callbacks must be a list of functions callback(trace, state), got {checks.shown(callbacks)}; pass "
             "[callback]."
@@ -553,31 +522,4 @@ def _check_observers(
     if callbacks and callback_every is None:
         raise ValueError(
             "callback_every is None, so that no callback would ever be called; pass callback_every=k."
-        )
-
-
-def _check_surroundings(
-    checkpoint: Any,
-    resume: Any,
-    checkpoint_seconds: Any,
-    progress: Any,
-    sharding: Any,
-) -> None:
-    """Raise unless it is clear where the run is saved and computed, and whether it shows progress."""
-    if not isinstance(resume, bool | np.bool_) and resume != "anyway":
-        raise TypeError(f"resume must be True, False or 'anyway', got {resume!r}.")
-    if checkpoint is not None:
-        checks.local_path("checkpoint", checkpoint)
-    if resume and checkpoint is None:
-        raise ValueError(
-            f"resume is {resume!r} but checkpoint is None; pass checkpoint=directory, the one to continue."
-        )
-    checks.number("checkpoint_seconds", checkpoint_seconds)
-    if not isinstance(progress, bool) and not checks.is_auto(progress):
-        raise TypeError(
-            f"progress must be True, False or 'auto', got {checks.shown(progress)}."
-        )
-    if sharding is not None and not isinstance(sharding, Mesh | NamedSharding):
-        raise TypeError(
-            f"sharding must be a jax.sharding.Mesh or NamedSharding, got {checks.shown(sharding)}."
         )

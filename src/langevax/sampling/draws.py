@@ -71,10 +71,7 @@ class SamplingRun(NamedTuple):
             num_steps=self.lengths.num_samples * thinning,
             record_every=thinning,
             record=record_of(algorithm),
-            checkpoint=self.saving.checkpoint,
-            checkpoint_seconds=self.saving.checkpoint_seconds,
-            resume=self.saving.resume,
-            progress=self.saving.progress,
+            run=self.saving,
         )
 
     def first_positions(self) -> Stacked:
@@ -158,7 +155,7 @@ def langevin_chains(
         num_steps=num_warmup,
         record_every=num_warmup,
         record=record_of(algorithm),
-        progress=options.saving.progress,
+        run=options.saving.unsaved(),
     )
     thinning = options.lengths.spacing(relaxation)
     run = options.run(algorithm, warm, thinning)

@@ -114,9 +114,6 @@ def independent_chains(
         num_steps=num_samples,
         num_chains=num_chains,
         record_every=1,
-        checkpoint=saving.checkpoint,
-        checkpoint_seconds=saving.checkpoint_seconds,
-        resume=saving.resume,
-        progress=saving.progress,
+        run=saving,
     )
     return TunedChains(algorithm, run, 1.0, 1, 0)

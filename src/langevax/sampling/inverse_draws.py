@@ -13,7 +13,7 @@ from jax import random
 from jaxtyping import Array, Float
 
 from langevax._typing import PRNGKey, PyTree
-from langevax.run import Run
+from langevax.run.options import Run
 from langevax.samplers import PCN, PCNL
 from langevax.sampling.choice import Requested
 from langevax.sampling.draws import TunedChains
@@ -107,7 +107,7 @@ class InverseRun(NamedTuple):
             self.num_samples,
             self.num_chains,
             keys[0],
-            Run(progress=self.progress, **self.saving),
+            Run(**self.saving, progress=self.progress),
         )
         counts = SolveCounts.of(solver).since(before)
         return self._samples(

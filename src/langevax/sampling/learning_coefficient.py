@@ -11,7 +11,6 @@ the localization alone (`corrected_mean`).
 """
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +27,8 @@ from langevax import checks, trees
 from langevax._typing import PRNGKey, PyTree
 from langevax.problems.coordinates import Raveled
 from langevax.problems.problem import Problem, Scalar
-from langevax.run import Result, simulate
+from langevax.renamed import refuse_former
+from langevax.run import Result, Run, simulate
 from langevax.run.simulate import position_of
 from langevax.sampling.coefficient import (
     MAX_EXCESS,
@@ -68,6 +68,7 @@ Units = Literal["curvature", "localization"]
 localization alone leaves."""
 
 
+@refuse_former
 def learning_coefficient(
     loss: Problem | Callable[[PyTree, PyTree], Scalar],
     params: PyTree,
@@ -83,9 +84,7 @@ def learning_coefficient(
     select: Callable[[str], bool] | None = None,
     descend: bool = False,
     observe: Callable[[PyTree], Array] | None = None,
-    progress: bool | Literal["auto"] = "auto",
-    checkpoint: str | os.PathLike[str] | None = None,
-    resume: bool | Literal["anyway"] = False,
+    run: Run = Run(),
 ) -> LearningCoefficient:
     """Estimate the local learning coefficient of a model at trained parameters.
 
@@ -108,7 +107,7 @@ def learning_coefficient(
         descend: search a minimum from `params` first, by L-BFGS, and take the coefficient there.
         observe: `observe(params) -> array` of floats, recorded at each draw as `.observed`: losses of single rows, or
             of a part of them, whose `.covariances()` are susceptibilities and influence functions.
-        progress, checkpoint, resume: see `langevax.simulate`; the draws are saved, not the warm-up.
+        run: a `Run`; the draws are saved, not the warm-up.
 
     Returns:
         A `LearningCoefficient`: value, standard error and what it consists of, draws, warnings.
@@ -168,13 +167,12 @@ def learning_coefficient(
         _Target.default_warmup if isinstance(num_warmup, str) else int(num_warmup),
         int(num_samples),
     )
-    saving = {"progress": progress, "checkpoint": checkpoint, "resume": resume}
     spent = 0
     target = None
     chains = 0
     for units in get_args(Units):
         target = _Target.of(minimum, heat, pilot_key, observe, units).after(spent)
-        chains = target.run(batch_size, counts, run_key, saving)
+        chains = target.run(batch_size, counts, run_key, run)
         if not isinstance(chains, int):
             break
         spent = target.evaluations + chains
@@ -387,7 +385,7 @@ class _Target(NamedTuple):
         batch_size: int | Literal["auto"],
         counts: tuple[int, int, int],
         key: PRNGKey,
-        saving: dict[str, Any],
+        run: Run,
     ) -> tuple[Result, int, int] | int:
         """Return the recorded run of (chains, warm-up, draws), its component gradients, and its batch size.
 
@@ -409,7 +407,7 @@ class _Target(NamedTuple):
             start,
             num_warmup,
             warm_key,
-            options | {"progress": saving["progress"]},
+            options | {"run": run.unsaved()},
         )
         shortest = within_limits(0.0, len(self.mode))
         if (
@@ -422,7 +420,7 @@ class _Target(NamedTuple):
         saved = {
             "num_steps": num_samples * STEPS_PER_RECORD,
             "record_every": STEPS_PER_RECORD,
-            **saving,
+            "run": run,
         }
         result = simulate(
             algorithm, self.problem, warm, key=run_key, **saved, **options

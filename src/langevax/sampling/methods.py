@@ -26,7 +26,7 @@ from langevax._typing import PRNGKey
 from langevax.algorithm import Algorithm
 from langevax.gradients import GradientEstimator
 from langevax.problems.problem import Problem
-from langevax.run import DivergenceError, Result, Stacked, simulate
+from langevax.run import DivergenceError, Result, Run, Stacked, simulate
 from langevax.samplers import MALA, PCN, PCNL
 from langevax.sampling.coupling import CoupledChains
 from langevax.sampling.tolerances import CONFIDENCE, PROBED_ROWS, SMALLEST_BATCH
@@ -188,7 +188,7 @@ def tune_acceptance(
         options = {
             "num_steps": num_steps,
             "record_every": num_steps,
-            "progress": False,
+            "run": Run(progress=False),
         }
         run = simulate(
             method(step_size), problem, start, key=random.fold_in(key, i), **options
@@ -302,7 +302,7 @@ def estimate_bias(
     """Compare coupled chains at `step_size` and at half of it, for as long as that serves to resolve the bias."""
     pair = CoupledChains(method(step_size), method(step_size / 2))  # pyright: ignore
     spacing = max(1, round(method.relaxation / step_size))
-    options = {"record_every": spacing, "progress": False}
+    options = {"record_every": spacing, "run": Run(progress=False)}
     run = simulate(
         pair,
         problem,

@@ -156,7 +156,7 @@ def _warm_up(
         key=options.keys.warmup,
         num_steps=num_warmup,
         record_every=1 if options.dimension <= MAX_COORDINATES else num_warmup,
-        progress=options.saving.progress,
+        run=options.saving.unsaved(),
         callbacks=[hardly_moves] if can_be_peak else [],
         callback_every=WARM_UP.peak_check if can_be_peak else None,
     )
@@ -185,7 +185,7 @@ def _settle(
         key=key,
         num_steps=num_steps,
         record_every=num_steps,
-        progress=options.saving.progress,
+        run=options.saving.unsaved(),
     )
     return algorithm.frozen(run.state), run
 

@@ -3,7 +3,7 @@
 import warnings as python_warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
@@ -18,7 +18,8 @@ from langevax.algorithm import Algorithm
 from langevax.problems.coordinates import Reparametrised
 from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFunction
 from langevax.problems.problem import Problem
-from langevax.run import Result, simulate
+from langevax.renamed import refuse_former
+from langevax.run import Result, Run, simulate
 from langevax.run.datatree import datatree_type
 from langevax.run.result import named_leaves
 from langevax.samplers import ReplicaExchange
@@ -131,29 +132,35 @@ class Samples:
             f"{self.step_size:.3g}; {self.evaluations:,} component gradients, {self.seconds:.1f} s)"
         )
 
+    @refuse_former
     def extend(
         self,
         num_samples: int,
         *,
         key: PRNGKey,
-        progress: bool | Literal["auto"] = "auto",
+        run: Run = Run(),
     ) -> "Samples":
         """Continue the chains by this many draws each, with the same step size, and return all draws.
 
-        Gradient estimators with a memory start it again. Warnings about all draws are issued as by `sample`.
+        Gradient estimators with a memory start it again. Warnings about all draws are issued as by `sample`. It saves
+        nothing: `run` says what is shown.
         """
         checks.positive_int("num_samples", num_samples)
-        longer = self.followed(num_samples, key=key, progress=progress)
+        run.refuse_checkpoint("extend")
+        longer = self.followed(num_samples, key=key, run=run)
         longer.warn()
         return longer
 
-    def followed(
-        self, num_samples: int, *, key: PRNGKey, progress: bool | Literal["auto"]
-    ) -> "Samples":
+    def followed(self, num_samples: int, *, key: PRNGKey, run: Run) -> "Samples":
         """Return all draws as `extend` does, without warnings."""
         if self.walk is not None:
             further = run_chains(
-                self.walk, self.result.state, num_samples, self.thinning, key, progress
+                self.walk,
+                self.result.state,
+                num_samples,
+                self.thinning,
+                key,
+                run.progress,
             )
         else:
             further = simulate(
@@ -164,7 +171,7 @@ class Samples:
                 num_steps=num_samples * self.thinning,
                 record_every=self.thinning,
                 record=record_of(self.algorithm),
-                progress=progress,
+                run=run,
             )
         result = self.result.then(further)
         return replace(

@@ -7,7 +7,7 @@ directions. Steps are those of `solver_walk`, or of another walk.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from jax import random
@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from langevax._typing import PRNGKey
 from langevax.run import Result
+from langevax.run.options import ProgressOption
 from langevax.run.progress import Progress
 from langevax.run.result import Trace
 from langevax.sampling.reference import NormalReference
@@ -223,7 +224,7 @@ def run_chains(
     num_samples: int,
     thinning: int,
     key: PRNGKey,
-    progress: bool | Literal["auto"],
+    progress: ProgressOption,
 ) -> Result:
     """Return every `thinning`-th state of the chains; positions are in the coordinates of the walk."""
     began = time.perf_counter()
@@ -272,9 +273,7 @@ def run_chains(
     )
 
 
-def walk_progress(
-    walk: HostWalk, num_steps: int, shown: bool | Literal["auto"]
-) -> Progress:
+def walk_progress(walk: HostWalk, num_steps: int, shown: ProgressOption) -> Progress:
     """Return a progress bar of so many steps of all chains."""
     headline = lambda rate: ("acceptance", rate)
     return Progress(walk.dynamics, num_steps, 0, shown, headline)

@@ -120,7 +120,7 @@ def tempered_chains(
             num_steps=round_steps,
             record=ReplicaExchange.coldest,
             record_every=round_steps,
-            progress=options.saving.progress,
+            run=options.saving.unsaved(),
         )
         evaluations += start.evaluations
     shortest = rungs.step_sizes[0]

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from scipy.stats import norm
 
 from langevax._typing import PRNGKey, PyTree
+from langevax.run.options import Run
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.samples import Samples
 from langevax.sampling.tolerances import CONFIDENCE, MAX_RHAT
@@ -157,6 +158,8 @@ def draw_to_tolerance(
                 samples,
             )
         samples = samples.followed(
-            total - num_samples, key=random.fold_in(key, number), progress=False
+            total - num_samples,
+            key=random.fold_in(key, number),
+            run=Run(progress=False),
         )
     raise AssertionError  # count() does not end

@@ -1,12 +1,11 @@
 """The mean-field estimators' parameters, their fit, and the outputs of the fitted network."""
 
 import copy
-import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
+from typing import Any, ClassVar, NamedTuple, Self, get_args
 
 import numpy as np
 from jax import random
@@ -23,6 +22,7 @@ from langevax.meanfield.mfld import stop_at_plateau
 from langevax.meanfield.moves import Proposal
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.neurons import Tanh, TanhTanh
+from langevax.run.options import Run
 from langevax.run.simulate import Callback
 from langevax.sklearn.baselines import LinearPart
 from langevax.sklearn.column_maps import Pieces
@@ -39,11 +39,11 @@ from langevax.sklearn.parameters import (
     FLAG,
     SHARED,
     Auto,
-    Progress,
     RandomState,
     count,
     one_of,
     positive,
+    run_of,
 )
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.solvers import (
@@ -142,10 +142,8 @@ class MeanFieldEstimator(RowEstimator):
     validation: SearchName | Auto | None = "auto"
     stop: Stop | None = "plateau"
     warm_start: bool = False
-    checkpoint: str | os.PathLike[str] | None = None
-    resume: bool | Literal["anyway"] = True
+    run: Run | None = None
     devices: int | Mapping[str, int] | None = None
-    progress: Progress = "auto"
     random_state: RandomState = None
 
     automatic_ = Automatic()
@@ -176,7 +174,6 @@ class MeanFieldEstimator(RowEstimator):
         "validation": [*one_of("auto", *SEARCHES), None],
         "stop": [*one_of(*get_args(Stop)), None],
         "warm_start": FLAG,
-        "resume": [*FLAG, *one_of("anyway")],
         **SHARED,
     }
 
@@ -206,7 +203,7 @@ class MeanFieldEstimator(RowEstimator):
         Raises:
             ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
             DivergenceError: the step size is too large.
-            CheckpointError: the checkpoint is of another fit, or holds a run and `resume` is False.
+            CheckpointError: the checkpoint of `run` is of another fit, or holds one and its `resume` is False.
         """
         checks.not_forked()
         self._validate_params()
@@ -231,14 +228,19 @@ class MeanFieldEstimator(RowEstimator):
         self._record_choice(choice, task, schedule.num_steps)
         risk = network.risk(temperature)
         stop = self._stop(risk, float(temperature), root)
-        run: dict[str, Any] = {"progress": self.progress, "sharding": sharding}
+        record_size = 0
         if network.span is not None:
-            run["record_size"] = int(self.num_particles) * rows.inputs.shape[1]
-        saving: dict[str, Any] = {}
-        if self.checkpoint is not None:
-            saving = {"checkpoint": self.checkpoint, "resume": self.resume}
+            record_size = int(self.num_particles) * rows.inputs.shape[1]
         trained = train_until_steady(
-            risk, temperature, schedule, start, run_key, saving, stop=stop, **run
+            risk,
+            temperature,
+            schedule,
+            start,
+            run_key,
+            run=run_of(self.run),
+            stop=stop,
+            sharding=sharding,
+            record_size=record_size,
         )
         self.standardiser_: Standardiser = columns.standardiser
         self.scaling_reason_: str = self.scaling_sentence()
@@ -414,7 +416,7 @@ class MeanFieldEstimator(RowEstimator):
     ) -> Callback | None:
         """Return the callback that ends the training."""
         if self.stop == "certified":
-            return CertifiedStop.of(risk, temperature, key, self.progress)
+            return CertifiedStop.of(risk, temperature, key, run_of(self.run).unsaved())
         return None if self.stop is None else stop_at_plateau
 
     def _step_size_warning(self) -> str | None:

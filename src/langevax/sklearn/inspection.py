@@ -1,6 +1,5 @@
 """Certificates, kernel limit and figures of a fitted mean-field network."""
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -19,9 +18,10 @@ from langevax.meanfield import Certificate, certify
 from langevax.meanfield.certificate import DEFAULT_EFFORT
 from langevax.meanfield.kernel_limit import prior_features
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
-from langevax.run.progress import ProgressOption
+from langevax.renamed import refuse_former
+from langevax.run.options import Run
 from langevax.sklearn.baselines import LinearPart
-from langevax.sklearn.parameters import Progress, RandomState, seed_of
+from langevax.sklearn.parameters import RandomState, run_of, seed_of
 from langevax.sklearn.stopping import at_rows
 from langevax.sklearn.table import Standardiser, Table, in_buckets
 from langevax.sklearn.training import Network, root_key
@@ -37,22 +37,21 @@ class MeanFieldInspection:
     random_state: RandomState
     network_: Network
     row_places_: np.ndarray
-    progress: Progress
+    run: Run | None
     neuron_: Tanh | TanhTanh
     standardiser_: Standardiser
     particles_: np.ndarray
     temperature_: float
     linear_part_: LinearPart | None
 
+    @refuse_former
     def certificate(
         self,
         effort: float | None = None,
         *,
         cpu_seconds: float | None = None,
         random_state: RandomState = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        resume: bool = False,
-        progress: ProgressOption = "auto",
+        run: Run | None = None,
     ) -> Certificate:
         """Bound the least training objective from both sides; see `langevax.meanfield.certify`.
 
@@ -65,9 +64,8 @@ class MeanFieldInspection:
                 longer beyond 64 columns. It ends sooner where the interval is narrow.
             cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
             random_state: of the walks; None uses the estimator's.
-            checkpoint: a file in which the search is kept as it goes.
-            resume: go on from what `checkpoint` holds.
-            progress: a bar with the time left, or a function of (words, share spent); "auto" is that of the estimator.
+            run: a `langevax.Run`, whose `checkpoint` is a file in which the search is kept as it goes. None saves
+                nothing, and shows what the estimator's does.
 
         Raises:
             AttributeError: a model that was loaded, which has no training rows; `attach_rows` returns them.
@@ -94,9 +92,7 @@ class MeanFieldInspection:
             effort=effort,
             cpu_seconds=cpu_seconds,
             clouds=[self._stored_particles()],
-            checkpoint=checkpoint,
-            resume=resume,
-            progress=self.progress if progress == "auto" else progress,
+            run=run_of(self.run).unsaved() if run is None else run,
         )
         return at_rows(result, places)
 

@@ -36,8 +36,8 @@ from langevax.predictive_law.models import NUM_SAMPLES, RowModel
 from langevax.predictive_law.path import SNAPSHOTS, evenly_spaced
 from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
 from langevax.problems.finite_sum import Posterior, posterior
-from langevax.run import Run
-from langevax.run.progress import ProgressOption
+from langevax.renamed import refuse_former
+from langevax.run.options import Run
 from langevax.run.result import named_leaves
 from langevax.sampling import Samples, SamplingWarning, sample
 from langevax.sklearn.linear_families import Family, NormalNoise
@@ -233,6 +233,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         """(d,) standard deviations over the law: uncertainty for the posterior, differences of rows below it."""
         return self._slopes().std(axis=0)
 
+    @refuse_former
     def certificate(
         self,
         effort: float | None = None,
@@ -240,7 +241,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         cpu_seconds: float | None = None,
         random_state: RandomState = None,
         others: Sequence[PredictiveLaw] = (),
-        progress: ProgressOption = "auto",
+        run: Run = Run(),
     ) -> LawCertificate:
         """Bound the least objective at the law's share of Bayes from both sides: `print` of the result is a sentence.
 
@@ -253,7 +254,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
             random_state: of the walks; None uses the estimator's.
             others: `law_` of fits with another `random_state`, from whose particles modes are searched for as well, as
                 from those of `replicates_`.
-            progress: a bar, or a function of (words, share spent).
+            run: a `langevax.Run`; it saves nothing.
 
         Raises:
             AttributeError: a model that was loaded, which has no law until `attach_rows`, or that `as_bayes` returned.
@@ -273,7 +274,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
             effort=effort,
             cpu_seconds=cpu_seconds,
             others=others,
-            progress=progress,
+            run=run,
         )
 
     def attach_rows(

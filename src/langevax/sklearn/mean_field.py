@@ -79,14 +79,11 @@ class MeanFieldRegressor(
             does where that regression predicts the rows left out of folds better than the network alone, and so do both
             together. A linear part goes on beyond the range of the rows.
         warm_start: continue from the last fit's particles.
-        checkpoint: directory where the run is saved, every 30 seconds and at its end.
-        resume: continue the run that `checkpoint` holds, bit for bit, or start where it holds none; another problem
-            or other parameters are refused. False refuses a directory that holds a run; "anyway" accepts one that
-            another version of langevax, JAX or Python wrote.
+        run: a `langevax.Run`: where the training is saved, whether a saved one goes on, and whether a progress line is
+            shown; None is `Run()`. Another problem and other parameters are refused. It is not part of a saved model.
         devices: how many of JAX's devices share the particles, those of other processes among them
             (`langevax.run.process_group`); or {"particles": 2, "rows": 2}, where each has half of both; None: one. The
             numbers are the same up to the order of sums.
-        progress: show a progress line; "auto" shows it on a terminal after a second.
         random_state: int or `numpy.random.RandomState`.
 
     Attributes:
@@ -244,7 +241,7 @@ class MeanFieldClassifier(
 
     Args:
         solver, num_particles, temperature, relative_step_size, num_steps, batch_size, neuron, output_scale,
-            prior_precision, scaling, learn_scales, validation, stop, warm_start, checkpoint, resume, devices, progress,
+            prior_precision, scaling, learn_scales, validation, stop, warm_start, run, devices,
             random_state: see `MeanFieldRegressor`.
         class_weight: "balanced" gives all classes the same weight in the loss; {label: weight} multiplies the weights
             of rows, which still count as so many rows as before where one is left out. Probabilities are then those of

@@ -8,15 +8,27 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from langevax import checks
+from langevax.run.options import Run
 
 Auto = Literal["auto"]
-Progress = bool | Auto
 RandomState = int | np.random.RandomState | None
 
 
 def seed_of(random_state: RandomState) -> int:
     """Return a seed drawn from what the user passed."""
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def run_of(run: Run | None) -> Run:
+    """Return an estimator's parameter `run`, whose default is None, as scikit-learn allows no object there."""
+    return Run() if run is None else run
+
+
+def unsaved_run(estimator: Any) -> Run:
+    """Return the parameter `run` of an estimator that saves nothing; raise where there is a checkpoint."""
+    run = run_of(estimator.run)
+    run.refuse_checkpoint(type(estimator).__name__)
+    return run
 
 
 class Number(Interval):
@@ -61,6 +73,6 @@ COVERAGE = 0.9
 """Of intervals and sets, unless another is passed."""
 FLAG: list[Any] = ["boolean"]
 SHARED: dict[str, list[Any]] = {
-    "progress": [bool, *one_of("auto")],
+    "run": [Run, None],
     "random_state": ["random_state"],
 }

@@ -23,7 +23,7 @@ from langevax.meanfield import Certificate, certify
 from langevax.meanfield.mfld import stop_at_plateau
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import Trace
-from langevax.run.progress import ProgressOption
+from langevax.run.options import Run
 from langevax.sklearn.training import outputs
 
 Stop = Literal["plateau", "certified"]
@@ -75,12 +75,10 @@ class CertifiedStop:
         risk: MeanFieldRisk,
         temperature: float,
         key: PRNGKey,
-        progress: ProgressOption,
+        run: Run,
     ) -> "CertifiedStop":
         """Certify first: the interval does not depend on the training."""
-        return cls(
-            risk, certify(risk, temperature, key=key, effort=EFFORT, progress=progress)
-        )
+        return cls(risk, certify(risk, temperature, key=key, effort=EFFORT, run=run))
 
     @property
     def bound(self) -> float:

@@ -7,7 +7,7 @@ import math
 import sys
 import zlib
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +30,7 @@ from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.run import Result, simulate
+from langevax.run.options import Run
 from langevax.run.simulate import Callback
 from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm, estimated_seconds
 from langevax.sklearn.table import (
@@ -294,9 +295,9 @@ def train(
     key: PRNGKey,
     stop: Callback | None = None,
     record_size: int = 0,
-    **run: Any,
+    **options: Any,
 ) -> Result:
-    """Return the solver's run at one temperature, which `stop` may end; `run` is passed to `simulate`.
+    """Return the solver's run at one temperature, which `stop` may end; `options` are those of `simulate`.
 
     `record_size`: numbers that a record will have, where these are more than those of the particles trained.
     """
@@ -320,7 +321,7 @@ def train(
     records = int(np.clip(2 * 10**7 // size, 20, 100))
     every = odd_interval(schedule.num_steps // records)
     if stop is not None:
-        run |= {"callbacks": (stop,), "callback_every": 10 * every}
+        options |= {"callbacks": (stop,), "callback_every": 10 * every}
     return simulate(
         algorithm(risk, temperature, schedule),
         risk,
@@ -329,7 +330,7 @@ def train(
         num_steps=schedule.num_steps,
         record=observe,
         record_every=every,
-        **run,
+        **options,
     )
 
 
@@ -393,25 +394,30 @@ def train_until_steady(
     schedule: Schedule,
     start: Any,
     key: PRNGKey,
-    saving: Mapping[str, Any],
-    **run: Any,
+    run: Run,
+    **options: Any,
 ) -> SteadyRun:
     """Train, and go on with half the step size, at most `MOST_HALVINGS` times, while the outputs alternate.
 
-    `saving` has the checkpoint arguments of `simulate`; later phases are saved in folders inside the first one's.
+    Later phases are saved in folders inside the first one's; `options` are those of `train`.
     """
-    result = last = train(risk, temperature, schedule, start, key, **saving, **run)
+    result = last = train(risk, temperature, schedule, start, key, run=run, **options)
     for number in range(MOST_HALVINGS):
         if SOLVERS[schedule.solver].from_prior or not alternates(last):
             break
         schedule = schedule._replace(relative_step_size=schedule.relative_step_size / 2)
-        if "checkpoint" in saving:
-            run |= {
-                **saving,
-                "checkpoint": Path(saving["checkpoint"]) / f"shorter-{number + 1}",
-            }
+        phase = run
+        if run.checkpoint is not None:
+            folder = Path(run.checkpoint) / f"shorter-{number + 1}"
+            phase = replace(run, checkpoint=folder)
         last = train(
-            risk, temperature, schedule, last, random.fold_in(key, number), **run
+            risk,
+            temperature,
+            schedule,
+            last,
+            random.fold_in(key, number),
+            run=phase,
+            **options,
         )
         result = result.then(last)
     return SteadyRun(result, last, schedule)

@@ -20,15 +20,16 @@ from langevax._typing import PRNGKey
 from langevax.figures import theme
 from langevax.figures.charts import new_axes
 from langevax.run import simulate
+from langevax.run.options import Run
 from langevax.sklearn.parameters import (
     SHARED,
     Auto,
     Number,
-    Progress,
     RandomState,
     count,
     non_negative,
     positive,
+    unsaved_run,
 )
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.table import (
@@ -121,7 +122,7 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         relative_explore_step_size, relative_converge_step_size: in units of the inverse curvature bound; the second
             must be below 2.
         tolerance: phase II ends once its second half reduced the best restart's loss by no more than this share.
-        progress: show a progress line; "auto" shows it on a terminal after a second.
+        run: a `langevax.Run`, which says whether a progress line is shown; it saves nothing. None is `Run()`.
         random_state: int or `numpy.random.RandomState`.
 
     Attributes:
@@ -156,7 +157,7 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
     relative_explore_step_size: float = 0.1
     relative_converge_step_size: float = 1.5
     tolerance: float = 1e-3
-    progress: Progress = "auto"
+    run: Run | None = None
     random_state: RandomState = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -191,6 +192,7 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         """
         checks.not_forked()
         self._validate_params()
+        unsaved_run(self)  # before anything is computed
         rows = self._training_rows(X, y, sample_weight)
         seed = self._seed()
         self.units_: NetworkUnits = NetworkUnits.fit(rows)
@@ -429,7 +431,7 @@ def run_phases(
         record_every=model.record_every,
         weights=rows.weights,
         intercept=True,
-        progress=model.progress,
+        run=unsaved_run(model),
     )
 
 
@@ -469,7 +471,7 @@ def held_out_errors(
             record_every=model.record_every,
             callbacks=(Settled(model.tolerance),),
             callback_every=model.record_every,
-            progress=model.progress,
+            run=unsaved_run(model),
         )
         assert run.trace is not None
         best = int(np.argmin(run.trace.values["loss"][:, -1]))

@@ -22,7 +22,9 @@ from langevax import checks, trees
 from langevax._typing import PRNGKey
 from langevax.algorithm import Algorithm, State
 from langevax.problems.blocks import as_rows
+from langevax.renamed import refuse_former
 from langevax.run import Result, simulate
+from langevax.run.options import Run
 from langevax.run.result import is_stationary
 from langevax.teacher_student.errors import NetworkErrors, block_size_for
 from langevax.teacher_student.networks import ReLUNetwork
@@ -84,6 +86,7 @@ class TwoPhaseFit:
         return np.sum(np.asarray(self.result.position.outer) > 0, axis=1)
 
 
+@refuse_former
 def two_phase(
     inputs: Float[Any, "n d"],
     targets: Float[Any, " n"],
@@ -97,7 +100,7 @@ def two_phase(
     record_every: int | None = None,
     weights: Float[Any, " n"] | None = None,
     intercept: bool = False,
-    progress: bool | Literal["auto"] = "auto",
+    run: Run = Run(),
     num_records: int = 200,
 ) -> TwoPhaseFit:
     """Train a network of `num_neurons` neurons on `inputs` and `targets`.
@@ -113,7 +116,7 @@ def two_phase(
         record_every: steps between records of networks and training losses.
         weights: (n,) >= 0, what each row counts; rows of weight 0 are padding.
         intercept: losses are those of f + b with the best b, the mean of y - f.
-        progress: show a progress line; "auto" shows it on a terminal.
+        run: a `langevax.Run`; it saves nothing.
         num_records: of a phase that ends where its records say so.
 
     Returns:
@@ -137,6 +140,7 @@ def two_phase(
     checks.instance("explore", explore, Explore, "Explore(num_steps=3000)")
     checks.instance("converge", converge, Converge, "Converge(num_steps=8000)")
     checks.flag("intercept", intercept)
+    run.refuse_checkpoint("two_phase")
     inputs = as_rows("inputs", inputs)
     targets = as_rows("targets", targets)
     checks.leading_axis("(inputs, targets)", {"inputs": inputs, "targets": targets})
@@ -158,7 +162,7 @@ def two_phase(
     block_size = block_size_for(num_neurons * num_restarts, inputs.shape[1])
     data = inputs, targets, weights, intercept, block_size
 
-    def run(
+    def trained(
         problem: NetworkErrors,
         algorithm: Algorithm,
         stop: Any | None,
@@ -172,11 +176,11 @@ def two_phase(
             problem,
             record=network_and_loss,
             record_every=every,
-            progress=progress,
+            run=run,
             **options,
         )
 
-    explored = run(
+    explored = trained(
         explore.problem(*data),
         explore.algorithm(),
         at_plateau if explore.plateau else None,
@@ -191,7 +195,7 @@ def two_phase(
     settles = converge.tolerance > 0
     if settles:
         every = record_every or max(1, converge.num_steps // num_records)
-    converged = run(
+    converged = trained(
         second,
         converge.algorithm(inputs, num_neurons, weights),
         Settled(converge.tolerance) if settles else None,

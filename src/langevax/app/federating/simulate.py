@@ -30,6 +30,7 @@ from langevax.run import (
     keep_compiled_programs,
     simulate,
 )
+from langevax.run.options import Run
 
 HISTORY = "history.csv"
 COLUMNS = ("round", "exchanges", "vectors", "bytes", "evaluations", "loss", "accuracy")
@@ -154,7 +155,7 @@ def _simulated(
             record_every=every,
             callbacks=[history],
             callback_every=every,
-            progress=False if quiet else "auto",
+            run=Run(progress=False if quiet else "auto"),
         )
     except DivergenceError as error:
         raise RunFailed(

@@ -22,6 +22,7 @@ from langevax.app.report.contents import LawContents
 from langevax.app.report.numbers import number, with_error
 from langevax.app.report.summary import law_optimum, scored_rows
 from langevax.predictive_law import BayesComparison, PredictiveWarning
+from langevax.run.options import Run
 from langevax.sampling import SamplingWarning
 from langevax.sklearn.law_estimator import MOST_PREDICTIVE_ROWS
 
@@ -198,7 +199,7 @@ class FamilyFit(Fit):
             return {}
         with output.progress("Certificate", 100, "%") as line:
             certificate = self.model.certificate(
-                self.effort, random_state=self.options.seed, progress=line.show
+                self.effort, random_state=self.options.seed, run=Run(progress=line.show)
             )
         return certified(certificate)
 

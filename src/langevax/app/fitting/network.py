@@ -27,6 +27,7 @@ from langevax.app.report import summary
 from langevax.app.report.measure import NamedCurves, curves_of, motion_of
 from langevax.app.report.numbers import day
 from langevax.run import CheckpointError, DivergenceError
+from langevax.run.options import Run
 from langevax.sklearn import LinearModelWarning
 
 OF_GROUPS = "groups holds"
@@ -82,7 +83,7 @@ class NetworkFit(Fit):
         data = self.data
         train = self.data.split.train
         model = estimator_for(
-            self.options, data.schema, checkpoint=folder.checkpoints, resume=True
+            self.options, data.schema, run=Run(folder.checkpoints, resume=True)
         )
         began = time.perf_counter()
         try:
@@ -109,7 +110,7 @@ class NetworkFit(Fit):
         self.seconds = time.perf_counter() - began
         self.model, self.network = model, holdout.on_columns(model)
         for network in (getattr(model, "estimator", model), self.network):
-            network.set_params(checkpoint=None)
+            network.set_params(run=None)
         if data.axes is None:
             sentence = model.scaling_sentence(data.split.names)
             model.scaling_reason_ = with_days(sentence, data.split.dates)
@@ -151,7 +152,6 @@ class NetworkFit(Fit):
             "output_scale": float(model.neuron_.scale),
             "validation": None,
             "threshold": 0.5,
-            "resume": False,
         }
         known = model.get_params().keys() & chosen
 
@@ -176,7 +176,7 @@ class NetworkFit(Fit):
             return {}
         with output.progress("Certificate", 100, "%") as line:
             certificate = self.network.certificate(
-                random_state=self.options.seed, checkpoint=search, progress=line.show
+                random_state=self.options.seed, run=Run(search, progress=line.show)
             )
         return holdout.certified(certificate)
 
@@ -215,8 +215,7 @@ class NetworkFit(Fit):
         plain = {
             name: value
             for name, value in parameters.items()
-            if isinstance(value, str | int | float | None)
-            and name not in ("checkpoint", "resume", "progress")
+            if isinstance(value, str | int | float | None) and name != "run"
         }
         return plain | {
             "temperature (fitted)": float(self.network.temperature_),

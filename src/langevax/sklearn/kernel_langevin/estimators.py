@@ -22,6 +22,7 @@ from langevax.problems.likelihoods import (
     Residual,
     StudentT,
 )
+from langevax.run.options import Run
 from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnostics
 from langevax.sklearn.kernel_langevin.evidence import (
     fit_numbers,
@@ -46,12 +47,12 @@ from langevax.sklearn.parameters import (
     FLAG,
     SHARED,
     Auto,
-    Progress,
     RandomState,
     check_coverage,
     count,
     one_of,
     positive,
+    unsaved_run,
 )
 from langevax.sklearn.table import (
     DistinctRows,
@@ -95,7 +96,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     tolerance: float | None = None
     num_warmup: int | Auto = "auto"
     thinning: int | Auto = "auto"
-    progress: Progress = "auto"
+    run: Run | None = None
     random_state: RandomState = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -130,6 +131,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         """
         checks.not_forked()
         self._validate_params()
+        unsaved_run(self)  # before anything is computed
         check_kernel(self.kernel, self.length_scale)
         rows = _sorted(self._training_rows(X, y, sample_weight))
         self.seed_: int = self._seed()
@@ -216,7 +218,8 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     def _chain_options(self) -> ChainOptions:
         values: list[Any] = [getattr(self, name) for name in ChainOptions._fields]
         # numbers of NumPy as those of Python, whose integers do not overflow
-        return ChainOptions(*(v.item() if hasattr(v, "item") else v for v in values))
+        values = [v.item() if hasattr(v, "item") else v for v in values]
+        return ChainOptions(*values)._replace(run=unsaved_run(self))
 
     def _pooled_draws(self) -> np.ndarray:
         """Return the draws of all chains, (draws, N) or (draws, N, C) float64."""
@@ -316,7 +319,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             `langevax.sample`, or raise its ToleranceError; None draws `num_samples`.
         num_warmup, thinning: steps before the first draw and between draws; "auto" as in `langevax.sample`. Independent
             draws need neither.
-        progress: show a progress line; "auto" shows it on a terminal after a second.
+        run: a `langevax.Run`, which says whether a progress line is shown; it saves nothing. None is `Run()`.
         random_state: int or `numpy.random.RandomState`.
 
     Attributes:
@@ -437,7 +440,7 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
         kernel, length_scale: as in `KernelLangevinRegressor`; length scales and amplitude of a named kernel are chosen
             by Laplace's approximation of the marginal likelihood on at most 200 rows, with more than two classes of one
             against the rest. A kernel's variance is that of log odds.
-        num_modes, num_chains, num_samples, tolerance, num_warmup, thinning, progress, random_state: documented
+        num_modes, num_chains, num_samples, tolerance, num_warmup, thinning, run, random_state: documented
             in `KernelLangevinRegressor`.
 
     Attributes:

@@ -33,7 +33,6 @@ from langevax.sampling.sample import sample
 from langevax.sampling.samples import Samples, SamplingWarning
 from langevax.sklearn.kernel_langevin.preconditioning import posterior_coordinates
 from langevax.sklearn.kernel_langevin.space import width_of
-from langevax.sklearn.parameters import Progress
 from langevax.sklearn.table import bucket, padded
 
 
@@ -45,7 +44,7 @@ class ChainOptions(NamedTuple):
     tolerance: float | None
     num_warmup: int | str
     thinning: int | str
-    progress: Progress
+    run: Run
 
 
 class Draws(NamedTuple):
@@ -153,7 +152,6 @@ def chain_arguments(
     posterior is further from normal; above `most_rows` rows Langevin dynamics with batches.
     """
     chosen: dict[str, Any] = options._asdict()
-    chosen["run"] = Run(progress=chosen.pop("progress"))
     is_residual = isinstance(likelihood, Residual)
     if isinstance(likelihood, Gaussian) and num_coordinates <= MAX_COEFFICIENTS:
         return chosen | {"preconditioner": "auto"}
