@@ -38,9 +38,8 @@ from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.gradients import tables
-from langevax.gradients.sarah import RunningState
+from langevax.gradients.estimator import ReferenceState
 from langevax.gradients.sledge import SAGAState, SLEDGEState
-from langevax.gradients.svrg import AnchorState
 from langevax.integrators import Exponential, Integrator
 from langevax.keys import unrolled
 
@@ -219,26 +218,28 @@ def svrg(period: int) -> GradientTransformationExtraArgs:
 
     def estimate(
         count: Step,
-        state: AnchorState,
+        state: ReferenceState,
         params: PyTree,
         updates: PyTree,
         value_fn: ValueFn,
         full_value_fn: ValueFn,
-    ) -> tuple[PyTree, AnchorState]:
-        def refresh(_: AnchorState) -> tuple[PyTree, AnchorState]:
+    ) -> tuple[PyTree, ReferenceState]:
+        def refresh(_: ReferenceState) -> tuple[PyTree, ReferenceState]:
             gradient = jax.grad(full_value_fn)(params)
-            return gradient, AnchorState(params, gradient)
+            return gradient, ReferenceState(params, gradient)
 
-        def correct(state: AnchorState) -> tuple[PyTree, AnchorState]:
-            change = trees.subtract(updates, jax.grad(value_fn)(state.anchor))
-            return trees.add(change, state.anchor_gradient), state
+        def correct(state: ReferenceState) -> tuple[PyTree, ReferenceState]:
+            change = trees.subtract(updates, jax.grad(value_fn)(state.position))
+            return trees.add(change, state.gradient), state
 
         return lax.cond(count % period == 0, refresh, correct, state)
 
     # step 0 takes the first anchor
     return _reduction(
         "svrg",
-        lambda params: AnchorState(trees.zeros_like(params), trees.zeros_like(params)),
+        lambda params: ReferenceState(
+            trees.zeros_like(params), trees.zeros_like(params)
+        ),
         estimate,
     )
 
@@ -271,15 +272,15 @@ def sarah(period: int) -> GradientTransformationExtraArgs:
 
     def estimate(
         count: Step,
-        state: RunningState,
+        state: ReferenceState,
         params: PyTree,
         updates: PyTree,
         value_fn: ValueFn,
         full_value_fn: ValueFn,
-    ) -> tuple[PyTree, RunningState]:
-        def correct(state: RunningState) -> PyTree:
+    ) -> tuple[PyTree, ReferenceState]:
+        def correct(state: ReferenceState) -> PyTree:
             return trees.add(
-                trees.subtract(updates, jax.grad(value_fn)(state.previous)),
+                trees.subtract(updates, jax.grad(value_fn)(state.position)),
                 state.gradient,
             )
 
@@ -289,11 +290,13 @@ def sarah(period: int) -> GradientTransformationExtraArgs:
             correct,
             state,
         )
-        return v, RunningState(params, v)
+        return v, ReferenceState(params, v)
 
     # step 0 takes a full gradient
     return _reduction(
-        "sarah", lambda params: RunningState(params, trees.zeros_like(params)), estimate
+        "sarah",
+        lambda params: ReferenceState(params, trees.zeros_like(params)),
+        estimate,
     )
 
 
@@ -319,23 +322,25 @@ def storm(momentum: float | Array) -> GradientTransformationExtraArgs:
 
     def estimate(
         count: Step,
-        state: RunningState,
+        state: ReferenceState,
         params: PyTree,
         updates: PyTree,
         value_fn: ValueFn,
-    ) -> tuple[PyTree, RunningState]:
+    ) -> tuple[PyTree, ReferenceState]:
         def corrected(g: Array, v: Array, h: Array) -> Array:
             return g + jnp.where(
                 count > 0, 1 - jnp.asarray(momentum, g.dtype), 0
             ).astype(g.dtype) * (v - h)
 
         v = jax.tree.map(
-            corrected, updates, state.gradient, jax.grad(value_fn)(state.previous)
+            corrected, updates, state.gradient, jax.grad(value_fn)(state.position)
         )
-        return v, RunningState(params, v)
+        return v, ReferenceState(params, v)
 
     return _reduction(
-        "storm", lambda params: RunningState(params, trees.zeros_like(params)), estimate
+        "storm",
+        lambda params: ReferenceState(params, trees.zeros_like(params)),
+        estimate,
     )
 
 

@@ -10,13 +10,10 @@ temperatures .76, .28, .1, .008 and 1e-4 (carseats, births, schools, mpg, concre
 
 from typing import Any
 
-from jax import random
-
 from langevax import trees
 from langevax._typing import IntScalar, PRNGKey
-from langevax.algorithm import Info
 from langevax.problems.mean_field import check_risk, in_pairs, reflection_of
-from langevax.samplers.langevin import Langevin, LangevinState
+from langevax.samplers.langevin import Langevin
 
 
 class AntitheticLangevin(Langevin):
@@ -34,15 +31,9 @@ class AntitheticLangevin(Langevin):
         check_risk(problem, "antithetic noise")
         reflection_of(problem)
 
-    def step(
-        self,
-        problem: Any,
-        state: LangevinState,
-        key: PRNGKey,
-        step: IntScalar,
-    ) -> tuple[LangevinState, Info]:
-        gradient_key, noise_key = random.split(key)
-        count, size = state.position.shape
-        half = trees.normal((-(-count // 2), size), state.position.dtype, key=noise_key)
-        noise = in_pairs(half, reflection_of(problem), count)
-        return self.step_with_noise(problem, state, noise, gradient_key, step)
+    def noise(
+        self, problem: Any, position: Any, step: IntScalar, *, key: PRNGKey
+    ) -> Any:
+        count, size = position.shape
+        half = trees.normal((-(-count // 2), size), position.dtype, key=key)
+        return in_pairs(half, reflection_of(problem), count)
