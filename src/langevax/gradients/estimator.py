@@ -100,8 +100,9 @@ class BatchEstimator(GradientEstimator):
         problem: Problem,
         position: PyTree,
         reference: ReferenceState,
-        key: RandomKey,
         number: Size = 0,
+        *,
+        key: RandomKey,
     ) -> tuple[PyTree, batches.Permutation, Size]:
         """`gradient_I(x) - gradient_I(reference) + gradient of the reference`, over batch `number`; cost 2B."""
         indices, permutation = batches.draw(

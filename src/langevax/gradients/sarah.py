@@ -34,9 +34,10 @@ class RunningEstimator(BatchEstimator):
         problem: Problem,
         position: PyTree,
         state: ReferenceState,
-        key: RandomKey,
         due: Bool[Array, ""],
         number: Size = 0,
+        *,
+        key: RandomKey,
     ) -> tuple[PyTree, ReferenceState, Size]:
         """The gradient, the next state and the cost: a full pass where `due`, else corrected by batch `number`."""
 
@@ -52,7 +53,7 @@ class RunningEstimator(BatchEstimator):
         def correct(
             state: ReferenceState,
         ) -> tuple[PyTree, batches.Permutation, Size]:
-            return self.corrected(problem, position, state, key, number)
+            return self.corrected(problem, position, state, number, key=key)
 
         gradient, permutation, used = lax.cond(due, refresh, correct, state)
         return gradient, ReferenceState(position, gradient, permutation), used
@@ -95,7 +96,7 @@ class SARAH(RunningEstimator, Reshuffled):
     ) -> tuple[PyTree, ReferenceState, Size]:
         due = step % self.period == 0
         number = batches.batches_before(step, self.period)
-        return self.refreshed(problem, position, state, key, due, number)
+        return self.refreshed(problem, position, state, due, number, key=key)
 
 
 class PAGE(RunningEstimator):
@@ -137,7 +138,7 @@ class PAGE(RunningEstimator):
         step: Step,
     ) -> tuple[PyTree, ReferenceState, Size]:
         due = (step == 0) | self.coin(problem, step)
-        return self.refreshed(problem, position, state, key, due)
+        return self.refreshed(problem, position, state, due, key=key)
 
     def coin(self, problem: Problem, step: Step) -> Bool[Array, ""]:
         """True where `step` takes a full gradient, step 0 aside."""

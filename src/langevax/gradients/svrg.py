@@ -66,7 +66,7 @@ class SVRG(Reshuffled):
         def correct(anchor: ReferenceState) -> tuple[PyTree, ReferenceState, Size]:
             number = batches.batches_before(step, self.period)
             gradient, permutation, used = self.corrected(
-                problem, position, anchor, key, number
+                problem, position, anchor, number, key=key
             )
             return gradient, anchor._replace(permutation=permutation), used
 
@@ -120,6 +120,6 @@ class ControlVariate(Reshuffled):
         step: Step,
     ) -> tuple[PyTree, ReferenceState, Size]:
         gradient, permutation, used = self.corrected(
-            problem, position, state, key, step
+            problem, position, state, step, key=key
         )
         return gradient, state._replace(permutation=permutation), used

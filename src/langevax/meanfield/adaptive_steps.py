@@ -42,18 +42,16 @@ class AdaptiveState(NamedTuple):
 
 
 class CurvatureSteps(Algorithm):
-    """Algorithms on a `MeanFieldRisk` whose steps follow curvatures of its rows."""
+    """Algorithms on a `MeanFieldRisk` whose steps, in units of `relative_step_size`, follow curvatures of its rows."""
 
-    relative_step_size: eqx.AbstractVar[ArrayLike]
-
-    def __check_init__(self) -> None:
+    def __check_init__(self: Any) -> None:
         checks.number("relative_step_size", self.relative_step_size, positive=True)
 
     def check(self, problem: Any) -> None:
         check_risk(problem, type(self).__name__)
 
     def adapted(
-        self, risk: MeanFieldRisk, state: Any, curvatures: Array
+        self: Any, risk: MeanFieldRisk, state: Any, curvatures: Array
     ) -> AdaptiveState:
         """The state whose steps follow `curvatures`."""
         steps = steps_at(risk, self.relative_step_size, curvatures)

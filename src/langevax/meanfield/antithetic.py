@@ -25,6 +25,16 @@ class AntitheticLangevin(Langevin):
     Raises:
         TypeError: the problem is not a `MeanFieldRisk`.
         ValueError: its neuron has no reflection.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> X, y = jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
+        >>> risk = langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, X, y, precision=0.1)
+        >>> start = risk.prior(temperature=0.1, num_particles=100, antithetic=True)
+        >>> pairs = langevax.meanfield.MFLD(step_size=0.1, temperature=0.1, antithetic=True)
+        >>> result = langevax.simulate(pairs, risk, start, key=jax.random.key(0), num_steps=10)
+        >>> bool(jnp.abs(risk.outputs(result.position)).max() < 1)
+        True
     """
 
     def check(self, problem: Any) -> None:

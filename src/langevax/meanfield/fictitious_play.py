@@ -72,15 +72,7 @@ class FictitiousPlay(FollowsGibbsLaws):
 
     def __check_init__(self) -> None:
         checks.number("temperature", self.temperature, schedule=True)
-        checks.number("rate", self.rate, positive=True, schedule=True)
-        if (
-            checks.is_concrete(self.rate)
-            and not callable(self.rate)
-            and float(self.rate) > 1
-        ):
-            raise ValueError(
-                f"rate must lie in (0, 1], got {self.rate}: it is the share of the mixture replaced."
-            )
+        checks.fraction("rate", self.rate, schedule=True)
 
     def init(
         self, problem: Any, position: Any, key: PRNGKey

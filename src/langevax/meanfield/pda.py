@@ -50,30 +50,26 @@ class PDAState(NamedTuple):
 
 
 class FollowsGibbsLaws(Algorithm):
-    """Rounds in which the dual vector is fixed and particles move towards its Gibbs law, by a few inner steps."""
+    """Rounds in which the dual vector is fixed and particles move towards its Gibbs law, by a few inner steps.
 
-    step_size: eqx.AbstractVar[Schedule]
-    temperature: eqx.AbstractVar[Schedule]
-    num_inner_steps: eqx.AbstractVar[int]
-    gradient: eqx.AbstractVar[GradientEstimator]
-    integrator: eqx.AbstractVar[Integrator]
-    proposal: eqx.AbstractVar[InnerProposal]
+    Each has the fields `step_size`, `num_inner_steps`, `gradient`, `integrator` and `proposal` of these steps.
+    """
 
-    def __check_init__(self) -> None:
+    def __check_init__(self: Any) -> None:
         checks.number("step_size", self.step_size, positive=True, schedule=True)
         checks.positive_int("num_inner_steps", self.num_inner_steps)
         check_estimator(self.gradient)
         check_integrator(self.integrator)
         check_inner_loop(self.proposal, self.step_size, self.gradient)
 
-    def first_info(self, counts: Info, position: Array) -> Info:
+    def first_info(self: Any, counts: Info, position: Array) -> Info:
         """The info of `init`: counts, and the acceptance of exact moves."""
         if self.proposal == "langevin":
             return counts
         return counts | {"acceptance": jnp.ones((), position.dtype)}
 
     def moved(
-        self,
+        self: Any,
         frozen: MeanFieldRisk,
         position: Array,
         temperature: Any,

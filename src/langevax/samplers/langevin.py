@@ -11,7 +11,6 @@ Suzuki, AISTATS 2022). Cost of a step: the estimator's, and one normal draw per 
 from abc import abstractmethod
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 from jax import random
 from jaxtyping import Array
@@ -33,13 +32,12 @@ class LangevinState(NamedTuple):
 
 
 class NoisyDescent(Algorithm):
-    """Algorithms with the step `a * position - b * v + noise` that differ in the noise."""
+    """Algorithms with the step `a * position - b * v + noise` that differ in the noise.
 
-    step_size: eqx.AbstractVar[Hyperparameter]
-    gradient: eqx.AbstractVar[GradientEstimator]
-    integrator: eqx.AbstractVar[Integrator]
+    Each has the fields `step_size`, `gradient` and `integrator`, in the order of its own arguments.
+    """
 
-    def __check_init__(self) -> None:
+    def __check_init__(self: Any) -> None:
         checks.number("step_size", self.step_size, positive=True, schedule=True)
         check_estimator(self.gradient)
         check_integrator(self.integrator)
@@ -55,7 +53,7 @@ class NoisyDescent(Algorithm):
         """Return what one leaf of the noise adds to the position; `c` is the gain of the integrator."""
 
     def init(
-        self, problem: Problem, position: PyTree, key: PRNGKey
+        self: Any, problem: Problem, position: PyTree, key: PRNGKey
     ) -> tuple[LangevinState, Info]:
         state, used = self.gradient.init(problem, position)
         return LangevinState(position, state), {"evaluations": used}
@@ -72,7 +70,7 @@ class NoisyDescent(Algorithm):
         return self.step_with_noise(problem, state, noise, gradient_key, step)
 
     def step_with_noise(
-        self,
+        self: Any,
         problem: Problem,
         state: LangevinState,
         noise: PyTree,
