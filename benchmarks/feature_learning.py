@@ -10,9 +10,9 @@ from scipy.special import erf
 
 from benchmarks.beside.measure import in_turns, median, ratio
 from langevax.theory.feature_learning import (
+    errors_one_step,
     gaussian_equivalent,
     hermite_coefficients,
-    risk_one_step,
 )
 
 SAMPLES = np.linspace(0.5, 8, 20)
@@ -92,9 +92,9 @@ def peer(
 
 def ours() -> np.ndarray:
     """The grid by the closed form."""
-    return risk_one_step(
+    return errors_one_step(
         SAMPLES[:, None], NEURONS_PER_DIM, RIDGES, STEP, "erf", "erf", NOISE
-    )
+    ).risk
 
 
 def network(
@@ -140,7 +140,7 @@ def agreement(dim: int = 500, draws: int = 4) -> None:
                 network(rng, int(n * dim), int(neurons * dim), RIDGE, eta, dim)
                 for _ in range(draws)
             ]
-            closed = risk_one_step(n, neurons, RIDGE, eta, "erf", "erf", NOISE)
+            closed = errors_one_step(n, neurons, RIDGE, eta, "erf", "erf", NOISE).risk
             off.append(abs(np.mean(risks) / closed - 1))
             row += f"{np.mean(risks):>10.4f}+-{np.std(risks, ddof=1) / draws**0.5:.4f} {closed:>8.4f}"
         print(row, flush=True)
@@ -176,15 +176,17 @@ def main() -> None:
 
     def long_call(readout: str) -> None:
         how = {"num_neurons": 1000, "readout": readout}
-        risk_one_step(
+        errors_one_step(
             SAMPLES, NEURONS_PER_DIM, 1e-3, 1000**0.5, "erf", "erf", NOISE, **how
         )
 
     calls = {
         "closed, 10,000 in one call": (
             len(many),
-            lambda: risk_one_step(
-                many, NEURONS_PER_DIM, 1e-3, STEP, "erf", "erf", NOISE
+            lambda: (
+                errors_one_step(
+                    many, NEURONS_PER_DIM, 1e-3, STEP, "erf", "erf", NOISE
+                ).risk
             ),
         ),
         "unified, gaussian readouts": (

@@ -15,7 +15,7 @@ from _shared import OUT, command, picture
 
 from langevax.figures import theme
 from langevax.teacher_student import simulate_one_step
-from langevax.theory.feature_learning import kernel_floor, risk_one_step
+from langevax.theory.feature_learning import errors_one_step, kernel_floor
 
 NEURONS, RIDGE, NOISE = 2.0, 1e-2, 0.1  # neurons per dimension
 
@@ -48,8 +48,10 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         finite = (
             {"num_neurons": neurons} if step_size > 1 else {}
         )  # the closed form is for steps of order 1
-        curve = lambda x, step_size=step_size, finite=finite: risk_one_step(
-            x, NEURONS, RIDGE, step_size, "erf", "erf", NOISE, **finite
+        curve = lambda x, step_size=step_size, finite=finite: (
+            errors_one_step(
+                x, NEURONS, RIDGE, step_size, "erf", "erf", NOISE, **finite
+            ).risk
         )
         predicted[name] = curve
         mean, error = simulated[name]

@@ -86,7 +86,7 @@ def predict(
     """The risk by theory: by the unified form at a number of neurons, by the Gaussian form without one."""
     law = NEURONS_PER_DIM, RIDGE, step_size, STUDENT, TEACHER, NOISE
     return np.asarray(
-        theory.risk_one_step(samples_per_dim, *law, num_neurons=num_neurons)
+        theory.errors_one_step(samples_per_dim, *law, num_neurons=num_neurons).risk
     )
 
 

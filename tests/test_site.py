@@ -42,8 +42,8 @@ LOADING = {
 }
 ENTRY = re.compile(r"^::: (langevax[\w.]*)$", re.MULTILINE)
 NOT_PUBLIC = {
-    "langevax.theory.lsi.require_divergence",
-    "langevax.theory.lsi.require_positive",
+    "langevax.theory.lsi.nonnegative",
+    "langevax.theory.lsi.positive",
 }  # checks of arguments
 
 

@@ -239,12 +239,43 @@ def scalar(name: str, value: Value, remedy: str) -> Value:
     return value
 
 
-def fraction(name: str, value: object, *, auto: bool = False) -> None:
-    """Raise unless `value` is a number in (0, 1]; `auto` allows the word "auto" as well."""
-    number(name, value, positive=True, auto=auto)
-    if is_concrete(value) and not is_auto(value) and not np.all(np.asarray(value) <= 1):
+def fraction(
+    name: str, value: object, *, schedule: bool = False, auto: bool = False
+) -> None:
+    """Raise unless `value` is a number in (0, 1]; `schedule` and `auto` as in `number`."""
+    number(name, value, positive=True, schedule=schedule, auto=auto)
+    if is_auto(value) or callable(value) or not is_concrete(value):
+        return
+    if not np.all(np.asarray(value) <= 1):
         raise ValueError(
             f"{name} must be at most 1, got {value}; pass a number in (0, 1]."
+        )
+
+
+def share(name: str, value: object) -> None:
+    """Raise unless `value` is a number in [0, 1)."""
+    number(name, value)
+    if is_concrete(value) and not np.all(np.asarray(value) < 1):
+        raise ValueError(
+            f"{name} must be below 1, got {value}; pass a number in [0, 1)."
+        )
+
+
+def one_of(name: str, value: object, options: tuple[str, ...]) -> None:
+    """Raise unless `value` is one of the words in `options`."""
+    if value not in options:
+        *first, last = map(repr, options)
+        raise ValueError(
+            f"{name} must be {', '.join(first)} or {last}, got {shown(value)}."
+        )
+
+
+def all_positive(name: str, values: np.ndarray, remedy: str) -> None:
+    """Raise unless all values of a vector are finite and > 0, naming the first that is not."""
+    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    if len(bad):
+        raise ValueError(
+            f"{name} must be finite and > 0, but number {bad[0]} is {values[bad[0]]}; {remedy}."
         )
 
 
@@ -511,6 +542,12 @@ def defined_start(state: object) -> None:
             raise ValueError(
                 f"the {name} at start is NaN; pass a start at which the problem is finite."
             )
+
+
+def first_line(error: Exception) -> str:
+    """Return the kind of an error and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
 def local_path(name: str, path: object) -> None:

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from langevax import checks
+
 
 class Gains(NamedTuple):
     """Factors of the position, the gradient and the noise."""
@@ -29,6 +31,12 @@ class Integrator(eqx.Module):
     @abstractmethod
     def gains(self, step_size: ArrayLike, precision: ArrayLike) -> Gains:
         """Return the gains for a step of size h > 0 on precision p >= 0, of one dtype, broadcast together."""
+
+
+def check_integrator(integrator: object) -> None:
+    """Raise unless the argument `integrator` is one."""
+    example = "langevax.integrators.Exponential()"
+    checks.instance("integrator", integrator, Integrator, example)
 
 
 class Explicit(Integrator):

@@ -190,9 +190,8 @@ def _failures_of_the_model() -> Iterator[None]:
     except RefusedModelError:
         raise
     except Exception as error:  # of the model, which may do anything with its arguments
-        line = (str(error).strip().splitlines() or [""])[0]
         raise RefusedModelError(
-            f"the model fails on its data ({type(error).__name__}: {line}); pass arguments with which it computes: "
+            f"the model fails on its data ({checks.first_line(error)}); pass arguments with which it computes: "
             "arrays of numbers, as many rows in each."
         ) from error
 
@@ -233,9 +232,8 @@ def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, S
     except NotRowsError:
         raise
     except Exception as error:  # of the model, which may do anything with a single row
-        line = (str(error).strip().splitlines() or [""])[0]
         raise NotRowsError(
-            f"the model cannot be called with one row at a time ({type(error).__name__}: {line})",
+            f"the model cannot be called with one row at a time ({checks.first_line(error)})",
             "pass everything that has one entry per row as data, and take the sizes of plates from the data",
         ) from error
 

@@ -22,27 +22,26 @@ Chains are cheap as `jax.vmap` of a whole loop, which leaves the count common to
 is mapped over, `lax.cond` becomes a selection and every step pays the full gradient.
 """
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax, random
+from jax import random
 from jax.typing import ArrayLike
 from jaxtyping import Array, UInt32
 from optax import GradientTransformationExtraArgs, safe_increment
 
-from langevax import checks, trees
+from langevax import checks, gradients, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.gradients import tables
-from langevax.gradients.sarah import RunningState
+from langevax.gradients.estimator import ReferenceState
 from langevax.gradients.sledge import SAGAState, SLEDGEState
-from langevax.gradients.svrg import AnchorState
 from langevax.integrators import Exponential, Integrator
 from langevax.keys import unrolled
+from langevax.problems.problem import Function, Indices
 
 Step = IntScalar
 ValueFn = Callable[[PyTree], Array]
@@ -215,32 +214,8 @@ def svrg(period: int) -> GradientTransformationExtraArgs:
         >>> bool(abs(params) < 0.5)
         True
     """
-    checks.positive_int("period", period)
-
-    def estimate(
-        count: Step,
-        state: AnchorState,
-        params: PyTree,
-        updates: PyTree,
-        value_fn: ValueFn,
-        full_value_fn: ValueFn,
-    ) -> tuple[PyTree, AnchorState]:
-        def refresh(_: AnchorState) -> tuple[PyTree, AnchorState]:
-            gradient = jax.grad(full_value_fn)(params)
-            return gradient, AnchorState(params, gradient)
-
-        def correct(state: AnchorState) -> tuple[PyTree, AnchorState]:
-            change = trees.subtract(updates, jax.grad(value_fn)(state.anchor))
-            return trees.add(change, state.anchor_gradient), state
-
-        return lax.cond(count % period == 0, refresh, correct, state)
-
-    # step 0 takes the first anchor
-    return _reduction(
-        "svrg",
-        lambda params: AnchorState(trees.zeros_like(params), trees.zeros_like(params)),
-        estimate,
-    )
+    functions = "value_fn", "full_value_fn"
+    return _of_batches("svrg", gradients.SVRG(1, period), functions)
 
 
 def sarah(period: int) -> GradientTransformationExtraArgs:
@@ -267,34 +242,8 @@ def sarah(period: int) -> GradientTransformationExtraArgs:
         >>> gradient
         Array([2., 2.], dtype=float32)
     """
-    checks.positive_int("period", period)
-
-    def estimate(
-        count: Step,
-        state: RunningState,
-        params: PyTree,
-        updates: PyTree,
-        value_fn: ValueFn,
-        full_value_fn: ValueFn,
-    ) -> tuple[PyTree, RunningState]:
-        def correct(state: RunningState) -> PyTree:
-            return trees.add(
-                trees.subtract(updates, jax.grad(value_fn)(state.previous)),
-                state.gradient,
-            )
-
-        v = lax.cond(
-            count % period == 0,
-            lambda _: jax.grad(full_value_fn)(params),
-            correct,
-            state,
-        )
-        return v, RunningState(params, v)
-
-    # step 0 takes a full gradient
-    return _reduction(
-        "sarah", lambda params: RunningState(params, trees.zeros_like(params)), estimate
-    )
+    functions = "value_fn", "full_value_fn"
+    return _of_batches("sarah", gradients.SARAH(1, period), functions)
 
 
 def storm(momentum: float | Array) -> GradientTransformationExtraArgs:
@@ -315,28 +264,7 @@ def storm(momentum: float | Array) -> GradientTransformationExtraArgs:
         >>> v
         Array([2., 2.], dtype=float32)
     """
-    checks.fraction("momentum", momentum)
-
-    def estimate(
-        count: Step,
-        state: RunningState,
-        params: PyTree,
-        updates: PyTree,
-        value_fn: ValueFn,
-    ) -> tuple[PyTree, RunningState]:
-        def corrected(g: Array, v: Array, h: Array) -> Array:
-            return g + jnp.where(
-                count > 0, 1 - jnp.asarray(momentum, g.dtype), 0
-            ).astype(g.dtype) * (v - h)
-
-        v = jax.tree.map(
-            corrected, updates, state.gradient, jax.grad(value_fn)(state.previous)
-        )
-        return v, RunningState(params, v)
-
-    return _reduction(
-        "storm", lambda params: RunningState(params, trees.zeros_like(params)), estimate
-    )
+    return _of_batches("storm", gradients.STORM(1, momentum), ("value_fn",))
 
 
 def sledge(num_blocks: int) -> GradientTransformationExtraArgs:
@@ -409,7 +337,7 @@ def sledge(num_blocks: int) -> GradientTransformationExtraArgs:
         v, shift, table = tables.every(num_blocks, count, resync, (v, shift, table))
         return v, SLEDGEState(params, v, shift, table)
 
-    return _reduction("sledge", init, estimate)
+    return _reduction("sledge", ("value_fn", "block"), init, estimate)
 
 
 def saga(num_blocks: int) -> GradientTransformationExtraArgs:
@@ -441,26 +369,72 @@ def saga(num_blocks: int) -> GradientTransformationExtraArgs:
         table = jax.tree.map(lambda z, c: z.at[block].add(c), state.table, change)
         return trees.add(change, state.mean), SAGAState(mean, table)
 
-    return _reduction(
-        "saga",
-        lambda params: SAGAState(
-            trees.zeros_like(params), tables.empty(num_blocks, params)
-        ),
-        estimate,
-    )
+    def init(params: PyTree) -> SAGAState:
+        return SAGAState(trees.zeros_like(params), tables.empty(num_blocks, params))
+
+    return _reduction("saga", ("block",), init, estimate)
+
+
+class _Step(Function):
+    """One step as a problem: its batch is that of `value_fn`, whose gradient at params is `updates`."""
+
+    params: PyTree
+    updates: PyTree
+    full_value_fn: ValueFn | None
+
+    def __init__(
+        self,
+        params: PyTree,
+        updates: PyTree,
+        value_fn: ValueFn,
+        full_value_fn: ValueFn | None = None,
+    ):
+        super().__init__(value_fn)
+        self.params = params
+        self.updates = updates
+        self.full_value_fn = full_value_fn
+
+    def gradient(self, position: PyTree) -> PyTree:
+        assert self.full_value_fn is not None
+        return jax.grad(self.full_value_fn)(position)
+
+    def gradient_at(self, position: PyTree, indices: Indices) -> PyTree:
+        if position is self.params:
+            return self.updates
+        return jax.grad(self.fun)(position)
+
+
+def _of_batches(
+    name: str, estimator: gradients.GradientEstimator, functions: tuple[str, ...]
+) -> GradientTransformationExtraArgs:
+    """An estimator of `langevax.gradients` that compares batches with a reference, as a transformation."""
+
+    def init(params: PyTree) -> ReferenceState:
+        # step 0 takes no reference
+        return ReferenceState(trees.zeros_like(params), trees.zeros_like(params))
+
+    def estimate(
+        count: Step,
+        state: ReferenceState,
+        params: PyTree,
+        updates: PyTree,
+        **functions: ValueFn,
+    ) -> tuple[PyTree, ReferenceState]:
+        problem = _Step(params, updates, **functions)
+        unused = random.key(0)  # the loop has drawn the batch
+        v, state, _ = estimator.estimate(problem, params, state, unused, count)
+        return v, state
+
+    return _reduction(name, functions, init, estimate)
 
 
 def _reduction(
     name: str,
+    needed: tuple[str, ...],
     start: Callable[[PyTree], PyTree],
     estimate: Callable[..., tuple[PyTree, PyTree]],
 ) -> GradientTransformationExtraArgs:
-    """A transformation that replaces `updates` by `estimate(count, state, params, updates, *functions)`."""
-    needed = [
-        argument
-        for argument in REMEDIES
-        if argument in inspect.signature(estimate).parameters
-    ]
+    """A transformation that replaces `updates` by `estimate(count, state, params, updates, **needed)`."""
 
     def init(params: PyTree) -> ReductionState:
         return ReductionState(jnp.zeros((), jnp.int32), start(params))
@@ -480,11 +454,11 @@ def _reduction(
                     f"{argument} must be {kind}, got {value!r}; pass {argument}={REMEDIES[argument]} to the update "
                     f"of {name}, or of the chain that it is in."
                 )
-        gradients = jax.tree.map(lambda x, g: jnp.asarray(g, x.dtype), params, updates)
-        functions = [extra[argument] for argument in needed]
+        typed = jax.tree.map(lambda x, g: jnp.asarray(g, x.dtype), params, updates)
+        functions = {argument: extra[argument] for argument in needed}
         state = jax.tree.map(jnp.asarray, state)  # Flax restores NumPy arrays
         v, estimator = estimate(
-            state.count, state.estimator, params, gradients, *functions
+            state.count, state.estimator, params, typed, **functions
         )
         return v, ReductionState(safe_increment(state.count), estimator)
 

@@ -311,7 +311,7 @@ def _by_rows(model: Model, shapes: Shapes) -> Posterior:
         raise
     except Exception as error:  # of PyTensor, which meets shapes that do not fit, or of an operation on all rows
         raise NotRowsError(
-            f"the model cannot be computed for one row ({_first_line(error)})",
+            f"the model cannot be computed for one row ({checks.first_line(error)})",
             "let every array that has one entry per row have it along axis 0, and no operation be of several rows",
         ) from error
 
@@ -522,13 +522,9 @@ def _failures_of_the_model() -> Iterator[None]:
         raise
     except Exception as error:  # of PyTensor, or of the model
         raise RefusedModelError(
-            f"the model cannot be computed in JAX ({_first_line(error)}); use pm.sample, and pass its draws with a log "
+            f"the model cannot be computed in JAX ({checks.first_line(error)}); use pm.sample, and pass its draws with a log "
             "likelihood in JAX."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
 
 
 __all__ = ["posterior"]

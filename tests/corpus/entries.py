@@ -766,8 +766,8 @@ ENTRIES: dict[str, Entry] = {
         },
         slow=True,
     ),
-    "langevax.meanfield.anneal": Entry(
-        lambda **arguments: meanfield.anneal(**arguments)[-1].position,
+    "langevax.meanfield.train_at_temperatures": Entry(
+        lambda **arguments: meanfield.train_at_temperatures(**arguments)[-1].position,
         {
             "algorithm": (lambda T: meanfield.MFLD(0.1, T), FUNCTION),
             "risk": (

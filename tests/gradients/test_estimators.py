@@ -55,8 +55,8 @@ def drawn(estimator, problem, here, before, gradient_before):
     """20,000 estimates at `here`, the first after a full gradient at `before`; and what each of them costs."""
     state = {
         gradients.Minibatch: (),
-        gradients.SVRG: gradients.svrg.AnchorState(before, gradient_before),
-        gradients.SARAH: gradients.sarah.RunningState(before, gradient_before),
+        gradients.SVRG: gradients.estimator.ReferenceState(before, gradient_before),
+        gradients.SARAH: gradients.estimator.ReferenceState(before, gradient_before),
     }[type(estimator)]
     keys = jax.random.split(jax.random.key(1), 20_000)
     estimate = jax.jit(
@@ -108,13 +108,13 @@ def test_sarah_corrects_its_own_last_gradient():
         quartic, jnp.asarray(np.random.default_rng(3).normal(size=(N, D)), jnp.float32)
     )
     x1, x2, v1 = jnp.array([0.5, -1.0]), jnp.array([0.2, -0.4]), jnp.array([3.0, 7.0])
-    state = gradients.sarah.RunningState(x1, v1)
+    state = gradients.estimator.ReferenceState(x1, v1)
     whole = gradients.SARAH(N, PERIOD)
     v2, state, _ = whole.estimate(problem, x2, state, jax.random.key(0), jnp.int32(2))
     np.testing.assert_allclose(
         v2, problem.gradient(x2) - problem.gradient(x1) + v1, rtol=1e-5
     )
-    np.testing.assert_array_equal(state.previous, x2)
+    np.testing.assert_array_equal(state.position, x2)
     np.testing.assert_array_equal(state.gradient, v2)
 
 

@@ -104,7 +104,9 @@ def test_storm_of_momentum_one_is_the_minibatch_gradient():
 def test_storm_forgets_by_one_less_momentum_a_step():
     """From any v, over 20,000 keys: (1 - a) times what was wrong is left, and a of the noise of a batch."""
     here, before = np.array([0.5, -1.0]), np.array([0.3, -0.8])
-    state = gradients.sarah.RunningState(jnp.float32(before), jnp.array([3.0, 7.0]))
+    state = gradients.estimator.ReferenceState(
+        jnp.float32(before), jnp.array([3.0, 7.0])
+    )
     estimate = lambda key: STORM(B, 0.3).estimate(
         problem(), jnp.float32(here), state, key, jnp.int32(1)
     )[0]

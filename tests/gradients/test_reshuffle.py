@@ -40,7 +40,7 @@ def rows_of(estimator, num_steps):
             isinstance(estimator, gradients.SARAH) and not full
         ):  # its own last gradient, and one point back
             actual.append((gradient - before.gradient) * B)
-            state = state._replace(previous=there)
+            state = state._replace(position=there)
         elif not full:
             actual.append(
                 (

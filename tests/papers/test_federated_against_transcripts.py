@@ -182,7 +182,9 @@ SARAH_ROWS = lambda n: 2 * (LOCAL_STEPS - 1) * min(B, n)
 
 def test_fedavg(federation, draws):
     rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
-    method = federated.FedAvg(STEP_SIZE, LOCAL_STEPS, B, ASKED, 1.5, DROPOUT)
+    method = federated.FedAvg(
+        STEP_SIZE, LOCAL_STEPS, B, ASKED, server_step_size=1.5, dropout=DROPOUT
+    )
     expected = transcripts.fedavg(gradient, START, STEP_SIZE, 1.5, rounds)
     assert_same_path(
         path(method, federation), expected, Cost(ASKED, 1, 1, rounds, LOCAL_ROWS)
@@ -195,7 +197,9 @@ def test_minibatch_sgd(federation, draws):
         draws.answers(key, 0, ASKED, lambda i, k: draws.rows(i, k, B))
         for key in ROUND_KEYS
     ]
-    result = path(federated.MinibatchSGD(STEP_SIZE, B, ASKED, DROPOUT), federation)
+    result = path(
+        federated.MinibatchSGD(STEP_SIZE, B, ASKED, dropout=DROPOUT), federation
+    )
     expected = transcripts.minibatch_sgd(gradient, START, STEP_SIZE, rounds)
     assert_same_path(result, expected, Cost(ASKED, 1, 1, rounds, lambda n: min(B, n)))
 
@@ -203,7 +207,9 @@ def test_minibatch_sgd(federation, draws):
 @pytest.mark.parametrize("option", ["I", "II"])
 def test_scaffold(federation, draws, option):
     rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
-    method = federated.SCAFFOLD(STEP_SIZE, LOCAL_STEPS, B, ASKED, option, 1.2, DROPOUT)
+    method = federated.SCAFFOLD(
+        STEP_SIZE, LOCAL_STEPS, B, ASKED, option, server_step_size=1.2, dropout=DROPOUT
+    )
     result = path(method, federation)
     expected, c, controls = transcripts.scaffold(
         gradient, WEIGHTS, START, STEP_SIZE, 1.2, option, rounds
@@ -237,7 +243,15 @@ def test_fedavg_with_an_optimizer_of_the_server(federation, draws, name):
     """A lost round moves neither the position nor the moments."""
     optimizer = optax.sgd(1.0, momentum=0.5) if name == "of optax" else name
     rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
-    method = federated.FedAvg(STEP_SIZE, LOCAL_STEPS, B, ASKED, 0.7, DROPOUT, optimizer)
+    method = federated.FedAvg(
+        STEP_SIZE,
+        LOCAL_STEPS,
+        B,
+        ASKED,
+        server_step_size=0.7,
+        dropout=DROPOUT,
+        server_optimizer=optimizer,
+    )
     expected = transcripts.fedprox(
         gradient, START, STEP_SIZE, 0.7, 0.0, rounds, OPTIMIZERS[name]()
     )
@@ -250,7 +264,14 @@ def test_fedavg_with_an_optimizer_of_the_server(federation, draws, name):
 def test_scaffold_with_momentum(federation, draws):
     rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
     method = federated.SCAFFOLD(
-        STEP_SIZE, LOCAL_STEPS, B, ASKED, "II", 0.6, DROPOUT, "momentum"
+        STEP_SIZE,
+        LOCAL_STEPS,
+        B,
+        ASKED,
+        "II",
+        server_step_size=0.6,
+        dropout=DROPOUT,
+        server_optimizer="momentum",
     )
     momentum = transcripts.Momentum(0.9)
     expected, *_ = transcripts.scaffold(
@@ -264,7 +285,9 @@ def test_scaffold_with_momentum(federation, draws):
 def test_scaffold_m(federation, draws):
     rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
     result = path(
-        federated.SCAFFOLDM(STEP_SIZE, LOCAL_STEPS, B, ASKED, 0.6, 1.2, DROPOUT),
+        federated.SCAFFOLDM(
+            STEP_SIZE, LOCAL_STEPS, B, ASKED, 0.6, server_step_size=1.2, dropout=DROPOUT
+        ),
         federation,
     )
     expected, c, controls, g = transcripts.scaffold_m(
@@ -280,7 +303,9 @@ def test_scaffold_m(federation, draws):
 @pytest.mark.slow
 def test_fedprox(federation, draws):
     rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
-    method = federated.FedProx(STEP_SIZE, LOCAL_STEPS, B, ASKED, 0.8, 1.5, DROPOUT)
+    method = federated.FedProx(
+        STEP_SIZE, LOCAL_STEPS, B, ASKED, 0.8, server_step_size=1.5, dropout=DROPOUT
+    )
     expected = transcripts.fedprox(
         gradient, START, STEP_SIZE, 1.5, 0.8, rounds, transcripts.PlainSteps()
     )
@@ -292,7 +317,9 @@ def test_fedprox(federation, draws):
 def test_fednova(federation, draws):
     """Two passes: clients of 3, 1, 7, 4 and 7 rows take 3, 1, 7, 4 and 7 steps on batches of two."""
     rounds = [draws.answers(key, 0, ASKED, draws.epochs(2)) for key in ROUND_KEYS]
-    method = federated.FedNova(STEP_SIZE, 2, B, ASKED, 1.2, DROPOUT)
+    method = federated.FedNova(
+        STEP_SIZE, 2, B, ASKED, server_step_size=1.2, dropout=DROPOUT
+    )
     expected = transcripts.fednova(gradient, START, STEP_SIZE, 1.2, rounds)
     cost = Cost(ASKED, 1, 1, rounds, lambda n: -(-2 * n // B) * min(B, n))
     assert_same_path(path(method, federation), expected, cost, numbers_up=1)
@@ -302,7 +329,8 @@ def test_fednova(federation, draws):
 def test_feddyn(federation, draws):
     rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
     result = path(
-        federated.FedDyn(STEP_SIZE, LOCAL_STEPS, B, ASKED, 0.8, DROPOUT), federation
+        federated.FedDyn(STEP_SIZE, LOCAL_STEPS, B, ASKED, 0.8, dropout=DROPOUT),
+        federation,
     )
     expected, h, linear = transcripts.feddyn(
         gradient, WEIGHTS, START, STEP_SIZE, 0.8, rounds
@@ -336,7 +364,7 @@ def test_mime_sgd(federation, draws):
             )
         )
     result = path(
-        federated.MimeSGD(STEP_SIZE, LOCAL_STEPS, B, ASKED, DROPOUT), federation
+        federated.MimeSGD(STEP_SIZE, LOCAL_STEPS, B, ASKED, dropout=DROPOUT), federation
     )
     expected = transcripts.mime_sgd(gradient, START, STEP_SIZE, rounds)
     first, second = zip(*rounds, strict=True)
@@ -365,9 +393,13 @@ def test_bvr(federation, draws, noisy):
         for key in ROUND_KEYS
     ]
     if noisy:
-        method = federated.BVRLPSGD(STEP_SIZE, LOCAL_STEPS, B, RADIUS, PERIOD, DROPOUT)
+        method = federated.BVRLPSGD(
+            STEP_SIZE, LOCAL_STEPS, B, RADIUS, period=PERIOD, dropout=DROPOUT
+        )
     else:
-        method = federated.BVRLSGD(STEP_SIZE, LOCAL_STEPS, B, PERIOD, DROPOUT)
+        method = federated.BVRLSGD(
+            STEP_SIZE, LOCAL_STEPS, B, period=PERIOD, dropout=DROPOUT
+        )
     expected = transcripts.bvr_l_psgd(gradient, START, STEP_SIZE, PERIOD, rounds)
     estimates, locals_ = zip(*rounds, strict=True)
     anew, others = renewals_and_differences(estimates, LOCAL_STEPS * B)
@@ -386,7 +418,10 @@ def test_minibatch_sarah(federation, draws):
         draws.answers(key, 0, None, lambda i, k: draws.rows(i, k, B))
         for key in ROUND_KEYS
     ]
-    result = path(federated.MinibatchSARAH(STEP_SIZE, B, PERIOD, DROPOUT), federation)
+    result = path(
+        federated.MinibatchSARAH(STEP_SIZE, B, period=PERIOD, dropout=DROPOUT),
+        federation,
+    )
     expected = transcripts.minibatch_sarah(gradient, START, STEP_SIZE, PERIOD, rounds)
     assert_same_path(result, expected, *renewals_and_differences(rounds, B))
 
@@ -405,7 +440,7 @@ def test_fledge(federation, draws, table, initial_table):
         for key in ROUND_KEYS
     ]
     method = federated.FLEDGE(
-        STEP_SIZE, LOCAL_STEPS, B, ASKED, table, initial_table, RADIUS, DROPOUT
+        STEP_SIZE, LOCAL_STEPS, B, ASKED, table, initial_table, RADIUS, dropout=DROPOUT
     )
     result = path(method, federation)
     expected, v = transcripts.fledge(

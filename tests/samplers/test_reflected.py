@@ -158,7 +158,7 @@ def test_estimators_and_starts_see_positions_in_the_box():
         num_steps=4,
     )
     assert run.evaluations == 6
-    for position in (run.position, run.state.gradient.previous):
+    for position in (run.position, run.state.gradient.position):
         assert np.all((position >= LOWER) & (position <= UPPER))
 
 

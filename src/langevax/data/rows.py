@@ -192,10 +192,7 @@ def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
         >>> rows["inputs"].sum()
         Array(8., dtype=float32)
     """
-    if access not in ("mixed", "random"):
-        raise ValueError(
-            f"access must be 'mixed' or 'random', got {checks.shown(access)}."
-        )
+    checks.one_of("access", access, ("mixed", "random"))
     checks.local_path("path", path)
     path = Path(path).resolve()
     description = path / DESCRIPTION

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from langevax import checks
 from langevax.data.rows import Rows
-from langevax.data.writing import refuse_existing, write_rows
+from langevax.data.writing import progress_bar, refuse_existing, write_rows
 from langevax.locks import Lock
 
 if TYPE_CHECKING:
@@ -156,14 +156,9 @@ def _counted(
     files: "Sequence[TableFile]", target: str, progress: bool | Literal["auto"]
 ) -> tuple[list[int], bool]:
     """Return the number of rows of each file, and whether the target is integer in all of them."""
-    from tqdm import tqdm
-
     lengths = [0] * len(files)
     whole = True
-    hidden = None if progress == "auto" else not progress
-    with tqdm(
-        desc="counting rows", unit=" rows", unit_scale=True, disable=hidden, leave=False
-    ) as bar:
+    with progress_bar(progress, desc="counting rows", leave=False) as bar:
         for i, file in enumerate(files):
             for length, integer in file.lengths_and_wholeness(target):
                 lengths[i] += length

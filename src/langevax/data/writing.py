@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,6 +20,9 @@ from numpy.typing import DTypeLike
 from langevax import checks
 from langevax.data.integrity import HASH, HASHED_BYTES, BlockHashes, hash_of
 from langevax.data.rows import DESCRIPTION, VERSION, Rows, checked_name, open_rows
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def write_rows(
@@ -67,8 +70,6 @@ def write_rows(
         >>> rows.num_rows, rows["inputs"].shape, rows.means["inputs"], rows.standard_deviations["inputs"][1]
         (1000, (1000, 2), array([249.75,   0.25]), np.float64(0.25))
     """
-    from tqdm import tqdm
-
     checks.flag("overwrite", overwrite)
     if not isinstance(blocks, Iterable) or isinstance(blocks, str | type):
         raise TypeError(
@@ -81,17 +82,8 @@ def write_rows(
         {name: list(names) for name, names in (columns or {}).items()},
     )
     one = isinstance(blocks, Mapping)
-    hidden = (
-        None if progress == "auto" else not progress
-    )  # tqdm: None hides it off a terminal
     try:
-        with tqdm(
-            desc=path.name,
-            total=num_rows,
-            unit=" rows",
-            unit_scale=True,
-            disable=hidden,
-        ) as bar:
+        with progress_bar(progress, desc=path.name, total=num_rows) as bar:
             for number, block in enumerate([blocks] if one else blocks):
                 arrays = _arrays("the table" if one else f"block {number}", block)
                 for part in _parts(arrays):
@@ -103,6 +95,14 @@ def write_rows(
             writer.folder, ignore_errors=True
         )  # already renamed if all went well
     return open_rows(path)
+
+
+def progress_bar(progress: bool | Literal["auto"], **options: Any) -> "tqdm[Any]":
+    """Return a bar that counts rows; "auto" shows it where standard error is a terminal."""
+    from tqdm import tqdm
+
+    hidden = None if progress == "auto" else not progress
+    return tqdm(unit=" rows", unit_scale=True, disable=hidden, **options)
 
 
 class _TableWriter:
@@ -259,22 +259,28 @@ def _stored(
     with np.errstate(over="ignore"):
         stored = np.ascontiguousarray(rows, target)
     good = np.isfinite(stored) if target.kind == "f" else stored == rows
-    if not good.all():
-        row, *column = map(int, np.argwhere(~good)[0])
-        value = rows[(row, *column)]
-        where = f"row {start + row}"
-        if column:
-            where += f", column {column[0] if len(column) == 1 else tuple(column)}"
-        if columns:  # of a table, whose rows count from 1 in every message
-            where = f"data row {start + row + 1:,}, column {columns[column[0] if column else 0]!r},"
-        remedy = (
-            "rescale it or pass dtype=None"
-            if np.isfinite(value)
-            else "drop or fill such rows before converting"
-        )
-        problem = f", which does not fit {target}" if np.isfinite(value) else ""
-        raise ValueError(f"{name} at {where} is {value}{problem}; {remedy}.")
-    return stored
+    if good.all():
+        return stored
+    place = tuple(map(int, np.argwhere(~good)[0]))
+    value = rows[place]
+    if np.isfinite(value):
+        wrong = f", which does not fit {target}; rescale it or pass dtype=None"
+    else:
+        wrong = "; drop or fill such rows before converting"
+    raise ValueError(f"{name} at {_place(place, start, columns)} is {value}{wrong}.")
+
+
+def _place(place: tuple[int, ...], start: int, columns: list[str] | None) -> str:
+    """Name a row and a column; rows of a table, whose columns have names, count from 1 in every message."""
+    row, *column = place
+    if columns:
+        name = columns[column[0] if column else 0]
+        return f"data row {start + row + 1:,}, column {name!r},"
+    if not column:
+        return f"row {start + row}"
+    return (
+        f"row {start + row}, column {column[0] if len(column) == 1 else tuple(column)}"
+    )
 
 
 def _refuse_other_columns(

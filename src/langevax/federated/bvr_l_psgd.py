@@ -14,7 +14,6 @@ answered. Two exchanges a round, and with P clients 2P + 3 vectors in the first 
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
@@ -42,17 +41,16 @@ class Points(NamedTuple):
 class TracksGradient(Federated):
     """Methods whose server holds v and tracks the gradient by it, see this file's head."""
 
-    batch_size: eqx.AbstractVar[int | None]
-    period: eqx.AbstractVar[int | Literal["auto"]]
+    period: int | Literal["auto"] = eqx.field(default="auto", kw_only=True)
 
     def __check_init__(self) -> None:
         checks.positive_int("period", self.period, auto=True)
 
     def server(self, position: PyTree, clients: Clients) -> BVRServer:
-        return BVRServer(position, position, jax.tree.map(jnp.zeros_like, position))
+        return BVRServer(position, position, trees.zeros_like(position))
 
     def track(
-        self, clients: Clients, num_local_steps: int, step_size: StepSize | None
+        self: Any, clients: Clients, num_local_steps: int, step_size: StepSize | None
     ) -> Periodic:
         """The exchange that updates v, and descends along it where there is a step size."""
         budget = None if self.batch_size is None else num_local_steps * self.batch_size
@@ -99,13 +97,9 @@ class BVRLSGD(TracksGradient):
     step_size: StepSize
     num_local_steps: int
     batch_size: int | None = None
-    period: int | Literal["auto"] = "auto"
-    dropout: Any = 0.0
 
     def exchanges(self, clients: Clients) -> tuple[Exchange | Periodic, ...]:
-        sarah = local.LocalSARAH(
-            1, self.step_size, self.num_local_steps, self.batch_size, None
-        )
+        sarah = local.LocalSARAH(1, self, None)
         return self.track(clients, self.num_local_steps, None), sarah
 
 
@@ -133,16 +127,12 @@ class BVRLPSGD(TracksGradient):
     num_local_steps: int
     batch_size: int | None = None
     radius: Any = 1e-3
-    period: int | Literal["auto"] = "auto"
-    dropout: Any = 0.0
 
     def __check_init__(self) -> None:
         checks.number("radius", self.radius)
 
     def exchanges(self, clients: Clients) -> tuple[Exchange | Periodic, ...]:
-        sarah = local.LocalSARAH(
-            1, self.step_size, self.num_local_steps, self.batch_size, self.radius
-        )
+        sarah = local.LocalSARAH(1, self, self.radius)
         return self.track(clients, self.num_local_steps, None), sarah
 
 
@@ -168,8 +158,6 @@ class MinibatchSARAH(TracksGradient):
 
     step_size: StepSize
     batch_size: int | None = None
-    period: int | Literal["auto"] = "auto"
-    dropout: Any = 0.0
 
     def exchanges(self, clients: Clients) -> tuple[Exchange | Periodic, ...]:
         return (self.track(clients, 1, self.step_size),)

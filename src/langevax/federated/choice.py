@@ -35,8 +35,13 @@ from langevax.federated import local
 from langevax.federated.bvr_l_psgd import Points
 from langevax.federated.collapse import CollapseError
 from langevax.federated.defaults import FEDERATED_METHODS
-from langevax.federated.exchange import Exchange, Replies, StepSize
-from langevax.federated.rounds import FEDERATED_COUNTS, Federated, FederatedState
+from langevax.federated.exchange import Exchange, Replies
+from langevax.federated.rounds import (
+    FEDERATED_COUNTS,
+    Federated,
+    FederatedState,
+    LocalMethod,
+)
 from langevax.keys import unrolled
 from langevax.problems.federation import Clients, Federation
 from langevax.problems.finite_sum import FiniteSum
@@ -58,14 +63,8 @@ class ProbingReply(NamedTuple):
     noise: FloatScalar
 
 
-class ProbingRounds(Federated):
+class ProbingRounds(LocalMethod):
     """FedAvg whose server measures how clients differ; see this file's head."""
-
-    step_size: StepSize
-    num_local_steps: int
-    batch_size: int | None = None
-    clients_per_round: int | None = None
-    dropout: Any = 0.0
 
     def server(self, position: PyTree, clients: Clients) -> ProbingServer:
         zero = jnp.zeros((), trees.dtype_of(position))
@@ -75,10 +74,9 @@ class ProbingRounds(Federated):
         return (ProbingExchange(self.clients_per_round, self),)
 
 
-class ProbingExchange(Exchange):
+class ProbingExchange(local.LocalSteps):
     """One round of probing. Two vectors down, three up; K b + b rows, and twice all rows of a client."""
 
-    clients_per_round: int | None
     method: ProbingRounds
 
     def message(self, server: Any, client_id: IntScalar) -> Points:
@@ -95,14 +93,13 @@ class ProbingExchange(Exchange):
         x, previous = message
         step_key, noise_key = jax.random.split(key)
 
-        def direction(y: PyTree, key: PRNGKey) -> PyTree:
-            return local.batch(client, key, self.method.batch_size).gradient(y)
+        def direction(batch: FiniteSum, y: PyTree) -> PyTree:
+            return batch.gradient(y)
 
-        y, _ = local.descend(
-            x, direction, self.method.step_size, self.method.num_local_steps, step_key
-        )
+        y, _ = self.descend(client, x, direction, step, key=step_key)
         gradient = client.gradient(x)
-        error = trees.subtract(direction(x, noise_key), gradient)
+        noisy = local.batch(client, noise_key, self.method.batch_size).gradient(x)
+        error = trees.subtract(noisy, gradient)
         changes = (
             trees.subtract(y, x),
             gradient,
@@ -126,7 +123,7 @@ class ProbingExchange(Exchange):
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
         one_batch = local.batch_rows(self.method.batch_size, rows)
-        return 2 * rows + one_batch + local.rows_of_steps(self.method, rows)
+        return 2 * rows + one_batch + super().evaluations(rows)
 
 
 def _variance(

@@ -4,14 +4,13 @@ from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import equinox as eqx
-from jaxtyping import Array, Int
 
 from langevax import trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local, server_step
 from langevax.federated.exchange import Change, Exchange, Model, Replies, StepSize
-from langevax.federated.rounds import Federated
+from langevax.federated.rounds import Federated, LocalMethod
 from langevax.federated.server_step import ServerOptimizer
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
@@ -26,11 +25,10 @@ class AveragingServer(NamedTuple):
 class AveragesChanges(Federated):
     """Methods whose clients send a change of the position, and whose server moves along the mean of them."""
 
-    clients_per_round: eqx.AbstractVar[int | None]
-    server_step_size: eqx.AbstractVar[StepSize]
-    server_optimizer: eqx.AbstractVar[ServerOptimizer | None]
+    server_step_size: StepSize = eqx.field(default=1.0, kw_only=True)
+    server_optimizer: ServerOptimizer | None = eqx.field(default=None, kw_only=True)
 
-    def server(self, position: PyTree, clients: Clients) -> AveragingServer:
+    def server(self, position: PyTree, clients: Clients) -> Any:
         return AveragingServer(
             position, server_step.initial_state(self.server_optimizer, position)
         )
@@ -51,17 +49,11 @@ class AveragesChanges(Federated):
         return AveragingServer(x, optimizer_state)
 
 
-class TakesLocalSteps(AveragesChanges):
-    """Methods whose clients take K steps along a direction of their own."""
-
-    step_size: eqx.AbstractVar[StepSize]
-    num_local_steps: eqx.AbstractVar[int]
-    batch_size: eqx.AbstractVar[int | None]
+class TakesLocalSteps(AveragesChanges, LocalMethod):
+    """Methods whose clients take K steps along a direction of their own, and remember nothing."""
 
     @abstractmethod
-    def direction(
-        self, client: FiniteSum, start: PyTree, position: PyTree, *, key: PRNGKey
-    ) -> PyTree:
+    def direction(self, batch: FiniteSum, start: PyTree, position: PyTree) -> PyTree:
         """The direction of a local step at `position`, in a round that began at `start`."""
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
@@ -103,24 +95,13 @@ class FedAvg(TakesLocalSteps):
         (1.0, 50, 200, 600)
     """
 
-    step_size: StepSize
-    num_local_steps: int
-    batch_size: int | None = None
-    clients_per_round: int | None = None
-    server_step_size: StepSize = 1.0
-    dropout: Any = 0.0
-    server_optimizer: ServerOptimizer | None = None
-
-    def direction(
-        self, client: FiniteSum, start: PyTree, position: PyTree, *, key: PRNGKey
-    ) -> PyTree:
-        return local.batch(client, key, self.batch_size).gradient(position)
+    def direction(self, batch: FiniteSum, start: PyTree, position: PyTree) -> PyTree:
+        return batch.gradient(position)
 
 
-class LocalSGD(Exchange):
+class LocalSGD(local.LocalSteps):
     """The exchange of local steps."""
 
-    clients_per_round: int | None
     method: TakesLocalSteps
 
     def reply(
@@ -131,14 +112,13 @@ class LocalSGD(Exchange):
         key: PRNGKey,
         step: IntScalar,
     ) -> tuple[Change, PyTree]:
-        def direction(y: PyTree, key: PRNGKey) -> PyTree:
-            return self.method.direction(client, message.position, y, key=key)
+        x = message.position
 
-        h = at_step(self.method.step_size, step)
-        y, _ = local.descend(
-            message.position, direction, h, self.method.num_local_steps, key
-        )
-        return Change(trees.subtract(y, message.position)), memory
+        def direction(batch: FiniteSum, y: PyTree) -> PyTree:
+            return self.method.direction(batch, x, y)
+
+        y, _ = self.descend(client, x, direction, step, key=key)
+        return Change(trees.subtract(y, x)), memory
 
     def update(
         self, server: Any, replies: Replies, clients: Clients, step: IntScalar
@@ -146,9 +126,6 @@ class LocalSGD(Exchange):
         return self.method.moved(
             server, replies.mean(replies.content.change), replies, step
         )
-
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return local.rows_of_steps(self.method, rows)
 
 
 class MinibatchSGD(Federated):
@@ -171,7 +148,6 @@ class MinibatchSGD(Federated):
     step_size: StepSize
     batch_size: int | None = None
     clients_per_round: int | None = None
-    dropout: Any = 0.0
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
         return (

@@ -2,16 +2,11 @@
 
 from typing import Any, ClassVar, NamedTuple
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Int
-
 from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
-from langevax.algorithm import at_step
 from langevax.federated import local
-from langevax.federated.exchange import Change, Exchange, Replies, StepSize
-from langevax.federated.rounds import Federated
+from langevax.federated.exchange import Change, Exchange, Replies
+from langevax.federated.rounds import LocalMethod
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
 
@@ -22,7 +17,7 @@ class FedDynServer(NamedTuple):
     """h = sum_i w_i g_i, always."""
 
 
-class FedDyn(Federated):
+class FedDyn(LocalMethod):
     """FedAvg on f_i(y) - g_i . y + proximal_precision / 2 |y - x|^2, where g_i estimates the client's gradient.
 
         client:  y_0 = x;  K times:  y <- y - step_size * (gradient_J(y) - g_i + proximal_precision (y - x))
@@ -49,32 +44,26 @@ class FedDyn(Federated):
         (2.5, 360)
     """
 
-    step_size: StepSize
-    num_local_steps: int
-    batch_size: int | None = None
-    clients_per_round: int | None = None
     proximal_precision: Any = 0.1
-    dropout: Any = 0.0
 
     def __check_init__(self) -> None:
         checks.number("proximal_precision", self.proximal_precision, positive=True)
 
     def server(self, position: PyTree, clients: Clients) -> FedDynServer:
-        return FedDynServer(position, jax.tree.map(jnp.zeros_like, position))
+        return FedDynServer(position, trees.zeros_like(position))
 
     def memory(self, position: PyTree) -> PyTree:
-        return jax.tree.map(jnp.zeros_like, position)
+        return trees.zeros_like(position)
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
         return (RegularisedLocalSteps(self.clients_per_round, self),)
 
 
-class RegularisedLocalSteps(Exchange):
+class RegularisedLocalSteps(local.LocalSteps):
     """FedDyn's exchange; a client's memory is its g_i."""
 
     uses_memory: ClassVar[bool] = True
 
-    clients_per_round: int | None
     method: FedDyn
 
     def reply(
@@ -88,14 +77,11 @@ class RegularisedLocalSteps(Exchange):
         x = message.position
         alpha = self.method.proximal_precision
 
-        def direction(y: PyTree, key: PRNGKey) -> PyTree:
-            gradient = local.batch(client, key, self.method.batch_size).gradient(y)
-            return local.descent_step(
-                trees.subtract(gradient, memory), trees.subtract(x, y), alpha
-            )
+        def direction(batch: FiniteSum, y: PyTree) -> PyTree:
+            own = trees.subtract(batch.gradient(y), memory)
+            return local.descent_step(own, trees.subtract(x, y), alpha)
 
-        h = at_step(self.method.step_size, step)
-        y, _ = local.descend(x, direction, h, self.method.num_local_steps, key)
+        y, _ = self.descend(client, x, direction, step, key=key)
         change = trees.subtract(y, x)
         return Change(change), local.descent_step(memory, change, alpha)
 
@@ -109,6 +95,3 @@ class RegularisedLocalSteps(Exchange):
             trees.add(server.position, replies.mean(change)), linear, 1 / alpha
         )
         return FedDynServer(replies.if_any(x, server.position), linear)
-
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return local.rows_of_steps(self.method, rows)

@@ -13,7 +13,6 @@ from langevax.algorithm import at_step
 from langevax.federated import local
 from langevax.federated.exchange import Exchange, Replies, StepSize
 from langevax.federated.fedavg import AveragesChanges, AveragingServer
-from langevax.federated.server_step import ServerOptimizer
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
 
@@ -57,9 +56,6 @@ class FedNova(AveragesChanges):
     num_local_epochs: int = 1
     batch_size: int | None = None
     clients_per_round: int | None = None
-    server_step_size: StepSize = 1.0
-    dropout: Any = 0.0
-    server_optimizer: ServerOptimizer | None = None
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
         return (LocalEpochs(self.clients_per_round, self),)

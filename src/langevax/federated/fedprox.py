@@ -3,11 +3,9 @@
 from typing import Any
 
 from langevax import checks, trees
-from langevax._typing import PRNGKey, PyTree
+from langevax._typing import PyTree
 from langevax.federated import local
-from langevax.federated.exchange import StepSize
 from langevax.federated.fedavg import TakesLocalSteps
-from langevax.federated.server_step import ServerOptimizer
 from langevax.problems.finite_sum import FiniteSum
 
 
@@ -37,22 +35,13 @@ class FedProx(TakesLocalSteps):
         (2.5, 360)
     """
 
-    step_size: StepSize
-    num_local_steps: int
-    batch_size: int | None = None
-    clients_per_round: int | None = None
     proximal_precision: Any = 0.1
-    server_step_size: StepSize = 1.0
-    dropout: Any = 0.0
-    server_optimizer: ServerOptimizer | None = None
 
     def __check_init__(self) -> None:
         checks.number("proximal_precision", self.proximal_precision)
 
-    def direction(
-        self, client: FiniteSum, start: PyTree, position: PyTree, *, key: PRNGKey
-    ) -> PyTree:
-        gradient = local.batch(client, key, self.batch_size).gradient(position)
+    def direction(self, batch: FiniteSum, start: PyTree, position: PyTree) -> PyTree:
+        pull = trees.subtract(start, position)
         return local.descent_step(
-            gradient, trees.subtract(start, position), self.proximal_precision
+            batch.gradient(position), pull, self.proximal_precision
         )

@@ -37,8 +37,8 @@ from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.federated import local
 from langevax.federated.bvr_l_psgd import Points
-from langevax.federated.exchange import Exchange, Gradient, Replies, StepSize
-from langevax.federated.rounds import Federated
+from langevax.federated.exchange import Exchange, Gradient, Replies
+from langevax.federated.rounds import LocalMethod
 from langevax.problems import blocks
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
@@ -54,7 +54,7 @@ class FLEDGEServer(NamedTuple):
     """Stacked over clients: z where the server holds the table, else S at each client's last reply."""
 
 
-class FLEDGE(Federated):
+class FLEDGE(LocalMethod):
     """Variance reduction between clients without full participation; see this file's head.
 
     p near sqrt(P) takes no more rounds than all clients would, up to constants, and the fewest vectors. The step size
@@ -88,36 +88,25 @@ class FLEDGE(Federated):
         (5.5, 61, 342)
     """
 
-    step_size: StepSize
-    num_local_steps: int
-    batch_size: int | None = None
-    clients_per_round: int | None = None
     table: str = "server"
     initial_table: str = "full"
     radius: Any = None
-    dropout: Any = 0.0
 
     def __check_init__(self) -> None:
         if self.radius is not None:
             checks.number("radius", self.radius)
-        for name, known in (
-            ("table", ("server", "client")),
-            ("initial_table", ("full", "mini")),
-        ):
-            if (value := getattr(self, name)) not in known:
-                raise ValueError(
-                    f"{name} must be {known[0]!r} or {known[1]!r}, got {checks.shown(value)}."
-                )
+        checks.one_of("table", self.table, ("server", "client"))
+        checks.one_of("initial_table", self.initial_table, ("full", "mini"))
 
     def server(self, position: PyTree, clients: Clients) -> FLEDGEServer:
-        zeros = jax.tree.map(jnp.zeros_like, position)
+        zeros = trees.zeros_like(position)
         table = jax.tree.map(
             lambda x: jnp.zeros((clients.num_clients, *x.shape), x.dtype), position
         )
         return FLEDGEServer(position, position, zeros, zeros, table)
 
     def memory(self, position: PyTree) -> PyTree:
-        return () if self.table == "server" else jax.tree.map(jnp.zeros_like, position)
+        return () if self.table == "server" else trees.zeros_like(position)
 
     def initial_exchanges(self) -> tuple[Exchange, ...]:
         first = None if self.initial_table == "full" else self.clients_per_round
@@ -129,10 +118,7 @@ class FLEDGE(Federated):
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
         anchor = ServerTableAnchor if self.table == "server" else ClientTableAnchor
-        sarah = local.LocalSARAH(
-            1, self.step_size, self.num_local_steps, self.batch_size, self.radius
-        )
-        return sarah, anchor(self.clients_per_round)
+        return local.LocalSARAH(1, self, self.radius), anchor(self.clients_per_round)
 
 
 class ServerTableStart(local.GradientExchange):
@@ -187,9 +173,7 @@ class ServerTableAnchor(Exchange):
         old = server.table if ids is None else blocks.take(server.table, ids)
         residual = jax.tree.map(lambda g, z, s: g - (z + s), here, old, server.shift)
         shift = trees.add(server.shift, change)
-        table = _write(
-            server.table, replies, jax.tree.map(jnp.subtract, here, shift), old
-        )
+        table = _write(server.table, replies, trees.subtract(here, shift), old)
         new = _anchored(server, replies, change, residual, shift, table)
         every = 1 if ids is None else -(-clients.num_clients // len(ids))
         return _fold(new, clients, step % every == every - 1)
@@ -221,7 +205,7 @@ class ClientTableStart(Exchange):
     ) -> FLEDGEServer:
         mean = replies.mean(replies.content.gradient)
         never = jax.tree.map(lambda s, m: jnp.zeros_like(s) - m, server.table, mean)
-        zeros = jax.tree.map(jnp.zeros_like, replies.content.gradient)
+        zeros = trees.zeros_like(replies.content.gradient)
         return server._replace(
             gradient=_initial_gradient(replies, mean),
             table=_write(never, replies, zeros),
@@ -331,11 +315,11 @@ def _fold(server: FLEDGEServer, clients: Clients, due: Any) -> FLEDGEServer:
         carry: tuple[Any, PyTree, PyTree, PyTree],
     ) -> tuple[Any, PyTree, PyTree, PyTree]:
         _, _, shift, table = carry
-        table = jax.tree.map(jnp.add, table, shift)
+        table = trees.add(table, shift)
         gradient = jax.tree.map(
             lambda z: jnp.tensordot(clients.weights.astype(z.dtype), z, axes=1), table
         )
-        return jnp.asarray(False), gradient, jax.tree.map(jnp.zeros_like, shift), table
+        return jnp.asarray(False), gradient, trees.zeros_like(shift), table
 
     start = jnp.asarray(due), server.gradient, server.shift, server.table
     _, gradient, shift, table = lax.while_loop(lambda carry: carry[0], fold, start)

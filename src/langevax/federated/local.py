@@ -24,7 +24,6 @@ from langevax.federated.exchange import (
     Model,
     PointAndGradient,
     Replies,
-    StepSize,
 )
 from langevax.gradients import batches
 from langevax.problems import blocks
@@ -51,37 +50,46 @@ def batch_rows(batch_size: int | None, rows: Int[Array, "..."]) -> Int[Array, ".
     return rows if batch_size is None else jnp.minimum(batch_size, rows)
 
 
-def rows_of_steps(method: Any, rows: Int[Array, "..."]) -> Int[Array, "..."]:
-    """Rows of the K batches of a client that has `rows`."""
-    return method.num_local_steps * batch_rows(method.batch_size, rows)
-
-
-def descend(
-    position: PyTree,
-    direction: Callable[[PyTree, PRNGKey], PyTree],
-    step_size: Any,
-    num_local_steps: int,
-    key: PRNGKey,
-) -> tuple[PyTree, PyTree]:
-    """(y_K, mean of the K directions) of `y <- y - step_size * direction(y, key)` from `position`."""
-
-    def one(
-        carry: tuple[PyTree, PyTree], key: PRNGKey
-    ) -> tuple[tuple[PyTree, PyTree], None]:
-        y, total = carry
-        v = direction(y, key)
-        return (descent_step(y, v, step_size), trees.add(total, v)), None
-
-    start = position, jax.tree.map(jnp.zeros_like, position)
-    (y, total), _ = lax.scan(one, start, random.split(key, num_local_steps))
-    return y, jax.tree.map(lambda t: t / num_local_steps, total)
-
-
 def descent_step(position: PyTree, gradient: PyTree, step_size: Any) -> PyTree:
     """`position - step_size * gradient`."""
     return jax.tree.map(
         lambda x, v: x - jnp.asarray(step_size, x.dtype) * v, position, gradient
     )
+
+
+class LocalSteps(Exchange):
+    """Clients take the K steps of `method` from the server's position; K b rows."""
+
+    clients_per_round: int | None
+    method: Any
+
+    def descend(
+        self,
+        client: FiniteSum,
+        position: PyTree,
+        direction: Callable[[FiniteSum, PyTree], PyTree],
+        step: IntScalar,
+        *,
+        key: PRNGKey,
+    ) -> tuple[PyTree, PyTree]:
+        """(y_K, mean of the K directions) of `y <- y - step_size * direction(J, y)` from `position`, J a batch."""
+        method = self.method
+        h = at_step(method.step_size, step)
+
+        def one(
+            carry: tuple[PyTree, PyTree], key: PRNGKey
+        ) -> tuple[tuple[PyTree, PyTree], None]:
+            y, total = carry
+            v = direction(batch(client, key, method.batch_size), y)
+            return (descent_step(y, v, h), trees.add(total, v)), None
+
+        start = position, trees.zeros_like(position)
+        keys = random.split(key, method.num_local_steps)
+        (y, total), _ = lax.scan(one, start, keys)
+        return y, jax.tree.map(lambda t: t / method.num_local_steps, total)
+
+    def evaluations(self, rows: Int[Array, "..."]) -> Any:
+        return self.method.num_local_steps * batch_rows(self.method.batch_size, rows)
 
 
 class GradientExchange(Exchange):
@@ -112,9 +120,7 @@ class LocalSARAH(Exchange):
     """
 
     clients_per_round: int | None
-    step_size: StepSize
-    num_local_steps: int
-    batch_size: int | None
+    method: Any
     radius: Any
     """Of the noise; None for none."""
 
@@ -130,7 +136,8 @@ class LocalSARAH(Exchange):
         step: IntScalar,
     ) -> tuple[Model, PyTree]:
         x, gradient = message
-        h = at_step(self.step_size, step)
+        method = self.method
+        h = at_step(method.step_size, step)
 
         def advance(w: PyTree, v: PyTree, key: PRNGKey) -> PyTree:
             w = descent_step(w, v, h)
@@ -143,17 +150,16 @@ class LocalSARAH(Exchange):
         def one(carry: tuple[PyTree, PyTree, PyTree], key: PRNGKey) -> tuple[Any, None]:
             previous, w, v = carry
             batch_key, noise_key = random.split(key)
-            part = batch(client, batch_key, self.batch_size)
+            part = batch(client, batch_key, method.batch_size)
             v = trees.add(v, trees.subtract(part.gradient(w), part.gradient(previous)))
             return (w, advance(w, v, noise_key), v), None
 
         first_key, rest_key = random.split(key)
         start = x, advance(x, gradient, first_key), gradient
-        if self.num_local_steps == 1:
+        if method.num_local_steps == 1:
             return Model(start[1]), memory
-        (_, end, _), _ = lax.scan(
-            one, start, random.split(rest_key, self.num_local_steps - 1)
-        )
+        keys = random.split(rest_key, method.num_local_steps - 1)
+        (_, end, _), _ = lax.scan(one, start, keys)
         return Model(end), memory
 
     def update(
@@ -163,4 +169,5 @@ class LocalSARAH(Exchange):
         return server._replace(position=replies.if_any(mean, server.position))
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return 2 * (self.num_local_steps - 1) * batch_rows(self.batch_size, rows)
+        method = self.method
+        return 2 * (method.num_local_steps - 1) * batch_rows(method.batch_size, rows)

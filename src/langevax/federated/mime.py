@@ -2,22 +2,19 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from langevax import trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
-from langevax.algorithm import at_step
 from langevax.federated import local
 from langevax.federated.exchange import (
     Change,
     Exchange,
     PointAndGradient,
     Replies,
-    StepSize,
 )
-from langevax.federated.rounds import Federated
+from langevax.federated.rounds import LocalMethod
 from langevax.federated.sampling import Selection
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
@@ -30,7 +27,7 @@ class MimeServer(NamedTuple):
     selection: Selection
 
 
-class MimeSGD(Federated):
+class MimeSGD(LocalMethod):
     """Local steps along an SVRG gradient whose anchor is the server's position.
 
         exchange 1:  clients I send gradient_i(x), all rows;     G = their mean
@@ -53,12 +50,6 @@ class MimeSGD(Federated):
         (2.5, 60, 450)
     """
 
-    step_size: StepSize
-    num_local_steps: int
-    batch_size: int | None = None
-    clients_per_round: int | None = None
-    dropout: Any = 0.0
-
     def server(self, position: PyTree, clients: Clients) -> MimeServer:
         p = self.clients_per_round
         if p is None or p == clients.num_clients:
@@ -67,7 +58,7 @@ class MimeSGD(Federated):
             selection = Selection(
                 jnp.zeros((p,), jnp.int32), jnp.zeros((p,), clients.weights.dtype)
             )
-        return MimeServer(position, jax.tree.map(jnp.zeros_like, position), selection)
+        return MimeServer(position, trees.zeros_like(position), selection)
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
         return MeanGradient(self.clients_per_round), CorrectedLocalSteps(
@@ -89,10 +80,9 @@ class MeanGradient(local.GradientExchange):
         )
 
 
-class CorrectedLocalSteps(Exchange):
+class CorrectedLocalSteps(local.LocalSteps):
     """Mime's second exchange, with the clients of the first."""
 
-    clients_per_round: int | None
     method: MimeSGD
 
     def select(self, key: PRNGKey, server: Any, clients: Clients) -> Selection:
@@ -111,14 +101,11 @@ class CorrectedLocalSteps(Exchange):
     ) -> tuple[Change, PyTree]:
         x, mean_gradient = message
 
-        def direction(y: PyTree, key: PRNGKey) -> PyTree:
-            part = local.batch(client, key, self.method.batch_size)
-            return trees.add(
-                trees.subtract(part.gradient(y), part.gradient(x)), mean_gradient
-            )
+        def direction(batch: FiniteSum, y: PyTree) -> PyTree:
+            change = trees.subtract(batch.gradient(y), batch.gradient(x))
+            return trees.add(change, mean_gradient)
 
-        h = at_step(self.method.step_size, step)
-        y, _ = local.descend(x, direction, h, self.method.num_local_steps, key)
+        y, _ = self.descend(client, x, direction, step, key=key)
         return Change(trees.subtract(y, x)), memory
 
     def update(
@@ -130,4 +117,4 @@ class CorrectedLocalSteps(Exchange):
         return server._replace(position=trees.add(server.position, change))
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return 2 * local.rows_of_steps(self.method, rows)
+        return 2 * super().evaluations(rows)

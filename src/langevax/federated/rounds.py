@@ -18,6 +18,7 @@ from langevax.federated.exchange import (
     Model,
     Periodic,
     Replies,
+    StepSize,
     num_bytes,
     num_vectors,
 )
@@ -52,7 +53,7 @@ class Federated(Algorithm):
     A client whose reply is not finite makes the position so, and the run raises `DivergenceError`.
     """
 
-    dropout: eqx.AbstractVar[Any]
+    dropout: Any = eqx.field(default=0.0, kw_only=True)
 
     def __check_init__(self) -> None:
         """Check the fields that methods share, where a method has them."""
@@ -64,11 +65,7 @@ class Federated(Algorithm):
         for name in ("batch_size", "clients_per_round"):
             if (value := getattr(self, name, None)) is not None:
                 checks.positive_int(name, value)
-        checks.number("dropout", self.dropout)
-        if checks.is_concrete(self.dropout) and float(self.dropout) >= 1:
-            raise ValueError(
-                f"dropout must be below 1, or nobody answers; got {self.dropout}, pass a probability in [0, 1)."
-            )
+        checks.share("dropout", self.dropout)
 
     def server(self, position: PyTree, clients: Clients) -> Any:
         """The server's state before any exchange, a named tuple with `.position`."""
@@ -153,6 +150,15 @@ class Federated(Algorithm):
                 state, used = run(exchange, own_key, state)
             total = {name: total[name] + used[name] for name in FEDERATED_COUNTS}
         return state, total
+
+
+class LocalMethod(Federated):
+    """The arguments of methods whose clients take K steps on their own rows."""
+
+    step_size: StepSize
+    num_local_steps: int
+    batch_size: int | None = None
+    clients_per_round: int | None = None
 
 
 def _run_exchange(

@@ -2,17 +2,14 @@
 
 from typing import Any, ClassVar, NamedTuple
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
-from langevax.algorithm import at_step
-from langevax.federated import local, server_step
-from langevax.federated.exchange import Exchange, Replies, StepSize
-from langevax.federated.rounds import Federated
-from langevax.federated.server_step import ServerOptimizer
+from langevax.federated import local
+from langevax.federated.exchange import Exchange, Replies
+from langevax.federated.fedavg import AveragesChanges
+from langevax.federated.rounds import LocalMethod
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
 
@@ -32,7 +29,7 @@ class SCAFFOLDServer(NamedTuple):
     """() without an optimizer."""
 
 
-class SCAFFOLD(Federated):
+class SCAFFOLD(AveragesChanges, LocalMethod):
     """FedAvg whose clients step along `gradient_J(y) - c_i + c`, where c_i estimates the client's own gradient.
 
         client:  y_0 = x;  K times:  y <- y - step_size * (gradient_J(y) - c_i + c)
@@ -62,40 +59,29 @@ class SCAFFOLD(Federated):
         (2.5, 720)
     """
 
-    step_size: StepSize
-    num_local_steps: int
-    batch_size: int | None = None
-    clients_per_round: int | None = None
     option: str = "II"
-    server_step_size: StepSize = 1.0
-    dropout: Any = 0.0
-    server_optimizer: ServerOptimizer | None = None
 
     def __check_init__(self) -> None:
-        if self.option not in ("I", "II"):
-            raise ValueError(
-                f"option must be 'I' or 'II', got {checks.shown(self.option)}."
-            )
+        checks.one_of("option", self.option, ("I", "II"))
 
     def server(self, position: PyTree, clients: Clients) -> SCAFFOLDServer:
-        optimizer_state = server_step.initial_state(self.server_optimizer, position)
+        start = super().server(position, clients)
         return SCAFFOLDServer(
-            position, jax.tree.map(jnp.zeros_like, position), optimizer_state
+            position, trees.zeros_like(position), start.optimizer_state
         )
 
     def memory(self, position: PyTree) -> PyTree:
-        return jax.tree.map(jnp.zeros_like, position)
+        return trees.zeros_like(position)
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
         return (ControlledLocalSteps(self.clients_per_round, self),)
 
 
-class ControlledLocalSteps(Exchange):
+class ControlledLocalSteps(local.LocalSteps):
     """SCAFFOLD's exchange; a client's memory is its c_i."""
 
     uses_memory: ClassVar[bool] = True
 
-    clients_per_round: int | None
     method: SCAFFOLD
 
     def message(self, server: Any, client_id: IntScalar) -> PositionAndControl:
@@ -112,15 +98,10 @@ class ControlledLocalSteps(Exchange):
         x, c = message
         correction = trees.subtract(c, memory)
 
-        def direction(y: PyTree, key: PRNGKey) -> PyTree:
-            return trees.add(
-                local.batch(client, key, self.method.batch_size).gradient(y), correction
-            )
+        def direction(batch: FiniteSum, y: PyTree) -> PyTree:
+            return trees.add(batch.gradient(y), correction)
 
-        h = at_step(self.method.step_size, step)
-        y, mean_direction = local.descend(
-            x, direction, h, self.method.num_local_steps, key
-        )
+        y, mean_direction = self.descend(client, x, direction, step, key=key)
         own = (
             client.gradient(x)
             if self.method.option == "I"
@@ -134,21 +115,12 @@ class ControlledLocalSteps(Exchange):
         self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> SCAFFOLDServer:
         change = replies.mean(replies.content.position)
-        method = self.method
         control = trees.add(
             server.control, replies.weighted_sum(replies.content.control)
         )
-        x, optimizer_state = server_step.move(
-            server.position,
-            server.optimizer_state,
-            change,
-            replies,
-            optimizer=method.server_optimizer,
-            step_size=method.server_step_size,
-            step=step,
-        )
-        return SCAFFOLDServer(x, control, optimizer_state)
+        moved = self.method.moved(server, change, replies, step)
+        return SCAFFOLDServer(moved.position, control, moved.optimizer_state)
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        local_rows = local.rows_of_steps(self.method, rows)
+        local_rows = super().evaluations(rows)
         return local_rows + rows if self.method.option == "I" else local_rows

@@ -2,16 +2,16 @@
 
 from typing import Any, ClassVar, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
 
 from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local
 from langevax.federated.exchange import Exchange, Replies, StepSize
-from langevax.federated.rounds import Federated
+from langevax.federated.rounds import LocalMethod
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
 
@@ -37,7 +37,7 @@ class DirectionAndControl(NamedTuple):
     """The change of c_i."""
 
 
-class SCAFFOLDM(Federated):
+class SCAFFOLDM(LocalMethod):
     """SCAFFOLD whose local steps share the direction of the last round, for networks and skewed labels.
 
         client:  y_0 = x;  K times:  y <- y - step_size * d,
@@ -65,38 +65,28 @@ class SCAFFOLDM(Federated):
         (2.5, 720)
     """
 
-    step_size: StepSize
-    num_local_steps: int
-    batch_size: int | None = None
-    clients_per_round: int | None = None
     momentum: Any = 0.8
-    server_step_size: StepSize = 1.0
-    dropout: Any = 0.0
+    server_step_size: StepSize = eqx.field(default=1.0, kw_only=True)
 
     def __check_init__(self) -> None:
-        checks.number("momentum", self.momentum)
-        if checks.is_concrete(self.momentum) and float(self.momentum) >= 1:
-            raise ValueError(
-                f"momentum must be below 1, got {self.momentum}; pass a number in [0, 1)."
-            )
+        checks.share("momentum", self.momentum)
 
     def server(self, position: PyTree, clients: Clients) -> SCAFFOLDMServer:
-        zeros = jax.tree.map(jnp.zeros_like, position)
+        zeros = trees.zeros_like(position)
         return SCAFFOLDMServer(position, zeros, zeros)
 
     def memory(self, position: PyTree) -> PyTree:
-        return jax.tree.map(jnp.zeros_like, position)
+        return trees.zeros_like(position)
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
         return (MomentumLocalSteps(self.clients_per_round, self),)
 
 
-class MomentumLocalSteps(Exchange):
+class MomentumLocalSteps(local.LocalSteps):
     """SCAFFOLD-M's exchange; a client's memory is its c_i."""
 
     uses_memory: ClassVar[bool] = True
 
-    clients_per_round: int | None
     method: SCAFFOLDM
 
     def message(self, server: Any, client_id: IntScalar) -> PositionAndDirection:
@@ -116,14 +106,11 @@ class MomentumLocalSteps(Exchange):
     ) -> tuple[DirectionAndControl, PyTree]:
         x, common = message
 
-        def direction(y: PyTree, key: PRNGKey) -> PyTree:
-            own = trees.subtract(
-                local.batch(client, key, self.method.batch_size).gradient(y), memory
-            )
+        def direction(batch: FiniteSum, y: PyTree) -> PyTree:
+            own = trees.subtract(batch.gradient(y), memory)
             return local.descent_step(trees.add(own, common), own, self.method.momentum)
 
-        h = at_step(self.method.step_size, step)
-        _, mean = local.descend(x, direction, h, self.method.num_local_steps, key)
+        _, mean = self.descend(client, x, direction, step, key=key)
         share = 1 - self.method.momentum
         change = jax.tree.map(
             lambda d, u: (d - u) / jnp.asarray(share, d.dtype), mean, common
@@ -144,6 +131,3 @@ class MomentumLocalSteps(Exchange):
         x = local.descent_step(server.position, direction, h)
         control = trees.add(server.control, replies.weighted_sum(content.control))
         return SCAFFOLDMServer(x, control, replies.if_any(direction, server.direction))
-
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return local.rows_of_steps(self.method, rows)

@@ -8,10 +8,13 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from langevax.figures.theme import FONTS, INK, LIGHT
+from langevax.figures.theme import FONTS, LIGHT, SECONDARY_TEXT, TEXT
+
+LONGEST_LABEL = 46
+"""Characters of a label."""
 
 
-def shortened(text: str, longest: int = 46) -> str:
+def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
     """Return one line of at most `longest` characters, cut in the middle: names differ at their ends, as do units.
 
     Example:
@@ -25,7 +28,7 @@ def shortened(text: str, longest: int = 46) -> str:
     return text[: longest - 1 - tail].rstrip() + "…" + text[len(text) - tail :].lstrip()
 
 
-def shown(text: str, longest: int = 46) -> str:
+def shown(text: str, longest: int = LONGEST_LABEL) -> str:
     """Return a shortened label, with the characters escaped that plotly reads as markup.
 
     Example:
@@ -88,7 +91,7 @@ def thinned(size: int, most: int) -> np.ndarray:
 def axis(title: str = "", **more: Any) -> dict[str, Any]:
     """Return an axis with a light grid, plain numbers and no zoom."""
     return {
-        "title": {"text": shown(title), "standoff": 8, "font": {"size": 13}},
+        "title": {"text": shown(title), "standoff": 8, "font": TEXT},
         "gridcolor": LIGHT["grid"],
         "zeroline": False,
         "showline": False,
@@ -96,7 +99,7 @@ def axis(title: str = "", **more: Any) -> dict[str, Any]:
         "ticklen": 6,
         "tickcolor": "rgba(0,0,0,0)",  # invisible: space between label and grid
         "separatethousands": True,
-        "tickfont": {"size": 12, "color": LIGHT["soft"]},
+        "tickfont": SECONDARY_TEXT,
         "exponentformat": "e",
         "nticks": 7,
         "automargin": True,
@@ -115,7 +118,7 @@ def canvas(
             "height": height,
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"family": FONTS, "size": 13, "color": INK},
+            "font": {"family": FONTS, **TEXT},
             "margin": {"l": 8, "r": 12, "t": 34 if above else 10, "b": 8},
             "showlegend": False,
             "dragmode": False,
@@ -123,7 +126,7 @@ def canvas(
             "hoverlabel": {
                 "bgcolor": LIGHT["paper"],
                 "bordercolor": LIGHT["grid"],
-                "font": {"family": FONTS, "size": 13, "color": INK},
+                "font": {"family": FONTS, **TEXT},
                 "align": "left",
             },
             "xaxis": x,
@@ -139,6 +142,4 @@ def canvas(
 
 def note(figure: go.Figure, text: str, **where: Any) -> None:
     """Write words on a figure, without an arrow."""
-    figure.add_annotation(
-        text=text, **{"showarrow": False, "font": {"size": 13, "color": INK}, **where}
-    )
+    figure.add_annotation(text=text, **{"showarrow": False, "font": TEXT, **where})

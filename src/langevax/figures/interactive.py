@@ -18,10 +18,11 @@ from langevax.figures.canvas import (
     thinned,
 )
 from langevax.figures.charts import to_the_end
-from langevax.figures.theme import GREY, INK, LIGHT, METHODS, faint
+from langevax.figures.theme import GREY, INK, LIGHT, METHODS, TEXT, faint
 
 OUR_COLOUR = METHODS["MFLD"][0]
 POINTS_DRAWN = 1500  # more overlap and are slow to draw
+LONGEST_HINT = 200  # characters of a name under the pointer
 
 
 def rows_of_dots(
@@ -61,13 +62,13 @@ def rows_of_dots(
     places = np.arange(len(names))
     coloured = np.ones(len(names), bool) if ours is None else np.asarray(ours, bool)
     bold = coloured & (ours is not None)
+    short = [shown(name, 24) for name in names]
     labels = [
-        f"<b>{shown(name, 24)}</b>" if bold[i] else shown(name, 24)
-        for i, name in enumerate(names)
+        f"<b>{name}</b>" if b else name for name, b in zip(short, bold, strict=True)
     ]
     y = axis(
         range=[len(names) - 0.4, -0.6],
-        tickfont={"size": 13, "color": INK},
+        tickfont=TEXT,
         **named_ticks(places.tolist(), labels),
     )
     figure = canvas(max(70 + 27 * len(names), 140), x=x, y=y)
@@ -89,7 +90,8 @@ def rows_of_dots(
             mode="markers",
             marker={"color": colour, "symbol": symbol, "size": 10},
             hovertext=[
-                f"{shown(names[int(i)], 200)}: {texts[int(i)]}" for i in places[side]
+                f"{shown(names[int(i)], LONGEST_HINT)}: {texts[int(i)]}"
+                for i in places[side]
             ],
             hoverinfo="text",
         )
@@ -97,7 +99,7 @@ def rows_of_dots(
         colour = OUR_COLOUR if bold[i] else LIGHT["soft"]
         where = {"x": 1, "xref": "paper", "y": i, "xanchor": "right", "xshift": 62}
         words = f"<b>{text}</b>" if bold[i] else text
-        note(figure, words, font={"size": 13, "color": colour}, **where)
+        note(figure, words, font={**TEXT, "color": colour}, **where)
     figure.update_layout(margin_r=70)
     return figure
 
@@ -192,7 +194,7 @@ def confusion(counts: ArrayLike, classes: Sequence[str]) -> go.Figure:
     named = axis(
         **named_ticks(list(range(len(classes))), labels),
         showgrid=False,
-        tickfont={"size": 13, "color": INK},
+        tickfont=TEXT,
     )
     figure = canvas(
         130 + max(24, 230 // len(classes)) * len(classes),
@@ -215,7 +217,10 @@ def confusion(counts: ArrayLike, classes: Sequence[str]) -> go.Figure:
         textfont={"color": INK, "size": 12},
         customdata=counts,
         hovertext=[
-            [f"{shown(a, 200)} predicted as {shown(b, 200)}" for b in classes]
+            [
+                f"{shown(a, LONGEST_HINT)} predicted as {shown(b, LONGEST_HINT)}"
+                for b in classes
+            ]
             for a in classes
         ],
         hovertemplate="%{hovertext}: %{customdata}<extra></extra>",

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from langevax.figures.canvas import axis, canvas, reach, shown, span, thinned
 from langevax.figures.interactive import OUR_COLOUR, POINTS_DRAWN
-from langevax.figures.theme import DIVERGING_STOPS, GREY, LIGHT
+from langevax.figures.theme import DIVERGING_STOPS, GREY, LIGHT, SECONDARY_TEXT, TEXT
 
 HEIGHT = 420
 LEGEND: dict[str, Any] = {
@@ -20,7 +20,7 @@ LEGEND: dict[str, Any] = {
     "x": 0,
     "y": -0.19,
     "yanchor": "top",
-    "font": {"size": 13},
+    "font": TEXT,
     "bgcolor": "rgba(0,0,0,0)",
     "itemclick": False,
     "itemdoubleclick": False,
@@ -79,15 +79,18 @@ def cloud(
         y=axis(range=span(y), zeroline=True, zerolinecolor=GREY, zerolinewidth=1),
         above=y_label,
     )
-    secondary = {"size": 12, "color": LIGHT["soft"]}
     colorbar = {
-        "title": {"text": shown(outer_label, 34), "side": "right", "font": secondary},
+        "title": {
+            "text": shown(outer_label, 34),
+            "side": "right",
+            "font": SECONDARY_TEXT,
+        },
         "thickness": 8,
         "len": 0.8,
         "outlinewidth": 0,
         "tickvals": [-limit, 0, limit],
         "ticktext": [f"−{limit:.2g}", "0", f"+{limit:.2g}"],
-        "tickfont": secondary,
+        "tickfont": SECONDARY_TEXT,
         "xpad": 12,
     }
     figure.add_scatter(

@@ -72,6 +72,11 @@ FONTS = (
 """The fonts of the reader's system: nothing is loaded."""
 
 
+TEXT: dict[str, Any] = {"size": 13, "color": INK}
+SECONDARY_TEXT: dict[str, Any] = {"size": 12, "color": LIGHT["soft"]}
+"""Fonts of labels, and of numbers on axes and bars, of interactive figures."""
+
+
 def faint(colour: str) -> str:
     """Return a colour as a light fill.
 

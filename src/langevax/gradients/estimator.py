@@ -1,10 +1,12 @@
-"""The contract of gradient estimators, and the two that remember nothing: all components, or a batch of them."""
+"""The contract of gradient estimators, what those share that draw batches, and the two that remember nothing."""
 
 from abc import abstractmethod
+from typing import NamedTuple
 
 import equinox as eqx
+import jax.numpy as jnp
 
-from langevax import checks
+from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.gradients import batches
 from langevax.problems.problem import Problem, Size
@@ -45,6 +47,12 @@ class GradientEstimator(eqx.Module):
         """The gradient for this step, the next state, and the component gradients used."""
 
 
+def check_estimator(gradient: object) -> None:
+    """Raise unless the argument `gradient` is an estimator."""
+    example = "langevax.gradients.SVRG(batch_size=32, period=100)"
+    checks.instance("gradient", gradient, GradientEstimator, example)
+
+
 class Full(GradientEstimator):
     """The exact gradient, `v = gradient(x)`; cost n.
 
@@ -68,7 +76,78 @@ class Full(GradientEstimator):
         return problem.gradient(position), state, problem.size
 
 
-class Minibatch(GradientEstimator):
+class ReferenceState(NamedTuple):
+    """A position of the past and the gradient there, or an estimate of it, to which batches are compared."""
+
+    position: PyTree
+    gradient: PyTree
+    permutation: batches.Permutation = ()
+
+
+class BatchEstimator(GradientEstimator):
+    """Estimators that draw a batch of components a step; `reshuffle` is that of `Reshuffled`."""
+
+    batch_size: int
+    replace: bool = eqx.field(default=False, kw_only=True)
+
+    def __check_init__(self) -> None:
+        batches.check_drawing(self.batch_size, self.replace)
+
+    def init(self, problem: Problem, position: PyTree) -> tuple[PyTree, Size]:
+        """The state of estimators whose step 0 sets the reference."""
+        zeros = trees.zeros_like(position)
+        return ReferenceState(position, zeros, self.permutation(problem)), 0
+
+    def permutation(self, problem: Problem) -> batches.Permutation:
+        """The permutation before step 0; raise where the problem has fewer components than a batch."""
+        self.check_sizes()
+        batches.check_batch_size(self.batch_size, problem, self.replace)
+        return ()
+
+    def corrected(
+        self,
+        problem: Problem,
+        position: PyTree,
+        reference: ReferenceState,
+        number: Size = 0,
+        *,
+        key: RandomKey,
+    ) -> tuple[PyTree, batches.Permutation, Size]:
+        """`gradient_I(x) - gradient_I(reference) + gradient of the reference`, over batch `number`; cost 2B."""
+        indices, permutation = batches.draw(
+            key,
+            problem,
+            self.batch_size,
+            self.replace,
+            reference.permutation,
+            number,
+        )
+        change = trees.subtract(
+            problem.gradient_at(position, indices),
+            problem.gradient_at(reference.position, indices),
+        )
+        return (
+            trees.add(change, reference.gradient),
+            permutation,
+            jnp.int32(2 * self.batch_size),
+        )
+
+
+class Reshuffled(BatchEstimator):
+    """Estimators whose batches may be blocks of one permutation per pass over the data."""
+
+    batch_size: batches.Count = "auto"
+    reshuffle: bool = eqx.field(default=False, kw_only=True)
+
+    def __check_init__(self) -> None:
+        batches.check_drawing(self.batch_size, self.replace, self.reshuffle)
+
+    def permutation(self, problem: Problem) -> batches.Permutation:
+        super().permutation(problem)
+        return batches.permutation_state(self.reshuffle)
+
+
+class Minibatch(Reshuffled):
     """`v = (1/B) sum_{i in I} gradient_i(x)` with a fresh uniform batch I each step; cost B (SGLD).
 
     Welling and Teh, ICML 2011. Its variance is Xi times that of the component gradients, see `batches.draw`, and heats
@@ -85,19 +164,10 @@ class Minibatch(GradientEstimator):
         Minibatch(batch_size=32)
     """
 
-    batch_size: batches.Count = "auto"
-    replace: bool = False
-    reshuffle: bool = False
-
-    def __check_init__(self) -> None:
-        batches.check_drawing(self.batch_size, self.replace, self.reshuffle)
-
     def init(
         self, problem: Problem, position: PyTree
     ) -> tuple[batches.Permutation, Size]:
-        self.check_sizes()
-        batches.check_batch_size(self.batch_size, problem, self.replace)
-        return batches.permutation_state(self.reshuffle), 0
+        return self.permutation(problem), 0
 
     def estimate(
         self,

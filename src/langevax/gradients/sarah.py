@@ -4,7 +4,7 @@ They differ in how errors end: SARAH takes a full pass at the end of each epoch,
 lets errors fade.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -12,22 +12,54 @@ import jax.numpy as jnp
 from jax import lax, random
 from jaxtyping import Array, Bool
 
-from langevax import checks, trees
+from langevax import checks
 from langevax._typing import PyTree
 from langevax.gradients import batches
-from langevax.gradients.estimator import GradientEstimator, RandomKey, Step
-from langevax.gradients.svrg import two_point_change
+from langevax.gradients.estimator import (
+    BatchEstimator,
+    RandomKey,
+    ReferenceState,
+    Reshuffled,
+    Step,
+)
 from langevax.keys import unrolled
 from langevax.problems.problem import Number, Problem, Size
 
 
-class RunningState(NamedTuple):
-    previous: PyTree
-    gradient: PyTree
-    permutation: batches.Permutation = ()
+class RunningEstimator(BatchEstimator):
+    """Estimators whose reference is the last position and their own last gradient."""
+
+    def refreshed(
+        self,
+        problem: Problem,
+        position: PyTree,
+        state: ReferenceState,
+        due: Bool[Array, ""],
+        number: Size = 0,
+        *,
+        key: RandomKey,
+    ) -> tuple[PyTree, ReferenceState, Size]:
+        """The gradient, the next state and the cost: a full pass where `due`, else corrected by batch `number`."""
+
+        def refresh(
+            state: ReferenceState,
+        ) -> tuple[PyTree, batches.Permutation, Size]:
+            return (
+                problem.gradient(position),
+                state.permutation,
+                jnp.asarray(problem.size, jnp.int32),
+            )
+
+        def correct(
+            state: ReferenceState,
+        ) -> tuple[PyTree, batches.Permutation, Size]:
+            return self.corrected(problem, position, state, number, key=key)
+
+        gradient, permutation, used = lax.cond(due, refresh, correct, state)
+        return gradient, ReferenceState(position, gradient, permutation), used
 
 
-class SARAH(GradientEstimator):
+class SARAH(RunningEstimator, Reshuffled):
     """Biased given the past; its errors persist through an epoch.
 
         step % m == 0:   v = gradient(x)                                        cost n
@@ -51,57 +83,24 @@ class SARAH(GradientEstimator):
 
     batch_size: batches.Count = "auto"
     period: batches.Count = "auto"
-    replace: bool = False
-    reshuffle: bool = False
 
     def __check_init__(self) -> None:
-        batches.check_drawing(self.batch_size, self.replace, self.reshuffle)
         checks.positive_int("period", self.period, auto=True)
-
-    def init(self, problem: Problem, position: PyTree) -> tuple[RunningState, Size]:
-        self.check_sizes()
-        batches.check_batch_size(self.batch_size, problem, self.replace)
-        # step 0 takes a full gradient
-        return RunningState(
-            position,
-            trees.zeros_like(position),
-            batches.permutation_state(self.reshuffle),
-        ), 0
 
     def estimate(
         self,
         problem: Problem,
         position: PyTree,
-        state: RunningState,
+        state: ReferenceState,
         key: RandomKey,
         step: Step,
-    ) -> tuple[PyTree, RunningState, Size]:
-        def refresh(state: RunningState) -> tuple[PyTree, batches.Permutation, Size]:
-            return (
-                problem.gradient(position),
-                state.permutation,
-                jnp.asarray(problem.size, jnp.int32),
-            )
-
-        def correct(state: RunningState) -> tuple[PyTree, batches.Permutation, Size]:
-            number = batches.batches_before(step, self.period)
-            indices, permutation = batches.draw(
-                key, problem, self.batch_size, self.replace, state.permutation, number
-            )
-            change = two_point_change(problem, position, state.previous, indices)
-            return (
-                trees.add(change, state.gradient),
-                permutation,
-                jnp.int32(2 * self.batch_size),
-            )
-
-        gradient, permutation, used = lax.cond(
-            step % self.period == 0, refresh, correct, state
-        )
-        return gradient, RunningState(position, gradient, permutation), used
+    ) -> tuple[PyTree, ReferenceState, Size]:
+        due = step % self.period == 0
+        number = batches.batches_before(step, self.period)
+        return self.refreshed(problem, position, state, due, number, key=key)
 
 
-class PAGE(GradientEstimator):
+class PAGE(RunningEstimator):
     """`SARAH` whose epochs have a random length; its errors persist through one of them.
 
         with probability p, and at step 0:   v = gradient(x)                                    cost n
@@ -124,39 +123,23 @@ class PAGE(GradientEstimator):
         PAGE(batch_size=8)
     """
 
-    batch_size: int
     probability: Number | Literal["auto"] = "auto"
-    replace: bool = False
     key: RandomKey | None = eqx.field(default=None, kw_only=True)
 
     def __check_init__(self) -> None:
-        batches.check_drawing(self.batch_size, self.replace, key=self.key)
+        batches.check_drawing(self.batch_size, key=self.key)
         checks.fraction("probability", self.probability, auto=True)
-
-    def init(self, problem: Problem, position: PyTree) -> tuple[RunningState, Size]:
-        batches.check_batch_size(self.batch_size, problem, self.replace)
-        return RunningState(
-            position, trees.zeros_like(position)
-        ), 0  # step 0 takes a full gradient
 
     def estimate(
         self,
         problem: Problem,
         position: PyTree,
-        state: RunningState,
+        state: ReferenceState,
         key: RandomKey,
         step: Step,
-    ) -> tuple[PyTree, RunningState, Size]:
-        def refresh() -> tuple[PyTree, Size]:
-            return problem.gradient(position), jnp.asarray(problem.size, jnp.int32)
-
-        def correct() -> tuple[PyTree, Size]:
-            indices, _ = batches.draw(key, problem, self.batch_size, self.replace)
-            change = two_point_change(problem, position, state.previous, indices)
-            return trees.add(change, state.gradient), jnp.int32(2 * self.batch_size)
-
-        v, used = lax.cond((step == 0) | self.coin(problem, step), refresh, correct)
-        return v, RunningState(position, v), used
+    ) -> tuple[PyTree, ReferenceState, Size]:
+        due = (step == 0) | self.coin(problem, step)
+        return self.refreshed(problem, position, state, due, key=key)
 
     def coin(self, problem: Problem, step: Step) -> Bool[Array, ""]:
         """True where `step` takes a full gradient, step 0 aside."""
@@ -171,7 +154,7 @@ class PAGE(GradientEstimator):
         return drawn < jnp.asarray(probability, jnp.float32)
 
 
-class STORM(GradientEstimator):
+class STORM(RunningEstimator):
     """Biased given the past, with no full pass and no table; cost B at the first step, 2B at the others.
 
         v = gradient_I(x) + (1 - a) (v - gradient_I(x_previous)),      at step 0 v = gradient_I(x)
@@ -190,28 +173,19 @@ class STORM(GradientEstimator):
         STORM(batch_size=8, momentum=0.1)
     """
 
-    batch_size: int
     momentum: Number
-    replace: bool = False
 
     def __check_init__(self) -> None:
-        batches.check_drawing(self.batch_size, self.replace)
         checks.fraction("momentum", self.momentum)
-
-    def init(self, problem: Problem, position: PyTree) -> tuple[RunningState, Size]:
-        batches.check_batch_size(self.batch_size, problem, self.replace)
-        return RunningState(
-            position, trees.zeros_like(position)
-        ), 0  # step 0 takes a batch alone
 
     def estimate(
         self,
         problem: Problem,
         position: PyTree,
-        state: RunningState,
+        state: ReferenceState,
         key: RandomKey,
         step: Step,
-    ) -> tuple[PyTree, RunningState, Size]:
+    ) -> tuple[PyTree, ReferenceState, Size]:
         indices, _ = batches.draw(key, problem, self.batch_size, self.replace)
         g = problem.gradient_at(position, indices)
 
@@ -219,7 +193,7 @@ class STORM(GradientEstimator):
             return g, jnp.int32(self.batch_size)
 
         def correct() -> tuple[PyTree, Size]:
-            h = problem.gradient_at(state.previous, indices)
+            h = problem.gradient_at(state.position, indices)
 
             def corrected(g: Array, v: Array, h: Array) -> Array:
                 return g + (1 - jnp.asarray(self.momentum, v.dtype)) * (v - h)
@@ -229,4 +203,4 @@ class STORM(GradientEstimator):
             )
 
         v, used = lax.cond(step == 0, first, correct)
-        return v, RunningState(position, v), used
+        return v, ReferenceState(position, v), used

@@ -35,9 +35,6 @@ from langevax.gradients import batches, tables
 from langevax.gradients.estimator import GradientEstimator, RandomKey, Step
 from langevax.problems.problem import Problem, Size
 
-TABLE_KINDS = ("blocks", "components")
-INITIAL_TABLES = ("full", "batch")
-
 
 class TableEstimator(GradientEstimator):
     """The arguments that estimators with a table share."""
@@ -49,12 +46,8 @@ class TableEstimator(GradientEstimator):
 
     def __check_init__(self) -> None:
         batches.check_drawing(self.batch_size, key=self.key)
-        for name, names in (("table", TABLE_KINDS), ("initial_table", INITIAL_TABLES)):
-            value = getattr(self, name)
-            if value not in names:
-                raise ValueError(
-                    f"{name} must be one of {names}, got {checks.shown(value)}."
-                )
+        checks.one_of("table", self.table, ("blocks", "components"))
+        checks.one_of("initial_table", self.initial_table, ("full", "batch"))
 
     def entries(self, problem: Problem) -> tables.Entries:
         """Raise where the problem has fewer components than a batch."""
@@ -209,7 +202,7 @@ class SLEDGE(TableEstimator):
         entries = self.entries(problem)
         drawn = entries.draw(key, problem)
         gradients = entries.gradients(problem, drawn)
-        y = jax.tree.map(jnp.add, tables.rows(state.table, drawn), state.shift)
+        y = trees.add(tables.rows(state.table, drawn), state.shift)
 
         def first() -> tuple[PyTree, PyTree, Size]:
             """Nothing has moved: a full table knows its entries, an empty one moves from 0 to the batch's mean."""

@@ -8,27 +8,19 @@ Wu, Nitanda, NeurIPS 2023). With a fixed anchor: Baker, Fearnhead, Fox, Nemeth, 
 Log-Concave Sampling, 10.1.
 """
 
-from typing import NamedTuple
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from langevax import checks, trees
+from langevax import checks
 from langevax._typing import PyTree
 from langevax.gradients import batches
-from langevax.gradients.estimator import GradientEstimator, RandomKey, Step
-from langevax.problems.problem import Indices, Problem, Size
+from langevax.gradients.estimator import RandomKey, ReferenceState, Reshuffled, Step
+from langevax.problems.problem import Problem, Size
 
 
-class AnchorState(NamedTuple):
-    anchor: PyTree
-    anchor_gradient: PyTree
-    permutation: batches.Permutation = ()
-
-
-class SVRG(GradientEstimator):
+class SVRG(Reshuffled):
     """Unbiased, with a variance that vanishes as the chain stays near its anchor.
 
         step % m == 0:   s = x,  v = gradient(s)                                cost n
@@ -50,58 +42,38 @@ class SVRG(GradientEstimator):
         SVRG(batch_size=8, period=100)
     """
 
-    batch_size: batches.Count = "auto"
     period: batches.Count = "auto"
-    replace: bool = False
-    reshuffle: bool = False
 
     def __check_init__(self) -> None:
-        batches.check_drawing(self.batch_size, self.replace, self.reshuffle)
         checks.positive_int("period", self.period, auto=True)
-
-    def init(self, problem: Problem, position: PyTree) -> tuple[AnchorState, Size]:
-        self.check_sizes()
-        batches.check_batch_size(self.batch_size, problem, self.replace)
-        # step 0 takes the first anchor
-        return AnchorState(
-            position,
-            trees.zeros_like(position),
-            batches.permutation_state(self.reshuffle),
-        ), 0
 
     def estimate(
         self,
         problem: Problem,
         position: PyTree,
-        state: AnchorState,
+        state: ReferenceState,
         key: RandomKey,
         step: Step,
-    ) -> tuple[PyTree, AnchorState, Size]:
-        def refresh(state: AnchorState) -> tuple[PyTree, AnchorState, Size]:
+    ) -> tuple[PyTree, ReferenceState, Size]:
+        def refresh(anchor: ReferenceState) -> tuple[PyTree, ReferenceState, Size]:
             gradient = problem.gradient(position)
             return (
                 gradient,
-                AnchorState(position, gradient, state.permutation),
+                ReferenceState(position, gradient, anchor.permutation),
                 jnp.asarray(problem.size, jnp.int32),
             )
 
-        def correct(state: AnchorState) -> tuple[PyTree, AnchorState, Size]:
+        def correct(anchor: ReferenceState) -> tuple[PyTree, ReferenceState, Size]:
             number = batches.batches_before(step, self.period)
-            indices, permutation = batches.draw(
-                key, problem, self.batch_size, self.replace, state.permutation, number
+            gradient, permutation, used = self.corrected(
+                problem, position, anchor, number, key=key
             )
-            change = two_point_change(problem, position, state.anchor, indices)
-            gradient = trees.add(change, state.anchor_gradient)
-            return (
-                gradient,
-                state._replace(permutation=permutation),
-                jnp.int32(2 * self.batch_size),
-            )
+            return gradient, anchor._replace(permutation=permutation), used
 
         return lax.cond(step % self.period == 0, refresh, correct, state)
 
 
-class ControlVariate(GradientEstimator):
+class ControlVariate(Reshuffled):
     """`SVRG` whose anchor never moves; unbiased, with a variance that grows with the distance from it.
 
         v = gradient_I(x) - gradient_I(center) + gradient(center)               cost n once, then 2B a step
@@ -121,54 +93,33 @@ class ControlVariate(GradientEstimator):
         ControlVariate(batch_size=8)
     """
 
-    batch_size: batches.Count = "auto"
     center: PyTree = eqx.field(
         default="auto",
         converter=lambda c: c if checks.is_auto(c) else jax.tree.map(jnp.asarray, c),
     )
-    replace: bool = False
-    reshuffle: bool = False
 
     def __check_init__(self) -> None:
-        batches.check_drawing(self.batch_size, self.replace, self.reshuffle)
         if not checks.is_auto(self.center):
             checks.finite(
                 "center", self.center, remedy="pass a finite position, such as the mode"
             )
 
-    def init(self, problem: Problem, position: PyTree) -> tuple[AnchorState, Size]:
-        self.check_sizes()
-        batches.check_batch_size(self.batch_size, problem, self.replace)
+    def init(self, problem: Problem, position: PyTree) -> tuple[ReferenceState, Size]:
+        permutation = self.permutation(problem)
         center = position if checks.is_auto(self.center) else self.center
         checks.same_structure("center", center, position)
-        state = AnchorState(
-            center, problem.gradient(center), batches.permutation_state(self.reshuffle)
-        )
-        return state, problem.size
+        gradient = problem.gradient(center)
+        return ReferenceState(center, gradient, permutation), problem.size
 
     def estimate(
         self,
         problem: Problem,
         position: PyTree,
-        state: AnchorState,
+        state: ReferenceState,
         key: RandomKey,
         step: Step,
-    ) -> tuple[PyTree, AnchorState, Size]:
-        indices, permutation = batches.draw(
-            key, problem, self.batch_size, self.replace, state.permutation, step
+    ) -> tuple[PyTree, ReferenceState, Size]:
+        gradient, permutation, used = self.corrected(
+            problem, position, state, step, key=key
         )
-        change = two_point_change(problem, position, state.anchor, indices)
-        return (
-            trees.add(change, state.anchor_gradient),
-            state._replace(permutation=permutation),
-            2 * self.batch_size,
-        )
-
-
-def two_point_change(
-    problem: Problem, here: PyTree, there: PyTree, indices: Indices
-) -> PyTree:
-    """`gradient_I(here) - gradient_I(there)` on one batch."""
-    return trees.subtract(
-        problem.gradient_at(here, indices), problem.gradient_at(there, indices)
-    )
+        return gradient, state._replace(permutation=permutation), used

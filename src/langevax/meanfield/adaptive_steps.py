@@ -41,7 +41,24 @@ class AdaptiveState(NamedTuple):
         return self.inner.position
 
 
-class LossCurvatureSteps(Algorithm):
+class CurvatureSteps(Algorithm):
+    """Algorithms on a `MeanFieldRisk` whose steps, in units of `relative_step_size`, follow curvatures of its rows."""
+
+    def __check_init__(self: Any) -> None:
+        checks.number("relative_step_size", self.relative_step_size, positive=True)
+
+    def check(self, problem: Any) -> None:
+        check_risk(problem, type(self).__name__)
+
+    def adapted(
+        self: Any, risk: MeanFieldRisk, state: Any, curvatures: Array
+    ) -> AdaptiveState:
+        """The state whose steps follow `curvatures`."""
+        steps = steps_at(risk, self.relative_step_size, curvatures)
+        return AdaptiveState(state, curvatures, steps)
+
+
+class LossCurvatureSteps(CurvatureSteps):
     """`Langevin` or `Underdamped` dynamics whose step sizes follow the curvature of the loss.
 
     Every fifth step measures `Loss.local_curvature` at the outputs of the next `num_rows` rows, in turn.
@@ -74,11 +91,7 @@ class LossCurvatureSteps(Algorithm):
     num_rows: int
 
     def __check_init__(self) -> None:
-        checks.number("relative_step_size", self.relative_step_size, positive=True)
         checks.positive_int("num_rows", self.num_rows)
-
-    def check(self, problem: Any) -> None:
-        check_risk(problem, type(self).__name__)
 
     def init(
         self, problem: Any, position: Any, key: PRNGKey
@@ -87,9 +100,7 @@ class LossCurvatureSteps(Algorithm):
         curvatures = jax.vmap(problem.loss.local_curvature)(
             problem.outputs(position), problem.targets
         )
-        return AdaptiveState(
-            state, curvatures, steps_at(problem, self.relative_step_size, curvatures)
-        ), info
+        return self.adapted(problem, state, curvatures), info
 
     def step(
         self,
@@ -123,7 +134,7 @@ class LossCurvatureSteps(Algorithm):
         return curvatures, steps_at(risk, self.relative_step_size, curvatures)
 
 
-class DualCurvatureSteps(Algorithm):
+class DualCurvatureSteps(CurvatureSteps):
     """`PDA` or `FictitiousPlay` whose inner steps follow the dual vector.
 
     Inside a round the dual vector g is fixed and neurons do not interact: the potential of each bends by |g_i| h'' in
@@ -136,12 +147,6 @@ class DualCurvatureSteps(Algorithm):
 
     inner: PDA | FictitiousPlay
     relative_step_size: ArrayLike
-
-    def __check_init__(self) -> None:
-        checks.number("relative_step_size", self.relative_step_size, positive=True)
-
-    def check(self, problem: Any) -> None:
-        check_risk(problem, type(self).__name__)
 
     def init(
         self, problem: Any, position: Any, key: PRNGKey
@@ -166,9 +171,7 @@ class DualCurvatureSteps(Algorithm):
     ) -> AdaptiveState:
         lengths = jnp.sqrt(jnp.sum(dual.reshape(len(dual), -1) ** 2, axis=1))
         curvatures = lengths / jnp.asarray(risk.neuron.bound, lengths.dtype)
-        return AdaptiveState(
-            state, curvatures, steps_at(risk, self.relative_step_size, curvatures)
-        )
+        return self.adapted(risk, state, curvatures)
 
 
 def rows_to_measure(rows_of_a_step: int, share: int = 5) -> int:

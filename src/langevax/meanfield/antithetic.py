@@ -10,13 +10,10 @@ temperatures .76, .28, .1, .008 and 1e-4 (carseats, births, schools, mpg, concre
 
 from typing import Any
 
-from jax import random
-
 from langevax import trees
 from langevax._typing import IntScalar, PRNGKey
-from langevax.algorithm import Info
 from langevax.problems.mean_field import check_risk, in_pairs, reflection_of
-from langevax.samplers.langevin import Langevin, LangevinState
+from langevax.samplers.langevin import Langevin
 
 
 class AntitheticLangevin(Langevin):
@@ -28,21 +25,25 @@ class AntitheticLangevin(Langevin):
     Raises:
         TypeError: the problem is not a `MeanFieldRisk`.
         ValueError: its neuron has no reflection.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> X, y = jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
+        >>> risk = langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, X, y, precision=0.1)
+        >>> start = risk.prior(temperature=0.1, num_particles=100, antithetic=True)
+        >>> pairs = langevax.meanfield.MFLD(step_size=0.1, temperature=0.1, antithetic=True)
+        >>> result = langevax.simulate(pairs, risk, start, key=jax.random.key(0), num_steps=10)
+        >>> bool(jnp.abs(risk.outputs(result.position)).max() < 1)
+        True
     """
 
     def check(self, problem: Any) -> None:
         check_risk(problem, "antithetic noise")
         reflection_of(problem)
 
-    def step(
-        self,
-        problem: Any,
-        state: LangevinState,
-        key: PRNGKey,
-        step: IntScalar,
-    ) -> tuple[LangevinState, Info]:
-        gradient_key, noise_key = random.split(key)
-        count, size = state.position.shape
-        half = trees.normal((-(-count // 2), size), state.position.dtype, key=noise_key)
-        noise = in_pairs(half, reflection_of(problem), count)
-        return self.step_with_noise(problem, state, noise, gradient_key, step)
+    def noise(
+        self, problem: Any, position: Any, step: IntScalar, *, key: PRNGKey
+    ) -> Any:
+        count, size = position.shape
+        half = trees.normal((-(-count // 2), size), position.dtype, key=key)
+        return in_pairs(half, reflection_of(problem), count)

@@ -20,17 +20,12 @@ from jaxtyping import Array, Float
 
 from langevax import checks
 from langevax._typing import IntScalar, PRNGKey
-from langevax.algorithm import Algorithm, Info, at_step
+from langevax.algorithm import Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
-from langevax.meanfield.moves import (
-    InnerProposal,
-    Schedule,
-    check_inner_loop,
-    inner_loop,
-)
+from langevax.meanfield.moves import InnerProposal, Schedule
+from langevax.meanfield.pda import FollowsGibbsLaws
 from langevax.problems.mean_field import MeanFieldRisk, check_risk
-from langevax.samplers import Langevin
 
 
 class FictitiousPlayState(NamedTuple):
@@ -41,7 +36,7 @@ class FictitiousPlayState(NamedTuple):
     """loss'(z)."""
 
 
-class FictitiousPlay(Algorithm):
+class FictitiousPlay(FollowsGibbsLaws):
     """Rounds of best responses, each a few Langevin steps from the last one's particles.
 
     Args:
@@ -76,31 +71,8 @@ class FictitiousPlay(Algorithm):
     proposal: InnerProposal = "langevin"
 
     def __check_init__(self) -> None:
-        checks.number("step_size", self.step_size, positive=True, schedule=True)
         checks.number("temperature", self.temperature, schedule=True)
-        checks.number("rate", self.rate, positive=True, schedule=True)
-        if (
-            checks.is_concrete(self.rate)
-            and not callable(self.rate)
-            and float(self.rate) > 1
-        ):
-            raise ValueError(
-                f"rate must lie in (0, 1], got {self.rate}: it is the share of the mixture replaced."
-            )
-        checks.positive_int("num_inner_steps", self.num_inner_steps)
-        checks.instance(
-            "gradient",
-            self.gradient,
-            GradientEstimator,
-            "langevax.gradients.SVRG(batch_size=32, period=100)",
-        )
-        checks.instance(
-            "integrator",
-            self.integrator,
-            Integrator,
-            "langevax.integrators.Exponential()",
-        )
-        check_inner_loop(self.proposal, self.step_size, self.gradient)
+        checks.fraction("rate", self.rate, schedule=True)
 
     def init(
         self, problem: Any, position: Any, key: PRNGKey
@@ -109,9 +81,7 @@ class FictitiousPlay(Algorithm):
         outputs = problem.outputs(position)
         state = FictitiousPlayState(position, outputs, _dual(problem, outputs))
         info: Info = {"evaluations": jnp.asarray(problem.size, jnp.int32)}
-        return state, info if self.proposal == "langevin" else info | {
-            "acceptance": jnp.ones((), position.dtype)
-        }
+        return state, self.first_info(info, position)
 
     def step(
         self,
@@ -123,9 +93,8 @@ class FictitiousPlay(Algorithm):
         temperature = at_step(self.temperature, step)
         rate = at_step(self.rate, step)
         frozen = problem.linearized(state.dual)
-        inner = Langevin(self.step_size, temperature, self.gradient, self.integrator)
-        cloud, used, metrics = inner_loop(
-            inner, self.proposal, frozen, state.position, self.num_inner_steps, key
+        cloud, used, metrics = self.moved(
+            frozen, state.position, temperature, self.num_inner_steps, key=key
         )
         response = problem.outputs(cloud)
         outputs = state.outputs + jnp.asarray(rate, response.dtype) * (

@@ -28,7 +28,8 @@ from langevax import checks
 from langevax._typing import IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info
 from langevax.gradients import Full, GradientEstimator, batches
-from langevax.integrators import Exponential, Integrator
+from langevax.gradients.estimator import check_estimator
+from langevax.integrators import Exponential, Integrator, check_integrator
 from langevax.meanfield.moves import (
     InnerProposal,
     Scalar,
@@ -48,7 +49,40 @@ class PDAState(NamedTuple):
     """Sum of the weights t of each row."""
 
 
-class PDA(Algorithm):
+class FollowsGibbsLaws(Algorithm):
+    """Rounds in which the dual vector is fixed and particles move towards its Gibbs law, by a few inner steps.
+
+    Each has the fields `step_size`, `num_inner_steps`, `gradient`, `integrator` and `proposal` of these steps.
+    """
+
+    def __check_init__(self: Any) -> None:
+        checks.number("step_size", self.step_size, positive=True, schedule=True)
+        checks.positive_int("num_inner_steps", self.num_inner_steps)
+        check_estimator(self.gradient)
+        check_integrator(self.integrator)
+        check_inner_loop(self.proposal, self.step_size, self.gradient)
+
+    def first_info(self: Any, counts: Info, position: Array) -> Info:
+        """The info of `init`: counts, and the acceptance of exact moves."""
+        if self.proposal == "langevin":
+            return counts
+        return counts | {"acceptance": jnp.ones((), position.dtype)}
+
+    def moved(
+        self: Any,
+        frozen: MeanFieldRisk,
+        position: Array,
+        temperature: Any,
+        num_steps: int | IntScalar,
+        *,
+        key: PRNGKey,
+    ) -> tuple[Array, IntScalar, Info]:
+        """Return the particles after the inner steps, the component gradients used, and metrics."""
+        inner = Langevin(self.step_size, temperature, self.gradient, self.integrator)
+        return inner_loop(inner, self.proposal, frozen, position, num_steps, key)
+
+
+class PDA(FollowsGibbsLaws):
     """Dual averaging outside, Langevin steps to the law of the average inside, each round from the last cloud.
 
     Args:
@@ -92,26 +126,11 @@ class PDA(Algorithm):
             raise TypeError(
                 "temperature is a schedule, but the average is that of one temperature; pass a number."
             )
-        checks.number("step_size", self.step_size, positive=True, schedule=True)
         checks.number("temperature", self.temperature, positive=True)
-        checks.positive_int("num_inner_steps", self.num_inner_steps)
         checks.number("growth", self.growth)
         checks.flag("tempered", self.tempered)
-        checks.instance(
-            "gradient",
-            self.gradient,
-            GradientEstimator,
-            "langevax.gradients.SVRG(batch_size=32, period=100)",
-        )
-        checks.instance(
-            "integrator",
-            self.integrator,
-            Integrator,
-            "langevax.integrators.Exponential()",
-        )
         if self.batch_size is not None:
             checks.positive_int("batch_size", self.batch_size)
-        check_inner_loop(self.proposal, self.step_size, self.gradient)
 
     def init(self, problem: Any, position: Any, key: PRNGKey) -> tuple[PDAState, Info]:
         check_risk(problem, "PDA")
@@ -120,9 +139,7 @@ class PDA(Algorithm):
         dual = first_dual(problem, position.dtype)
         state = PDAState(position, dual, jnp.zeros(problem.max_size, position.dtype))
         info: Info = {"evaluations": jnp.int32(0), "inner_steps": jnp.int32(0)}
-        return state, info if self.proposal == "langevin" else info | {
-            "acceptance": jnp.ones((), position.dtype)
-        }
+        return state, self.first_info(info, position)
 
     def step(
         self, problem: Any, state: PDAState, key: PRNGKey, step: IntScalar
@@ -146,11 +163,8 @@ class PDA(Algorithm):
         number = jnp.ceil(number * (1 - 1e-6)).astype(
             jnp.int32
         )  # 30 that was rounded up is not 31
-        inner = Langevin(
-            self.step_size, self.temperature, self.gradient, self.integrator
-        )
-        position, used_inside, metrics = inner_loop(
-            inner, self.proposal, frozen, state.position, number, inner_key
+        position, used_inside, metrics = self.moved(
+            frozen, state.position, self.temperature, number, key=inner_key
         )
         return PDAState(position, dual, weights), {
             "evaluations": used + used_inside,

@@ -144,10 +144,7 @@ class PSDCA(Algorithm):
         checks.number("temperature", self.temperature, positive=True)
         checks.positive_int("num_inner_steps", self.num_inner_steps)
         checks.positive_int("period", self.period, auto=True)
-        if self.curvature not in ("bound", "variance"):
-            raise ValueError(
-                f"curvature must be 'bound' or 'variance', got {checks.shown(self.curvature)}."
-            )
+        checks.one_of("curvature", self.curvature, ("bound", "variance"))
         check_proposal(self.proposal)
 
     def init(
@@ -260,25 +257,19 @@ class PSDCA(Algorithm):
         problem = risk.of_one_particle(dual)
         temperature = jnp.asarray(self.temperature, dtype)
         if self.proposal == "pcnl":
+            moves: Any = pcnl_moves
             current = PCNLState(cloud, *jax.vmap(problem.value_and_gradient)(cloud))
-            end, acceptance = pcnl_moves(
-                problem,
-                current,
-                temperature,
-                state.step_size,
-                move_key,
-                self.num_inner_steps,
-            )
         else:
+            moves = mala_moves
             current = MALAState(cloud, *jax.vmap(problem.potential_and_gradient)(cloud))
-            end, acceptance = mala_moves(
-                problem,
-                current,
-                temperature,
-                state.step_size,
-                move_key,
-                self.num_inner_steps,
-            )
+        end, acceptance = moves(
+            problem,
+            current,
+            temperature,
+            state.step_size,
+            move_key,
+            self.num_inner_steps,
+        )
         return state._replace(
             position=end.position,
             log_weights=jnp.zeros_like(state.log_weights),

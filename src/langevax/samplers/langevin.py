@@ -8,6 +8,7 @@ semi-implicit scheme in a Hilbert space (Muzellec et al., COLT 2022) and mean-fi
 Suzuki, AISTATS 2022). Cost of a step: the estimator's, and one normal draw per coordinate.
 """
 
+from abc import abstractmethod
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -18,7 +19,8 @@ from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import Algorithm, Hyperparameter, Info, at_step
 from langevax.gradients import Full, GradientEstimator
-from langevax.integrators import Explicit, Integrator
+from langevax.gradients.estimator import check_estimator
+from langevax.integrators import Explicit, Integrator, check_integrator
 from langevax.problems.problem import Problem
 
 
@@ -29,7 +31,72 @@ class LangevinState(NamedTuple):
     gradient: Any
 
 
-class Langevin(Algorithm):
+class NoisyDescent(Algorithm):
+    """Algorithms with the step `a * position - b * v + noise` that differ in the noise.
+
+    Each has the fields `step_size`, `gradient` and `integrator`, in the order of its own arguments.
+    """
+
+    def __check_init__(self: Any) -> None:
+        checks.number(
+            "step_size", self.step_size, positive=True, schedule=True, auto=True
+        )
+        check_estimator(self.gradient)
+        check_integrator(self.integrator)
+
+    @abstractmethod
+    def noise(
+        self, problem: Problem, position: PyTree, step: IntScalar, *, key: PRNGKey
+    ) -> PyTree:
+        """Draw the noise of a step, shaped like the position."""
+
+    @abstractmethod
+    def scaled(self, noise: Array, c: Array, step: IntScalar) -> Array:
+        """Return what one leaf of the noise adds to the position; `c` is the gain of the integrator."""
+
+    def init(
+        self: Any, problem: Problem, position: PyTree, key: PRNGKey
+    ) -> tuple[LangevinState, Info]:
+        state, used = self.gradient.init(problem, position)
+        return LangevinState(position, state), {"evaluations": used}
+
+    def step(
+        self,
+        problem: Problem,
+        state: LangevinState,
+        key: PRNGKey,
+        step: IntScalar,
+    ) -> tuple[LangevinState, Info]:
+        gradient_key, noise_key = random.split(key)
+        noise = self.noise(problem, state.position, step, key=noise_key)
+        return self.step_with_noise(problem, state, noise, gradient_key, step)
+
+    def step_with_noise(
+        self: Any,
+        problem: Problem,
+        state: LangevinState,
+        noise: PyTree,
+        gradient_key: PRNGKey,
+        step: IntScalar,
+    ) -> tuple[LangevinState, Info]:
+        """Return a step whose noise, as `noise` draws it, was drawn by the caller."""
+        x = state.position
+        v, gradient_state, used = self.gradient.estimate(
+            problem, x, state.gradient, gradient_key, step
+        )
+        step_size = at_step(self.step_size, step)
+
+        def move(precision: Any, x: Array, v: Array, xi: Array) -> Array:
+            a, b, c = self.integrator.gains(
+                jnp.asarray(step_size, x.dtype), jnp.asarray(precision, x.dtype)
+            )
+            return a * x - b * v + self.scaled(xi, c, step)
+
+        position = trees.map_prefix(move, problem.precision, x, v, noise)
+        return LangevinState(position, gradient_state), {"evaluations": used}
+
+
+class Langevin(NoisyDescent):
     """Langevin dynamics: samples exp(-potential / temperature), or optimises if the temperature is small.
 
     Args:
@@ -57,66 +124,13 @@ class Langevin(Algorithm):
     integrator: Integrator = Explicit()
 
     def __check_init__(self) -> None:
-        checks.number(
-            "step_size", self.step_size, positive=True, schedule=True, auto=True
-        )
         checks.number("temperature", self.temperature, schedule=True, auto=True)
-        checks.instance(
-            "gradient",
-            self.gradient,
-            GradientEstimator,
-            "langevax.gradients.SVRG(batch_size=32, period=100)",
-        )
-        checks.instance(
-            "integrator",
-            self.integrator,
-            Integrator,
-            "langevax.integrators.Exponential()",
-        )
 
-    def init(
-        self, problem: Problem, position: PyTree, key: PRNGKey
-    ) -> tuple[LangevinState, Info]:
-        state, used = self.gradient.init(problem, position)
-        return LangevinState(position, state), {"evaluations": used}
+    def noise(
+        self, problem: Problem, position: PyTree, step: IntScalar, *, key: PRNGKey
+    ) -> PyTree:
+        return trees.normal_like(position, key=key)
 
-    def step(
-        self,
-        problem: Problem,
-        state: LangevinState,
-        key: PRNGKey,
-        step: IntScalar,
-    ) -> tuple[LangevinState, Info]:
-        gradient_key, noise_key = random.split(key)
-        return self.step_with_noise(
-            problem,
-            state,
-            trees.normal_like(state.position, key=noise_key),
-            gradient_key,
-            step,
-        )
-
-    def step_with_noise(
-        self,
-        problem: Problem,
-        state: LangevinState,
-        noise: PyTree,
-        gradient_key: PRNGKey,
-        step: IntScalar,
-    ) -> tuple[LangevinState, Info]:
-        """Return a step whose noise, standard normal and shaped like the position, was drawn by the caller."""
-        x = state.position
-        v, gradient_state, used = self.gradient.estimate(
-            problem, x, state.gradient, gradient_key, step
-        )
-        step_size = at_step(self.step_size, step)
-        temperature = at_step(self.temperature, step)
-
-        def move(precision: Any, x: Array, v: Array, xi: Array) -> Array:
-            a, b, c = self.integrator.gains(
-                jnp.asarray(step_size, x.dtype), jnp.asarray(precision, x.dtype)
-            )
-            return a * x - b * v + c * jnp.sqrt(jnp.asarray(temperature, x.dtype)) * xi
-
-        position = trees.map_prefix(move, problem.precision, x, v, noise)
-        return LangevinState(position, gradient_state), {"evaluations": used}
+    def scaled(self, noise: Array, c: Array, step: IntScalar) -> Array:
+        temperature = jnp.asarray(at_step(self.temperature, step), noise.dtype)
+        return c * jnp.sqrt(temperature) * noise

@@ -9,28 +9,18 @@ r exp(step_size gamma t), so that escaping takes log(distance / r) / (step_size 
 one costs little. The cost is that gradients do not fall below a fraction of r / step_size.
 """
 
-from typing import Any, NamedTuple
-
-import jax.numpy as jnp
-from jax import random
 from jaxtyping import Array
 
 from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
-from langevax.algorithm import Algorithm, Hyperparameter, Info, at_step
+from langevax.algorithm import Hyperparameter, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Explicit, Integrator
 from langevax.problems.problem import Problem
+from langevax.samplers.langevin import NoisyDescent
 
 
-class PerturbedDescentState(NamedTuple):
-    """Position, and the state of the gradient estimator."""
-
-    position: PyTree
-    gradient: Any
-
-
-class PerturbedDescent(Algorithm):
+class PerturbedDescent(NoisyDescent):
     """Perturbed gradient descent: finds second-order stationary points.
 
     For samples, or for minima beyond barriers, use `Langevin`, whose noise is sqrt(2 step_size temperature) per
@@ -60,47 +50,12 @@ class PerturbedDescent(Algorithm):
     integrator: Integrator = Explicit()
 
     def __check_init__(self) -> None:
-        checks.number("step_size", self.step_size, positive=True, schedule=True)
         checks.number("radius", self.radius, schedule=True)
-        checks.instance(
-            "gradient",
-            self.gradient,
-            GradientEstimator,
-            "langevax.gradients.SVRG(batch_size=32, period=100)",
-        )
-        checks.instance(
-            "integrator",
-            self.integrator,
-            Integrator,
-            "langevax.integrators.Exponential()",
-        )
 
-    def init(
-        self, problem: Problem, position: PyTree, key: PRNGKey
-    ) -> tuple[PerturbedDescentState, Info]:
-        state, used = self.gradient.init(problem, position)
-        return PerturbedDescentState(position, state), {"evaluations": used}
+    def noise(
+        self, problem: Problem, position: PyTree, step: IntScalar, *, key: PRNGKey
+    ) -> PyTree:
+        return trees.ball_like(position, at_step(self.radius, step), key=key)
 
-    def step(
-        self,
-        problem: Problem,
-        state: PerturbedDescentState,
-        key: PRNGKey,
-        step: IntScalar,
-    ) -> tuple[PerturbedDescentState, Info]:
-        gradient_key, noise_key = random.split(key)
-        x = state.position
-        v, gradient_state, used = self.gradient.estimate(
-            problem, x, state.gradient, gradient_key, step
-        )
-        xi = trees.ball_like(x, at_step(self.radius, step), key=noise_key)
-        step_size = at_step(self.step_size, step)
-
-        def move(precision: Any, x: Array, v: Array, xi: Array) -> Array:
-            a, b, _ = self.integrator.gains(
-                jnp.asarray(step_size, x.dtype), jnp.asarray(precision, x.dtype)
-            )
-            return a * x - b * v + xi
-
-        position = trees.map_prefix(move, problem.precision, x, v, xi)
-        return PerturbedDescentState(position, gradient_state), {"evaluations": used}
+    def scaled(self, noise: Array, c: Array, step: IntScalar) -> Array:
+        return noise

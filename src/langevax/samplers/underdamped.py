@@ -19,6 +19,7 @@ from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import Algorithm, Hyperparameter, Info, at_step
 from langevax.gradients import Full, GradientEstimator
+from langevax.gradients.estimator import check_estimator
 from langevax.problems.problem import Problem
 
 
@@ -75,12 +76,7 @@ class Underdamped(Algorithm):
         checks.number("step_size", self.step_size, positive=True, schedule=True)
         checks.number("temperature", self.temperature, schedule=True)
         checks.number("friction", self.friction, positive=True)
-        checks.instance(
-            "gradient",
-            self.gradient,
-            GradientEstimator,
-            "langevax.gradients.SVRG(batch_size=32, period=100)",
-        )
+        check_estimator(self.gradient)
 
     def init(
         self, problem: Problem, position: PyTree, key: PRNGKey

@@ -126,22 +126,9 @@ class Interval(Basis):
 
     def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:
         left, _ = self.domain
-        concrete = checks.is_concrete(
-            points
-        )  # then in float64: arguments of waves are large
-        xp = np if concrete else jnp
-        points = (
-            np.asarray(points, np.float64)
-            if concrete
-            else jnp.asarray(points, jnp.result_type(float))
-        )
-        if points.ndim != 1:
-            raise ValueError(
-                f"points must be a vector of numbers of the domain, got shape {points.shape}."
-            )
-        return jnp.asarray(
-            self._functions(xp, (points - left) / self.volume), jnp.result_type(float)
-        )
+        x, xp = points_of_line(points)
+        functions = self._functions(xp, (x - left) / self.volume)
+        return jnp.asarray(functions, jnp.result_type(float))
 
     def with_modes(self, num_modes: int) -> "Basis":
         """Return the basis of `num_modes`, with the grid kept where it is fine enough."""
@@ -150,8 +137,8 @@ class Interval(Basis):
         return type(self)(num_modes, num_points, self.domain)
 
     @staticmethod
-    @abstractmethod
-    def _fewest_points(num_modes: int) -> int: ...
+    def _fewest_points(num_modes: int) -> int:
+        return num_modes
 
     @classmethod
     def _default_points(cls, num_modes: int) -> int:
@@ -188,6 +175,18 @@ class Fast(Interval):
     @abstractmethod
     def to_coefficients(self) -> Transform:
         """`analyze` on one device, of G numbers on the last axis."""
+
+
+def points_of_line(points: ArrayLike) -> tuple[Any, ModuleType]:
+    """Points of a line and the module that computes with them: NumPy, in float64, unless they are traced."""
+    concrete = checks.is_concrete(points)  # arguments of waves are large
+    xp = np if concrete else jnp
+    points = xp.asarray(points, np.float64 if concrete else jnp.result_type(float))
+    if points.ndim != 1:
+        raise ValueError(
+            f"points must be a vector of numbers of the domain, got shape {points.shape}."
+        )
+    return points, xp
 
 
 def check_modes(coefficients: Array, num_modes: int) -> None:

@@ -13,6 +13,7 @@ from langevax.spaces.nodes import (
     Matrix,
     checked_mass,
     in_mass,
+    number_of_modes,
     symmetric,
 )
 from langevax.spaces.tabulated import with_fixed_signs
@@ -66,15 +67,7 @@ class FiniteElements(InMass):
         n = stiffness.shape[0]
         mass = checked_mass(mass, n)
         self.dimension = checks.whole("dim", dim)
-        number: int = n if num_modes is None else checks.whole("num_modes", num_modes)
-        if number > n:
-            raise ValueError(
-                f"num_modes is {number}, but the mesh has {n} nodes; ask for at most {n}."
-            )
-        if num_modes is None and n > DENSE:
-            raise ValueError(
-                f"num_modes must be given for a mesh of {n} nodes; pass some tens or hundreds."
-            )
+        number = number_of_modes(num_modes, n, "mesh", is_large=n > DENSE)
         self.laplacian_eigenvalues, vectors = _smallest(stiffness, mass, number)
         self.size = float(mass.sum())
         self.points: np.ndarray = np.arange(n)

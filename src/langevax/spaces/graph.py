@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from langevax import checks
-from langevax.spaces.nodes import DENSE, OnNodes, symmetric
+from langevax.spaces.nodes import DENSE, OnNodes, number_of_modes, symmetric
 from langevax.spaces.tabulated import with_fixed_signs
 
 Adjacency = Any
@@ -53,18 +53,16 @@ class GraphLaplacian(OnNodes):
         num_modes: int | None = None,
         normalized: bool = True,
     ):
+        from scipy.sparse import issparse
         from scipy.sparse.csgraph import laplacian
 
         checks.flag("normalized", normalized)
         adjacency = _checked(adjacency)
         n = adjacency.shape[0]
-        num_modes = None if num_modes is None else checks.whole("num_modes", num_modes)
-        if num_modes is not None and num_modes > n:
-            raise ValueError(
-                f"num_modes is {num_modes}, but the graph has {n} nodes; ask for at most {n}."
-            )
+        is_large = issparse(adjacency) and n > DENSE
+        number = number_of_modes(num_modes, n, "graph", is_large=is_large)
         self.laplacian_eigenvalues, vectors = _smallest(
-            laplacian(adjacency, normed=normalized), num_modes
+            laplacian(adjacency, normed=normalized), number
         )
         self.points: np.ndarray = np.arange(n)
         self.weights: np.ndarray = np.full(n, 1 / n)
@@ -93,17 +91,12 @@ def _checked(adjacency: Adjacency) -> Any:
     return adjacency
 
 
-def _smallest(matrix: Any, num_modes: int | None) -> tuple[np.ndarray, np.ndarray]:
+def _smallest(matrix: Any, number: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the smallest eigenvalues, increasing and >= 0, and vectors (n, N) of a Laplacian."""
     from scipy.linalg import eigh
     from scipy.sparse import issparse
 
     n = matrix.shape[0]
-    if issparse(matrix) and num_modes is None and n > DENSE:
-        raise ValueError(
-            f"num_modes must be given for a sparse graph of {n} nodes; pass some tens or hundreds."
-        )
-    number: int = n if num_modes is None else num_modes
     few = 4 * number < n
     if issparse(matrix) and few and n > DENSE:
         values, vectors = _lanczos(matrix, number)

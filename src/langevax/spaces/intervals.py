@@ -53,10 +53,6 @@ class Cosine(Fast):
     def to_coefficients(self) -> Transform:
         return functools.partial(_cosine_coefficients, num_modes=self.num_modes)
 
-    @staticmethod
-    def _fewest_points(num_modes: int) -> int:
-        return num_modes
-
     def _unit_grid(self) -> np.ndarray:
         return (np.arange(self.num_points) + 0.5) / self.num_points
 
@@ -113,10 +109,6 @@ class Sine(Fast):
     @property
     def to_coefficients(self) -> Transform:
         return functools.partial(_sine_coefficients, num_modes=self.num_modes)
-
-    @staticmethod
-    def _fewest_points(num_modes: int) -> int:
-        return num_modes
 
     def _unit_grid(self) -> np.ndarray:
         return np.arange(1, self.num_points + 1) / (self.num_points + 1)
@@ -259,10 +251,6 @@ class Legendre(Interval):
         check_values(values, self.num_points)
         _, weights, functions = _table(self.num_modes, self.num_points)
         return values @ jnp.asarray(weights[:, None] * functions, values.dtype)
-
-    @staticmethod
-    def _fewest_points(num_modes: int) -> int:
-        return num_modes
 
     def _unit_grid(self) -> np.ndarray:
         return _nodes(self.num_points)[0]

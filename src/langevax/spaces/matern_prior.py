@@ -55,27 +55,7 @@ class Hyperprior:
         self.name = name
         self.distribution = distribution
         kind = type(distribution).__name__
-        for shape in (
-            getattr(distribution, "batch_shape", ()),
-            getattr(distribution, "event_shape", ()),
-        ):
-            if tuple(shape):
-                raise ValueError(
-                    f"{name} must be a distribution of one number, got a {kind} of shape {tuple(shape)}; where data "
-                    "differ in noise, divide them and their predictions by its deviations, and pass the distribution "
-                    "of the common factor."
-                )
-        support = distribution.support
-        if getattr(support, "is_discrete", False):
-            raise ValueError(
-                f"{name} must have a continuous distribution, got a {kind}, which is discrete."
-            )
-        lower = getattr(support, "lower_bound", None)
-        if lower is None or not np.ndim(lower) == 0 or not float(lower) >= 0:
-            raise ValueError(
-                f"{name} is > 0, but a {kind} may be negative; pass a distribution of positive numbers, such as "
-                "numpyro.distributions.LogNormal or HalfNormal."
-            )
+        _check_support(name, distribution)
         try:
             draws = np.asarray(
                 distribution.sample(jax.random.key(0), (num_draws,)), np.float64
@@ -113,6 +93,32 @@ class Hyperprior:
         safe = jnp.where(inside, value, jnp.asarray(self.typical, value.dtype))
         return jnp.where(
             inside, jnp.asarray(self.distribution.log_prob(safe), u.dtype) + u, -jnp.inf
+        )
+
+
+def _check_support(name: str, distribution: Distribution) -> None:
+    """Raise unless a distribution is one of a single number that is continuous and not negative."""
+    kind = type(distribution).__name__
+    for shape in (
+        getattr(distribution, "batch_shape", ()),
+        getattr(distribution, "event_shape", ()),
+    ):
+        if tuple(shape):
+            raise ValueError(
+                f"{name} must be a distribution of one number, got a {kind} of shape {tuple(shape)}; where data "
+                "differ in noise, divide them and their predictions by its deviations, and pass the distribution "
+                "of the common factor."
+            )
+    support = distribution.support
+    if getattr(support, "is_discrete", False):
+        raise ValueError(
+            f"{name} must have a continuous distribution, got a {kind}, which is discrete."
+        )
+    lower = getattr(support, "lower_bound", None)
+    if lower is None or not np.ndim(lower) == 0 or not float(lower) >= 0:
+        raise ValueError(
+            f"{name} is > 0, but a {kind} may be negative; pass a distribution of positive numbers, such as "
+            "numpyro.distributions.LogNormal or HalfNormal."
         )
 
 

@@ -133,6 +133,24 @@ class MatrixBasis(InMass):
         return float(len(self.weights))
 
 
+def number_of_modes(
+    num_modes: int | None, num_nodes: int, domain: str, *, is_large: bool
+) -> int:
+    """Return how many modes to compute on the nodes of a `domain`: all by default, unless it is large."""
+    if num_modes is None and is_large:
+        raise ValueError(
+            f"num_modes must be given for a {domain} of {num_nodes} nodes; pass some tens or hundreds."
+        )
+    if num_modes is None:
+        return num_nodes
+    number = checks.whole("num_modes", num_modes)
+    if number > num_nodes:
+        raise ValueError(
+            f"num_modes is {number}, but the {domain} has {num_nodes} nodes; ask for at most {num_nodes}."
+        )
+    return number
+
+
 def in_mass(mass: Matrix, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return M matrix / 1^T M 1, and M 1 / 1^T M 1."""
     if mass.ndim == 1:

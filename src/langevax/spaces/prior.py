@@ -60,12 +60,11 @@ class GaussianPrior(eqx.Module):
             raise ValueError(
                 f"eigenvalues must have shape ({basis.num_modes},), one per mode, got {mu.shape}."
             )
-        bad = np.flatnonzero(~(np.isfinite(mu) & (mu > 0)))
-        if len(bad):
-            raise ValueError(
-                f"eigenvalues must be finite and > 0, but number {bad[0]} is {mu[bad[0]]} ({len(bad)} such); a mode "
-                "without variance is not an unknown: cut the basis off with `with_modes`, or drop it."
-            )
+        checks.all_positive(
+            "eigenvalues",
+            mu,
+            "a mode without variance is not an unknown: cut the basis off with `with_modes`, or drop it",
+        )
         mu = np.maximum(mu, LEAST_EIGENVALUE)  # inverted in float64
         self.basis = basis
         self.eigenvalues = jnp.asarray(mu, jnp.result_type(float))

@@ -17,6 +17,7 @@ from langevax.spaces.basis import (
     Values,
     check_modes,
     check_values,
+    points_of_line,
 )
 from langevax.spaces.prior import trapezoid_weights
 
@@ -100,11 +101,7 @@ def probabilities(weights: ArrayLike | None, num_points: int) -> np.ndarray:
         raise ValueError(
             f"weights must have shape ({num_points},), one for each point, got {weights.shape}."
         )
-    bad = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
-    if len(bad):
-        raise ValueError(
-            f"weights must be finite and > 0, but number {bad[0]} is {weights[bad[0]]}; drop points without weight."
-        )
+    checks.all_positive("weights", weights, "drop points without weight")
     return weights / weights.sum()
 
 
@@ -325,26 +322,16 @@ class PrincipalComponents(Tabulated):
         )
 
     def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:
-        concrete = checks.is_concrete(points) and checks.is_concrete(self.matrix)
-        points = (
-            np.asarray(points, np.float64)
-            if concrete
-            else jnp.asarray(points, jnp.result_type(float))
-        )
-        if points.ndim != 1:
-            raise ValueError(
-                f"points must be a vector of numbers of the domain, got shape {points.shape}."
-            )
-        if concrete:
-            columns = [
-                np.interp(points, self.points, column) for column in self.matrix.T
-            ]
+        x, xp = points_of_line(points)
+        if xp is np and checks.is_concrete(self.matrix):
+            columns = [np.interp(x, self.points, column) for column in self.matrix.T]
             return jnp.asarray(np.stack(columns, axis=-1), jnp.result_type(float))
-        grid, matrix = (
-            jnp.asarray(array, points.dtype) for array in (self.points, self.matrix)
+        x, grid, matrix = (
+            jnp.asarray(array, jnp.result_type(float))
+            for array in (x, self.points, self.matrix)
         )
         return jax.vmap(jnp.interp, in_axes=(None, None, 1), out_axes=1)(
-            points, grid, matrix
+            x, grid, matrix
         )
 
 

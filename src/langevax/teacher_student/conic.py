@@ -25,6 +25,7 @@ from langevax import checks
 from langevax._typing import IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info, at_step
 from langevax.gradients import Full, GradientEstimator
+from langevax.gradients.estimator import check_estimator
 from langevax.problems.problem import Problem
 from langevax.teacher_student.networks import ReLUNetwork, on_sphere
 
@@ -71,12 +72,7 @@ class Conic(Algorithm):
             schedule=True,
         )
         checks.number("penalty", self.penalty)
-        checks.instance(
-            "gradient",
-            self.gradient,
-            GradientEstimator,
-            "langevax.gradients.SVRG(batch_size=32, period=100)",
-        )
+        check_estimator(self.gradient)
 
     def check(self, problem: Problem) -> None:
         leaves = jax.tree.leaves(problem.precision)

@@ -126,14 +126,10 @@ def simulate_one_step(
     checks.typed_key(key)
     if not isinstance(teacher, Directions):
         teacher = Directions(teacher, 1)
-    for name, value in (
-        ("dim", dim),
-        ("num_runs", num_runs),
-        ("teacher.number", teacher.number),
-        ("num_test", num_test),
-        ("num_steps", num_steps),
-    ):
-        checks.positive_int(name, value)
+    counts = {"dim": dim, "num_runs": num_runs, "num_test": num_test}
+    counts |= {"teacher.number": teacher.number, "num_steps": num_steps}
+    for name, count in counts.items():
+        checks.positive_int(name, count)
     if teacher.number > dim:
         raise ValueError(
             f"teacher has {teacher.number} directions, but there are only dim = {dim} inputs."
@@ -145,10 +141,7 @@ def simulate_one_step(
     checks.number("gradient_samples_per_dim", gradient_samples_per_dim, positive=True)
     checks.number("step_size", step_size)
     checks.number("noise", noise)
-    if readout not in get_args(Readout):
-        raise ValueError(
-            f"readout must be one of {', '.join(get_args(Readout))}, got {checks.shown(readout)}."
-        )
+    checks.one_of("readout", readout, get_args(Readout))
     for name, function in (("student", student), ("teacher", teacher.function)):
         checks.function(name, function, "(array) -> array")
     ridges = _ridges(ridge)

@@ -15,6 +15,7 @@ Phase II is `Descent`, which gives the numbers of `Langevin` at temperature 0 wi
 and normals of six restarts take some 25 us, as much as the gradient over 2,000 rows.
 """
 
+from abc import abstractmethod
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -34,6 +35,7 @@ from langevax.teacher_student.errors import (
     ROWS_PER_BLOCK,
     CentredErrors,
     NetworkErrors,
+    PhaseLoss,
     SquaredErrors,
 )
 from langevax.teacher_student.networks import ReLUNetwork, clipped, signed
@@ -141,7 +143,34 @@ class Cooling(eqx.Module):
         return hot * jnp.asarray(self.factor, hot.dtype) ** -share
 
 
-class Explore(eqx.Module):
+class Phase(eqx.Module):
+    """What both phases are: squared errors of a loss, with a penalty as the quadratic part."""
+
+    @property
+    @abstractmethod
+    def loss(self) -> PhaseLoss:
+        """Of one row."""
+
+    @property
+    @abstractmethod
+    def precision(self) -> PyTree:
+        """Of the penalty."""
+
+    def problem(
+        self,
+        inputs: Float[Any, "n d"],
+        targets: Float[Any, " n"],
+        weights: Float[Any, " n"] | None = None,
+        intercept: bool = False,
+        block_size: int = ROWS_PER_BLOCK,
+    ) -> NetworkErrors:
+        """Return the problem of this phase, whose position is a `ReLUNetwork`: theta, or in phase II the network."""
+        problem: Any = CentredErrors if intercept else SquaredErrors
+        data = inputs, targets
+        return problem(self.loss, data, weights, self.precision, block_size)
+
+
+class Explore(Phase):
     """Phase I: noisy gradient descent on clipped parameters.
 
     The defaults suit inputs of unit length and targets of order one. The theorem asks for a fixed temperature, of
@@ -180,23 +209,13 @@ class Explore(eqx.Module):
                 "pass annealing=1.0, or switch by num_steps."
             )
 
-    def problem(
-        self,
-        inputs: Float[Any, "n d"],
-        targets: Float[Any, " n"],
-        weights: Float[Any, " n"] | None = None,
-        intercept: bool = False,
-        block_size: int = ROWS_PER_BLOCK,
-    ) -> NetworkErrors:
-        """Return the problem of this phase: the position is theta, a `ReLUNetwork`, the penalty the quadratic part."""
-        return _errors(
-            ClippedError(self.bound),
-            (inputs, targets),
-            2 * self.ridge,
-            weights,
-            intercept,
-            block_size,
-        )
+    @property
+    def loss(self) -> ClippedError:
+        return ClippedError(self.bound)
+
+    @property
+    def precision(self) -> float:
+        return 2 * self.ridge
 
     def algorithm(self) -> Langevin:
         steps = max(self.num_steps, 1)
@@ -205,7 +224,7 @@ class Explore(eqx.Module):
         )
 
 
-class Converge(eqx.Module):
+class Converge(Phase):
     """Phase II: gradient descent on the inner weights.
 
     Args:
@@ -228,19 +247,13 @@ class Converge(eqx.Module):
         checks.number("ridge", self.ridge)
         checks.number("tolerance", self.tolerance)
 
-    def problem(
-        self,
-        inputs: Float[Any, "n d"],
-        targets: Float[Any, " n"],
-        weights: Float[Any, " n"] | None = None,
-        intercept: bool = False,
-        block_size: int = ROWS_PER_BLOCK,
-    ) -> NetworkErrors:
-        """Return the problem of this phase: the position is a `ReLUNetwork` whose outer weights stay."""
-        precision = ReLUNetwork(np.zeros(()), np.asarray(2.0 * self.ridge))
-        return _errors(
-            SignedError(), (inputs, targets), precision, weights, intercept, block_size
-        )
+    @property
+    def loss(self) -> SignedError:
+        return SignedError()
+
+    @property
+    def precision(self) -> ReLUNetwork:
+        return ReLUNetwork(np.zeros(()), np.asarray(2.0 * self.ridge))
 
     def algorithm(
         self,
@@ -268,15 +281,3 @@ def curvature_bound(
     shares = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64)
     moments = x.T @ (x * shares[:, None]) / max(shares.sum(), np.finfo(float).tiny)
     return num_neurons * float(np.linalg.eigvalsh(moments)[-1])
-
-
-def _errors(
-    loss: ClippedError | SignedError,
-    data: tuple[Any, Any],
-    precision: PyTree,
-    weights: Float[Any, " n"] | None,
-    intercept: bool,
-    block_size: int,
-) -> NetworkErrors:
-    problem: Any = CentredErrors if intercept else SquaredErrors
-    return problem(loss, data, weights, precision, block_size)

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from langevax import checks, trees
 from langevax._typing import PRNGKey
-from langevax.algorithm import Algorithm, State
+from langevax.algorithm import State
 from langevax.problems.blocks import as_rows
 from langevax.renamed import refuse_former
 from langevax.run import Result, simulate
@@ -141,6 +141,47 @@ def two_phase(
     checks.instance("converge", converge, Converge, "Converge(num_steps=8000)")
     checks.flag("intercept", intercept)
     run.refuse_checkpoint("two_phase")
+    inputs, targets = _checked_rows(inputs, targets)
+    explore_key, converge_key = random.split(key)
+    if isinstance(start, str):
+        start = StandardNormal(num_neurons, inputs.shape[1], str(inputs.dtype))
+    block_size = block_size_for(num_neurons * num_restarts, inputs.shape[1])
+    data = inputs, targets, weights, intercept, block_size
+
+    every = record_every
+    if explore.plateau:
+        every = every or max(1, explore.num_steps // num_records)
+    explored = simulate(
+        explore.algorithm(),
+        explore.problem(*data),
+        start,
+        key=explore_key,
+        num_steps=explore.num_steps,
+        num_chains=num_restarts,
+        run=run,
+        **_records(every, at_plateau if explore.plateau else None),
+    )
+    switched = explored.map(ClippedError(explore.bound).network)
+
+    settles = converge.tolerance > 0
+    if settles:
+        every = record_every or max(1, converge.num_steps // num_records)
+    second = converge.problem(*data)
+    converged = simulate(
+        converge.algorithm(inputs, num_neurons, weights),
+        second,
+        switched,
+        key=converge_key,
+        num_steps=converge.num_steps,
+        run=run,
+        **_records(every, Settled(converge.tolerance) if settles else None),
+    )
+    losses = np.asarray(_losses(second, converged.position))
+    return TwoPhaseFit(switched.then(converged), losses)
+
+
+def _checked_rows(inputs: Any, targets: Any) -> tuple[Array, Array]:
+    """Inputs and targets in the floating type of the inputs; raise where they are not n rows and n numbers."""
     inputs = as_rows("inputs", inputs)
     targets = as_rows("targets", targets)
     checks.leading_axis("(inputs, targets)", {"inputs": inputs, "targets": targets})
@@ -152,60 +193,17 @@ def two_phase(
         )
     if not jnp.issubdtype(inputs.dtype, jnp.floating):
         inputs = inputs.astype(float)
-    targets = targets.astype(inputs.dtype)
-    explore_key, converge_key = random.split(key)
-    if isinstance(start, str):
-        start = StandardNormal(num_neurons, inputs.shape[1], str(inputs.dtype))
-    every = record_every
-    if explore.plateau:
-        every = every or max(1, explore.num_steps // num_records)
-    block_size = block_size_for(num_neurons * num_restarts, inputs.shape[1])
-    data = inputs, targets, weights, intercept, block_size
+    return inputs, targets.astype(inputs.dtype)
 
-    def trained(
-        problem: NetworkErrors,
-        algorithm: Algorithm,
-        stop: Any | None,
-        every: int | None,
-        **options: Any,
-    ) -> Result:
-        if stop is not None:
-            options |= {"callbacks": (stop,), "callback_every": every}
-        return simulate(
-            algorithm,
-            problem,
-            record=network_and_loss,
-            record_every=every,
-            run=run,
-            **options,
-        )
 
-    explored = trained(
-        explore.problem(*data),
-        explore.algorithm(),
-        at_plateau if explore.plateau else None,
-        every,
-        start=start,
-        key=explore_key,
-        num_steps=explore.num_steps,
-        num_chains=num_restarts,
-    )
-    second = converge.problem(*data)
-    switched = explored.map(ClippedError(explore.bound).network)
-    settles = converge.tolerance > 0
-    if settles:
-        every = record_every or max(1, converge.num_steps // num_records)
-    converged = trained(
-        second,
-        converge.algorithm(inputs, num_neurons, weights),
-        Settled(converge.tolerance) if settles else None,
-        every,
-        start=switched,
-        key=converge_key,
-        num_steps=converge.num_steps,
-    )
-    losses = np.asarray(_losses(second, converged.position))
-    return TwoPhaseFit(switched.then(converged), losses)
+def _records(
+    every: int | None, stop: Callable[[Any, Any], bool] | None
+) -> dict[str, Any]:
+    """Options of `simulate`: what a phase records, and what ends it on the same grid."""
+    options: dict[str, Any] = {"record": network_and_loss, "record_every": every}
+    if stop is not None:
+        options |= {"callbacks": (stop,), "callback_every": every}
+    return options
 
 
 def network_and_loss(problem: NetworkErrors, state: State) -> dict[str, Any]:
@@ -229,8 +227,7 @@ def at_plateau(trace: Any, _state: Any) -> bool:
 @dataclass(frozen=True)
 class Settled:
     """Callback of `simulate`: stop once the best restart's loss changed by at most a share `tolerance` in the second
-    half
-    of the steps so far, with `FEWEST_RECORDS` records at least."""
+    half of the steps so far, with `FEWEST_RECORDS` records at least."""
 
     tolerance: float
 

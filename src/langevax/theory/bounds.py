@@ -27,7 +27,8 @@ from typing import NamedTuple
 from langevax.theory.lsi import (
     Target,
     gibbs_gap_bound,
-    require_positive,
+    nonnegative,
+    positive,
     risk_gap_bound,
 )
 from langevax.theory.moments import batch_variance_factor
@@ -52,7 +53,7 @@ class Theorem(NamedTuple):
         """Return the largest step of the theorem; with an accuracy (KL), at most the one whose bias is half of it."""
         if accuracy is None:
             return self.cap
-        require_positive("accuracy", accuracy)
+        positive(accuracy=accuracy)
         return min(self.cap, float(accuracy / (2 * self.slope)))
 
     def steps_needed(self, step_size: float, start_kl: float, accuracy: float) -> int:
@@ -71,14 +72,11 @@ class Theorem(NamedTuple):
         )
 
     def _check(self, step_size: float, start_kl: float) -> None:
-        require_positive("step_size", step_size)
+        positive(step_size=step_size)
+        nonnegative(start_kl=start_kl)
         if step_size > self.cap * (1 + 1e-9):
             raise ValueError(
                 f"step_size is {step_size}, above the theorem's largest; pass at most {self.cap}."
-            )
-        if not 0 <= start_kl < math.inf:
-            raise ValueError(
-                f"start_kl is {start_kl}; pass a finite number >= 0, as of `lsi.start_kl_bound`."
             )
 
 
@@ -179,7 +177,7 @@ def optimization_plan(
     >>> plan.beta, plan.accuracy
     (80.0, 1.0)
     """
-    require_positive("gap", gap)
+    positive(gap=gap)
     gibbs_gap_bound(dim, 1.0, smoothness, dissipativity, offset)  # checks its arguments
     spread = 4 * dim / gap * (1 + math.log(smoothness / dissipativity))
     beta = float(max(spread, 8 * dim * offset / gap**2, 1.0, 2 / dissipativity))
@@ -222,46 +220,3 @@ def _batch_factor(
             "temperature) and step_size * temperature: the same law and chain, written with F / temperature."
         )
     return batch_variance_factor(size, batch_size, replace=replace)
-
-
-def theorem_step_size(
-    method: str,
-    target: Target | None,
-    temperature: float,
-    size: int,
-    batch_size: int | None = None,
-    period: int | None = None,
-    replace: bool = False,
-    accuracy: float | None = None,
-) -> float:
-    """The step of overdamped Langevin dynamics with the gradients of `method`; see `bounds`.
-
-    Chewi's theorem is for "Full", those of Kinoshita and Suzuki (NeurIPS 2022) are for "SVRG" and "SARAH".
-
-    `temperature` is that of the law asked for, which must be the target's own.
-
-    Raises:
-        ValueError: no constants, constants of another temperature, or a method without a theorem.
-
-    >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=2)
-    >>> theorem_step_size("Full", target, 1.0, size=100, accuracy=0.1) == ld(target).step_size(0.1)
-    True
-    """
-    if target is None:
-        raise ValueError(
-            "step_size='theorem' needs theorem_constants: smoothness and log-Sobolev constant as a "
-            "langevax.theory.lsi.Target, such as logistic_target gives; or pass step_size='auto'."
-        )
-    if not math.isclose(target.temperature, temperature, rel_tol=1e-5):
-        raise ValueError(
-            f"theorem_constants are for temperature {target.temperature}, but this law has {temperature}."
-        )
-    if method == "Full":
-        return ld(target).step_size(accuracy)
-    theorems = {"SVRG": svrg, "SARAH": sarah}
-    if method not in theorems or batch_size is None or period is None:
-        raise ValueError(
-            f"there is no theorem for {method} gradients; take full, SVRG or SARAH ones, or 'auto'."
-        )
-    theorem = theorems[method](target, batch_size, period, size, replace)
-    return theorem.step_size(accuracy)

@@ -11,6 +11,7 @@ whose L (Assumption 1) is `smoothness`. Books that write C_LSI mean 1 / alpha. A
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -39,10 +40,9 @@ class Target:
 
     def __post_init__(self) -> None:
         for name in ("smoothness", "lsi_constant", "temperature"):
-            require_positive(name, getattr(self, name))
-            object.__setattr__(
-                self, name, float(getattr(self, name))
-            )  # NumPy's floats would spread
+            value = getattr(self, name)
+            positive(**{name: value})
+            object.__setattr__(self, name, float(value))  # NumPy's floats would spread
         if self.dim < 1 or self.dim != int(self.dim):
             raise ValueError(
                 f"dim is {self.dim}; pass the number of coordinates, an integer >= 1."
@@ -65,7 +65,7 @@ class Target:
 
         A chain keeps its iterates if its step size is divided by `factor`; KL bounds and steps agree.
         """
-        require_positive("factor", factor)
+        positive(factor=factor)
         return Target(
             smoothness=self.smoothness * factor,
             lsi_constant=self.lsi_constant,
@@ -82,8 +82,7 @@ def strongly_log_concave(curvature: float, temperature: float) -> float:
     >>> strongly_log_concave(2.0, temperature=0.01)
     200.0
     """
-    require_positive("curvature", curvature)
-    require_positive("temperature", temperature)
+    positive(curvature=curvature, temperature=temperature)
     return float(curvature / temperature)
 
 
@@ -97,12 +96,8 @@ def holley_stroock(
     >>> round(holley_stroock(1.0, oscillation=2.0, temperature=1.0), 6)  # F = x^2 / 2 + cos(k x), any k
     0.135335
     """
-    require_positive("lsi_constant", lsi_constant)
-    require_positive("temperature", temperature)
-    if not oscillation >= 0:
-        raise ValueError(
-            f"oscillation is {oscillation}; pass sup U - inf U, which is >= 0."
-        )
+    positive(lsi_constant=lsi_constant, temperature=temperature)
+    nonnegative(oscillation=oscillation)
     return float(lsi_constant * math.exp(-oscillation / temperature))
 
 
@@ -115,7 +110,7 @@ def product(*lsi_constants: float) -> float:
     if not lsi_constants:
         raise ValueError("lsi_constants is empty; pass the constant of each factor.")
     for lsi_constant in lsi_constants:
-        require_positive("lsi_constant", lsi_constant)
+        positive(lsi_constant=lsi_constant)
     return float(min(lsi_constants))
 
 
@@ -125,8 +120,7 @@ def lipschitz_image(lsi_constant: float, lipschitz: float) -> float:
     >>> lipschitz_image(1.0, lipschitz=2.0)  # N(0, 4) from N(0, 1)
     0.25
     """
-    require_positive("lsi_constant", lsi_constant)
-    require_positive("lipschitz", lipschitz)
+    positive(lsi_constant=lsi_constant, lipschitz=lipschitz)
     return float(lsi_constant / lipschitz**2)
 
 
@@ -139,8 +133,7 @@ def logistic_smoothness(inputs: Float[np.ndarray, "n d"], precision: float) -> f
     >>> logistic_smoothness(np.array([[2.0, 0.0], [1.0, 1.0]]), precision=0.5)
     1.5
     """
-    if not precision >= 0:
-        raise ValueError(f"precision is {precision}; pass a number >= 0.")
+    nonnegative(precision=precision)
     return float(np.max(np.sum(np.asarray(inputs, float) ** 2, axis=1)) / 4 + precision)
 
 
@@ -153,7 +146,7 @@ def logistic_target(inputs: Float[np.ndarray, "n d"], prior_variance: float) -> 
     >>> logistic_target(np.array([[2.0, 0.0], [1.0, 1.0]]), prior_variance=4.0)
     Target(smoothness=1.125, lsi_constant=0.25, temperature=0.5, dim=2)
     """
-    require_positive("prior_variance", prior_variance)
+    positive(prior_variance=prior_variance)
     n, d = np.shape(inputs)
     temperature = 1 / n
     precision = temperature / prior_variance
@@ -171,8 +164,8 @@ def wasserstein_bound(kl: float, lsi_constant: float) -> float:
     >>> wasserstein_bound(2.0, lsi_constant=0.25)
     4.0
     """
-    require_divergence("kl", kl)
-    require_positive("lsi_constant", lsi_constant)
+    nonnegative(kl=kl)
+    positive(lsi_constant=lsi_constant)
     return math.sqrt(2 * kl / lsi_constant)
 
 
@@ -182,7 +175,7 @@ def total_variation_bound(kl: float) -> float:
     >>> total_variation_bound(0.02)
     0.1
     """
-    require_divergence("kl", kl)
+    nonnegative(kl=kl)
     return min(1.0, math.sqrt(kl / 2))
 
 
@@ -225,7 +218,7 @@ def risk_gap_bound(target: Target, kl: float) -> float:
     >>> risk_gap_bound(Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=4), kl=0.5)
     2.5
     """
-    require_divergence("kl", kl)
+    nonnegative(kl=kl)
     distance = wasserstein_bound(kl, target.lsi_constant)
     return (
         math.sqrt(target.dim * target.smoothness * target.temperature) * distance
@@ -253,23 +246,32 @@ def gibbs_gap_bound(
     >>> gibbs_gap_bound(3, temperature=0.5, smoothness=2.0, dissipativity=2.0, offset=0.0)
     0.75
     """
-    require_positive("temperature", temperature)
-    require_positive("dissipativity", dissipativity)
+    positive(temperature=temperature, dissipativity=dissipativity)
     if dissipativity > smoothness:
         raise ValueError(
             f"dissipativity is {dissipativity}; pass a number <= smoothness {smoothness}."
         )
-    if not offset >= 0:
-        raise ValueError(f"offset is {offset}; pass a number >= 0.")
+    nonnegative(offset=offset)
     ratio = smoothness / dissipativity * (offset / (dim * temperature) + 1)
     return gibbs_gap(dim, temperature) * (1 + math.log(ratio))
 
 
-def require_positive(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} is {value}; pass a finite number > 0.")
+def positive(**named: Any) -> None:
+    """Raise unless every argument is finite and > 0 (an `inf` or a zero is a limit to be taken by a large number)."""
+    for name, value in named.items():
+        _within(name, value, "> 0", np.asarray(value, float) > 0)
 
 
-def require_divergence(name: str, value: float) -> None:
-    if not value >= 0:
-        raise ValueError(f"{name} is {value}; pass a divergence, in nats, >= 0.")
+def nonnegative(**named: Any) -> None:
+    """Raise unless every argument is finite and >= 0."""
+    for name, value in named.items():
+        _within(name, value, ">= 0", np.asarray(value, float) >= 0)
+
+
+def _within(name: str, value: Any, bound: str, good: np.ndarray) -> None:
+    good = good & np.isfinite(np.asarray(value, float))
+    if not good.all():
+        worst = np.broadcast_to(np.asarray(value, float), good.shape)[~good].flat[0]
+        raise ValueError(
+            f"{name} must be finite and {bound}, got {worst}; pass numbers {bound}."
+        )

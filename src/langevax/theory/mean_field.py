@@ -36,7 +36,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from langevax.theory.lsi import holley_stroock, require_positive, strongly_log_concave
+from langevax.theory.lsi import holley_stroock, positive, strongly_log_concave
 
 Inputs = Float[np.ndarray, "n d"]
 Rows = Float[np.ndarray, " n"]
@@ -205,8 +205,7 @@ def sdca_condition(
     >>> sdca_condition(size=100, neuron_bound=2.0, temperature=0.01, convexity=4.0)
     200.0
     """
-    require_positive("temperature", temperature)
-    require_positive("convexity", convexity)
+    positive(temperature=temperature, convexity=convexity)
     return size + neuron_bound**2 / (temperature * convexity)
 
 

@@ -3,7 +3,7 @@
 Ba, Erdogdu, Suzuki, Wang, Wu, Yang (NeurIPS 2022). Samples n, neurons N and the dimension d grow together; students and
 teachers are names (erf, tanh, sin, softplus, relu, "centred relu", ...) or functions made by `activation`.
 
-`risk_...`, `errors_...` (with the training error), `optimal_...` and `classify_...` compute in float64 whatever the
+`errors_...`, `optimal_...` and `classify_...` compute in float64 whatever the
 global flag and return NumPy. In one's own `jax.jit`, `grad` or `vmap` the traced cores serve, in `jax.enable_x64()`:
 `closed_form` elementwise; `unified` for one point, of `moments_after_step(.., after_step(..))`;
 `gaussian_design`, `random_features` of a spectrum.
@@ -45,7 +45,6 @@ from langevax.theory.feature_learning.one_step import (
     optimal_ridge,
     optimal_step_size,
     ridge_from,
-    risk_one_step,
     step_size_from,
 )
 from langevax.theory.feature_learning.small_step import (
@@ -84,7 +83,6 @@ __all__ = [
     "random_feature_equivalent",
     "random_features",
     "ridge_from",
-    "risk_one_step",
     "spectrum_one_step",
     "step_size_from",
     "tau_star",

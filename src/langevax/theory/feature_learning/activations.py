@@ -155,18 +155,18 @@ def _coefficients(made: Activation, agreement: float = 1e-7) -> Coefficients:
     )
 
 
-def gaussian_moments(made: Activation, shift: Array, scale: Array) -> tuple[Array, ...]:
-    """E s, E z s, E s^2 and E (z^2 - 1) s / 2 of s(shift + scale z); traced, elementwise in `shift` and `scale` > 0."""
-    z, weights = _moving_nodes(made.kinks, shift, scale, jnp)
-    return _four(z, weights, made.traced(shift[..., None] + scale[..., None] * z))
+def gaussian_moments(
+    made: Activation, shift: Any, scale: Any, xp: ModuleType = jnp
+) -> tuple[Any, ...]:
+    """E s, E z s, E s^2 and E (z^2 - 1) s / 2 of s(shift + scale z), elementwise in `shift` and `scale` > 0.
 
-
-def gaussian_moments_on_host(
-    made: Activation, shift: np.ndarray, scale: np.ndarray
-) -> tuple[np.ndarray, ...]:
-    """`gaussian_moments` for functions that only NumPy knows."""
-    z, weights = _moving_nodes(made.kinks, shift, scale, np)
-    return _four(z, weights, made.values(shift[..., None] + scale[..., None] * z))
+    Traced where `xp` is jnp; with np also for functions that only NumPy knows.
+    """
+    z, weights = _moving_nodes(made.kinks, shift, scale, xp)
+    values_of = made.traced if xp is jnp else made.values
+    values = values_of(shift[..., None] + scale[..., None] * z)
+    terms = values, z * values, values**2, (z**2 - 1) / 2 * values
+    return tuple((weights * term).sum(-1) for term in terms)
 
 
 def gaussian_nodes(
@@ -193,13 +193,6 @@ def is_traceable(made: Activation) -> bool:
     ):
         return False
     return True
-
-
-def _four(z: Any, weights: Any, values: Any) -> tuple[Any, ...]:
-    return tuple(
-        (weights * f).sum(-1)
-        for f in (values, z * values, values**2, (z**2 - 1) / 2 * values)
-    )
 
 
 def _moving_nodes(
@@ -299,4 +292,4 @@ def tau_star(student: Function, teacher: Function) -> LargeStep:
 
 def _smoothed(s: Activation, shift: np.ndarray) -> np.ndarray:
     """E s(shift + v)."""
-    return gaussian_moments_on_host(s, shift, np.ones_like(shift))[0]
+    return gaussian_moments(s, shift, np.ones_like(shift), np)[0]

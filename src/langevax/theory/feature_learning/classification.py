@@ -21,7 +21,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from langevax.theory.feature_learning.equivalents import GaussianDesign, spectrum_of
-from langevax.theory.feature_learning.numerics import nonnegative, positive
+from langevax.theory.lsi import nonnegative, positive
 
 
 class Classification(NamedTuple):

@@ -1,6 +1,6 @@
 """Checks of arguments, calls on broadcast arrays, and roots that can be differentiated.
 
-Checks name argument, value and remedy. Roots are found by bisection or Newton steps and differentiated by the implicit
+Roots are found by bisection or Newton steps and differentiated by the implicit
 function theorem.
 """
 
@@ -35,27 +35,6 @@ class Errors(NamedTuple):
     """E (f(x) - f*(x))^2 on new inputs, without the noise of labels."""
     training_error: Any
     """Mean squared residual of the noisy training labels, without the penalty."""
-
-
-def positive(**named: Any) -> None:
-    """Raise unless every argument is finite and > 0 (an `inf` or a zero is a limit to be taken by a large number)."""
-    for name, value in named.items():
-        _within(name, value, "> 0", np.asarray(value, float) > 0)
-
-
-def nonnegative(**named: Any) -> None:
-    """Raise unless every argument is finite and >= 0."""
-    for name, value in named.items():
-        _within(name, value, ">= 0", np.asarray(value, float) >= 0)
-
-
-def _within(name: str, value: Any, bound: str, good: np.ndarray) -> None:
-    good = good & np.isfinite(np.asarray(value, float))
-    if not good.all():
-        worst = np.broadcast_to(np.asarray(value, float), good.shape)[~good].flat[0]
-        raise ValueError(
-            f"{name} must be finite and {bound}, got {worst}; pass numbers {bound}."
-        )
 
 
 def centred(name: str, function: Function) -> tuple[Activation, Coefficients]:
@@ -104,6 +83,21 @@ def as_numpy(array: Any) -> Any:
     return float(array) if array.ndim == 0 else array
 
 
+def bisected(
+    is_below: Callable[[Array], Array], ends: tuple[Array, Array], halvings: int
+) -> Array:
+    """Traced: the middle of what is left of the interval where `is_below` changes from true to false."""
+
+    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low + high) / 2
+        below = is_below(middle)
+        return jnp.where(below, middle, low), jnp.where(below, high, middle)
+
+    low, high = lax.fori_loop(0, halvings, halve, ends)
+    return (low + high) / 2
+
+
 def positive_root(
     function: Callable[[Array], Array], low: Array, high: Array, halvings: int = 64
 ) -> Array:
@@ -115,14 +109,7 @@ def positive_root(
     def solve(f: Callable[[Array], Array], start: tuple[Array, Array]) -> Array:
         del start
 
-        def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-            low, high = ends
-            middle = (low + high) / 2
-            below = f(middle) < 0
-            return jnp.where(below, middle, low), jnp.where(below, high, middle)
-
-        low, high = lax.fori_loop(0, halvings, halve, ends)
-        return (low + high) / 2
+        return bisected(lambda x: f(x) < 0, ends, halvings)
 
     def tangent_solve(g: Callable[[Array], Array], y: Array) -> Array:
         return y / g(jnp.ones_like(y))  # elementwise, so diagonal

@@ -36,12 +36,12 @@ from langevax.theory.feature_learning.numerics import (
     Errors,
     Numbers,
     as_numpy,
+    bisected,
     broadcast_call,
     centred,
-    nonnegative,
-    positive,
 )
 from langevax.theory.feature_learning.small_step import ClosedForm, closed_form
+from langevax.theory.lsi import nonnegative, positive
 
 _closed_form = jax.jit(closed_form)
 
@@ -73,7 +73,7 @@ def _checked(
     return *sizes, ridge, step_size, noise, gradient_samples_per_dim
 
 
-def risk_one_step(
+def errors_one_step(
     samples_per_dim: Numbers,
     neurons_per_dim: Numbers,
     ridge: Numbers,
@@ -85,8 +85,8 @@ def risk_one_step(
     num_neurons: Numbers | None = None,
     readout: str = "gaussian",
     unit_rows: bool = False,
-) -> float | np.ndarray:
-    """Ridge risk on the features after one step of gradient descent on the first layer, as n / d and N / d are fixed.
+) -> Errors:
+    """Ridge errors on the features after one step of gradient descent on the first layer, as n / d and N / d are fixed.
 
     x ~ N(0, I_d), y = teacher(<x, beta>) + noise xi, and with a ~ N(0, 1/N), W0 ~ N(0, 1/d) of shape (d, N)
 
@@ -105,45 +105,13 @@ def risk_one_step(
         RuntimeError: the unified theory found no fixed point, as at n = N with a ridge of 1e-7 and below.
 
     >>> setting = dict(neurons_per_dim=2.0, ridge=1e-3, student="erf", teacher="erf", noise=0.1)
-    >>> risk_one_step(np.array([1.0, 4.0]), step_size=1.0, **setting).round(6)
+    >>> errors_one_step(np.array([1.0, 4.0]), step_size=1.0, **setting).risk.round(6)
     array([0.308251, 0.14586 ])
-    >>> long = risk_one_step(8.0, step_size=1000**0.5, num_neurons=1000, **setting)
-    >>> round(long, 5)  # below the kernels' floor of 0.04015
+    >>> round(errors_one_step(4.0, step_size=1.0, **setting).training_error, 4)
+    0.0409
+    >>> long = errors_one_step(8.0, step_size=1000**0.5, num_neurons=1000, **setting)
+    >>> round(long.risk, 5)  # below the kernels' floor of 0.04015
     0.03111
-    """
-    return errors_one_step(
-        samples_per_dim,
-        neurons_per_dim,
-        ridge,
-        step_size,
-        student,
-        teacher,
-        noise,
-        gradient_samples_per_dim,
-        num_neurons,
-        readout,
-        unit_rows,
-    ).risk
-
-
-def errors_one_step(
-    samples_per_dim: Numbers,
-    neurons_per_dim: Numbers,
-    ridge: Numbers,
-    step_size: Numbers,
-    student: Function,
-    teacher: Function,
-    noise: Numbers,
-    gradient_samples_per_dim: Numbers | None = None,
-    num_neurons: Numbers | None = None,
-    readout: str = "gaussian",
-    unit_rows: bool = False,
-) -> Errors:
-    """Risk and training error, of which `risk_one_step`, with the same arguments, is the first.
-
-    >>> errors = errors_one_step(4.0, 2.0, 1e-3, 1.0, "erf", "erf", noise=0.1)
-    >>> round(errors.risk, 4), round(errors.training_error, 4)
-    (0.1459, 0.0409)
     """
     readout_nodes(readout)
     sizes = samples_per_dim, neurons_per_dim
@@ -170,7 +138,7 @@ def improvement(
     noise: Numbers,
     gradient_samples_per_dim: Numbers | None = None,
 ) -> float | np.ndarray:
-    """Risk without the step minus risk with it, arguments as in `risk_one_step`: delta of Ba et al., Theorem 5.
+    """Risk without the step minus risk with it, arguments as in `errors_one_step`: delta of Ba et al., Theorem 5.
 
     Never negative, and zero only without a step or where student or teacher has no linear part; computed as one
     product, so that small gains keep their digits. It vanishes as `neurons_per_dim` grows.
@@ -280,7 +248,7 @@ def optimal_ridge(
     unit_rows: bool = False,
     bounds: tuple[float, float] = (1e-8, 1e4),
 ) -> Optimum:
-    """The ridge within `bounds` of least risk; other arguments as in `risk_one_step`.
+    """The ridge within `bounds` of least risk; other arguments as in `errors_one_step`.
 
     By the closed form, or where `num_neurons` is given by the unified theory.
 
@@ -322,7 +290,7 @@ def optimal_step_size(
     unit_rows: bool = False,
     bounds: tuple[float, float] = (1e-3, 1e3),
 ) -> Optimum:
-    """The step size within `bounds` of least risk by the unified theory, other arguments as in `risk_one_step`.
+    """The step size within `bounds` of least risk by the unified theory, other arguments as in `errors_one_step`.
 
     The closed form has no optimum: in all cases tried, longer steps gain more.
 
@@ -416,14 +384,10 @@ def _least(
     best = jnp.argmin(lax.map(at, grid))
     ends = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, num_points - 1)]
 
-    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
-        middle = (low + high) / 2
-        falls = jax.jvp(at, (middle,), (jnp.ones_like(middle),))[1] < 0
-        return jnp.where(falls, middle, low), jnp.where(falls, high, middle)
+    def falls(x: Array) -> Array:
+        return jax.jvp(at, (x,), (jnp.ones_like(x),))[1] < 0
 
-    low, high = lax.fori_loop(0, halvings, halve, ends)
-    best = jnp.exp((low + high) / 2)
+    best = jnp.exp(bisected(falls, ends, halvings))
     return Optimum(best, risk(best))
 
 

@@ -30,10 +30,9 @@ from jax import Array
 from langevax.theory.feature_learning.activations import Function
 from langevax.theory.feature_learning.numerics import (
     centred,
-    nonnegative,
-    positive,
     positive_root,
 )
+from langevax.theory.lsi import nonnegative, positive
 
 
 class Traces(NamedTuple):
@@ -153,7 +152,7 @@ def spectrum_one_step(
     noise: float,
     gradient_samples_per_dim: float,
 ) -> Spectrum:
-    """Edges of the bulk, the outlier and how much it knows; arguments as in `risk_one_step`.
+    """Edges of the bulk, the outlier and how much it knows; arguments as in `errors_one_step`.
 
     >>> [round(value, 4) for value in spectrum_one_step(2.0, 6.0, "erf", "erf", 0.1, 8.0)]
     [0.4142, 2.4142, 3.2652, 0.7445]
