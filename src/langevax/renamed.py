@@ -30,6 +30,8 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.posterior(log_density=)": "its negative is problem.potential(position) / temperature; compare them there",
     "langevax.posterior(position=)": "leave it out with log_density",
     "langevax.predictive(sharding=)": "it runs on one device; leave it out",
+    "langevax.predictive_law.MixingDistribution.posterior_mean(function=)": "multiply posterior(new) by its values at support",
+    "langevax.predictive_law.PredictiveLaw.sample_predictive(sampler=)": "draw rows from the likelihood at each of positions",
     "langevax.sample(kl_tolerance=)": "pass step_size=langevax.theory.bounds.ld(target).step_size(accuracy)",
     "langevax.sample(theorem_constants=)": "pass step_size=langevax.theory.bounds.ld(target).step_size(accuracy)",
     "langevax.sampling.CoefficientRecorder": "call learning_coefficient(..., key=fold_in(key, step)) in the loop of training",

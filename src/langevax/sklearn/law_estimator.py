@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, ClassVar, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import random
 from numpy.typing import ArrayLike
@@ -31,14 +32,14 @@ from langevax.predictive_law import (
     predictive,
 )
 from langevax.predictive_law.law import law_at
+from langevax.predictive_law.law_problem import LawProblem
 from langevax.predictive_law.leave_one_out import log_mean_exp
-from langevax.predictive_law.models import NUM_SAMPLES, RowModel
 from langevax.predictive_law.path import SNAPSHOTS, evenly_spaced
-from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
+from langevax.predictive_law.row_model import RowModel
 from langevax.problems.finite_sum import Posterior, posterior
 from langevax.run.progress import ProgressOption
 from langevax.run.result import named_leaves
-from langevax.sampling import Samples, SamplingWarning, sample
+from langevax.sampling import Samples, SamplingWarning
 from langevax.sklearn.linear_families import Family, NormalNoise
 from langevax.sklearn.parameters import (
     Auto,
@@ -170,20 +171,17 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         """Return draws of the posterior, and the law that a path from them led to."""
         (draw_key, law_key) = random.split(key)
         family = self._family()
-        shares = self.bayes_shares
-        start = family.start(num_columns)
-        draws = sample(
-            target, start, key=draw_key, num_samples=NUM_SAMPLES, progress=False
+        model = RowModel(target, has_density_floor=isinstance(family, NormalNoise))
+        draws = model.draw(family.start(num_columns), key=draw_key)
+        law = predictive(
+            model,
+            key=law_key,
+            draws=draws,
+            bayes_shares=self.bayes_shares,
+            num_particles=int(self.num_particles),
+            num_folds=self.num_folds,
         )
-        if isinstance(shares, str):
-            shares = SHARES if isinstance(family, NormalNoise) else SHARES_OF_COUNTS
-        options: dict[str, Any] = {
-            "num_particles": int(self.num_particles),
-            "num_folds": self.num_folds,
-        }
-        return draws, predictive(
-            target, key=law_key, draws=draws, bayes_shares=shares, **options
-        )
+        return draws, law
 
     def _agreement(
         self, target: Posterior, num_columns: int, *, key: PRNGKey
@@ -306,17 +304,14 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         target = self._posterior(
             self._rows(inputs[:, self.columns_], targets, offsets), weights
         )
-        start = {name: leaf[0] for name, leaf in self.particles_.items()}
+        start = {name: jnp.asarray(leaf[0]) for name, leaf in self.particles_.items()}
+        leaves = named_leaves(self.particles_).values()
         points = np.concatenate(
-            [
-                leaf.reshape(len(leaf), -1)
-                for leaf in named_leaves(self.particles_).values()
-            ],
-            axis=1,
+            [leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1
         )
-        self.law_ = law_at(
-            RowModel(target), start, points, path, self.comparison_.method
-        )
+        model = RowModel(target)
+        problem = LawProblem.of(model.finite_sum, start, len(points))
+        self.law_ = law_at(model, problem, points, path, self.comparison_.method)
         return self
 
     def _copied_rows(
