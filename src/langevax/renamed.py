@@ -46,6 +46,7 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.sklearn.CurveCoefficients(whiten=)": "use make_pipeline(CurveCoefficients(decay=0), StandardScaler())",
     "langevax.sklearn.KernelLangevinRegressor(quantile=)": "use scikit-learn's QuantileRegressor, or langevax.sample",
     "langevax.sklearn.SurfaceCoefficients": "use langevax.spaces.TensorProduct",
+    "langevax.sklearn.law_estimator.PredictiveEstimator.fit(exposure=)": "make it a column of X, exposure_column=its place",
     "langevax.teacher_student.simulate_one_step(keep_weights=)": "read the runs' weights; leave it out",
     "langevax.teacher_student.simulate_one_step(num_directions=)": "pass teacher=Directions(function, number)",
     "langevax.teacher_student.simulate_one_step(spectra=)": "read the runs' singular_values and leading; leave it out",
@@ -68,7 +69,7 @@ FORMER_NAMES: dict[str, str] = {
     "langevax fit --no-certificate": "pass --skip certificate",
     "langevax fit --no-peers": "pass --skip peers",
     "langevax fit --num-processes": "join the processes in Python, as examples/cluster/fit.py does",
-    "langevax fit --num-replicates": "use langevax.sklearn.PredictiveRegressor or PredictiveClassifier in Python",
+    "langevax fit --num-replicates": "fit PredictiveRegressor with several values of random_state in Python",
     "langevax fit --offset": "use langevax.sklearn.PredictiveRegressor or PredictiveClassifier in Python",
     "langevax fit --order": "number the classes in the table, or use PredictiveClassifier in Python",
     "langevax fit --peers": "leave it out; --skip leaves out a part",
@@ -108,6 +109,11 @@ _add_arguments(
     "GraphMeanField",
     "heat_times wl_depth wl_components node_labels edge_labels node_features edge_features",
     "set up the encoder, encoder=GraphFeatures(...)",
+)
+_add_arguments(
+    "Predictive",
+    "num_replicates",
+    "fit with other values of random_state, and call law_.agreement([other.law_])",
 )
 _add_arguments(
     "KernelLangevin",

@@ -317,11 +317,7 @@ class MeanFieldEstimator(RowEstimator):
         check_is_fitted(self)
         other = copy.copy(self).set_params(warm_start=False)
         rows = other._training_rows(X, y, sample_weight, groups)
-        if other.data_sha256_ != self.data_sha256_:
-            raise ValueError(
-                "X, y, sample_weight and groups are not the rows of this fit: their hash differs from data_sha256_; "
-                "pass those that fit received, in the same order."
-            )
+        self._check_same_rows(other)
         task = other._task(rows.targets, rows.weights)._replace(neuron=self.neuron_)
         if self.linear_part_ is not None:
             task = task.without(self.linear_part_(rows.inputs))

@@ -1,6 +1,7 @@
 """Certificates, kernel limit and figures of a fitted mean-field network."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -13,7 +14,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from langevax._typing import PRNGKey
 from langevax.figures import charts
 from langevax.meanfield import Certificate, certify
 from langevax.meanfield.certificate import DEFAULT_EFFORT
@@ -21,7 +21,7 @@ from langevax.meanfield.kernel_limit import prior_features
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.run.progress import ProgressOption
 from langevax.sklearn.baselines import LinearPart
-from langevax.sklearn.parameters import Progress, RandomState, seed_of
+from langevax.sklearn.parameters import Progress, RandomState
 from langevax.sklearn.stopping import at_rows
 from langevax.sklearn.table import Standardiser, Table, in_buckets
 from langevax.sklearn.training import Network, root_key
@@ -34,7 +34,7 @@ class MeanFieldInspection:
     """Certificates, kernel limit and `plot_*` methods, each of which returns the axes it drew on."""
 
     prior_precision: float
-    random_state: RandomState
+    _seed: Callable[..., int]
     network_: Network
     row_places_: np.ndarray
     progress: Progress
@@ -90,7 +90,7 @@ class MeanFieldInspection:
         result = certify(
             risk,
             self.temperature_,
-            key=self._key(random_state),
+            key=root_key(self._seed(random_state)),
             effort=effort,
             cpu_seconds=cpu_seconds,
             clouds=[self._stored_particles()],
@@ -122,9 +122,12 @@ class MeanFieldInspection:
                 "its own; fit with linear_part=False."
             )
         penalty = float(self._fitted_network().weights.sum()) * self.temperature_
-        seed = seed_of(self.random_state if random_state is None else random_state)
         features = NeuronFeatures(
-            self.neuron_, self.standardiser_, self.prior_precision, num_features, seed
+            self.neuron_,
+            self.standardiser_,
+            self.prior_precision,
+            num_features,
+            self._seed(random_state),
         )
         if hasattr(self, "classes_"):
             machine: BaseEstimator = LogisticRegression(
@@ -219,10 +222,6 @@ class MeanFieldInspection:
     def _stored_particles(self) -> np.ndarray:
         """Return the particles in the coordinates of the risk, whose rows are in the eigenbasis and padded."""
         return self._fitted_network().rotated(self.particles_)
-
-    def _key(self, random_state: RandomState) -> PRNGKey:
-        state = self.random_state if random_state is None else random_state
-        return root_key(seed_of(state))
 
 
 @dataclass(eq=False, repr=False)

@@ -465,11 +465,6 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
             ]
         )
 
-    def predict(self, X: Table) -> np.ndarray:
-        """Return (n,) labels: the most probable."""
-        probabilities = self.predict_proba(X)  # first: raises NotFittedError
-        return self.classes_[probabilities.argmax(1)]
-
     def interval(self, X: Table, coverage: float = COVERAGE) -> np.ndarray:
         """Return (n, C, 2): the ends of intervals that hold the probabilities of the classes, with that coverage."""
         return self._quantiles(
