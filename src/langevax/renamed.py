@@ -111,6 +111,11 @@ _add_arguments(
     "set up the encoder, encoder=GraphFeatures(...)",
 )
 _add_arguments(
+    "MeanField",
+    "warm_start",
+    "fit again, or raise num_steps; checkpoint=FOLDER continues a fit that was interrupted",
+)
+_add_arguments(
     "Predictive",
     "num_replicates",
     "fit with other values of random_state, and call law_.agreement([other.law_])",

@@ -122,7 +122,6 @@ def estimator_entry(estimator: Call, y: np.ndarray) -> Entry:
         "scaling": ("columns", WORD),
         "learn_scales": (False, FLAG),
         "stop": ("plateau", WORD),
-        "warm_start": (False, FLAG),
         "resume": (True, FLAG),
         "progress": (False, FLAG),
     }

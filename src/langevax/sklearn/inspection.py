@@ -1,7 +1,7 @@
 """Certificates, kernel limit and figures of a fitted mean-field network."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -35,6 +35,8 @@ class MeanFieldInspection:
 
     prior_precision: float
     _seed: Callable[..., int]
+    _column_names: Callable[[], list[str]]
+    _network_columns: Callable[[Sequence[str]], Sequence[str]]
     network_: Network
     row_places_: np.ndarray
     progress: Progress
@@ -166,7 +168,7 @@ class MeanFieldInspection:
             ]
         else:
             first, second = features
-        names = self._column_names()  # type: ignore[attr-defined]
+        names = self._network_columns(self._column_names())
         labels = {
             "xlabel": f"weight of {names[first]}",
             "ylabel": f"weight of {names[second]}",

@@ -62,7 +62,16 @@ saved_class(BayesComparison)
 
 
 class LogDensityScoring:
-    """Tags of estimators whose score is a log density."""
+    """Score and tags of estimators whose score is a log density."""
+
+    log_density: Callable[..., np.ndarray]
+
+    def score(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Return the mean log predictive density or probability, in nats a row; higher is better."""
+        weights = None if sample_weight is None else np.asarray(sample_weight)
+        return float(np.average(self.log_density(X, y), weights=weights))
 
     def __sklearn_tags__(self) -> Tags:
         tags: Any = super().__sklearn_tags__()  # type: ignore[misc]
@@ -299,13 +308,6 @@ class PredictiveEstimator(RowEstimator):
         errors = sandwich(self._family(), self.bayes_particles_, rows, weights, codes)
         return errors["slopes"] * (self.scale_ / self.standardiser_.scale)
 
-    def score(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> float:
-        """Return the mean log predictive density or probability, in nats a row; higher is better."""
-        weights = None if sample_weight is None else np.asarray(sample_weight)
-        return float(np.average(self.log_density(X, y), weights=weights))
-
     def log_density(self, X: Table, y: ArrayLike) -> np.ndarray:
         """Return (n,) the log predictive density of each row, in nats; of a count or label, its log probability."""
         X, offsets = self._inputs(X)
@@ -432,13 +434,9 @@ class PredictiveEstimator(RowEstimator):
         )
         constant = np.flatnonzero(~np.isfinite(standardiser.scale))
         if len(constant):
-            names = getattr(
-                self,
-                "feature_names_in_",
-                [f"X[:, {j}]" for j in range(self.n_features_in_)],
-            )
+            name = self._column_names()[self.columns_[constant[0]]]
             raise ValueError(
-                f"{names[self.columns_[constant[0]]]} is {inputs[0, constant[0]]:g} in all rows ({len(constant)} such "
+                f"{name} is {inputs[0, constant[0]]:g} in all rows ({len(constant)} such "
                 "columns), and has no slope; leave it out."
             )
         return standardiser.scaled(np.sqrt(inputs.shape[1]))

@@ -454,6 +454,11 @@ class RowEstimator(SavedEstimator):
         """Return a seed drawn from what was passed, or from the parameter."""
         return seed_of(self.random_state if random_state is None else random_state)
 
+    def _column_names(self) -> list[str]:
+        """Return the names of the columns of the training table."""
+        unnamed = [f"x{j}" for j in range(self.n_features_in_)]
+        return [str(name) for name in getattr(self, "feature_names_in_", unnamed)]
+
     def _columns(self, X: Any) -> np.ndarray:
         """Return the columns (n, d) float64 of a table with which to predict."""
         check_is_fitted(self)
