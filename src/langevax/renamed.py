@@ -31,6 +31,8 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.posterior(log_density=)": "its negative is problem.potential(position) / temperature; compare them there",
     "langevax.posterior(position=)": "leave it out with log_density",
     "langevax.predictive(sharding=)": "it runs on one device; leave it out",
+    "langevax.predictive_law.MixingDistribution.posterior_mean(function=)": "multiply posterior(new) by its values at support",
+    "langevax.predictive_law.PredictiveLaw.sample_predictive(sampler=)": "draw rows from the likelihood at each of positions",
     "langevax.sample(batch_size=)": "pass algorithm=Langevin(gradient=gradients.SVRG(batch_size, period))",
     "langevax.sample(checkpoint=)": "pass run=langevax.Run(checkpoint=...)",
     "langevax.sample(dynamics=)": "pass algorithm=NUTS(), MALA(), PCN(), PCNL(), ReplicaExchange() or sampling.HMC()",
@@ -54,6 +56,7 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.sklearn.CurveCoefficients(whiten=)": "use make_pipeline(CurveCoefficients(decay=0), StandardScaler())",
     "langevax.sklearn.KernelLangevinRegressor(quantile=)": "use scikit-learn's QuantileRegressor, or langevax.sample",
     "langevax.sklearn.SurfaceCoefficients": "use langevax.spaces.TensorProduct",
+    "langevax.sklearn.law_estimator.PredictiveEstimator.fit(exposure=)": "make it a column of X, exposure_column=its place",
     "langevax.teacher_student.simulate_one_step(keep_weights=)": "read the runs' weights; leave it out",
     "langevax.teacher_student.simulate_one_step(num_directions=)": "pass teacher=Directions(function, number)",
     "langevax.teacher_student.simulate_one_step(spectra=)": "read the runs' singular_values and leading; leave it out",
@@ -76,7 +79,7 @@ FORMER_NAMES: dict[str, str] = {
     "langevax fit --no-certificate": "pass --skip certificate",
     "langevax fit --no-peers": "pass --skip peers",
     "langevax fit --num-processes": "join the processes in Python, as examples/cluster/fit.py does",
-    "langevax fit --num-replicates": "use langevax.sklearn.PredictiveRegressor or PredictiveClassifier in Python",
+    "langevax fit --num-replicates": "fit PredictiveRegressor with several values of random_state in Python",
     "langevax fit --offset": "use langevax.sklearn.PredictiveRegressor or PredictiveClassifier in Python",
     "langevax fit --order": "number the classes in the table, or use PredictiveClassifier in Python",
     "langevax fit --peers": "leave it out; --skip leaves out a part",
@@ -116,6 +119,16 @@ _add_arguments(
     "GraphMeanField",
     "heat_times wl_depth wl_components node_labels edge_labels node_features edge_features",
     "set up the encoder, encoder=GraphFeatures(...)",
+)
+_add_arguments(
+    "MeanField",
+    "warm_start",
+    "fit again, or raise num_steps; checkpoint=FOLDER continues a fit that was interrupted",
+)
+_add_arguments(
+    "Predictive",
+    "num_replicates",
+    "fit with other values of random_state, and call law_.agreement([other.law_])",
 )
 _add_arguments(
     "KernelLangevin",

@@ -122,7 +122,6 @@ def estimator_entry(estimator: Call, y: np.ndarray) -> Entry:
         "scaling": ("columns", WORD),
         "learn_scales": (False, FLAG),
         "stop": ("plateau", WORD),
-        "warm_start": (False, FLAG),
         "run": (QUIET, OBJECT),
     }
     return Entry(call, arguments, {"validation": None, "random_state": 0}, slow=True)
@@ -174,24 +173,12 @@ def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
 
 
 def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
-    """Return the cases of classes, or of counts with an exposure."""
+    """Return the cases of classes, or of counts."""
 
-    def call(
-        X: Any, y: Any, sample_weight: Any, exposure: Any = None, **parameters: Any
-    ) -> Any:
-        more = {} if y_is_classes else {"exposure": exposure}
-        return (
-            estimator(**parameters)
-            .fit(X, y, sample_weight, **more)
-            .log_density(X, y, **more)
-        )
+    def call(X: Any, y: Any, sample_weight: Any, **parameters: Any) -> Any:
+        return estimator(**parameters).fit(X, y, sample_weight).log_density(X, y)
 
     y_is_classes = y is LABELS
-    exposure = (
-        {}
-        if y_is_classes
-        else {"exposure": (np.linspace(1, 2, 12, dtype=np.float32), VECTOR)}
-    )
     return Entry(
         call,
         {
@@ -201,8 +188,6 @@ def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
             "prior_scale": (2.5, POSITIVE),
             "num_particles": (16, COUNT),
             "num_folds": (2, OPTIONAL_COUNT),
-            "num_replicates": (1, COUNT),
-            **exposure,
         },
         {"random_state": 0, "bayes_shares": (1.0, 0.5)}
         | ({} if y_is_classes else {"family": "poisson"}),

@@ -16,6 +16,7 @@ from langevax.predictive_law import PredictiveWarning
 from langevax.predictive_law.law_problem import LawProblem, check_proper
 from langevax.predictive_law.path import PredictivePath
 from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
+from langevax.predictive_law.row_model import RowModel
 from tests.predictive_law.cases import (
     COUNTS,
     draws_of,
@@ -72,16 +73,21 @@ def test_log_scores_are_those_of_the_mixture(fit):
         fit.log_score((COUNTS, COUNTS))
 
 
-def test_rows_are_drawn_each_by_its_own_particles(fit):
-    def sampler(key, log_rate, row):
-        return log_rate + 0 * row  # the parameter itself
+class Parameters(RowModel):
+    """Rows that are the parameter itself."""
 
-    drawn = fit.sample_predictive(np.zeros(3), key=jax.random.key(1), sampler=sampler)
+    def simulated(self, positions, new, *, key):
+        return jnp.broadcast_to(positions[:, None], (len(positions), len(new[0])))
+
+
+def test_rows_are_drawn_each_by_its_own_particles(fit):
+    itself = dataclasses.replace(fit, model=Parameters(fit.model.target))
+    drawn = itself.sample_predictive(np.zeros(3), key=jax.random.key(1))
     assert drawn.shape == (256, 3)
     for column in drawn.T:
         np.testing.assert_allclose(np.sort(column), np.sort(fit.positions), rtol=1e-6)
     assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.3
-    with refuses(ValueError, "sampler"):
+    with refuses(ValueError, ""):
         fit.sample_predictive(np.zeros(3), key=jax.random.key(1))
 
 
@@ -348,7 +354,7 @@ def tempered(x):
 def test_models_without_rows_or_a_proper_prior_are_refused():
     refused(ValueError, "", dependent, COUNTS)
     refused(ValueError, "'x'", centred, COUNTS)
-    refused(ValueError, "'mean'", flat, COUNTS)
+    refused(ValueError, "'mean' 0", flat, COUNTS, draws={"mean": DRAWS})
     refused(
         ValueError,
         "'x'",

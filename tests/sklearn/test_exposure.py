@@ -8,14 +8,10 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-import sklearn
 import statsmodels.api
-from sklearn.model_selection import KFold, cross_validate
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from langevax import Run
-from langevax.sklearn import PredictiveClassifier, PredictiveRegressor, load
+from langevax.sklearn import PredictiveRegressor, load
 from tests.sentences import refuses
 
 pytestmark = pytest.mark.filterwarnings(
@@ -49,10 +45,19 @@ def ships():
     return np.column_stack([*kinds, *years, period]).astype(float), months, incidents
 
 
+def beside(X, months):
+    """The table with its exposure as the last column."""
+    return np.column_stack([X, months])
+
+
+def poisson(**more):
+    return PredictiveRegressor("poisson", exposure_column=8, **SMALL | more)
+
+
 @cache
 def of_ships():
     X, months, incidents = ships()
-    return PredictiveRegressor("poisson", **SMALL).fit(X, incidents, exposure=months)
+    return poisson().fit(beside(X, months), incidents)
 
 
 @pytest.mark.slow
@@ -68,29 +73,27 @@ def test_coefficients_and_means_are_those_of_statsmodels():
     means = known.predict(design, exposure=months)
     likely = incidents > 5  # elsewhere the prior counts
     np.testing.assert_allclose(
-        model.predict(X, exposure=months)[likely], means[likely], rtol=0.15
+        model.predict(beside(X, months))[likely], means[likely], rtol=0.15
     )
     np.testing.assert_allclose(
-        model.predict(X, exposure=7 * months), 7 * model.predict(X, exposure=months)
+        model.predict(beside(X, 7 * months)), 7 * model.predict(beside(X, months))
     )
     robust = (
         statsmodels.api.Poisson(incidents, design, exposure=months)
         .fit(disp=0, cov_type="HC0")
         .bse[1:]
     )
-    errors = model.robust_coef_sd(X, incidents, exposure=months)
+    errors = model.robust_coef_sd(beside(X, months), incidents)
     np.testing.assert_allclose(
         errors[[0, 4, 5, 6, 7]], robust[[0, 4, 5, 6, 7]], rtol=0.1
     )
 
 
 @pytest.mark.slow
-def test_the_unit_of_the_exposure_is_the_users_and_its_column_may_be_one_of_x():
+def test_the_unit_of_the_exposure_and_the_place_of_its_column_are_the_users():
     X, months, incidents = ships()
     model, bayes = of_ships(), of_ships().as_bayes()
-    years = PredictiveRegressor("poisson", **SMALL).fit(
-        X, incidents, exposure=months / 12
-    )
+    years = poisson().fit(beside(X, months / 12), incidents)
     assert np.all(np.abs(years.as_bayes().coef_ - bayes.coef_) < 0.3 * bayes.coef_sd_)
     assert years.centre_ == pytest.approx(model.centre_ + np.log(12))
     inside = np.insert(X, 3, months, axis=1)
@@ -101,13 +104,11 @@ def test_the_unit_of_the_exposure_is_the_users_and_its_column_may_be_one_of_x():
     assert np.all(np.abs(named.as_bayes().coef_ - bayes.coef_) < 0.3 * bayes.coef_sd_)
     scores = (
         named.as_bayes().score(inside, incidents),
-        bayes.score(X, incidents, exposure=months),
+        bayes.score(beside(X, months), incidents),
     )
     np.testing.assert_allclose(
         *scores, atol=0.01
     )  # not those of the shares: two are level here, and seeds decide
-    with refuses(ValueError, "exposure_column"):
-        named.predict(inside, exposure=months)
     with refuses(ValueError, "exposure[2] -1"):
         named.predict(np.where(np.arange(len(X))[:, None] == 2, -1.0, inside))
 
@@ -115,9 +116,7 @@ def test_the_unit_of_the_exposure_is_the_users_and_its_column_may_be_one_of_x():
 @pytest.mark.slow
 def test_an_exposure_of_one_is_none():
     X, _, incidents = ships()
-    one = PredictiveRegressor("poisson", **SMALL).fit(
-        X, incidents, exposure=np.ones(len(X))
-    )
+    one = poisson().fit(beside(X, np.ones(len(X))), incidents)
     none = PredictiveRegressor("poisson", **SMALL).fit(X, incidents)
     np.testing.assert_array_equal(
         np.sort(one.particles_["level"]), np.sort(none.particles_["level"])
@@ -128,149 +127,59 @@ def test_an_exposure_of_one_is_none():
 def test_rows_that_differ_in_exposure_alone_stay_apart_and_repeated_ones_count_twice():
     X, months, incidents = ships()
     weights = np.tile([2, 0], 17)
-    weighted = PredictiveRegressor("poisson", **SMALL).fit(
-        X, incidents, weights, exposure=months
+    weighted = poisson().fit(beside(X, months), incidents, weights)
+    X, incidents, months = (
+        np.repeat(part, weights, axis=0) for part in (X, incidents, months)
     )
-    twice = [np.repeat(part, weights, axis=0) for part in (X, incidents, months)]
-    repeated = PredictiveRegressor("poisson", **SMALL).fit(
-        *twice[:2], exposure=twice[2]
-    )
+    repeated = poisson().fit(beside(X, months), incidents)
     np.testing.assert_array_equal(
         weighted.particles_["slopes"], repeated.particles_["slopes"]
     )
-    apart = PredictiveRegressor("poisson", **SMALL)
-    apart.fit(*twice[:2], exposure=twice[2] * np.tile([1.0, 3.0], 17))
+    apart = poisson().fit(beside(X, months * np.tile([1.0, 3.0], 17)), incidents)
     assert apart.centre_ == pytest.approx(repeated.centre_ - np.log(2))
     assert len(np.unique(apart.law_.log_likelihoods[0])) == 34
 
 
 def test_intervals_and_draws_grow_with_the_exposure(tmp_path):
     X, months, incidents = ships()
+    table = beside(X, months)
     model = of_ships()
-    low, high = model.predict_interval(X, 0.9, exposure=months).T
+    low, high = model.predict_interval(table, 0.9).T
     assert np.mean((low <= incidents) & (incidents <= high)) > 0.85
-    assert np.all(model.predict_interval(X, exposure=10 * months)[:, 1] > high)
-    drawn = model.sample_predictive(X, 400, random_state=1, exposure=months)
+    assert np.all(model.predict_interval(beside(X, 10 * months))[:, 1] > high)
+    drawn = model.sample_predictive(table, 400, random_state=1)
     assert drawn.shape == (400, len(X))
     assert np.all(drawn == np.round(drawn))
     inside = (low <= drawn) & (drawn <= high)
     assert inside.mean() > 0.88
     other = model.as_bayes()
-    means = other.sample_predictive(X, 4000, random_state=1, exposure=months).mean(
-        axis=0
-    )
-    np.testing.assert_allclose(
-        means, other.predict(X, exposure=months), rtol=0.1, atol=0.1
-    )
+    means = other.sample_predictive(table, 4000, random_state=1).mean(axis=0)
+    np.testing.assert_allclose(means, other.predict(table), rtol=0.1, atol=0.1)
     model.save(tmp_path / "ships.safetensors")
     for one in (
         load(tmp_path / "ships.safetensors"),
         pickle.loads(pickle.dumps(model)),
     ):
-        np.testing.assert_array_equal(
-            one.predict(X, exposure=months), model.predict(X, exposure=months)
-        )
-        with refuses(ValueError, "exposure"):
-            one.predict(X)
+        np.testing.assert_array_equal(one.predict(table), model.predict(table))
         with refuses(AttributeError):
             one.certificate()
 
 
-@pytest.mark.slow
-def test_metadata_routing_passes_it_through_pipelines_and_folds():
-    X, months, incidents = (
-        np.concatenate([part, part]) for part in ships()
-    )  # each fold is the table
-    with sklearn.config_context(enable_metadata_routing=True):
-        model = (
-            PredictiveRegressor("poisson", **SMALL)
-            .set_fit_request(exposure=True)
-            .set_score_request(exposure=True)
-        )
-        line = make_pipeline(StandardScaler(), model)
-        got = cross_validate(
-            line, X, incidents, params={"exposure": months}, cv=KFold(2)
-        )
-    X, months, incidents = ships()
-    np.testing.assert_allclose(
-        got["test_score"], of_ships().score(X, incidents, exposure=months), atol=0.03
-    )
-
-
 def refusals():
     X, months, _ = ships()
-    poisson = PredictiveRegressor("poisson")
-    for value, shown in ((0.0, "0"), (-3.0, "-3"), (np.nan, "nan"), (np.inf, "inf")):
+    for value, shown in ((0.0, "0"), (-3.0, "-3")):
         wrong = np.where(np.arange(len(X)) == 5, value, months)
-        yield (
-            poisson,
-            X,
-            {"exposure": wrong},
-            f"exposure[5] {shown}",
-        )
-    yield (
-        poisson,
-        X,
-        {"exposure": months[:3]},
-        "exposure 3 34",
-    )
-    yield poisson, X, {"exposure": months.astype(str)}, "exposure"
-    yield (
-        PredictiveRegressor(),
-        X,
-        {"exposure": months},
-        "exposure family='gaussian'",
-    )
-    yield (
-        PredictiveRegressor(exposure_column=0),
-        X,
-        {},
-        "exposure family='gaussian'",
-    )
-    yield (
-        PredictiveRegressor("poisson", exposure_column=0),
-        X,
-        {"exposure": months},
-        "",
-    )
-    yield (
-        PredictiveRegressor("poisson", exposure_column=8),
-        X,
-        {},
-        "exposure_column",
-    )
-    yield (
-        PredictiveRegressor("poisson", exposure_column=0),
-        X,
-        {},
-        "exposure[0] 0",
-    )
+        yield poisson(), beside(X, wrong), f"exposure[5] {shown}"
+    yield PredictiveRegressor(exposure_column=0), X, "exposure family='gaussian'"
+    yield poisson(), X, "exposure_column"
     both = PredictiveRegressor("poisson", exposure_column=1, columns=[0, 1])
-    yield both, X + 1, {}, "exposure_column=1"
+    yield both, X + 1, "exposure_column=1"
 
 
-@pytest.mark.parametrize(("model", "X", "more", "facts"), list(refusals()))
-def test_what_is_no_exposure_is_refused(model, X, more, facts):
+@pytest.mark.parametrize(("model", "X", "facts"), list(refusals()))
+def test_what_is_no_exposure_is_refused(model, X, facts):
     with refuses(ValueError, facts):
-        model.fit(X, ships()[2], **more)
-
-
-def test_prediction_asks_for_what_the_fit_had():
-    X, months, incidents = ships()
-    model = of_ships()
-    for predict in (
-        model.predict,
-        model.predict_interval,
-        model.sample_predictive,
-        lambda X: model.score(X, incidents),
-        lambda X: model.robust_coef_sd(X, incidents),
-    ):
-        with refuses(ValueError, "exposure"):
-            predict(X)
-    with refuses(ValueError, "exposure 2 34"):
-        model.predict(X, exposure=months[:2])
-    with refuses(ValueError, "exposure"):
-        PredictiveClassifier()._offsets(X, months)
+        model.fit(X, ships()[2])
 
 
 def test_a_certificate_is_that_of_the_law():

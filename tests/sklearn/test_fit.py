@@ -23,7 +23,7 @@ from sklearn.preprocessing import PolynomialFeatures
 import langevax
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, base, training
 from langevax.sklearn.mean_field import probabilities
-from tests.sentences import refuses, warns
+from tests.sentences import warns
 from tests.sklearn.tables import (
     QUICK,
     diabetes,
@@ -327,23 +327,6 @@ def test_a_fit_that_settled_is_converged():
         .converged_
     )
     assert MeanFieldRegressor(random_state=0).fit(*diabetes()).converged_
-
-
-@pytest.mark.slow
-def test_warm_start_continues_from_the_particles():
-    """One step after a long fit is near it, one step from the prior is not."""
-    X, y = diabetes()
-    short = QUICK | {"num_steps": 1, "random_state": 1}
-    warm = (
-        MeanFieldRegressor(**QUICK, warm_start=True)
-        .fit(X[:300], y[:300])
-        .set_params(**short)
-        .fit(X[:300], y[:300])
-    )
-    cold = MeanFieldRegressor(**short).fit(X[:300], y[:300])
-    assert warm.score(X[300:], y[300:]) > cold.score(X[300:], y[300:]) + 0.1
-    with refuses(ValueError, "warm_start"):
-        warm.set_params(num_particles=50).fit(X[:300], y[:300])
 
 
 @pytest.mark.slow

@@ -228,8 +228,6 @@ def test_the_settings_of_a_network_without_its_own_are_those_of_curves():
     network = fitted().estimator_
     assert (network.solver_, network.scaling_) == ("psdca", "global")
     assert (float(network.neuron_.scale), network.path_) == (3.0, None)
-    with refuses(ValueError, "warm_start"):
-        regressor(SMALL | {"warm_start": True}).fit(*waves())
 
 
 def test_any_transformer_is_an_encoder():

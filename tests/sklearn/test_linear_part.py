@@ -124,13 +124,6 @@ def test_several_outputs_and_weights():
 
 
 @pytest.mark.slow
-def test_a_warm_start_keeps_the_linear_part(model):
-    X, y = table()
-    model = MeanFieldRegressor(**QUICK, linear_part=True, warm_start=True).fit(X, y)
-    assert model.fit(X, y).linear_part_ is not None
-
-
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::langevax.sklearn.LinearModelWarning")
 def test_what_has_no_linear_part_says_so(model):
     X, y = table()

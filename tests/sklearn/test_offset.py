@@ -1,18 +1,15 @@
 """Offsets of linear predictors and laws of several seeds: coefficients by maximum likelihood, and refusals."""
 
 import copy
-import pickle
 from functools import cache
-from types import SimpleNamespace
 
-import jax
 import numpy as np
 import pytest
 import statsmodels.api as sm
 from scipy.special import expit, logit
 
-from langevax.sklearn import PredictiveClassifier, PredictiveRegressor, load
-from tests.sentences import refuses, warns
+from langevax.sklearn import PredictiveClassifier, PredictiveRegressor
+from tests.sentences import refuses
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::langevax.predictive_law.PredictiveWarning"
@@ -70,17 +67,18 @@ def test_the_offset_of_counts_is_the_logarithm_of_an_exposure():
     model = PredictiveRegressor("poisson", offset_column=1, **SMALL).fit(
         beside(X, offset), y
     )
-    known = PredictiveRegressor("poisson", **SMALL).fit(X, y, exposure=exposure)
+    rates = PredictiveRegressor("poisson", exposure_column=2, **SMALL)
+    known = rates.fit(np.column_stack([X, exposure]), y)
     bayes = sm.Poisson(y, sm.add_constant(X), offset=offset).fit(disp=0)
     for one in (model, known):
         np.testing.assert_array_less(
             np.abs(one.coef_ - bayes.params[1:]) / bayes.bse[1:], 0.25
         )
     assert model.centre_ == pytest.approx(known.centre_)
-    both = PredictiveRegressor("poisson", offset_column=1, **SMALL)
-    both.fit(beside(X, offset - 1), y, exposure=np.full(N, np.e))  # which add up
-    np.testing.assert_allclose(
-        both.predict(beside(X, offset), exposure=np.ones(N)),
+    both = PredictiveRegressor("poisson", offset_column=1, exposure_column=3, **SMALL)
+    both.fit(np.column_stack([beside(X, offset - 1), np.full(N, np.e)]), y)
+    np.testing.assert_allclose(  # they add up
+        both.predict(np.column_stack([beside(X, offset), np.ones(N)])),
         model.predict(beside(X, offset)),
     )
 
@@ -144,45 +142,20 @@ def test_columns_that_cannot_be_offsets_are_refused(parameters, facts):
 
 
 @pytest.mark.slow
-def test_laws_of_other_seeds_are_shown_beside_the_first(tmp_path):
+def test_laws_of_other_seeds_agree_with_the_first():
     X, _, rng = rows()
     y = rng.poisson(np.exp(0.4 * X[:, 0] + rng.normal(size=N)))
     options = SMALL | {"bayes_shares": (1.0, 0.1)}
-    one = PredictiveRegressor("poisson", **options).fit(X, y)
-    three = PredictiveRegressor("poisson", num_replicates=3, **options).fit(X, y)
-    assert one.agreement_ is None
-    np.testing.assert_array_equal(one.particles_["slopes"], three.particles_["slopes"])
-    assert three.agreement_.agree
-    assert three.agreement_.scores[0] == three.path_.fit[1]
-    assert len(np.unique(three.agreement_.scores)) == 3
-    assert str(three.agreement_).startswith(
+    laws = [
+        PredictiveRegressor("poisson", **options | {"random_state": seed})
+        .fit(X, y)
+        .law_
+        for seed in range(3)
+    ]
+    agreement = laws[0].agreement(laws[1:])
+    assert agreement.agree
+    assert agreement.scores[0] == laws[0].path.fit[1]
+    assert len(np.unique(agreement.scores)) == 3
+    assert str(agreement).startswith(
         "Laws of 3 seeds agree: at a share of 0.1 of Bayes they score their rows"
     )
-    calls = []
-    watched = copy.copy(three)  # as pickled, without its laws
-    watched.replicates_ = three.replicates_
-    watched.law_ = SimpleNamespace(certificate=lambda **more: calls.append(more))
-    watched.certificate(others=[one.law_])
-    assert calls[0]["others"] == [one.law_, *three.replicates_]
-    three.save(tmp_path / "model.safetensors")
-    for again in (
-        load(tmp_path / "model.safetensors"),
-        pickle.loads(pickle.dumps(three)),
-    ):
-        assert str(again.agreement_) == str(three.agreement_)
-        assert not hasattr(again, "replicates_")
-
-
-@pytest.mark.slow
-def test_laws_that_differ_are_doubted():
-    X, _, _ = rows()
-    model = PredictiveRegressor("poisson", num_replicates=2, **SMALL).fit(
-        X, np.arange(N) % 4
-    )
-    law = copy.copy(model.law_)
-    apart = copy.copy(law)
-    object.__setattr__(apart, "path", copy.copy(law.path))
-    object.__setattr__(apart.path, "fit", law.path.fit + 1)
-    model._law_of = lambda target, num_columns, *, key: (None, apart)
-    with warns(UserWarning, "2 1"):
-        model._agreement(None, 2, key=jax.random.key(0))

@@ -315,8 +315,8 @@ def test_other_numbers_of_columns_and_rows_compile_nothing():
         before = len(compiled)
         for rows, columns in ((97, 9), (101, 10), (104, 11)):
             table = X[:rows, :columns]
-            model = estimator(**settings, warm_start=True).fit(table, targets[:rows])
-            model.fit(table, targets[:rows]).predict(X[:, :columns])
+            model = estimator(**settings).fit(table, targets[:rows])
+            model.predict(X[:, :columns])
             assert model.particles_.shape == (100, columns + 2)
         assert len(compiled) == before
 

@@ -13,7 +13,6 @@ from langevax import Run, losses
 from langevax.gradients import SVRG, Full, Minibatch
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, load
 from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm
-from tests.sentences import refuses
 from tests.sklearn.tables import diabetes, fitted_on_overlapping, iris, overlapping
 
 pytestmark = pytest.mark.mostly_compiling
@@ -112,12 +111,6 @@ def test_a_path_ends_in_the_solver():
     assert model.path_ is not None
     assert model.n_iter_ <= 3000
     assert model.score(X[100:], y[100:]) > 0.2
-
-
-def test_ascent_refuses_to_continue_from_old_particles():
-    X, y = diabetes()
-    with refuses(ValueError, "solver='psdca' warm_start=False"):
-        MeanFieldRegressor(solver="psdca", warm_start=True).fit(X, y)
 
 
 @functools.cache

@@ -69,43 +69,39 @@ def _listed(numbers: Float[np.ndarray, " law"], form: str = ".3f") -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def agreement(first: FittedLaw, others: Sequence[FittedLaw]) -> LawAgreement:
-    """Return how far the laws of other keys agree with the first."""
-    share = first.bayes_share
-    laws = (first, *others)
-    places = []
-    if not others:
-        raise ValueError(
-            "others holds no law; pass what predictive returned for other keys."
-        )
-    for law in laws:
+def check_same_parameters(first: FittedLaw, others: Sequence[FittedLaw]) -> None:
+    """Raise where others are not laws of the same parameters."""
+    for law in others:
         if getattr(law, "points", np.zeros((0, 0))).shape[1:] != first.points.shape[1:]:
             raise ValueError(
                 f"others must be laws of the same {first.points.shape[1]} parameters, got {checks.shown(law)}; pass "
                 "what predictive returned for other keys."
             )
-        if law.path.scores.shape[1] != first.path.scores.shape[1]:
+
+
+def agreement(first: FittedLaw, others: Sequence[FittedLaw]) -> LawAgreement:
+    """Return how far the laws of other keys agree with the first."""
+    share = first.bayes_share
+    if not others:
+        raise ValueError(
+            "others holds no law; pass what predictive returned for other keys."
+        )
+    check_same_parameters(first, others)
+    columns = []
+    for law in (first, *others):
+        path = law.path
+        if path.scores.shape[1] != first.path.scores.shape[1]:
             raise ValueError(
                 f"others must be laws of the same {first.path.scores.shape[1]} rows, got one of "
-                f"{law.path.scores.shape[1]}; pass those of the same data."
+                f"{path.scores.shape[1]}; pass those of the same data."
             )
-        place = np.flatnonzero(law.path.bayes_share == share)
-        if not len(place):
+        shares = path.bayes_share.tolist()
+        if share not in shares:
             raise ValueError(
-                f"others has a law whose path {law.path.bayes_share.tolist()} lacks the share {share:g}; pass the same "
-                "bayes_shares for all keys."
+                f"others has a law whose path {shares} lacks the share {share:g}; pass the same bayes_shares for all "
+                "keys."
             )
-        places.append(int(place[0]))
-    scores, errors, gains = (
-        np.array(
-            [
-                getattr(law.path, name)[place]
-                for law, place in zip(laws, places, strict=True)
-            ],
-            float,
-        )
-        for name in ("fit", "fit_error", "gain")
-    )
-    return LawAgreement(
-        share, scores, errors, gains, np.array([law.bayes_share for law in laws])
-    )
+        place = shares.index(share)
+        numbers = (path.fit[place], path.fit_error[place], path.gain[place])
+        columns.append((*numbers, law.bayes_share))
+    return LawAgreement(share, *np.array(columns, float).T)

@@ -11,6 +11,7 @@ Moves are local: the masses of separate modes change slowly, and a mode that no 
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -22,7 +23,12 @@ from jaxtyping import Array, Float
 from langevax import trees
 from langevax._typing import IntScalar, PRNGKey
 from langevax.keys import unrolled
-from langevax.predictive_law.law_problem import LawProblem, Points, RowBlocks
+from langevax.predictive_law.law_problem import (
+    LawProblem,
+    Points,
+    RowBlocks,
+    TiltedDensity,
+)
 from langevax.problems.problem import Scalar
 
 MOVES_OF_ROUND = 4
@@ -71,6 +77,54 @@ def square_root_of_covariance(points: np.ndarray) -> Float[np.ndarray, "d d"]:
     return np.linalg.cholesky(shrunk).astype(points.dtype)
 
 
+class Walkers(NamedTuple):
+    """Particles between two moves under one dual, with what the density of their law is there."""
+
+    points: Points
+    value: Float[Array, " particle"]
+    gradient: Points
+    log_steps: Float[Array, " particle"]
+    num_moves: IntScalar
+
+
+def move(
+    walkers: Walkers,
+    density: Callable[[Points], TiltedDensity],
+    factor: Float[Array, "d d"],
+    *,
+    key: PRNGKey,
+    acceptance: float = 0.55,
+    gain_decay: float = 0.6,
+) -> Walkers:
+    """Return the particles after a Metropolised Langevin move of each.
+
+    The t-th step size of a level changes by (acceptance - 0.55) / t^0.6, in logarithms.
+    """
+    noise_key, uniform_key = random.split(key)
+    step = jnp.exp(walkers.log_steps)[:, None]
+    noise = trees.normal_like(walkers.points, key=noise_key)
+    # in whitened coordinates
+    change = step * (walkers.gradient @ factor) + jnp.sqrt(2 * step) * noise
+    proposal = walkers.points + change @ factor.T
+    target = density(proposal)
+    back = change + step * (target.gradient @ factor)
+    forward = jnp.sum(noise**2, axis=1) / 2
+    log_ratio = target.value - walkers.value
+    log_ratio += forward - jnp.sum(back**2, axis=1) / (4 * step[:, 0])
+    log_ratio = jnp.where(jnp.isnan(log_ratio), -jnp.inf, log_ratio)
+    uniform = random.uniform(uniform_key, log_ratio.shape, log_ratio.dtype)
+    accepted = jnp.log(uniform) < log_ratio
+    chance = jnp.exp(jnp.minimum(log_ratio, 0))
+    gain = (walkers.num_moves + 1).astype(log_ratio.dtype) ** -gain_decay
+    return Walkers(
+        jnp.where(accepted[:, None], proposal, walkers.points),
+        jnp.where(accepted, target.value, walkers.value),
+        jnp.where(accepted[:, None], target.gradient, walkers.gradient),
+        walkers.log_steps + gain * (chance - acceptance),
+        walkers.num_moves + 1,
+    )
+
+
 @eqx.filter_jit
 def advance(
     problem: LawProblem,
@@ -81,8 +135,6 @@ def advance(
     key: PRNGKey,
     *,
     rate: float = 0.02,
-    acceptance: float = 0.55,
-    gain_decay: float = 0.6,
 ) -> Cloud:
     """Return the cloud after a block of moves.
 
@@ -94,59 +146,23 @@ def advance(
         factor: Cholesky factor of the metric.
         key: a typed key.
         rate: share of the present cloud in the dual, for each move; at 0.05 the masses of modes oscillate.
-        acceptance, gain_decay: the t-th step size of a level changes by (acceptance - 0.55) / t^0.6, in logarithms.
     """
     rate = 1 - (1 - rate) ** MOVES_OF_ROUND
 
     def one_round(cloud: Cloud, key: PRNGKey) -> tuple[Cloud, None]:
-        present = problem.tilted(cloud.points, bayes_share, cloud.log_means, weights)
+        def density(points: Points) -> TiltedDensity:
+            return problem.tilted(points, bayes_share, cloud.log_means, weights)
 
-        def move(
-            state: tuple[Array, ...], key: PRNGKey
-        ) -> tuple[tuple[Array, ...], None]:
-            points, value, gradient, log_steps, count = state
-            noise_key, uniform_key = random.split(key)
-            step = jnp.exp(log_steps)[:, None]
-            noise = trees.normal_like(points, key=noise_key)
-            change = (
-                step * (gradient @ factor) + jnp.sqrt(2 * step) * noise
-            )  # in whitened coordinates
-            proposal = points + change @ factor.T
-            target = problem.tilted(proposal, bayes_share, cloud.log_means, weights)
-            back = change + step * (target.gradient @ factor)
-            log_ratio = target.value - value
-            log_ratio += jnp.sum(noise**2, axis=1) / 2 - jnp.sum(back**2, axis=1) / (
-                4 * step[:, 0]
-            )
-            log_ratio = jnp.where(jnp.isnan(log_ratio), -jnp.inf, log_ratio)
-            accepted = (
-                jnp.log(random.uniform(uniform_key, value.shape, value.dtype))
-                < log_ratio
-            )
-            chance = jnp.exp(jnp.minimum(log_ratio, 0))
-            gain = (count + 1).astype(value.dtype) ** -gain_decay
-            state = (
-                jnp.where(accepted[:, None], proposal, points),
-                jnp.where(accepted, target.value, value),
-                jnp.where(accepted[:, None], target.gradient, gradient),
-                log_steps + gain * (chance - acceptance),
-                count + 1,
-            )
-            return state, None
+        def one_move(walkers: Walkers, key: PRNGKey) -> tuple[Walkers, None]:
+            return move(walkers, density, factor, key=key), None
 
-        state = (
-            cloud.points,
-            present.value,
-            present.gradient,
-            cloud.log_steps,
-            cloud.num_moves,
-        )
-        (points, _, _, log_steps, count), _ = lax.scan(
-            move, state, random.split(key, MOVES_OF_ROUND)
-        )
+        points, value, gradient, log_means = cloud.points, *density(cloud.points)
+        walkers = Walkers(points, value, gradient, cloud.log_steps, cloud.num_moves)
+        walkers, _ = lax.scan(one_move, walkers, random.split(key, MOVES_OF_ROUND))
         log_means = jnp.logaddexp(
-            math.log1p(-rate) + cloud.log_means, math.log(rate) + present.log_means
+            math.log1p(-rate) + cloud.log_means, math.log(rate) + log_means
         )
-        return Cloud(points, log_steps, log_means, count), None
+        after = Cloud(walkers.points, walkers.log_steps, log_means, walkers.num_moves)
+        return after, None
 
     return lax.scan(one_round, cloud, random.split(unrolled(key), ROUNDS_OF_BLOCK))[0]

@@ -5,6 +5,7 @@ with z_i = E_q r_i, q the law q_0 exp(t r) normalised: q minimises -sum_i w_i lo
 """
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float
@@ -35,6 +36,13 @@ def newton_step(
     return step / root, max(float(step @ right), 0.0)
 
 
+def _halvings(share: float) -> Iterator[float]:
+    """Yield shares of a Newton step, from the longest on."""
+    while share > SHORTEST_STEP:
+        yield share
+        share /= 2
+
+
 def best_tilt(
     ratios: Ratios,
     log_weights: np.ndarray,
@@ -57,15 +65,11 @@ def best_tilt(
         decrement = math.sqrt(rise / weight)
         if decrement < settled:
             break
-        share = 1.0 if decrement < 0.25 else 1 / (1 + decrement)
-        trial = tilt
-        logs = log_weights
-        while share > SHORTEST_STEP:
+        for share in _halvings(1.0 if decrement < 0.25 else 1 / (1 + decrement)):
             trial = tilt * (1 + share * step)
             logs = log_weights + ratios @ (trial - tilt)
             if np.all(trial > 0) and effective_share(logs) >= least:
                 break
-            share /= 2
         else:
             break
         tilt = trial
@@ -94,15 +98,13 @@ def exact_tilt(
     value, masses = law(tilt)
     for _ in range(max_steps):
         step, rise = newton_step(ratios, masses, tilt, weights)
-        share = min(1.0, 0.9 / max(float(-step.min()), 1e-9))
         if rise < settled:
             break
-        while share > SHORTEST_STEP:
+        for share in _halvings(min(1.0, 0.9 / max(float(-step.min()), 1e-9))):
             trial = tilt * (1 + share * step)
             higher, shares = law(trial)
             if higher >= value + 1e-4 * share * rise:
                 break
-            share /= 2
         else:  # rounding is all that is left
             break
         tilt = trial

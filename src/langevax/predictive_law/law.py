@@ -18,12 +18,13 @@ from langevax.figures import charts, theme
 from langevax.predictive_law import law_file
 from langevax.predictive_law.agreement import LawAgreement, agreement
 from langevax.predictive_law.law_certificate import LawCertificate, certify
-from langevax.predictive_law.law_problem import LawProblem, new_log_likelihoods
+from langevax.predictive_law.law_problem import LawProblem
 from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.models import model_of
 from langevax.predictive_law.path import PredictivePath
-from langevax.predictive_law.row_model import NamedModel, RowModel, Sampler
+from langevax.predictive_law.row_model import NamedModel, RowModel
 from langevax.renamed import refuse_former
+from langevax.run.datatree import datatree_type, draws_dataset
 from langevax.run.options import Run
 from langevax.run.result import named_leaves
 
@@ -93,24 +94,24 @@ class PredictiveLaw:
         Raises ValueError where structure or columns differ from those of the data.
         """
         return log_mean_exp(
-            new_log_likelihoods(self.problem, self.model.rows(new), self.points)
+            self.problem.log_likelihoods(self.points, self.model.rows(new))
         )
 
-    def sample_predictive(
-        self, *new: Any, key: PRNGKey, sampler: Sampler | None = None
-    ) -> PyTree[np.ndarray]:
+    @refuse_former
+    def sample_predictive(self, *new: Any, key: PRNGKey) -> PyTree[np.ndarray]:
         """Return draws of new rows, (particle, row, ...), each row with particles of its own.
 
         Args:
-            new: arguments of a NumPyro model, with None for what it observes; a dictionary of the `pm.Data` of a PyMC
-                model, without what it observes; or rows, in the form of the data.
+            new: arguments of a NumPyro model, with None for what it observes; or a dictionary of the `pm.Data` of a
+                PyMC model, without what it observes.
             key: a typed JAX key.
-            sampler: `sampler(key, position, row) -> a draw`, for models that are a log likelihood.
+
+        Raises ValueError for a model that is a log likelihood: draw a row from it at each of `positions`.
         """
         checks.typed_key(key)
         draw_key, order_key = random.split(key)
         unraveled = jax.vmap(self.problem.unravel)(jnp.asarray(self.points))
-        drawn = self.model.simulated(unraveled, new, sampler, key=draw_key)
+        drawn = self.model.simulated(unraveled, new, key=draw_key)
         return jax.tree.map(
             lambda a: np.asarray(
                 random.permutation(order_key, a, axis=0, independent=True)
@@ -231,24 +232,12 @@ class PredictiveLaw:
         low = path.gain - path.gain_error
         high = path.gain + path.gain_error
         axes.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
-        for chosen, face in ((False, "white"), (True, colour)):
-            shown = (places == path.chosen) == chosen
-            style: dict[str, Any] = {
-                "fmt": "D",
-                "color": colour,
-                "markerfacecolor": face,
-            }
-            axes.errorbar(
-                places[shown], path.gain[shown], path.gain_error[shown], **style
-            )
-        axes.annotate(
-            "chosen",
-            (path.chosen, high[path.chosen]),
-            (0, 6),
-            textcoords="offset points",
-            ha="center",
-            color=colour,
-        )
+        marks: dict[str, Any] = {"color": colour, "markerfacecolor": "white"}
+        axes.errorbar(places, path.gain, path.gain_error, fmt="D", **marks)
+        axes.plot(path.chosen, path.gain[path.chosen], "D", color=colour)
+        place: dict[str, Any] = {"textcoords": "offset points", "ha": "center"}
+        above = path.chosen, high[path.chosen]
+        axes.annotate("chosen", above, (0, 6), color=colour, **place)
         labels = [
             f"{share:g}\n{size:.0f}"
             for share, size in zip(path.bayes_share, path.p_eff, strict=True)
@@ -279,74 +268,37 @@ class PredictiveLaw:
 
         `arviz.loo` is valid for a share of 1 only: with a smaller share the particles are not draws of the posterior.
         """
-        with checks.needs("xarray", "to_datatree"):
-            import xarray
+        tree_type = datatree_type()
+        import xarray
 
         def particles(arrays: dict[str, np.ndarray]) -> "xarray.Dataset":
-            variables = {
-                name: (
-                    [
-                        "chain",
-                        "draw",
-                        *(f"{name}_dim_{i}" for i in range(array.ndim - 1)),
-                    ],
-                    np.asarray(array)[None],
-                )
-                for name, array in arrays.items()
+            one_chain = {
+                name: np.asarray(array)[None] for name, array in arrays.items()
             }
-            return xarray.Dataset(
-                variables, {"chain": [0], "draw": np.arange(len(self.points))}
-            )
+            return draws_dataset(one_chain, 1, len(self.points))
 
-        path = self.path
-        names = (
-            "fit",
-            "fit_error",
-            "loo",
-            "held_out",
-            "gain",
-            "gain_error",
-            "p_eff",
-            "gap",
-            "num_moves",
-        )
+        names = {field.name for field in fields(PredictivePath)}
         curve = {
-            name: (["bayes_share"], np.asarray(getattr(path, name))) for name in names
+            name: (["bayes_share"], np.asarray(getattr(self.path, name)))
+            for name in sorted(names - {"bayes_share", "scores", "weights"})
         }
         groups = {
             "posterior": particles(named_leaves(self.positions)),
             "log_likelihood": particles({"log_likelihood": self.log_likelihoods}),
-            "path": xarray.Dataset(curve, {"bayes_share": path.bayes_share}),
+            "path": xarray.Dataset(curve, {"bayes_share": self.path.bayes_share}),
         }
-        tree = xarray.DataTree.from_dict(groups)
+        tree = tree_type.from_dict(groups)
         tree.attrs |= {"bayes_share": self.bayes_share, "method": self.method}
         return tree
 
 
 def law_at(
     model: RowModel,
-    position: PyTree,
+    problem: LawProblem,
     points: Float[np.ndarray, "particle d"],
     path: PredictivePath,
     method: str,
     seconds: float = math.nan,
-) -> PredictiveLaw:
-    """Return a law that was saved: its particles, in the structure of `position`, on the rows of its model."""
-    problem = LawProblem.of(
-        model.finite_sum, jax.tree.map(jnp.asarray, position), len(points)
-    )
-    logs = problem.log_likelihoods(points)
-    return law_of(model, problem, path, points, logs, method, seconds)
-
-
-def law_of(
-    model: RowModel,
-    problem: LawProblem,
-    path: PredictivePath,
-    points: Float[np.ndarray, "particle d"],
-    log_likelihoods: Float[np.ndarray, "particle n"],
-    method: str,
-    seconds: float,
 ) -> PredictiveLaw:
     """Return the law of these particles, at the share that the path chose."""
     return PredictiveLaw(
@@ -356,7 +308,7 @@ def law_of(
         points,
         problem,
         model,
-        log_likelihoods,
+        problem.log_likelihoods(points),
         method,
         seconds,
     )
@@ -367,8 +319,7 @@ def load(
 ) -> PredictiveLaw:
     """Return the law that `PredictiveLaw.save` wrote.
 
-    Log likelihoods of the first particles are compared with those in the file, so that a law cannot be read for another
-    model or other rows.
+    Log likelihoods are compared with those in the file, so that a law cannot be read for another model or other rows.
 
     Args:
         file: its name.
@@ -397,7 +348,6 @@ def load(
     )
     points = arrays["points"]
     logs = arrays["log_likelihoods"]
-    path = PredictivePath(**{name: arrays[key] for name, key in names.items()})
     row_model = model_of(model, data)
     if isinstance(row_model, NamedModel):
         start = row_model.start(random.key(0))
@@ -407,22 +357,21 @@ def load(
         )
     position = checks.arrays("start", start)
     problem = LawProblem.of(row_model.finite_sum, position, len(points))
-    size = sum(np.size(leaf) for leaf in named_leaves(position).values())
-    if size != points.shape[1] or problem.size != logs.shape[1]:
+    size = sum(np.size(leaf) for leaf in jax.tree.leaves(position))
+    if (size, problem.size) != (points.shape[1], logs.shape[1]):
         raise ValueError(
             f"{str(file)!r} is a law of {points.shape[1]} parameters and {logs.shape[1]} rows, but model and data have "
             f"{size} and {problem.size}; pass those that it was fitted to."
         )
-    few = slice(0, 8)
-    again = problem.log_likelihoods(points[few])
-    if not np.allclose(again, logs[few], rtol=1e-3, atol=1e-3):  # of another machine
+    path = PredictivePath(**{name: arrays[key] for name, key in names.items()})
+    law = law_at(row_model, problem, points, path, header["method"], header["seconds"])
+    if not np.allclose(
+        law.log_likelihoods, logs, rtol=1e-3, atol=1e-3
+    ):  # of another machine
         raise ValueError(
             f"{str(file)!r} is a law of another model or other data: log likelihoods of its particles differ; pass "
             "those that it was fitted to."
         )
-    method = header["method"]
-    seconds = header["seconds"]
-    law = law_of(row_model, problem, path, points, logs, method, seconds)
     if (sites := _shapes(law.positions)) != header["sites"]:
         raise ValueError(
             f"{str(file)!r} is a law of {header['sites']}, but start is of {sites}; pass those names."

@@ -24,11 +24,14 @@ from langevax._typing import PRNGKey
 from langevax.meanfield.certificate import blas_threads
 from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.interval_search import TRUSTED, close
-from langevax.predictive_law.agreement import MOST_STANDARD_ERRORS
+from langevax.predictive_law.agreement import (
+    MOST_STANDARD_ERRORS,
+    check_same_parameters,
+)
 from langevax.predictive_law.law_search import LawSearch, search_of
 from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.parameter_law import ParameterLaw, in_units_of_prior
-from langevax.predictive_law.path import FittedLaw
+from langevax.predictive_law.path import FittedLaw, influences_of
 from langevax.run.options import Run
 from langevax.run.progress import report_to
 
@@ -124,12 +127,7 @@ def certify(
     checks.number("effort", effort, positive=True)
     if cpu_seconds is not None:
         checks.number("cpu_seconds", cpu_seconds, positive=True)
-    for other in others:
-        if getattr(other, "points", np.zeros((0, 0))).shape[1:] != law.points.shape[1:]:
-            raise ValueError(
-                f"others must be laws of the same {law.points.shape[1]} parameters, got {checks.shown(other)}; pass "
-                "what predictive returned for other keys."
-            )
+    check_same_parameters(law, others)
     if law.problem.weights is not None:
         raise ValueError(
             "this law's rows have weights, and a certificate counts every row once; fit it without them."
@@ -227,9 +225,9 @@ def _is_near(
 def _score(law: FittedLaw) -> tuple[float, float]:
     """Return the mean in-sample log score of the law's particles, and its error by their number."""
     logs = np.asarray(law.problem.log_likelihoods(law.points), np.float64)
-    scores = log_mean_exp(logs)
-    influences = np.exp(logs - scores).mean(1) - 1
-    return float(scores.mean()), float(influences.std() / math.sqrt(len(influences)))
+    influences = influences_of(logs, len(logs))
+    error = float(influences.std() / math.sqrt(len(influences)))
+    return float(log_mean_exp(logs).mean()), error
 
 
 def _inverse(value: float) -> tuple[float, float]:

@@ -75,7 +75,7 @@ class LawProblem(eqx.Module):
                 "model must be a langevax.posterior with a log likelihood of every row; pass that."
             )
         size = finite_sum.max_size
-        total = float(finite_sum.max_size)
+        total = float(size)
         weights = finite_sum.weights
         if weights is not None:
             if not isinstance(finite_sum.regularizer, NegativeLogPrior):
@@ -85,35 +85,29 @@ class LawProblem(eqx.Module):
             total = finite_sum.regularizer.total
             weights = jnp.asarray(weights) * (total / size)
             finite_sum = eqx.tree_at(lambda f: f.weights, finite_sum, None)
-        return cls(
-            _blocked(finite_sum, num_particles),
-            size,
-            ravel_pytree(position)[1],
-            total,
-            weights,
+        data = _in_blocks(finite_sum.data, num_particles)
+        finite_sum = eqx.tree_at(lambda f: f.data, finite_sum, data)
+        return cls(finite_sum, size, ravel_pytree(position)[1], total, weights)
+
+    @property
+    def rows(self) -> PyTree:
+        """(n, ...), without the padding."""
+        return jax.tree.map(
+            lambda a: a.reshape(-1, *a.shape[2:])[: self.size], self.finite_sum.data
         )
 
     def of_rows(self, rows: np.ndarray, num_particles: int) -> "LawProblem":
         """Return the problem of some of the rows, under the same prior."""
-        chosen = jax.tree.map(
-            lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[rows], self.finite_sum.data
-        )
-        few = eqx.tree_at(lambda f: f.data, self.finite_sum, chosen)
-        return LawProblem(
-            _blocked(few, num_particles),
-            len(rows),
-            self.unravel,
-            self.prior_size,
-        )
+        chosen = jax.tree.map(lambda leaf: leaf[rows], self.rows)
+        data = _in_blocks(chosen, num_particles)
+        finite_sum = eqx.tree_at(lambda f: f.data, self.finite_sum, data)
+        return LawProblem(finite_sum, len(rows), self.unravel, self.prior_size)
 
     @property
     def row_weights(self) -> Float[np.ndarray, " n"]:
         """A copy of the weights of the rows."""
-        return (
-            np.ones(self.size)
-            if self.weights is None
-            else np.array(self.weights, np.float64)
-        )
+        weights = 1.0 if self.weights is None else self.weights
+        return np.array(np.broadcast_to(weights, self.size), np.float64)
 
     @property
     def log_likelihood(self) -> RowFunction:
@@ -183,11 +177,18 @@ class LawProblem(eqx.Module):
             value, jnp.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0), means
         )
 
-    def log_likelihoods(self, points: np.ndarray) -> Float[np.ndarray, "particle n"]:
-        """Return the log likelihood of every row at every point."""
-        logs = np.asarray(_in_blocks(self, self.finite_sum.data, jnp.asarray(points)))
+    def log_likelihoods(
+        self, points: np.ndarray, new: PyTree = None
+    ) -> Float[np.ndarray, "particle n"]:
+        """Return the log likelihood of every row, or of every new one, at every point."""
+        rows = self.finite_sum.data
+        size = self.size
+        if new is not None:
+            rows = _in_blocks(new, len(points))
+            size = blocks.num_rows(new)
+        logs = np.asarray(_log_likelihoods(self, rows, jnp.asarray(points)))
         by_particle = np.moveaxis(logs, 1, 0)  # from (block, particle, row)
-        return by_particle.reshape(len(points), -1)[:, : self.size]
+        return by_particle.reshape(len(points), -1)[:, :size]
 
     def row_logs(
         self, point: Float[Array, " d"], rows: PyTree
@@ -204,44 +205,27 @@ class LawProblem(eqx.Module):
         return jax.vmap(of_row)(rows)
 
 
-def _blocked(finite_sum: FiniteSum, num_particles: int) -> FiniteSum:
-    """Return the same rows in blocks of one length, the last one padded by the first row."""
-    size = finite_sum.max_size
+def _in_blocks(rows: PyTree, num_particles: int) -> PyTree:
+    """Return rows in blocks of one length, the last one padded by the first row."""
+    size = blocks.num_rows(rows)
     length = -(-size // max(1, -(-size * num_particles // sizes().log_likelihoods)))
     padding = -size % length
 
-    def in_blocks(rows: Array) -> Array:
-        padded = jnp.concatenate([rows, jnp.repeat(rows[:1], padding, axis=0)])
-        return padded.reshape(-1, length, *rows.shape[1:])
+    def of_leaf(leaf: Array) -> Array:
+        padded = jnp.concatenate([leaf, jnp.repeat(leaf[:1], padding, axis=0)])
+        return padded.reshape(-1, length, *leaf.shape[1:])
 
-    return eqx.tree_at(
-        lambda f: f.data, finite_sum, jax.tree.map(in_blocks, finite_sum.data)
-    )
+    return jax.tree.map(of_leaf, rows)
 
 
 @eqx.filter_jit
-def _in_blocks(
+def _log_likelihoods(
     problem: LawProblem, rows: PyTree, points: Points
 ) -> Float[Array, "block particle rows"]:
     return lax.map(
         lambda block: jax.vmap(lambda point: problem.row_logs(point, block))(points),
         rows,
     )
-
-
-def new_log_likelihoods(
-    problem: LawProblem, rows: PyTree, points: np.ndarray
-) -> Float[np.ndarray, "particle n"]:
-    """Return the log likelihood of other rows, a block at a time, at every point."""
-    size = blocks.num_rows(rows)
-    logs = []
-    length = max(1, sizes().log_likelihoods // len(points))
-    for start in range(0, size, length):
-        block = jax.tree.map(
-            lambda a, start=start: a[start : start + length][None], rows
-        )
-        logs.append(np.asarray(_in_blocks(problem, block, jnp.asarray(points)))[0])
-    return np.concatenate(logs, axis=1)
 
 
 @eqx.filter_jit
@@ -257,17 +241,14 @@ def _mean_gradient(
 ) -> Float[Array, " d"]:
     """Return the mean over particles of the gradient of the log posterior."""
     one = jnp.ones((), points.dtype)
-    return problem.tilted(points, one, jnp.zeros_like(weights), weights).gradient.mean(
-        axis=0
-    )
+    posterior = problem.tilted(points, one, jnp.zeros_like(weights), weights)
+    return posterior.gradient.mean(axis=0)
 
 
 def rise_at_draws(problem: LawProblem, points: np.ndarray) -> float:
     """Return the largest mean slope of the log posterior at draws, in nats a standard deviation; its own have 0."""
     weights = jnp.asarray(problem.in_blocks(problem.row_weights.astype(points.dtype)))
-    slopes = np.asarray(
-        _mean_gradient(problem, jnp.asarray(points), weights), np.float64
-    )
+    slopes = np.asarray(_mean_gradient(problem, jnp.asarray(points), weights))
     return float(np.abs(slopes * points.std(axis=0, dtype=np.float64)).max())
 
 
@@ -307,11 +288,7 @@ def check_dependence(
     """Raise where all rows have one log likelihood but are not alike, as where it sums over all of them itself."""
     if np.any(log_likelihoods != log_likelihoods[:, :1]):
         return
-    leaves = (
-        np.asarray(leaf).reshape(-1, *leaf.shape[2:])[: problem.size]
-        for leaf in jax.tree.leaves(problem.finite_sum.data)
-    )
-    if any(np.any(rows != rows[:1]) for rows in leaves):
+    if any(np.any(rows != rows[:1]) for rows in jax.tree.leaves(problem.rows)):
         raise ValueError(
             "log_likelihood is the same for all rows, which differ: return the log density of that row alone, which a "
             "uniform density over them does not tell apart."
@@ -327,9 +304,9 @@ def check_proper(
     """Raise where the log prior falls too slowly along a line for the prior to have a finite integral.
 
     Draws that do not vary, or too little for their dtype, are refused first. `prior` is its name in the sentence.
-    Lines are those of the coordinates, and of directions without curvature at the mean of the draws. Between two
-    places that are `far`, in standard deviations of the draws, a proper log prior falls by more than the logarithm of
-    the ratio of their distances.
+    Lines are those of the coordinates, and of the principal directions of its curvature at the mean of the draws.
+    Between two places that are `far`, in standard deviations of the draws, a proper log prior falls by more than the
+    logarithm of the ratio of their distances.
     """
     dtype = points.dtype
     centre = points.mean(axis=0, dtype=np.float64)
@@ -349,24 +326,20 @@ def check_proper(
         "write it as a constant plus a difference, or draw and compute in float64 (jax.enable_x64).",
     )
     scale = deviations + np.finfo(dtype).eps * (1 + np.abs(centre))
-    directions = np.concatenate(
-        [np.diag(scale), _uncurved(problem, centre.astype(dtype), scale)]
-    )
+    curvature = _curvature(problem, *(jnp.asarray(a, dtype) for a in (centre, scale)))
+    principal = np.linalg.eigh(np.nan_to_num(np.asarray(curvature, np.float64)))[1].T
+    directions = np.concatenate([np.eye(len(scale)), principal]) * scale
     steps = np.concatenate([directions, -directions])
-    lines = jnp.asarray(
-        np.stack([centre + distance * steps for distance in far]).astype(dtype)
-    )
-    logs = np.asarray(_log_priors(problem, lines), np.float64)
+    lines = np.stack([centre + distance * steps for distance in far]).astype(dtype)
+    logs = np.asarray(_log_priors(problem, jnp.asarray(lines)), np.float64)
     with np.errstate(invalid="ignore"):  # -inf less -inf
         change = logs[1] - logs[0]
     flat = np.isfinite(logs).all(axis=0) & (change >= -np.log(far[1] / far[0]))
     if flat.any():
         index = int(np.argmax(flat)) % len(directions)
-        line = (
-            _coordinate(problem, centre, index)
-            if index < points.shape[1]
-            else "a sum of several coordinates"
-        )
+        line = "a sum of several coordinates"
+        if index < len(scale):
+            line = _coordinate(problem, centre, index)
         raise ValueError(
             f"{prior} is improper: along {line} its logarithm changes by {change[flat][0]:.3g} between "
             f"{far[0]:g} and {far[1]:g} standard deviations of the draws; pass a prior with a finite integral."
@@ -376,34 +349,11 @@ def check_proper(
 def _coordinate(problem: LawProblem, point: np.ndarray, index: int) -> str:
     """Return words for a coordinate of a particle: its variable, and its place in an array."""
     leaves = named_leaves(problem.unravel(jnp.asarray(point)))
-    places = [
-        (name, place, np.size(leaf))
-        for name, leaf in leaves.items()
-        for place in range(np.size(leaf))
-    ]
-    name, place, size = places[index]
+    ends = np.cumsum([np.size(leaf) for leaf in leaves.values()])
+    leaf = int(np.searchsorted(ends, index, side="right"))
+    name = list(leaves)[leaf]
+    size = np.size(leaves[name])
+    where = f"coordinate {index - ends[leaf] + size}"
     if name == "position":
-        return f"coordinate {place}"
-    return f"coordinate {place} of {name!r}" if size > 1 else repr(name)
-
-
-def _uncurved(
-    problem: LawProblem,
-    centre: np.ndarray,
-    scale: np.ndarray,
-    most: int = 300,
-    rounding: float = 1e-5,
-) -> Float[np.ndarray, "direction d"]:
-    """Return directions in which the log prior has no curvature, in units of the draws, of at most so many coordinates.
-
-    A curvature that is at most this share of the largest is rounding.
-    """
-    if not 1 < len(centre) <= most:
-        return np.zeros((0, len(centre)), centre.dtype)
-    at = jnp.asarray(centre)
-    unit = jnp.asarray(scale.astype(centre.dtype))
-    curvature = np.asarray(_curvature(problem, at, unit), np.float64)
-    if not np.isfinite(curvature).all():
-        return np.zeros((0, len(centre)), centre.dtype)
-    sizes, directions = np.linalg.eigh(curvature)
-    return directions.T[np.abs(sizes) <= rounding * np.abs(sizes).max()] * scale
+        return where
+    return f"{where} of {name!r}" if size > 1 else repr(name)

@@ -41,7 +41,7 @@ def log_mean_exp(logs: Float[np.ndarray, "particle n"]) -> Float[np.ndarray, " n
 def leave_one_out(
     log_likelihoods: Float[np.ndarray, "particle n"],
     bayes_share: float,
-    weights: Float[np.ndarray, " n"] | None = None,
+    weights: float | Float[np.ndarray, " n"] = 1.0,
     numbers_at_once: int = 2**22,
 ) -> LeftOutScores:
     """Return what every row scores under the law of all others, each left out with all of its weight.
@@ -49,7 +49,7 @@ def leave_one_out(
     So many numbers of the table of particles and rows are held in double precision at a time.
     """
     particles, size = log_likelihoods.shape
-    weights = np.ones(size) if weights is None else np.broadcast_to(weights, size)
+    weights = np.broadcast_to(weights, size)
     width = max(1, numbers_at_once // particles)
     tables = [slice(start, min(start + width, size)) for start in range(0, size, width)]
     share = 1 - bayes_share

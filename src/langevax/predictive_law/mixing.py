@@ -11,6 +11,7 @@ the optimum from a large entropy down. For any q, with n = sum_i c_i, the log li
 above that of q by more than n log max_k (1 / n) sum_i c_i p_ik / z_i, by Jensen's inequality.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from langevax import checks
 from langevax._typing import PyTree
 from langevax.predictive_law.dual import exact_tilt
 from langevax.problems.blocks import tree_as_rows
+from langevax.renamed import refuse_former
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,42 +51,40 @@ class MixingDistribution:
         lines = [
             f"log likelihood {self.log_likelihood:.3f} of {self.num_rows:,.0f} rows, {below}"
         ]
-        if (
-            len(jax.tree.leaves(self.support)) == 1
-            and np.ndim(jax.tree.leaves(self.support)[0]) == 1
-        ):
-            lines += [
-                f"{mass:7.2%} around {mean:.4g}"
-                for mean, mass in zip(*self.groups(), strict=True)
-            ]
+        if self._single is not None:
+            groups = zip(*self.groups(), strict=True)
+            lines += [f"{mass:7.2%} around {mean:.4g}" for mean, mass in groups]
         return "\n".join(lines)
+
+    @property
+    def _single(self) -> np.ndarray | None:
+        """Points of one parameter; None where they have several numbers."""
+        first, *others = jax.tree.leaves(self.support)
+        return None if others or np.ndim(first) != 1 else np.asarray(first, np.float64)
 
     def groups(self, least: float = 1e-6) -> tuple[np.ndarray, np.ndarray]:
         """Return means and masses of the groups of one parameter, which have a tenth of their height between them.
 
         Groups of at most the `least` mass are left out. Raises ValueError for points of several numbers.
         """
-        leaves = jax.tree.leaves(self.support)
-        if len(leaves) != 1 or np.ndim(leaves[0]) != 1:
+        points = self._single
+        if points is None:
             raise ValueError(
                 "groups are those of one parameter, but support has several; use support and masses."
             )
         from scipy.signal import find_peaks
 
-        order = np.argsort(leaves[0])
-        points = np.asarray(leaves[0], np.float64)[order]
+        order = np.argsort(points)
         masses = self.masses[order]
-        logs = np.log(np.maximum(masses, np.finfo(float).tiny))
+        lowest = np.finfo(float).tiny
+        logs = np.log(np.maximum(masses, lowest))
         valley = np.log(10)
-        edge = np.log(np.finfo(float).tiny) - valley
-        peaks, _ = find_peaks(np.concatenate([[edge], logs, [edge]]), prominence=valley)
-        valleys = [
-            low + int(np.argmin(logs[low:high]))
-            for low, high in zip(peaks[:-1] - 1, peaks[1:] - 1, strict=True)
-        ]
-        starts = np.array([0, *valleys])
+        edges = np.pad(logs, 1, constant_values=np.log(lowest) - valley)
+        peaks = find_peaks(edges, prominence=valley)[0] - 1
+        valleys = [a + int(np.argmin(logs[a:b])) for a, b in itertools.pairwise(peaks)]
+        starts = [0, *valleys]
         sums = np.add.reduceat(masses, starts)
-        means = np.add.reduceat(masses * points, starts) / sums
+        means = np.add.reduceat(masses * points[order], starts) / sums
         return means[sums > least], sums[sums > least]
 
     def posterior(self, new: PyTree) -> Float[np.ndarray, "row point"]:
@@ -92,22 +92,15 @@ class MixingDistribution:
         logs = self._weighted(new)
         return np.exp(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True))
 
-    def posterior_mean(
-        self, new: PyTree, function: Callable[[PyTree], PyTree] | None = None
-    ) -> PyTree[np.ndarray]:
+    @refuse_former
+    def posterior_mean(self, new: PyTree) -> PyTree[np.ndarray]:
         """Return E[theta | row] for each row, the best guess of its own parameter in squared error.
 
-        Args:
-            new: rows, in the form of the data.
-            function: of a point, whose mean is returned instead of that of the point itself.
+        That of a function of the parameter is `posterior(new)` times its values at the points.
         """
-        values = self.support
-        if function is not None:
-            with jax.enable_x64():
-                values = jax.vmap(function)(jax.tree.map(jnp.asarray, self.support))
         probabilities = self.posterior(new)
         return jax.tree.map(
-            lambda a: np.tensordot(probabilities, np.asarray(a), axes=1), values
+            lambda a: np.tensordot(probabilities, np.asarray(a), axes=1), self.support
         )
 
     def log_score(self, new: PyTree) -> Float[np.ndarray, " row"]:
@@ -173,15 +166,7 @@ def mixing_distribution(
     checks.number("entropy", entropy, positive=True)
     logs = _table(log_likelihood, support, data, "data")
     num_points, num_rows = logs.shape
-    repeats = (
-        np.ones(num_rows)
-        if counts is None
-        else np.asarray(checks.real_array("counts", counts), np.float64)
-    )
-    if repeats.shape != (num_rows,) or not np.all((repeats > 0) & np.isfinite(repeats)):
-        raise ValueError(
-            f"counts must be a positive number for each of {num_rows} rows; drop rows that do not occur."
-        )
+    repeats = np.ones(num_rows) if counts is None else _repeats(counts, num_rows)
     largest = logs.max(axis=0)
     if np.isneginf(largest).any():
         raise ValueError(
@@ -189,14 +174,7 @@ def mixing_distribution(
         )
     prior = np.zeros(num_points)
     if log_prior is not None:
-        with jax.enable_x64():
-            prior = np.asarray(
-                jax.vmap(log_prior)(jax.tree.map(_wide, support)), np.float64
-            )
-        if prior.shape != (num_points,) or not np.all(np.isfinite(prior)):
-            raise ValueError(
-                "log_prior must return a finite scalar at every point; leave out points without density."
-            )
+        prior = _log_prior(log_prior, support, num_points)
     prior = prior - np.logaddexp.reduce(prior)
     ratios = np.exp(logs - largest)
     total = repeats.sum()
@@ -212,6 +190,27 @@ def mixing_distribution(
         float(total),
         log_likelihood,
     )
+
+
+def _repeats(counts: ArrayLike, num_rows: int) -> Float[np.ndarray, " row"]:
+    repeats = checks.real_array("counts", counts)
+    if repeats.shape != (num_rows,) or not np.all((repeats > 0) & np.isfinite(repeats)):
+        raise ValueError(
+            f"counts must be a positive number for each of {num_rows} rows; drop rows that do not occur."
+        )
+    return repeats
+
+
+def _log_prior(
+    log_prior: Callable[[Any], Any], support: PyTree, num_points: int
+) -> Float[np.ndarray, " point"]:
+    with jax.enable_x64():
+        prior = np.asarray(jax.vmap(log_prior)(jax.tree.map(_wide, support)), float)
+    if prior.shape != (num_points,) or not np.all(np.isfinite(prior)):
+        raise ValueError(
+            "log_prior must return a finite scalar at every point; leave out points without density."
+        )
+    return prior
 
 
 def _masses(

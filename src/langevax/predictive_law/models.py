@@ -12,8 +12,7 @@ from jaxtyping import Float, Key
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.predictive_law.row_model import NUM_SAMPLES as NUM_SAMPLES
-from langevax.predictive_law.row_model import NamedModel, RowModel, Sampler
+from langevax.predictive_law.row_model import NamedModel, RowModel
 from langevax.problems.blocks import tree_as_rows
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
@@ -62,7 +61,6 @@ class NumPyroModel(NamedModel):
         self,
         positions: PyTree,
         new: tuple[Any, ...],
-        sampler: Sampler | None,
         *,
         key: Key[jax.Array, ""],
     ) -> PyTree:
@@ -79,6 +77,8 @@ class NumPyroModel(NamedModel):
 
 def model_of(model: Any, data: tuple[Any, ...]) -> RowModel:
     """Return what the arguments of `predictive` stand for."""
+    if isinstance(model, RowModel):
+        return model
     if isinstance(model, Posterior | TransformedTarget):
         if data:
             raise TypeError(
@@ -103,7 +103,6 @@ def model_of(model: Any, data: tuple[Any, ...]) -> RowModel:
 
 def _numpyro_model(model: ModelFunction, data: tuple[Any, ...]) -> NumPyroModel:
     with checks.needs("numpyro", "a NumPyro model"):
-        import numpyro
         from numpyro import handlers
         from numpyro.infer.initialization import init_to_uniform
 
@@ -122,14 +121,6 @@ def _numpyro_model(model: ModelFunction, data: tuple[Any, ...]) -> NumPyroModel:
         )
         trace = handlers.trace(drawn).get_trace(*data)
     sites = {name: site for name, site in trace.items() if site["type"] == "sample"}
-    if improper := [
-        name
-        for name, site in sites.items()
-        if isinstance(site["fn"], numpyro.distributions.ImproperUniform)
-    ]:
-        raise ValueError(
-            f"site {improper[0]!r} of model has an improper prior; give it one with a finite integral."
-        )
     observed = {name: site for name, site in sites.items() if site["is_observed"]}
     if scaled := [
         name

@@ -50,15 +50,11 @@ class ParameterLaw(eqx.Module):
     ) -> "ParameterLaw":
         """Return the laws in units of a cloud of particles, whose mean densities are the references."""
         dtype = points.dtype
-        rows = jax.tree.map(
-            lambda a: a.reshape(-1, *a.shape[2:])[: problem.size],
-            problem.finite_sum.data,
-        )
         share = jnp.asarray(bayes_share, dtype)
         references = _references(problem, points)
         start = cls(
             problem,
-            rows,
+            problem.rows,
             references,
             share,
             jnp.zeros(points.shape[1], dtype),

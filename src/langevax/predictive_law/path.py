@@ -6,7 +6,7 @@ share is the largest within one standard error of the best, paired over rows.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
@@ -30,12 +30,14 @@ SNAPSHOTS = 4
 """Of every particle, which make up a law."""
 SMALL_LAW_DRIFT = 0.001
 """Nats a row, of drift and of the gap, that are small whatever their noise."""
-EQUAL = np.ones(1)
-"""Weights of rows that have none."""
 MANY_ROWS = 10_000
 """Rows beyond which the particles of a level settle on so many of them first."""
 MOST_LOG_LIKELIHOODS = 2 * 10**7
 """Of a law (particles x rows), beyond which it has fewer snapshots."""
+
+
+Weights = float | Float[np.ndarray, " n"]
+"""Of rows, in means over them; a number where all are equal."""
 
 
 @dataclass(frozen=True)
@@ -57,46 +59,33 @@ class Level:
         """log z_i, in sample."""
         return log_mean_exp(self.log_likelihoods)
 
-    def fit_error(
-        self, num_chains: int, weights: Float[np.ndarray, " weight"] = EQUAL
-    ) -> float:
+    def fit_error(self, num_chains: int, weights: Weights = 1.0) -> float:
         """Standard error of the mean of `log_scores`: that over particles that move on their own, and the drift."""
-        spread = np.std(
-            _influences(self.log_likelihoods, num_chains, weights)
-        ) / np.sqrt(num_chains)
-        return float(np.hypot(spread, self.drift))
+        influences = influences_of(self.log_likelihoods, num_chains, weights)
+        return float(np.hypot(np.std(influences) / np.sqrt(num_chains), self.drift))
 
 
-def _influences(
+def influences_of(
     log_likelihoods: Float[np.ndarray, "particle n"],
     num_chains: int,
-    weights: Float[np.ndarray, " weight"],
+    weights: Weights = 1.0,
 ) -> Float[np.ndarray, " chain"]:
     """Return what every chain of snapshots adds to the mean log score, to first order.
 
     Points of a posterior need not be as many for each chain: the last few are then left out.
     """
     ratio = over_rows(np.exp(log_likelihoods - log_mean_exp(log_likelihoods)), weights)
-    return (
-        ratio[: len(ratio) // num_chains * num_chains]
-        .reshape(-1, num_chains)
-        .mean(axis=0)
-        - 1
-    )
+    rounds = len(ratio) // num_chains
+    by_chain = ratio[: rounds * num_chains].reshape(rounds, num_chains)
+    return by_chain.mean(axis=0) - 1
 
 
 def over_rows(
-    values: Float[np.ndarray, "*first n"], weights: Float[np.ndarray, " weight"]
+    values: Float[np.ndarray, "*first n"], weights: Weights = 1.0
 ) -> np.ndarray:
     """Return means over rows, in double precision."""
-    if len(weights) == 1:
-        return np.asarray(np.mean(values, axis=-1, dtype=np.float64))
-    return np.asarray(np.asarray(values, np.float64) @ (weights / weights.sum()))
-
-
-def bayes_level(problem: LawProblem, points: Float[np.ndarray, "particle d"]) -> Level:
-    """Return the posterior draws as the law with share 1."""
-    return Level(1.0, points, problem.log_likelihoods(points), 0.0, 0, 0.0, True)
+    values = np.asarray(values, np.float64)
+    return np.average(values, axis=-1, weights=np.broadcast_to(weights, values.shape))
 
 
 def run_level(
@@ -147,39 +136,28 @@ class _Trail:
     def __init__(self, problem: LawProblem, weights: Float[np.ndarray, " n"]):
         self.problem = problem
         self.weights = weights
-        self.used = weights > 0
-        in_use = weights[self.used]
-        self.in_use = EQUAL if np.ptp(in_use) == 0 else in_use
         self.ends: list[np.ndarray] = []
         self.fits: list[float] = []
         self.influences: list[np.ndarray] = []
-        self.tables: dict[int, np.ndarray] = {}
-        """Log likelihoods of the blocks that may still be snapshots, where few."""
 
     def add(self, points: Float[np.ndarray, "particle d"]) -> None:
         """Add a block that ended at these points."""
-        logs = self.problem.log_likelihoods(points)
-        few = logs[:, self.used]
-        self.tables.pop(len(self.fits) // 2 - 1, None)
-        if self._num_snapshots(len(points)) == SNAPSHOTS:
-            self.tables[len(self.fits)] = logs
+        logs = self.problem.log_likelihoods(points)[:, self.weights > 0]
+        weights = self.weights[self.weights > 0]
         self.ends.append(points)
-        self.fits.append(float(over_rows(log_mean_exp(few), self.in_use)))
-        self.influences.append(_influences(few, len(points), self.in_use))
-
-    def _num_snapshots(self, count: int) -> int:
-        return max(
-            1, min(SNAPSHOTS, MOST_LOG_LIKELIHOODS // (count * self.problem.size))
-        )
+        self.fits.append(float(over_rows(log_mean_exp(logs), weights)))
+        self.influences.append(influences_of(logs, len(points), weights))
 
     def level(self, cloud: Cloud, bayes_share: float) -> Level:
         """Return the law of the last half of the blocks."""
         count = len(cloud.points)
-        last = len(self.fits) - 1
-        places = np.linspace(len(self.fits) // 2, last, self._num_snapshots(count))
-        chosen = np.unique(places.round().astype(int))
-        points = np.concatenate([self.ends[index] for index in chosen])
-        logs = np.concatenate([self._table(index) for index in chosen])
+        most = MOST_LOG_LIKELIHOODS // (count * self.problem.size)
+        blocks = evenly_spaced(
+            np.arange(len(self.fits))[len(self.fits) // 2 :],
+            max(1, min(SNAPSHOTS, most)),
+        )
+        points = np.concatenate([self.ends[block] for block in blocks])
+        logs = self.problem.log_likelihoods(points)
         drift, error = self._drift()
         dual = np.asarray(cloud.log_means).ravel()[: self.problem.size]
         gap, noise = _gap_and_noise(logs, dual, self.weights, count)
@@ -195,11 +173,6 @@ class _Trail:
             drift,
             is_converged,
         )
-
-    def _table(self, index: int) -> np.ndarray:
-        if index in self.tables:
-            return self.tables[index]
-        return self.problem.log_likelihoods(self.ends[index])
 
     def _drift(self) -> tuple[float, float]:
         """Return the drift between the middle and the end, and its error by paired changes of particles."""
@@ -254,15 +227,11 @@ class FewRows(NamedTuple):
         key: PRNGKey,
     ) -> "FewRows":
         """Draw `MANY_ROWS` of the rows with weight."""
-        rows = np.sort(
-            np.asarray(random.permutation(key, np.flatnonzero(weights)))[:MANY_ROWS]
-        )
+        order = np.asarray(random.permutation(key, np.flatnonzero(weights)))
+        rows = np.sort(order[:MANY_ROWS])
         chosen = weights[rows]
-        return cls(
-            problem.of_rows(rows, num_particles),
-            rows,
-            chosen * weights.sum() / chosen.sum(),
-        )
+        few = problem.of_rows(rows, num_particles)
+        return cls(few, rows, chosen * weights.sum() / chosen.sum())
 
     def settled(
         self,
@@ -273,21 +242,14 @@ class FewRows(NamedTuple):
         key: PRNGKey,
     ) -> Cloud:
         """Return the particles of the law on these rows, and the dual of all rows that they have."""
-        of_all = np.asarray(cloud.log_means).ravel()
-        dtype = cloud.points.dtype
-        start = cloud._replace(
-            log_means=jnp.asarray(self.problem.in_blocks(of_all[self.rows]))
-        )
+        of_few = np.asarray(cloud.log_means).ravel()[self.rows]
+        start = cloud._replace(log_means=jnp.asarray(self.problem.in_blocks(of_few)))
         end, level = run_level(self.problem, start, bayes_share, self.weights, key=key)
-        points = evenly_spaced(
-            level.points,
-            min(
-                len(level.points),
-                max(len(end.points), MOST_LOG_LIKELIHOODS // problem.size),
-            ),
-        )
-        log_means = log_mean_exp(problem.log_likelihoods(points)).astype(dtype)
-        return end._replace(log_means=jnp.asarray(problem.in_blocks(log_means)))
+        most = max(len(end.points), MOST_LOG_LIKELIHOODS // problem.size)
+        points = evenly_spaced(level.points, min(len(level.points), most))
+        of_all = log_mean_exp(problem.log_likelihoods(points))
+        log_means = problem.in_blocks(of_all.astype(points.dtype))
+        return end._replace(log_means=jnp.asarray(log_means))
 
 
 def run_path(
@@ -298,7 +260,6 @@ def run_path(
     weights: Float[np.ndarray, " n"] | None = None,
     *,
     key: PRNGKey,
-    report: Callable[[Level], None] = lambda level: None,
 ) -> list[Level]:
     """Return the laws at these shares, the largest first; without weights the first is made of the draws themselves."""
     points = evenly_spaced(draws, num_particles)
@@ -312,18 +273,15 @@ def run_path(
     levels = []
     for number, share in enumerate(bayes_shares):
         if share == 1 and weights is None:
-            level = bayes_level(
-                problem,
-                evenly_spaced(draws, min(len(draws), SNAPSHOTS * num_particles)),
-            )
-        else:
-            level_key = random.fold_in(key, number)
-            if few is not None:
-                cloud = few.settled(
-                    problem, cloud, share, key=random.fold_in(level_key, 1)
-                )
-            cloud, level = run_level(problem, cloud, share, used, key=level_key)
-        report(level)
+            points = evenly_spaced(draws, min(len(draws), SNAPSHOTS * num_particles))
+            logs = problem.log_likelihoods(points)
+            levels.append(Level(1.0, points, logs, 0.0, 0, 0.0, True))
+            continue
+        level_key = random.fold_in(key, number)
+        if few is not None:
+            few_key = random.fold_in(level_key, 1)
+            cloud = few.settled(problem, cloud, share, key=few_key)
+        cloud, level = run_level(problem, cloud, share, used, key=level_key)
         levels.append(level)
     return levels
 
@@ -375,8 +333,8 @@ class PredictivePath:
     is_converged: np.ndarray
     scores: Float[np.ndarray, "share n"]
     """Of every row, those that the choice was made by."""
-    weights: Float[np.ndarray, " weight"] = field(default_factory=lambda: EQUAL)
-    """Of the rows, in means over them; a single one where all are equal."""
+    weights: Weights = 1.0
+    """Of the rows, in means over them."""
 
     @classmethod
     def of(
@@ -384,7 +342,7 @@ class PredictivePath:
         levels: Sequence[Level],
         num_particles: int,
         held_out: Float[np.ndarray, "share n"] | None = None,
-        weights: Float[np.ndarray, " weight"] = EQUAL,
+        weights: Weights = 1.0,
     ) -> "PredictivePath":
         """Return the curve of the levels; refits, where there are any, replace the closed form in the choice."""
         left_out = [
@@ -393,26 +351,26 @@ class PredictivePath:
         ]
         loo = np.stack([one.scores for one in left_out])
         scores = loo if held_out is None else held_out
-        errors = np.array(
-            [
-                level.fit_error(min(num_particles, len(level.points)), weights)
-                for level in levels
-            ]
-        )
+        num_chains = [min(num_particles, len(level.points)) for level in levels]
+        errors = [
+            level.fit_error(count, weights)
+            for level, count in zip(levels, num_chains, strict=True)
+        ]
+        of_levels = {
+            name: np.array([getattr(level, name) for level in levels])
+            for name in ("bayes_share", "gap", "num_moves", "is_converged")
+        }
         return cls(
-            bayes_share=np.array([level.bayes_share for level in levels]),
+            **of_levels,
             fit=np.array([over_rows(level.log_scores, weights) for level in levels]),
-            fit_error=errors,
+            fit_error=np.array(errors),
             loo=over_rows(loo, weights),
-            held_out=np.full(len(levels), np.nan)
-            if held_out is None
-            else over_rows(held_out, weights),
+            held_out=over_rows(
+                np.full_like(loo, np.nan) if held_out is None else held_out, weights
+            ),
             gain=over_rows(scores - scores[0], weights),
-            gain_error=_errors_against_bayes(scores, errors, weights),
+            gain_error=errors_against(0, scores, weights, np.array(errors), errors[0]),
             p_eff=np.array([one.p_eff for one in left_out]),
-            gap=np.array([level.gap for level in levels]),
-            num_moves=np.array([level.num_moves for level in levels]),
-            is_converged=np.array([level.is_converged for level in levels]),
             scores=scores,
             weights=weights,
         )
@@ -426,9 +384,8 @@ class PredictivePath:
         """
         means = over_rows(self.scores, self.weights)
         best = int(np.argmax(means))
-        of_particles = np.hypot(self.settled_error, self.fit_error[best])
-        errors = np.hypot(
-            paired_error(self.scores - self.scores[best], self.weights), of_particles
+        errors = errors_against(
+            best, self.scores, self.weights, self.settled_error, self.fit_error[best]
         )
         return int(np.argmax(means[best] - means <= errors))
 
@@ -471,36 +428,30 @@ class FittedLaw(Protocol):
     def problem(self) -> LawProblem: ...
 
 
-def _errors_against_bayes(
+def errors_against(
+    place: int,
     scores: Float[np.ndarray, "share n"],
+    weights: Weights,
     fit_errors: Float[np.ndarray, " share"],
-    weights: Float[np.ndarray, " weight"],
+    error_there: float,
 ) -> Float[np.ndarray, " share"]:
-    """Return the standard errors of the mean scores less that of Bayes: of rows, and of both laws' particles.
+    """Return the standard errors of the mean scores less that at `place`: of rows, and of both laws' particles.
 
     Rows that are alike have no spread, so that particles alone would decide between laws that predict them equally.
     """
-    of_particles = np.hypot(fit_errors, fit_errors[0])
-    of_particles[0] = 0
-    return np.hypot(paired_error(scores - scores[0], weights), of_particles)
+    of_particles = np.hypot(fit_errors, error_there)
+    of_particles[place] = 0
+    return np.hypot(paired_error(scores - scores[place], weights), of_particles)
 
 
 def paired_error(
-    differences: Float[np.ndarray, "share n"],
-    weights: Float[np.ndarray, " weight"] = EQUAL,
+    differences: Float[np.ndarray, "share n"], weights: Weights = 1.0
 ) -> Float[np.ndarray, " share"]:
     """Return the standard error of the mean over rows, each of which is one observation whatever its weight."""
     size = differences.shape[1]
-    return np.sqrt(size / (size - 1) * _variances(differences, weights))
-
-
-def _variances(
-    differences: Float[np.ndarray, "share n"], weights: Float[np.ndarray, " weight"]
-) -> Float[np.ndarray, " share"]:
-    """Return the variance of the mean over rows, less the factor of a sample's mean."""
-    shares = np.broadcast_to(weights, differences.shape[1])
+    shares = np.broadcast_to(weights, size) / np.sum(np.broadcast_to(weights, size))
     away = differences - over_rows(differences, weights)[:, None]
-    return away**2 @ (shares / shares.sum()) ** 2
+    return np.sqrt(size / max(size - 1, 1) * (away**2 @ shares**2))
 
 
 def confirmed(
@@ -521,10 +472,9 @@ def confirmed(
         scores = refit(0, [shares[0], *shares[1 : chosen + 1]])
         formula = path.scores[chosen, folds[0]] - path.scores[0, folds[0]]
         difference = (scores[-1] - scores[0] - formula)[None]
-        weights = path.weights if len(path.weights) == 1 else path.weights[folds[0]]
-        if abs(over_rows(difference, weights)[0]) <= 2 * np.sqrt(
-            _variances(difference, weights)[0]
-        ):
+        weights = np.broadcast_to(path.weights, path.scores.shape[1])[folds[0]]
+        apart = np.abs(over_rows(difference, weights))
+        if np.all(apart <= 2 * paired_error(difference, weights)):
             return None
     held_out = np.empty_like(path.scores)
     for fold, rows in enumerate(folds):

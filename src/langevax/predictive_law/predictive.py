@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from langevax import checks
 from langevax._typing import PRNGKey, PyTree
-from langevax.predictive_law.law import PredictiveLaw, PredictiveWarning, law_of
+from langevax.predictive_law.law import PredictiveLaw, PredictiveWarning, law_at
 from langevax.predictive_law.law_problem import (
     LawProblem,
     check_dependence,
@@ -22,7 +22,6 @@ from langevax.predictive_law.law_problem import (
 )
 from langevax.predictive_law.models import NamedModel, flat_draws, model_of
 from langevax.predictive_law.path import (
-    EQUAL,
     SNAPSHOTS,
     PredictivePath,
     confirmed,
@@ -99,11 +98,14 @@ def predictive(
     checks.not_forked()
     checks.typed_key(key)
     checks.positive_int("num_particles", num_particles, minimum=16)
+    num_particles = int(num_particles)  # not an integer of few bits
     if num_folds is not None:
         checks.positive_int("num_folds", num_folds, minimum=2)
-    shares = None if checks.is_auto(bayes_shares) else _checked_shares(bayes_shares)
     row_model = model_of(model, data)
     finite_sum = row_model.finite_sum
+    shares = SHARES if row_model.has_density_floor else SHARES_OF_COUNTS
+    if not checks.is_auto(bayes_shares):
+        shares = _checked_shares(bayes_shares)
     sample_key, path_key, fold_key = random.split(key, 3)
     points, position = flat_draws(row_model, draws, start, key=sample_key)
     if len(points) < num_particles:
@@ -111,58 +113,67 @@ def predictive(
             f"draws has {len(points)} rows, but num_particles is {num_particles}; pass more draws, or fewer particles."
         )
     began = time.perf_counter()
-    num_particles = int(num_particles)  # not an integer of few bits
     problem = LawProblem.of(finite_sum, position, num_particles)
     _check_size(problem.size, num_folds)
     few = evenly_spaced(points, min(len(points), SNAPSHOTS * num_particles))
     logs = problem.log_likelihoods(few)
     check_rows(logs)
     check_dependence(problem, logs)
-    check_proper(
-        problem,
-        points,
-        "the prior of model" if isinstance(row_model, NamedModel) else "log_prior",
-    )
-    slope = (
-        0.0
-        if draws is None
-        else rise_at_draws(problem, evenly_spaced(points, num_particles))
-    )
-    if slope > 1:  # nats a standard deviation; the noise of 64 draws is 0.1
-        _warn(
-            f"draws are not those of the posterior of model and data: its log density rises by {slope:.3g} a standard "
-            "deviation of theirs on average, where its own draws have 0; leave draws out."
-        )
-    shares = shares or (SHARES if row_model.has_density_floor else SHARES_OF_COUNTS)
+    named = isinstance(row_model, NamedModel)
+    check_proper(problem, points, "the prior of model" if named else "log_prior")
+    if draws is not None:
+        _check_slope(rise_at_draws(problem, evenly_spaced(points, num_particles)))
     levels = run_path(problem, points, shares, num_particles, key=path_key)
-    row_weights = EQUAL if problem.weights is None else problem.row_weights
-    path = PredictivePath.of(levels, num_particles, weights=row_weights)
+    path = PredictivePath.of(levels, num_particles, weights=problem.row_weights)
     method = "leave-one-out in closed form"
-    if num_folds is not None:
-        order = np.asarray(random.permutation(fold_key, problem.size))
-        folds = [order[number::num_folds] for number in range(num_folds)]
-
-        def refit(fold: int, shares: Sequence[float]) -> Float[np.ndarray, "share row"]:
-            one_key = random.fold_in(fold_key, fold)
-            return held_out_scores(
-                problem, points, shares, num_particles, folds[fold], key=one_key
-            )
-
-        held_out = confirmed(path, refit, folds)
-        if held_out is not None:
-            path = PredictivePath.of(levels, num_particles, held_out, row_weights)
-            method = f"{num_folds} folds"
+    held_out = _held_out(problem, points, path, num_particles, num_folds, key=fold_key)
+    if held_out is not None:
+        path = PredictivePath.of(levels, num_particles, held_out, problem.row_weights)
+        method = f"{num_folds} folds"
     points = levels[path.chosen].points
-    logs = levels[path.chosen].log_likelihoods
     seconds = time.perf_counter() - began
-    law = law_of(row_model, problem, path, points, logs, method, seconds)
+    law = law_at(row_model, problem, points, path, method, seconds)
     if law.warnings:
         _warn(" ".join(law.warnings))
     return law
 
 
-def _warn(sentence: str) -> None:
-    warnings.warn(sentence, PredictiveWarning, stacklevel=4)
+def _held_out(
+    problem: LawProblem,
+    points: Float[np.ndarray, "draw d"],
+    path: PredictivePath,
+    num_particles: int,
+    num_folds: int | None,
+    *,
+    key: PRNGKey,
+) -> Float[np.ndarray, "share n"] | None:
+    """Return held-out scores of all rows where the closed form cannot be relied on."""
+    if num_folds is None:
+        return None
+    order = np.asarray(random.permutation(key, problem.size))
+    folds = [order[number::num_folds] for number in range(num_folds)]
+
+    def refit(fold: int, shares: Sequence[float]) -> Float[np.ndarray, "share row"]:
+        one_key = random.fold_in(key, fold)
+        return held_out_scores(
+            problem, points, shares, num_particles, folds[fold], key=one_key
+        )
+
+    return confirmed(path, refit, folds)
+
+
+def _check_slope(slope: float, most: float = 1.0) -> None:
+    """Warn of draws whose log posterior rises by more nats a standard deviation; the noise of 64 draws is 0.1."""
+    if slope > most:
+        _warn(
+            f"draws are not those of the posterior of model and data: its log density rises by {slope:.3g} a standard "
+            "deviation of theirs on average, where its own draws have 0; leave draws out.",
+            level=5,
+        )
+
+
+def _warn(sentence: str, level: int = 4) -> None:
+    warnings.warn(sentence, PredictiveWarning, stacklevel=level)
 
 
 def _check_size(size: int, num_folds: int | None) -> None:

@@ -12,8 +12,9 @@ from jaxtyping import Key
 
 from langevax import checks
 from langevax._typing import PRNGKey, PyTree
-from langevax.predictive_law.row_model import NamedModel, Sampler
+from langevax.predictive_law.row_model import NamedModel
 from langevax.pymc import WITHOUT_NAME, Model, library, posterior, unconstrained
+from langevax.run.datatree import draws_dataset
 
 Arrays = Mapping[str, Any]
 
@@ -62,7 +63,6 @@ class PyMCModel(NamedModel):
         self,
         positions: PyTree,
         new: tuple[Any, ...],
-        sampler: Sampler | None,
         *,
         key: Key[jax.Array, ""],
     ) -> PyTree:
@@ -107,74 +107,62 @@ def sample_predictive(
         stored: values at the rows of the fit.
         key: a typed JAX key.
     """
-    import xarray
-
     pymc = library()
-    containers = {name: model[name] for name in stored if name in model.named_vars}
-    containers = {
-        name: one
-        for name, one in containers.items()
-        if isinstance(one, pymc.SharedVariable)
-    }
-    observed = set(
-        pymc.graph_inputs([model.rvs_to_values[rv] for rv in model.observed_RVs])
-    )
-    if fixed := [name for name in stored if name not in containers]:
-        raise ValueError(
-            f"the model holds {fixed[0]!r} as an array of its own rows; write it as pm.Data({fixed[0]!r}, array)."
-        )
-    needed = [
-        name for name, container in containers.items() if container not in observed
-    ]
-    if missing := [name for name in needed if name not in new]:
-        raise ValueError(f"new lacks {missing}; pass a dictionary of {needed}.")
-    size = checks.leading_axis(
-        "new", {name: np.asarray(array) for name, array in new.items()}
-    )
-    of_rows = {name: np.asarray(new[name]) for name in needed}
-    of_rows |= {
-        name: np.zeros((size, *np.shape(stored[name])[1:]))
-        for name in containers
-        if name not in needed
-    }
+    containers = _containers(model, stored)
+    of_rows = _of_new_rows(model, containers, new)
     before = {name: container.get_value() for name, container in containers.items()}
+    of_rows = {name: of_rows[name].astype(before[name].dtype) for name in before}
+    size = checks.leading_axis("new", of_rows)
     dims = [(model.named_vars_to_dims.get(name) or (None,))[0] for name in containers]
     coords = {
         name: model.coords[name]
         for name in dims
         if name is not None and model.coords.get(name) is not None
     }
-    chains = {
-        name: (
-            [*("chain", "draw"), *(f"{name}_{i}" for i in range(array.ndim - 1))],
-            array[None],
-        )
-        for name, array in values.items()
-    }
-    seed = int(random.randint(key, (), 0, 2**31 - 1))
-    options: dict[str, Any] = {
-        "var_names": [rv.name for rv in model.observed_RVs],
-        "random_seed": seed,
-    }
+    one_chain = {name: array[None] for name, array in values.items()}
+    draws = draws_dataset(one_chain, 1, len(next(iter(values.values()))))
     with model, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            pymc.set_data(
-                _as_stored(of_rows, before),
-                coords={name: range(size) for name in coords},
-            )
+            pymc.set_data(of_rows, coords={name: range(size) for name in coords})
             drawn = pymc.sample_posterior_predictive(
-                xarray.Dataset(chains),
+                draws,
+                var_names=[rv.name for rv in model.observed_RVs],
+                random_seed=int(random.randint(key, (), 0, 2**31 - 1)),
                 progressbar=False,
                 return_inferencedata=False,
-                **options,
             )
         finally:
             pymc.set_data(before, coords=coords)
     return {name: np.asarray(array)[0] for name, array in drawn.items()}
 
 
-def _as_stored(arrays: Arrays, before: Arrays) -> dict[str, np.ndarray]:
+def _containers(model: Model, stored: Arrays) -> dict[str, Any]:
+    """Return the model's variables of data with one entry for each row."""
+    shared = library().SharedVariable
+    containers = {name: model.named_vars.get(name) for name in stored}
+    for name, container in containers.items():
+        if not isinstance(container, shared):
+            raise ValueError(
+                f"the model holds {name!r} as an array of its own rows; write it as pm.Data({name!r}, array)."
+            )
+    return containers
+
+
+def _of_new_rows(
+    model: Model, containers: dict[str, Any], new: Arrays
+) -> dict[str, np.ndarray]:
+    """Return the values of the containers at new rows, zeros for what is observed."""
+    values = [model.rvs_to_values[rv] for rv in model.observed_RVs]
+    observed = set(library().graph_inputs(values))
+    needed = [name for name, one in containers.items() if one not in observed]
+    if missing := [name for name in needed if name not in new]:
+        raise ValueError(f"new lacks {missing}; pass a dictionary of {needed}.")
+    arrays = {name: np.asarray(array) for name, array in new.items()}
+    size = checks.leading_axis("new", arrays)
     return {
-        name: np.asarray(array, before[name].dtype) for name, array in arrays.items()
+        name: arrays[name]
+        if name in needed
+        else np.zeros((size, *one.get_value().shape[1:]))
+        for name, one in containers.items()
     }

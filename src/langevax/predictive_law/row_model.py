@@ -1,7 +1,7 @@
 """Models by rows, of which a predictive law is made: how their particles, draws and new rows are read."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,6 @@ from langevax.problems.model_posterior import WholeDensity
 from langevax.run import Run
 from langevax.sampling import Samples, sample
 from langevax.sampling.target import TransformedTarget
-
-Sampler = Callable[[Key[jax.Array, ""], PyTree, PyTree], PyTree]
 
 NUM_SAMPLES = 512
 """Draws of each of the four chains from which a law starts, where the user has none."""
@@ -91,30 +89,12 @@ class RowModel:
         return jax.tree.map(lambda a, b: a.astype(b.dtype), rows, stored)
 
     def simulated(
-        self,
-        positions: PyTree,
-        new: tuple[Any, ...],
-        sampler: Sampler | None,
-        *,
-        key: Key[jax.Array, ""],
+        self, positions: PyTree, new: tuple[Any, ...], *, key: Key[jax.Array, ""]
     ) -> PyTree:
         """Return one draw for every position and new row, (particle, row, ...)."""
-        if sampler is None:
-            raise ValueError(
-                "sampler is missing: a log likelihood cannot be drawn from; pass sampler(key, position, row) -> a draw."
-            )
-        checks.function("sampler", sampler, "(key, position, row)")
-        (rows,) = new if len(new) == 1 else (new,)
-        rows = tree_as_rows("new", rows)
-        length = checks.leading_axis("new", rows)
-
-        def of_one(key: Key[jax.Array, ""], position: PyTree) -> PyTree:
-            return jax.vmap(sampler, (0, None, 0))(
-                random.split(key, length), position, rows
-            )
-
-        keys = random.split(key, len(jax.tree.leaves(positions)[0]))
-        return jax.jit(jax.vmap(of_one))(keys, jax.tree.map(jnp.asarray, positions))
+        raise ValueError(
+            "a log likelihood cannot be drawn from; draw rows by a function of your own at each of the law's positions."
+        )
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,12 @@ whose groups are attributes. Where 0.x is installed, the tree is a `DataTree` wh
 """
 
 import functools
+from collections.abc import Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jax.typing import ArrayLike
 
 from langevax import checks
 
@@ -52,3 +56,17 @@ def datatree_type() -> "type[xarray.DataTree]":
 
     InferenceData.register(InferenceTree)
     return InferenceTree
+
+
+def draws_dataset(
+    arrays: Mapping[str, ArrayLike], num_chains: int, num_draws: int
+) -> "xarray.Dataset":
+    """Return arrays (chain, draw, ...) as a dataset in ArviZ's layout; further axes are numbered."""
+    import xarray
+
+    variables = {}
+    for name, array in arrays.items():
+        others = (f"{name}_dim_{i}" for i in range(np.ndim(array) - 2))
+        variables[name] = (["chain", "draw", *others], np.asarray(array))
+    places = {"chain": np.arange(num_chains), "draw": np.arange(num_draws)}
+    return xarray.Dataset(variables, places)

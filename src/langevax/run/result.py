@@ -9,7 +9,7 @@ import numpy as np
 
 from langevax._typing import PyTree
 from langevax.run import processes
-from langevax.run.datatree import datatree_type
+from langevax.run.datatree import datatree_type, draws_dataset
 from langevax.run.program import Record, RunningMoments
 
 if TYPE_CHECKING:
@@ -164,33 +164,15 @@ class Result:
         Both lines of ArviZ, 0.x and 1.x, take the tree.
         """
         tree_type = datatree_type()
-        import xarray
-
         trace = self._recorded()
 
         def dataset(arrays: dict[str, np.ndarray]) -> "xarray.Dataset":
-            variables = {}
-            for name, array in arrays.items():
-                array = (
-                    np.asarray(array)
-                    if self.num_chains is not None
-                    else np.asarray(array)[None]
-                )
-                variables[name] = (
-                    [
-                        "chain",
-                        "draw",
-                        *(f"{name}_dim_{i}" for i in range(array.ndim - 2)),
-                    ],
-                    array,
-                )
-            coordinates = {
-                "chain": np.arange(self.num_chains or 1),
-                "draw": np.arange(len(trace)),
-            }
-            return xarray.Dataset(
-                variables, coordinates | {"step": ("draw", trace.steps)}
-            )
+            if self.num_chains is None:
+                arrays = {
+                    name: np.asarray(array)[None] for name, array in arrays.items()
+                }
+            by_draws = draws_dataset(arrays, self.num_chains or 1, len(trace))
+            return by_draws.assign_coords(step=("draw", trace.steps))
 
         groups = {
             "posterior": dataset(named_leaves(trace.values)),

@@ -20,7 +20,7 @@ from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFu
 from langevax.problems.problem import Problem
 from langevax.renamed import refuse_former
 from langevax.run import Result, Run, simulate
-from langevax.run.datatree import datatree_type
+from langevax.run.datatree import datatree_type, draws_dataset
 from langevax.run.result import named_leaves
 from langevax.samplers import ReplicaExchange
 from langevax.sampling.draws import TunedChains, following, record_of
@@ -371,17 +371,10 @@ class Samples:
         With `log_likelihood` also that group, which costs a pass over the data for each draw.
         """
         tree_type = datatree_type()
-        import xarray
-
         chains, draws, _ = self.draws.shape
-        coordinates = {"chain": np.arange(chains), "draw": np.arange(draws)}
 
         def dataset(arrays: dict[str, np.ndarray]) -> "xarray.DataTree":
-            variables = {}
-            for name, array in arrays.items():
-                others = (f"{name}_dim_{i}" for i in range(array.ndim - 2))
-                variables[name] = (["chain", "draw", *others], np.asarray(array))
-            return tree_type(xarray.Dataset(variables, coordinates))
+            return tree_type(draws_dataset(arrays, chains, draws))
 
         tree = self.result.to_datatree()
         tree["posterior"] = dataset(named_leaves(self.positions))

@@ -141,7 +141,6 @@ class MeanFieldEstimator(RowEstimator):
     learn_scales: bool | Auto = "auto"
     validation: SearchName | Auto | None = "auto"
     stop: Stop | None = "plateau"
-    warm_start: bool = False
     run: Run | None = None
     devices: int | Mapping[str, int] | None = None
     random_state: RandomState = None
@@ -173,7 +172,6 @@ class MeanFieldEstimator(RowEstimator):
         "learn_scales": [*FLAG, *one_of("auto")],
         "validation": [*one_of("auto", *SEARCHES), None],
         "stop": [*one_of(*get_args(Stop)), None],
-        "warm_start": FLAG,
         **SHARED,
     }
 
@@ -209,22 +207,16 @@ class MeanFieldEstimator(RowEstimator):
         self._validate_params()
         rows = self._training_rows(X, y, sample_weight, groups)
         self.solver_: str = self._solver_name(rows.inputs.shape[1])
-        if self.warm_start and SOLVERS[self.solver_].from_prior:
-            raise ValueError(
-                f"solver={self.solver!r} begins at the prior; set warm_start=False, or solver='mfld'."
-            )
         task = self._task(rows.targets, rows.weights)
         sharding = mesh_of(self.devices, int(self.num_particles))
         root = root_key(self._seed())
         choice_key, path_key, run_key = random.split(root, 3)
-        continued = self.warm_start and hasattr(self, "particles_")
-        trial = self._best_trial(rows, task, continued, choice_key, path_key, sharding)
+        trial = self._best_trial(rows, task, choice_key, path_key, sharding)
         columns, network, schedule, temperature, choice, self.linear_part_ = trial
-        start = self._start(trial, continued, path_key)
+        start = self._start(trial, path_key)
         self.scaling_ = columns.scaling
         self.leave_one_out_ = columns.leave_one_out
-        if not continued:
-            self.learned_scales_: LearnedScales | None = columns.learned
+        self.learned_scales_: LearnedScales | None = columns.learned
         self._record_choice(choice, task, schedule.num_steps)
         risk = network.risk(temperature)
         stop = self._stop(risk, float(temperature), root)
@@ -263,36 +255,33 @@ class MeanFieldEstimator(RowEstimator):
         self,
         rows: DistinctRows,
         task: TrainingTask,
-        continued: bool,
         choice_key: PRNGKey,
         path_key: PRNGKey,
         sharding: Mesh | None,
     ) -> Trial:
         """Return the columns, the temperature and the linear part that are best on folds, where these are compared."""
-        search = self._search(continued)
-        linear = self._linear_option(continued)
+        search = self._search()
+        linear = self._linear_option()
 
         def trial(columns: PreparedColumns, with_linear: bool) -> Trial:
             return self._trial(
-                rows, task, columns, search, continued, path_key, sharding, with_linear
+                rows, task, columns, search, path_key, sharding, with_linear
             )
 
         # on some hundred rows, threads cost twenty times as much as they save
         with threadpool_limits(1, "blas"):
-            candidates = self._prepared(rows, task, continued, choice_key)
+            candidates = self._prepared(rows, task, choice_key)
             compared = candidates if search == "folds" else candidates[:1]
             best = best_of([trial(columns, linear is True) for columns in compared])
             if linear == "auto" and best.choice and best.choice.linear_is_ahead:
                 best = best_of([best, trial(best.columns, True)], errors=0.0)
         return best
 
-    def _start(self, trial: Trial, continued: bool, key: PRNGKey) -> Any:
-        """Return the particles to begin with: the last ones, those of a path of temperatures, or draws of the prior."""
+    def _start(self, trial: Trial, key: PRNGKey) -> Any:
+        """Return the particles to begin with: those of a path of temperatures, or draws of the prior."""
         _, network, schedule, temperature, choice, _ = trial
         solver = SOLVERS[self.solver_]
         num_particles = int(self.num_particles)
-        if continued:
-            return network.rotated(self._previous_particles(network))
         search = self._search()
         if search == "path" and choice and choice.hotter and not solver.from_prior:
             hotter = schedule._replace(num_steps=SEARCHES[search].stage_steps)
@@ -317,13 +306,9 @@ class MeanFieldEstimator(RowEstimator):
             ValueError: other rows than those of the fit.
         """
         check_is_fitted(self)
-        other = copy.copy(self).set_params(warm_start=False)
+        other = copy.copy(self)
         rows = other._training_rows(X, y, sample_weight, groups)
-        if other.data_sha256_ != self.data_sha256_:
-            raise ValueError(
-                "X, y, sample_weight and groups are not the rows of this fit: their hash differs from data_sha256_; "
-                "pass those that fit received, in the same order."
-            )
+        self._check_same_rows(other)
         task = other._task(rows.targets, rows.weights)._replace(neuron=self.neuron_)
         if self.linear_part_ is not None:
             task = task.without(self.linear_part_(rows.inputs))
@@ -446,7 +431,6 @@ class MeanFieldEstimator(RowEstimator):
         self,
         rows: DistinctRows,
         task: TrainingTask,
-        continued: bool,
         key: PRNGKey,
     ) -> list[PreparedColumns]:
         """Return how the columns are scaled, as passed or by the kernel limit, which may leave two candidates."""
@@ -455,16 +439,12 @@ class MeanFieldEstimator(RowEstimator):
         if learned == "auto" and self.automatic_.closed_form:
             learned = False
         if len(scalings) > 1 or self.temperature == "auto" or learned:
-            candidates = kernel_choice(
+            return kernel_choice(
                 rows, task, self.prior_precision, scalings, learned, key
             )
-        else:
-            scaling = next(iter(scalings))
-            standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
-            candidates = [PreparedColumns(standardiser, scaling, None, None)]
-        if continued:
-            candidates = [candidates[0]._replace(standardiser=self.standardiser_)]
-        return candidates
+        scaling = next(iter(scalings))
+        standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
+        return [PreparedColumns(standardiser, scaling, None, None)]
 
     def _trial(
         self,
@@ -472,7 +452,6 @@ class MeanFieldEstimator(RowEstimator):
         task: TrainingTask,
         columns: PreparedColumns,
         search: SearchName | None,
-        continued: bool,
         key: PRNGKey,
         sharding: Mesh | None,
         with_linear: bool,
@@ -505,7 +484,7 @@ class MeanFieldEstimator(RowEstimator):
                 int(self.num_particles),
                 key,
                 search,
-                self.learned_scales_ if continued else columns.learned,
+                columns.learned,
                 inputs,
                 rows.copies,
                 rows.groups,
@@ -520,7 +499,7 @@ class MeanFieldEstimator(RowEstimator):
             )
         return Trial(columns, network, schedule, float(temperature), choice, line)
 
-    def _linear_option(self, continued: bool) -> bool | Auto:
+    def _linear_option(self) -> bool | Auto:
         """Return whether the network is trained on the residuals of a linear model."""
         return False
 
@@ -544,8 +523,7 @@ class MeanFieldEstimator(RowEstimator):
         """Return the solver for an input of so many columns."""
         if self.solver != "auto":
             return self.solver
-        ascent = num_columns <= self.automatic_.ascent_columns and not self.warm_start
-        return "psdca" if ascent else "mfld"
+        return "psdca" if num_columns <= self.automatic_.ascent_columns else "mfld"
 
     def _scalings(self) -> tuple[Scaling, ...]:
         """Return the scalings that may be taken."""
@@ -554,12 +532,12 @@ class MeanFieldEstimator(RowEstimator):
         only = self.automatic_.scaling
         return SCALINGS if only is None else (only,)
 
-    def _search(self, continued: bool = False) -> SearchName | None:
+    def _search(self) -> SearchName | None:
         """Return the search that chooses the temperature, if any."""
         if self.validation != "auto":
             return self.validation
         closed_form = self.automatic_.closed_form or self.temperature != "auto"
-        return None if closed_form or continued else "folds"
+        return None if closed_form else "folds"
 
     def _schedule(self, network: Network) -> Schedule:
         """Return steps, their relative size and the batch; large tables are visited in batches."""
@@ -584,18 +562,6 @@ class MeanFieldEstimator(RowEstimator):
         return Schedule(
             self.solver_, int(num_steps), float(relative), batch_size, proposal
         )
-
-    def _previous_particles(self, network: Network) -> np.ndarray:
-        shape = (
-            int(self.num_particles),
-            network.task.neuron.particle_size(network.inputs.shape[1]),
-        )
-        if self.particles_.shape != shape:
-            raise ValueError(
-                f"warm_start continues from particles of shape {self.particles_.shape}, but this fit needs {shape}; "
-                "leave num_particles, the columns and the classes as they were, or set warm_start=False."
-            )
-        return self.particles_
 
     def _make_neuron(self, num_outputs: int | None) -> Tanh | TanhTanh:
         scale = (
@@ -624,21 +590,14 @@ class MeanFieldEstimator(RowEstimator):
         if self.learned_scales_ is None:
             return f"{phrase}, all of the same weight."
         scales = self.learned_scales_.scales
-        names = (
-            self._column_names() if columns is None else self._network_columns(columns)
+        names = self._network_columns(
+            self._column_names() if columns is None else columns
         )
         largest = ", ".join(
             f"{names[j]} ({scales[j]:.2g})"
             for j in np.argsort(-scales, kind="stable")[:most]
         )
         return f"{phrase}, times scales learned from the targets, of mean square 1: largest for {largest}."
-
-    def _column_names(self) -> Sequence[str]:
-        """Return the names of the columns that the network sees."""
-        unnamed = [f"x{j}" for j in range(self.n_features_in_)]
-        return self._network_columns(
-            [str(name) for name in getattr(self, "feature_names_in_", unnamed)]
-        )
 
     def _network_columns(self, columns: Sequence[str]) -> Sequence[str]:
         column_map = self.standardiser_.column_map

@@ -70,6 +70,9 @@ class EncodedEstimator(SavedEstimator):
     encoders: ClassVar[tuple[type, ...]]
     """Those between which "auto" chooses."""
     automatic: ClassVar[Automatic]
+    network_type: ClassVar[type]
+    network_settings: ClassVar[dict[str, Any]] = {}
+    """Of the network where none is passed."""
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "encoder": [*one_of("auto"), HasMethods(["fit", "transform"]), list, tuple],
         "random_state": ["random_state"],
@@ -166,10 +169,9 @@ class EncodedEstimator(SavedEstimator):
         if not isinstance(rows, slice):
             seen = [_safe_indexing(part, rows) for part in (X, y)]
         fitted = unfitted.fit(*seen)
-        settings = self._default_network() if self.estimator is None else self.estimator
-        network: Any = clone(settings)
-        if network.warm_start:
-            raise ValueError("a network behind an encoder has no warm_start.")
+        network: Any = self.network_type(**self.network_settings)
+        if self.estimator is not None:
+            network = clone(self.estimator)
         if self.random_state is not None:
             network.set_params(random_state=self.random_state)
         network.automatic_ = self.automatic
@@ -179,9 +181,6 @@ class EncodedEstimator(SavedEstimator):
                 num_steps_multiplier=1.0, least_variance=0.0
             )
         return Candidate(fitted, network, _columns(fitted, X))
-
-    def _default_network(self) -> Any:
-        raise NotImplementedError
 
     def _norms(self, columns: np.ndarray) -> np.ndarray:
         return np.linalg.norm(self.estimator_.standardiser_(columns), axis=1)
@@ -226,6 +225,7 @@ def _columns(encoder: Any, X: Any) -> np.ndarray:
 class EncodedRegressor(RegressorMixin, EncodedEstimator):
     """Least squares by a network behind an encoder."""
 
+    network_type: ClassVar[type] = MeanFieldRegressor
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
         EncodedEstimator._parameter_constraints
         | {"estimator": [MeanFieldRegressor, None]}
@@ -246,13 +246,11 @@ class EncodedRegressor(RegressorMixin, EncodedEstimator):
         tags.target_tags.multi_output = True
         return tags
 
-    def _default_network(self) -> Any:
-        return MeanFieldRegressor()
-
 
 class EncodedClassifier(ClassifierMixin, EncodedEstimator):
     """Classes by a network behind an encoder."""
 
+    network_type: ClassVar[type] = MeanFieldClassifier
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
         EncodedEstimator._parameter_constraints
         | {"estimator": [MeanFieldClassifier, None]}
@@ -282,23 +280,18 @@ class EncodedClassifier(ClassifierMixin, EncodedEstimator):
         columns = self.encode(X)
         return self.estimator_.predict_set(columns, coverage)
 
-    def _default_network(self) -> Any:
-        return MeanFieldClassifier()
-
 
 class CurveEstimator(WeightFunctions, EncodedEstimator):
     """Parameters of both estimators on curves."""
 
     encoders: ClassVar[tuple[type, ...]] = CurveCoefficients, RandomConvolutions
     automatic: ClassVar[Automatic] = CURVES
+    network_settings: ClassVar[dict[str, Any]] = {"num_particles": 1000}
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
-
-    def _default_network(self) -> Any:
-        return super()._default_network().set_params(num_particles=1000)
 
 
 class FunctionalMeanFieldRegressor(CurveEstimator, EncodedRegressor):

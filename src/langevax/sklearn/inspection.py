@@ -1,5 +1,6 @@
 """Certificates, kernel limit and figures of a fitted mean-field network."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -12,7 +13,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from langevax._typing import PRNGKey
 from langevax.figures import charts
 from langevax.meanfield import Certificate, certify
 from langevax.meanfield.certificate import DEFAULT_EFFORT
@@ -21,7 +21,7 @@ from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.renamed import refuse_former
 from langevax.run.options import Run
 from langevax.sklearn.baselines import LinearPart
-from langevax.sklearn.parameters import RandomState, run_of, seed_of
+from langevax.sklearn.parameters import run_of
 from langevax.sklearn.stopping import at_rows
 from langevax.sklearn.table import Standardiser, Table, in_buckets
 from langevax.sklearn.training import Network, root_key
@@ -34,7 +34,9 @@ class MeanFieldInspection:
     """Certificates, kernel limit and `plot_*` methods, each of which returns the axes it drew on."""
 
     prior_precision: float
-    random_state: RandomState
+    _seed: Callable[..., int]
+    _column_names: Callable[[], list[str]]
+    _network_columns: Callable[[Sequence[str]], Sequence[str]]
     network_: Network
     row_places_: np.ndarray
     run: Run | None
@@ -88,7 +90,7 @@ class MeanFieldInspection:
         result = certify(
             risk,
             self.temperature_,
-            key=self._key(random_state),
+            key=root_key(self._seed(random_state)),
             effort=effort,
             cpu_seconds=cpu_seconds,
             clouds=[self._stored_particles()],
@@ -118,9 +120,12 @@ class MeanFieldInspection:
                 "its own; fit with linear_part=False."
             )
         penalty = float(self._fitted_network().weights.sum()) * self.temperature_
-        seed = seed_of(self.random_state if random_state is None else random_state)
         features = NeuronFeatures(
-            self.neuron_, self.standardiser_, self.prior_precision, num_features, seed
+            self.neuron_,
+            self.standardiser_,
+            self.prior_precision,
+            num_features,
+            self._seed(random_state),
         )
         if hasattr(self, "classes_"):
             machine: BaseEstimator = LogisticRegression(
@@ -159,7 +164,7 @@ class MeanFieldInspection:
             ]
         else:
             first, second = features
-        names = self._column_names()  # type: ignore[attr-defined]
+        names = self._network_columns(self._column_names())
         labels = {
             "xlabel": f"weight of {names[first]}",
             "ylabel": f"weight of {names[second]}",
@@ -215,10 +220,6 @@ class MeanFieldInspection:
     def _stored_particles(self) -> np.ndarray:
         """Return the particles in the coordinates of the risk, whose rows are in the eigenbasis and padded."""
         return self._fitted_network().rotated(self.particles_)
-
-    def _key(self, random_state: RandomState) -> PRNGKey:
-        state = self.random_state if random_state is None else random_state
-        return root_key(seed_of(state))
 
 
 @dataclass(eq=False, repr=False)

@@ -1,11 +1,10 @@
 """Shared part of estimators that are generalised linear models with a predictive law of their coefficients.
 
-Fit, law, scores and certificate. What is known of a row beforehand, its offset, is added to the level: a column of X,
-and the logarithm of the exposure of counts whose rows were observed for longer or for more people.
+Fit, law, scores, errors and certificate. What is known of a row beforehand, its offset, is a column of X that is added
+to the level, as is the logarithm of the exposure of counts whose rows were observed for longer or for more people.
 """
 
 import copy
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -13,6 +12,7 @@ from functools import partial
 from typing import Any, ClassVar, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import random
 from numpy.typing import ArrayLike
@@ -20,26 +20,22 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
-from langevax._typing import PRNGKey
 from langevax.predictive_law import (
     BayesComparison,
-    LawAgreement,
     LawCertificate,
     PredictiveLaw,
     PredictivePath,
-    PredictiveWarning,
     predictive,
 )
 from langevax.predictive_law.law import law_at
+from langevax.predictive_law.law_problem import LawProblem
 from langevax.predictive_law.leave_one_out import log_mean_exp
-from langevax.predictive_law.models import NUM_SAMPLES, RowModel
 from langevax.predictive_law.path import SNAPSHOTS, evenly_spaced
-from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
+from langevax.predictive_law.row_model import RowModel
 from langevax.problems.finite_sum import Posterior, posterior
 from langevax.renamed import refuse_former
 from langevax.run.options import Run
 from langevax.run.result import named_leaves
-from langevax.sampling import Samples, SamplingWarning, sample
 from langevax.sklearn.linear_families import Family, NormalNoise
 from langevax.sklearn.parameters import (
     Auto,
@@ -47,16 +43,14 @@ from langevax.sklearn.parameters import (
     count,
     one_of,
     positive,
-    seed_of,
 )
 from langevax.sklearn.persistence import saved_class
-from langevax.sklearn.slope_errors import SlopeErrors
+from langevax.sklearn.slope_errors import sandwich
 from langevax.sklearn.table import (
     RowEstimator,
     Standardiser,
     Table,
     bucket,
-    checked_exposure,
     padded,
 )
 from langevax.sklearn.training import keep_few_programs, root_key
@@ -65,21 +59,19 @@ MOST_PREDICTIVE_ROWS = 100_000  # all of which every move uses
 
 saved_class(PredictivePath)
 saved_class(BayesComparison)
-saved_class(LawAgreement)
-
-
-def mean_score(log_densities: np.ndarray, sample_weight: ArrayLike | None) -> float:
-    """Return their mean, over rows as often as their weights say."""
-    return float(
-        np.average(
-            log_densities,
-            weights=None if sample_weight is None else np.asarray(sample_weight),
-        )
-    )
 
 
 class LogDensityScoring:
-    """Tags of estimators whose score is a log density."""
+    """Score and tags of estimators whose score is a log density."""
+
+    log_density: Callable[..., np.ndarray]
+
+    def score(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Return the mean log predictive density or probability, in nats a row; higher is better."""
+        weights = None if sample_weight is None else np.asarray(sample_weight)
+        return float(np.average(self.log_density(X, y), weights=weights))
 
     def __sklearn_tags__(self) -> Tags:
         tags: Any = super().__sklearn_tags__()  # type: ignore[misc]
@@ -90,7 +82,7 @@ class LogDensityScoring:
 
 
 @dataclass(eq=False, repr=False)
-class PredictiveEstimator(RowEstimator, SlopeErrors):
+class PredictiveEstimator(RowEstimator):
     """A generalised linear model with a law of its coefficients; see the regressor and the classifier."""
 
     _: KW_ONLY
@@ -100,10 +92,9 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
     bayes_shares: Sequence[float] | Auto = "auto"
     num_particles: int = 256
     num_folds: int | None = 5
-    num_replicates: int = 1
     random_state: RandomState = None
 
-    unsaved_attributes: ClassVar[tuple[str, ...]] = ("law_", "replicates_")
+    unsaved_attributes: ClassVar[tuple[str, ...]] = ("law_",)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "columns": ["array-like", None],
         "offset_column": [*count(0), None],
@@ -111,25 +102,38 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         "bayes_shares": ["array-like", *one_of("auto")],
         "num_particles": count(16),
         "num_folds": [*count(2), None],
-        "num_replicates": count(1),
         "random_state": ["random_state"],
     }
 
-    def _fit(
-        self,
-        X: Table,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None,
-        exposure: ArrayLike | None = None,
+    @refuse_former
+    def fit(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
-        """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes."""
+        """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes.
+
+        Args:
+            X: (n, d) numbers, columns that vary; NumPy, pandas or polars. All rows are used at every move.
+            y: (n,) numbers, counts or labels.
+            sample_weight: (n,). With whole numbers a row of weight 2 is the same row twice, to the last bit. Others are
+                relative, of mean 1: leave-one-out leaves a row out with all of its weight, and errors count it once.
+
+        Warns:
+            PredictiveWarning: reasons to doubt the law.
+            SamplingWarning: reasons to doubt the posterior draws.
+
+        Raises:
+            ValueError, TypeError: not numbers, NaN or infinity, constant columns, targets that the family cannot have,
+                one class only, words without an order, more than 100,000 rows, fewer rows than folds, a parameter out
+                of range, `columns` that X lacks, an exposure that is not positive, or of numbers that are not counts.
+        """
         checks.not_forked()
         self._validate_params()
-        (every, targets, offsets, weights) = self._copied_rows(
-            X, y, sample_weight, exposure
-        )
+        every, targets, weights = self._copied_rows(X, y, sample_weight)
+        offsets = self._offsets(every)
         seed = self._seed()
-        self.columns_: np.ndarray = self._places_of_slopes()
+        self.columns_: np.ndarray = places_of(
+            self.columns, self.n_features_in_, self._without_slopes
+        )
         inputs = every[:, self.columns_]
         if self.num_folds is not None and len(targets) < self.num_folds:
             raise ValueError(
@@ -139,17 +143,23 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         self.standardiser_: Standardiser = self._own_deviations(inputs, weights)
         family = self._family()
         self.centre_, self.scale_ = family.units(targets, offsets, weights)
+        is_density = isinstance(family, NormalNoise)
         if isinstance(family, NormalNoise):
             family.check_noise(self.standardiser_(inputs), targets - offsets)
         rows = self._rows(inputs, targets, offsets)
         keep_few_programs(type(family), len(targets), inputs.shape[1])
-        target = self._posterior(rows, weights)
-        key = root_key(seed)
-        draws, law = self._law_of(target, inputs.shape[1], key=key)
-        self.law_: PredictiveLaw = law
-        self.agreement_: LawAgreement | None = self._agreement(
-            target, inputs.shape[1], key=key
+        model = RowModel(self._posterior(rows, weights), has_density_floor=is_density)
+        draw_key, law_key = random.split(root_key(seed))
+        draws = model.draw(family.start(inputs.shape[1]), key=draw_key)
+        law = predictive(
+            model,
+            key=law_key,
+            draws=draws,
+            bayes_shares=self.bayes_shares,
+            num_particles=int(self.num_particles),
+            num_folds=self.num_folds,
         )
+        self.law_: PredictiveLaw = law
         self.path_: PredictivePath = law.path
         self.bayes_share_: float = law.bayes_share
         self.comparison_: BayesComparison = law.compare()
@@ -164,54 +174,6 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
             for name, leaf in pooled.items()
         }
         return self
-
-    def _law_of(
-        self, target: Posterior, num_columns: int, *, key: PRNGKey
-    ) -> tuple[Samples, PredictiveLaw]:
-        """Return draws of the posterior, and the law that a path from them led to."""
-        (draw_key, law_key) = random.split(key)
-        family = self._family()
-        shares = self.bayes_shares
-        start = family.start(num_columns)
-        draws = sample(
-            target,
-            start,
-            key=draw_key,
-            num_samples=NUM_SAMPLES,
-            run=Run(progress=False),
-        )
-        if isinstance(shares, str):
-            shares = SHARES if isinstance(family, NormalNoise) else SHARES_OF_COUNTS
-        options: dict[str, Any] = {
-            "num_particles": int(self.num_particles),
-            "num_folds": self.num_folds,
-        }
-        return draws, predictive(
-            target, key=law_key, draws=draws, bayes_shares=shares, **options
-        )
-
-    def _agreement(
-        self, target: Posterior, num_columns: int, *, key: PRNGKey
-    ) -> LawAgreement | None:
-        """Return how far the laws of other seeds agree with that of this one; warn where they do not."""
-        with warnings.catch_warnings():
-            for kind in (
-                PredictiveWarning,
-                SamplingWarning,
-            ):  # that of the first seed has them
-                warnings.simplefilter("ignore", kind)
-            keys = [
-                random.fold_in(key, 1 + number)
-                for number in range(1, int(self.num_replicates))
-            ]  # 0, 1 are taken
-            laws = [self._law_of(target, num_columns, key=of_law)[1] for of_law in keys]
-        self.replicates_: list[PredictiveLaw] = laws
-        if not self.replicates_:
-            return None
-        agreement = self.law_.agreement(self.replicates_)
-        if not agreement.agree:
-            warnings.warn(str(agreement), PredictiveWarning, stacklevel=4)
-        return agreement
 
     def as_bayes(self) -> Self:
         """Return the fitted model with the posterior as its law: Bayes's predictions, and its coefficients."""
@@ -252,8 +214,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
             effort: gradients of the log likelihood of one row at one particle that may be spent, 1e9 by default.
             cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
             random_state: of the walks; None uses the estimator's.
-            others: `law_` of fits with another `random_state`, from whose particles modes are searched for as well, as
-                from those of `replicates_`.
+            others: `law_` of fits with another `random_state`, from whose particles modes are searched for as well.
             run: a `langevax.Run`; it saves nothing.
 
         Raises:
@@ -266,11 +227,8 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
                 "this model has no law to certify: one that was loaded or unpickled needs its training rows, "
                 "model.attach_rows(X, y); one that as_bayes() returned a fit with bayes_shares=(1.0,)."
             )
-        state = self.random_state if random_state is None else random_state
-        key = root_key(seed_of(state))
-        others = [*others, *getattr(self, "replicates_", ())]
         return self.law_.certificate(
-            key=key,
+            key=root_key(self._seed(random_state)),
             effort=effort,
             cpu_seconds=cpu_seconds,
             others=others,
@@ -278,17 +236,12 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         )
 
     def attach_rows(
-        self,
-        X: Table,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        exposure: ArrayLike | None = None,
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
         """Return a loaded model's training rows to it, and with them `law_`, which a saved model does not hold.
 
         Args:
-            X, y, sample_weight, exposure: as they were passed to `fit`.
+            X, y, sample_weight: as they were passed to `fit`.
 
         Raises:
             AttributeError: a model that `as_bayes` returned.
@@ -301,74 +254,64 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
                 "this is the model that as_bayes() returned, without a law; pass rows to the other one."
             )
         other = copy.copy(self)
-        inputs, targets, offsets, weights = other._copied_rows(
-            X, y, sample_weight, exposure
-        )
-        if other.data_sha256_ != self.data_sha256_:
-            raise ValueError(
-                "X, y, sample_weight and exposure are not the rows of this fit: their hash differs from data_sha256_; "
-                "pass those that fit received, in the same order."
-            )
-        target = self._posterior(
-            self._rows(inputs[:, self.columns_], targets, offsets), weights
-        )
-        start = {name: leaf[0] for name, leaf in self.particles_.items()}
+        every, targets, weights = other._copied_rows(X, y, sample_weight)
+        self._check_same_rows(other)
+        rows = self._rows(every[:, self.columns_], targets, self._offsets(every))
+        model = RowModel(self._posterior(rows, weights))
+        start = {name: jnp.asarray(leaf[0]) for name, leaf in self.particles_.items()}
+        leaves = named_leaves(self.particles_).values()
         points = np.concatenate(
-            [
-                leaf.reshape(len(leaf), -1)
-                for leaf in named_leaves(self.particles_).values()
-            ],
-            axis=1,
+            [leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1
         )
-        self.law_ = law_at(
-            RowModel(target), start, points, path, self.comparison_.method
-        )
+        problem = LawProblem.of(model.finite_sum, start, len(points))
+        self.law_ = law_at(model, problem, points, path, self.comparison_.method)
         return self
 
-    def _copied_rows(
+    def robust_coef_sd(
         self,
         X: Table,
         y: ArrayLike,
-        sample_weight: ArrayLike | None,
-        exposure: ArrayLike | None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-        """Return all columns, targets, offsets and weights of the rows to train on.
-
-        Whole weights are copies of rows, which have no weights then; others are of mean 1.
-        """
-        distinct = self._distinct_rows(X, y, sample_weight, exposure=exposure)
-        if np.any(
-            distinct.weights != np.round(distinct.weights)
-        ):  # each row is left out on its own
-            weights = np.asarray(sample_weight, np.float64)
-            weights = weights[weights > 0]
-            places = distinct.places[distinct.places >= 0]
-            weights = weights / weights.mean()
-        else:
-            places = np.repeat(
-                np.arange(len(distinct.weights)), distinct.weights.astype(int)
-            )
-            weights = None
-        _check_number(len(places))
-        every = distinct.inputs[places]
-        targets = distinct.targets[places]
-        return (
-            every,
-            targets,
-            self._offsets(every, None if exposure is None else every[:, -1]),
-            weights,
-        )
-
-    def _posterior(
-        self, rows: dict[str, np.ndarray], weights: np.ndarray | None
-    ) -> Posterior:
-        family = self._family()
-        return posterior(family.log_prior, family.log_likelihood, rows, weights=weights)
-
-    def _log_density(
-        self, X: Table, y: ArrayLike, exposure: ArrayLike | None = None
+        groups: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
     ) -> np.ndarray:
-        X, offsets = self._inputs(X, exposure)
+        """Return (k,) standard errors of `as_bayes().coef_`, from the training rows, by `slope_errors.sandwich`.
+
+        These are errors of the mean that the posterior finds whatever the spread of the rows: Huber's, "robust" or HC0
+        in other packages. Those of the posterior itself, `as_bayes().coef_sd_`, are too small where counts spread more
+        than their family says, or where rows belong together.
+
+        Args:
+            X: (n, d), the rows of the fit.
+            y: (n,).
+            groups: (n,) rows that belong together; None: each on its own.
+            sample_weight: (n,) those of the fit, where it had some.
+
+        Example:
+            >>> import numpy as np
+            >>> from langevax.sklearn import PredictiveRegressor
+            >>> rng = np.random.default_rng(0)
+            >>> X = rng.normal(size=(200, 1))
+            >>> y = rng.poisson(np.exp(X[:, 0] + rng.normal(size=200)))  # rates differ beyond the column
+            >>> options = {"bayes_shares": (1.0,), "num_particles": 64, "num_folds": None, "random_state": 0}
+            >>> model = PredictiveRegressor("poisson", **options).fit(X, y)
+            >>> bool(model.robust_coef_sd(X, y) > 1.5 * model.coef_sd_)
+            True
+        """
+        inputs, offsets = self._inputs(X)
+        rows = self._rows(inputs, self._checked_targets(y), offsets)
+        weights = np.ones(len(inputs))
+        if sample_weight is not None:
+            weights = np.asarray(sample_weight, np.float64)
+        if np.any(weights != np.round(weights)):
+            weights = weights / weights[weights > 0].mean()
+        codes = np.arange(len(inputs)) if groups is None else groups
+        errors = sandwich(self._family(), self.bayes_particles_, rows, weights, codes)
+        return errors["slopes"] * (self.scale_ / self.standardiser_.scale)
+
+    def log_density(self, X: Table, y: ArrayLike) -> np.ndarray:
+        """Return (n,) the log predictive density of each row, in nats; of a count or label, its log probability."""
+        X, offsets = self._inputs(X)
         y = self._checked_targets(y)
         if len(y) != len(X):
             raise ValueError(
@@ -389,6 +332,36 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
             scores.append(log_mean_exp(logs[:, : len(rows["x"])]))
         return np.concatenate(scores) - np.log(self.scale_)
 
+    def _copied_rows(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return all columns, targets and weights of the rows to train on.
+
+        Whole weights are copies of rows, which have no weights then; others are of mean 1.
+        """
+        distinct = self._training_rows(X, y, sample_weight)
+        copies = distinct.weights
+        if np.any(copies != np.round(copies)):  # each row is left out on its own
+            weights = np.asarray(sample_weight, np.float64)
+            weights = weights[weights > 0]
+            places = distinct.places[distinct.places >= 0]
+            weights = weights / weights.mean()
+        else:
+            places = np.repeat(np.arange(len(copies)), copies.astype(int))
+            weights = None
+        if len(places) > MOST_PREDICTIVE_ROWS:
+            raise ValueError(
+                f"X has {len(places):,.0f} rows, copies included, all of which every move uses; pass at most "
+                f"{MOST_PREDICTIVE_ROWS:,} of them, drawn at random."
+            )
+        return distinct.inputs[places], distinct.targets[places], weights
+
+    def _posterior(
+        self, rows: dict[str, np.ndarray], weights: np.ndarray | None
+    ) -> Posterior:
+        family = self._family()
+        return posterior(family.log_prior, family.log_likelihood, rows, weights=weights)
+
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: all but laws, which hold programs and the training rows."""
         state: Any = super().__getstate__()
@@ -398,30 +371,16 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
             if name not in self.unsaved_attributes
         }
 
-    def _inputs(
-        self, X: Table, exposure: ArrayLike | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _inputs(self, X: Table) -> tuple[np.ndarray, np.ndarray]:
         """Return the columns with slopes, and the offsets, of rows that the model was not fitted to."""
         columns = self._columns(X)
-        passed = None if exposure is None else checked_exposure(exposure, len(columns))
-        return columns[:, self.columns_], self._offsets(columns, passed)
+        return columns[:, self.columns_], self._offsets(columns)
 
-    def _offsets(self, X: np.ndarray, exposure: np.ndarray | None) -> np.ndarray:
-        """Return what is added to the level of each row.
-
-        Args:
-            X: all columns of the table.
-            exposure: as it was passed; of counts.
-        """
-        if exposure is not None:
-            raise ValueError(
-                "exposure is for counts, and these are classes; leave it out."
-            )
-        return (
-            np.zeros(len(X))
-            if self.offset_column is None
-            else np.asarray(X[:, self._place("offset_column")], float)
-        )
+    def _offsets(self, X: np.ndarray) -> np.ndarray:
+        """Return what is added to the level of each row, from all columns of the table."""
+        if self.offset_column is None:
+            return np.zeros(len(X))
+        return np.asarray(X[:, self._place("offset_column")], float)
 
     def _place(self, name: str) -> int:
         """Return the place of a column of X that a parameter names; raise where X has none."""
@@ -450,9 +409,6 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         ]
         return {name: self._place(name) for name in names}
 
-    def _places_of_slopes(self) -> np.ndarray:
-        return places_of(self.columns, self.n_features_in_, self._without_slopes)
-
     def _slopes(self) -> np.ndarray:
         check_is_fitted(self)
         return self.particles_["slopes"].astype(np.float64) * (
@@ -479,13 +435,9 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         )
         constant = np.flatnonzero(~np.isfinite(standardiser.scale))
         if len(constant):
-            names = getattr(
-                self,
-                "feature_names_in_",
-                [f"X[:, {j}]" for j in range(self.n_features_in_)],
-            )
+            name = self._column_names()[self.columns_[constant[0]]]
             raise ValueError(
-                f"{names[self.columns_[constant[0]]]} is {inputs[0, constant[0]]:g} in all rows ({len(constant)} such "
+                f"{name} is {inputs[0, constant[0]]:g} in all rows ({len(constant)} such "
                 "columns), and has no slope; leave it out."
             )
         return standardiser.scaled(np.sqrt(inputs.shape[1]))
@@ -527,15 +479,6 @@ def places_of(
             f"{checks.shown(columns)}."
         )
     return places.astype(int)
-
-
-def _check_number(size: float) -> None:
-    """Raise where rows are too many."""
-    if size > MOST_PREDICTIVE_ROWS:
-        raise ValueError(
-            f"X has {size:,.0f} rows, copies included, all of which every move uses; pass at most {MOST_PREDICTIVE_ROWS:,} of "
-            "them, drawn at random."
-        )
 
 
 @partial(jax.jit, static_argnums=0)

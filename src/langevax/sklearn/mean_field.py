@@ -78,7 +78,6 @@ class MeanFieldRegressor(
         linear_part: True trains the network on the residuals of a ridge regression, whose predictions are added; "auto"
             does where that regression predicts the rows left out of folds better than the network alone, and so do both
             together. A linear part goes on beyond the range of the rows.
-        warm_start: continue from the last fit's particles.
         run: a `langevax.Run`: where the training is saved, whether a saved one goes on, and whether a progress line is
             shown; None is `Run()`. Another problem and other parameters are refused. It is not part of a saved model.
         devices: how many of JAX's devices share the particles, those of other processes among them
@@ -172,9 +171,7 @@ class MeanFieldRegressor(
             np.float32(0) if self.linear_part_ is None else self.linear_part_(columns)
         )
 
-    def _linear_option(self, continued: bool) -> bool | Auto:
-        if continued:
-            return self.linear_part_ is not None
+    def _linear_option(self) -> bool | Auto:
         closed_form = self.automatic_.closed_form and self.linear_part == "auto"
         return False if closed_form else self.linear_part
 
@@ -241,7 +238,7 @@ class MeanFieldClassifier(
 
     Args:
         solver, num_particles, temperature, relative_step_size, num_steps, batch_size, neuron, output_scale,
-            prior_precision, scaling, learn_scales, validation, stop, warm_start, run, devices,
+            prior_precision, scaling, learn_scales, validation, stop, run, devices,
             random_state: see `MeanFieldRegressor`.
         class_weight: "balanced" gives all classes the same weight in the loss; {label: weight} multiplies the weights
             of rows, which still count as so many rows as before where one is left out. Probabilities are then those of

@@ -1,18 +1,16 @@
 """Generalised linear models as estimators whose predictions come from a predictive law; see `langevax.predictive`."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array, column_or_1d
-from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
 from langevax.sklearn.law_estimator import (
     LogDensityScoring,
     PredictiveEstimator,
-    mean_score,
 )
 from langevax.sklearn.linear_families import (
     Family,
@@ -29,13 +27,11 @@ from langevax.sklearn.parameters import (
     check_coverage,
     count,
     one_of,
-    seed_of,
 )
 from langevax.sklearn.table import (
     LabelTargets,
     NumberTargets,
     Table,
-    checked_exposure,
     refuse_words,
 )
 
@@ -64,9 +60,8 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
     mean + spread^2 mean^2, is exponential of mean 1.
 
     Counts that arose in different times, areas or numbers of people have an exposure, which multiplies their mean, as
-    in statsmodels: pass it to `fit` and to all that predicts, as `exposure=` (`set_fit_request(exposure=True)` in
-    pipelines and searches, with scikit-learn's metadata routing), or name its column of X once, as `exposure_column`.
-    Slopes and level are then those of rates, and c is the logarithm of all counts over all exposure.
+    in statsmodels: a column of X, named by `exposure_column`. Slopes and level are then those of rates, and c is the
+    logarithm of all counts over all exposure.
 
     What else is known of a row beforehand is an offset, a term of the linear predictor whose slope is 1: a column of X,
     named by `offset_column`, as `offset()` in R's formulas. The mean of a number, less its offset, is then modelled.
@@ -79,7 +74,6 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         prior_scale: of slopes and level.
         bayes_shares: decreasing from 1; "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 too for counts.
         num_particles, num_folds: as in `langevax.predictive`.
-        num_replicates: laws of so many seeds, with draws of their own, beside which the first one is shown.
         random_state: int or `numpy.random.RandomState`.
 
     Attributes:
@@ -87,8 +81,6 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         bayes_share_: the share of Bayes that was chosen; 1 is the posterior.
         path_: the misspecification curve.
         comparison_: what Bayes loses, in nats a row; `print` it for a sentence.
-        agreement_: how far the laws of `num_replicates` seeds agree; `print` it for a sentence. None of a single one.
-        replicates_: the laws of the other seeds, not saved either.
         particles_, bayes_particles_: of the law and of the posterior, dicts of arrays.
         coef_, coef_sd_: means and deviations of the slopes over the law. Below a share of 1 the law is one of
             differences between rows; `as_bayes().coef_` has the posterior's.
@@ -117,72 +109,14 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         "exposure_column": [*count(0), None],
     }
 
-    def fit(
-        self,
-        X: Table,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        exposure: ArrayLike | None = None,
-    ) -> Self:
-        """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes.
-
-        Args:
-            X: (n, d) numbers, columns that vary; NumPy, pandas or polars. All rows are used at every move.
-            y: (n,).
-            sample_weight: (n,). With whole numbers a row of weight 2 is the same row twice, to the last bit. Others are
-                relative, of mean 1: leave-one-out leaves a row out with all of its weight, and errors count it once.
-            exposure: (n,) positive; of counts, whose mean it multiplies.
-
-        Warns:
-            PredictiveWarning: reasons to doubt the law.
-            SamplingWarning: reasons to doubt the posterior draws.
-
-        Raises:
-            ValueError, TypeError: not numbers, NaN or infinity, constant columns, targets that the family cannot have,
-                more than 100,000 rows, fewer rows than folds, a parameter out of range, `columns`
-                that X lacks, exposure that is not positive, or of numbers that are not counts.
-        """
-        self._validate_params()
-        if exposure is not None or self.exposure_column is not None:
-            if self.family == "gaussian":
-                raise ValueError(
-                    "exposure is for counts, and family='gaussian' has none; pass family='poisson' or 'negative "
-                    "binomial', or leave it out."
-                )
-            if exposure is not None and self.exposure_column is not None:
-                raise ValueError(
-                    f"exposure is passed, and exposure_column={self.exposure_column} names one; pass one of them."
-                )
-        self._fit(X, y, sample_weight, exposure)
-        self.has_exposure_: bool = exposure is not None
-        return self
-
-    def score(
-        self,
-        X: Table,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        exposure: ArrayLike | None = None,
-    ) -> float:
-        """Return the mean log predictive density, in nats a row; higher is better."""
-        return mean_score(self.log_density(X, y, exposure=exposure), sample_weight)
-
-    def log_density(
-        self, X: Table, y: ArrayLike, *, exposure: ArrayLike | None = None
-    ) -> np.ndarray:
-        """Return (n,) the log predictive density of each row, in nats; of a count, its log probability."""
-        return self._log_density(X, y, exposure)
-
-    def predict(self, X: Table, *, exposure: ArrayLike | None = None) -> np.ndarray:
+    def predict(self, X: Table) -> np.ndarray:
         """Return (n,) means under the posterior, whatever the share; of counts with an exposure, at that of the row.
 
         The equations that a posterior solves are those of the mean, which it finds although the spread is wrong. The
         law has the right spread, and of counts a tail whose mean a few rows decide: that of 1,500 rows of office visits
         was 8,071 where the posterior's was 5.9 and the rows' 5.5.
         """
-        (X, offsets) = self._inputs(X, exposure)
+        X, offsets = self._inputs(X)
         family = self._family()
         means = [
             family.means(
@@ -192,9 +126,7 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         ]
         return self._in_units(np.concatenate(means), offsets)
 
-    def predict_interval(
-        self, X: Table, coverage: float = COVERAGE, *, exposure: ArrayLike | None = None
-    ) -> np.ndarray:
+    def predict_interval(self, X: Table, coverage: float = COVERAGE) -> np.ndarray:
         """Return (n, 2) central intervals of the predictive distribution, their ends included.
 
         Quantiles of four draws a particle, the same at every call; of counts they are counts.
@@ -202,9 +134,8 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         Args:
             X: (n, d).
             coverage: the probability of a new row's target, at least.
-            exposure: (n,), where the fit had one.
         """
-        X, offsets = self._inputs(X, exposure)
+        X, offsets = self._inputs(X)
         check_coverage(coverage)
         levels = [(1 - coverage) / 2, (1 + coverage) / 2]
         rng = np.random.default_rng(0)
@@ -224,8 +155,6 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         X: Table,
         num_samples: int = 1000,
         random_state: RandomState = None,
-        *,
-        exposure: ArrayLike | None = None,
     ) -> np.ndarray:
         """Return (num_samples, n) draws of the targets of rows, each row and draw with a particle of its own.
 
@@ -233,12 +162,10 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
             X: (n, d).
             num_samples: draws of each row.
             random_state: of the draws; None uses the estimator's.
-            exposure: (n,), where the fit had one.
         """
-        X, offsets = self._inputs(X, exposure)
+        X, offsets = self._inputs(X)
         checks.positive_int("num_samples", num_samples)
-        state = self.random_state if random_state is None else random_state
-        rng = np.random.default_rng(seed_of(state))
+        rng = np.random.default_rng(self._seed(random_state))
         order = np.resize(rng.permutation(len(self.particles_["level"])), num_samples)
         cloud = {name: leaf[order] for name, leaf in self.particles_.items()}
         blocks = self._blocks(len(X), num_samples)
@@ -248,38 +175,31 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         ]
         return np.concatenate(drawn, axis=1)
 
-    def _inputs(
-        self, X: Table, exposure: ArrayLike | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        check_is_fitted(self)
-        if self.has_exposure_ and exposure is None:
-            raise ValueError(
-                "exposure is missing, with which this model was fitted; pass exposure=[...], one for each row, or "
-                "np.ones(len(X)) for counts per unit of it."
-            )
-        if exposure is not None and not self.has_exposure_:
-            source = (
-                "without one"
-                if self.exposure_column is None
-                else "with that of exposure_column"
-            )
-            raise ValueError(
-                f"exposure is passed, but this model was fitted {source}; leave it out, or fit again."
-            )
-        return super()._inputs(X, exposure)
+    def _offsets(self, X: np.ndarray) -> np.ndarray:
+        offsets = super()._offsets(X)
+        if self.exposure_column is None:
+            return offsets
+        return offsets + np.log(self._exposure(X))
 
-    def _offsets(self, X: np.ndarray, exposure: np.ndarray | None) -> np.ndarray:
-        offsets = super()._offsets(X, None)
-        if self.exposure_column is not None:
-            exposure = checked_exposure(X[:, self.exposure_column], len(X))
-        return offsets if exposure is None else offsets + np.log(exposure)
+    def _exposure(self, X: np.ndarray) -> np.ndarray:
+        """Return the exposure of each row; raise where it is not positive."""
+        exposure = X[:, self._place("exposure_column")]
+        if len(wrong := np.flatnonzero(exposure <= 0)):
+            raise ValueError(
+                f"exposure[{wrong[0]}] is {exposure[wrong[0]]:g}, not the positive time, number or area in which a "
+                "row's count arose; drop the row."
+            )
+        return exposure
 
     def _validated(self, X: Table, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         X, y = super()._validated(X, y)
         if self.exposure_column is not None:
-            checked_exposure(
-                X[:, self._place("exposure_column")], len(X)
-            )  # before rows are put in another order
+            if self.family == "gaussian":
+                raise ValueError(
+                    "exposure is for counts, and family='gaussian' has none; pass family='poisson' or 'negative "
+                    "binomial', or leave it out."
+                )
+            self._exposure(X)  # before rows are put in another order
         return X, y
 
     def _draws(
@@ -336,13 +256,13 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
 
     Args:
         order: all labels, from the lowest class to the highest; needed for three or more words.
-        columns, offset_column, prior_scale, bayes_shares, num_particles, num_folds, num_replicates, random_state: as in
+        columns, offset_column, prior_scale, bayes_shares, num_particles, num_folds, random_state: as in
             `PredictiveRegressor`.
 
     Attributes:
         classes_: the labels, in their order and that of `predict_proba`'s columns.
-        law_, bayes_share_, path_, comparison_, agreement_, replicates_, particles_, bayes_particles_, coef_, coef_sd_:
-            documented in `PredictiveRegressor`; slopes are log odds of higher classes.
+        law_, bayes_share_, path_, comparison_, particles_, bayes_particles_, coef_, coef_sd_: documented in
+            `PredictiveRegressor`; slopes are log odds of higher classes.
 
     Raises:
         ValueError: one class only; three or more words without an order; labels that `order` lacks.
@@ -366,41 +286,9 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
         "order": ["array-like", None],
     }
 
-    def fit(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> Self:
-        """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes.
-
-        Args:
-            X: (n, d) numbers, columns that vary; NumPy, pandas or polars. All rows are used at every move.
-            y: (n,) labels.
-            sample_weight: (n,). With whole numbers a row of weight 2 is the same row twice, to the last bit. Others are
-                relative, of mean 1: leave-one-out leaves a row out with all of its weight, and errors count it once.
-
-        Warns:
-            PredictiveWarning: reasons to doubt the law.
-            SamplingWarning: reasons to doubt the posterior draws.
-
-        Raises:
-            ValueError, TypeError: not numbers, NaN or infinity, constant columns, one class only, words without an
-                order, more than 100,000 rows, fewer rows than folds, a parameter out of range,
-                `columns` that X lacks.
-        """
-        return self._fit(X, y, sample_weight)
-
-    def score(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> float:
-        """Return the mean log predictive probability, in nats a row; higher is better."""
-        return mean_score(self.log_density(X, y), sample_weight)
-
-    def log_density(self, X: Table, y: ArrayLike) -> np.ndarray:
-        """Return (n,) the log predictive probability of each row's label, in nats."""
-        return self._log_density(X, y)
-
     def predict_proba(self, X: Table) -> np.ndarray:
         """Return (n, C) probabilities under the predictive distribution, rows summing to one."""
-        (X, offsets) = self._inputs(X)
+        X, offsets = self._inputs(X)
         family = self._family()
         assert isinstance(family, Ordinal)
 
@@ -437,11 +325,6 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
             sets, order, np.cumsum(ranked, axis=1) - ranked < coverage, axis=1
         )
         return sets
-
-    def predict(self, X: Table) -> np.ndarray:
-        """Return (n,) labels: the most probable."""
-        probabilities = self.predict_proba(X)  # first: raises NotFittedError
-        return self.classes_[probabilities.argmax(axis=1)]
 
     def _family(self) -> Family:
         return family_of(Ordinal, float(self.prior_scale), len(self.classes_))

@@ -5,7 +5,8 @@ gaps, measured.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -95,9 +96,8 @@ def _svrg_mfld(
     risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
 ) -> Algorithm:
     batch_size = schedule.batch_size or max(1, risk.max_size // 8)
-    period = max(
-        2, -(-risk.max_size // (2 * batch_size))
-    )  # as much on full passes as on batches
+    # as much on full passes as on batches
+    period = max(2, -(-risk.max_size // (2 * batch_size)))
     steps = coordinate_steps(risk, schedule.relative_step_size)
     mfld = MFLD(steps, temperature, SVRG(batch_size, period), antithetic=True)
     return _following_loss(mfld, risk, schedule, 2 * batch_size)
@@ -107,13 +107,10 @@ def _underdamped(
     risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
 ) -> Algorithm:
     steps = jnp.sqrt(coordinate_steps(risk, schedule.relative_step_size))
-    friction = 2 * jnp.sqrt(
-        jnp.asarray(risk.precision, steps.dtype)
-    )  # critical where only the prior pulls
-    underdamped = Underdamped(steps, temperature, friction, _gradient(schedule))
-    return _following_loss(
-        underdamped, risk, schedule, schedule.batch_size or risk.max_size
-    )
+    # critical where only the prior pulls
+    friction = 2 * jnp.sqrt(jnp.asarray(risk.precision, steps.dtype))
+    walk = Underdamped(steps, temperature, friction, _gradient(schedule))
+    return _following_loss(walk, risk, schedule, schedule.batch_size or risk.max_size)
 
 
 def _following_loss(
@@ -130,33 +127,21 @@ def _following_loss(
     )
 
 
-def _inner_steps(risk: MeanFieldRisk, schedule: Schedule) -> int:
-    """Return as many steps as make INNER_STEPS passes."""
-    return INNER_STEPS * (
-        1
-        if schedule.batch_size is None
-        else max(1, risk.max_size // schedule.batch_size)
-    )
-
-
-def _pda(
-    risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
+def _rounds_of(
+    method: type[PDA | FictitiousPlay],
+    risk: MeanFieldRisk,
+    temperature: float | Array,
+    schedule: Schedule,
 ) -> Algorithm:
-    steps = coordinate_steps(risk, schedule.relative_step_size)
-    inner_steps = _inner_steps(risk, schedule)
-    pda = PDA(steps, temperature, inner_steps, gradient=_gradient(schedule))
-    return DualCurvatureSteps(pda, schedule.relative_step_size)
-
-
-def _fictitious_play(
-    risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
-) -> Algorithm:
-    steps = coordinate_steps(risk, schedule.relative_step_size)
-    inner_steps = _inner_steps(risk, schedule)
-    play = FictitiousPlay(
-        steps, temperature, num_inner_steps=inner_steps, gradient=_gradient(schedule)
+    """Return a method whose rounds make `INNER_STEPS` passes under one dual."""
+    batches = max(1, risk.max_size // (schedule.batch_size or risk.max_size))
+    rounds = method(
+        coordinate_steps(risk, schedule.relative_step_size),
+        temperature,
+        num_inner_steps=INNER_STEPS * batches,
+        gradient=_gradient(schedule),
     )
-    return DualCurvatureSteps(play, schedule.relative_step_size)
+    return DualCurvatureSteps(rounds, schedule.relative_step_size)
 
 
 def _psdca(
@@ -189,20 +174,28 @@ def _coordinates(rows: int, _batch_size: int | None) -> int:
     return rows * max(10, min(40, 200_000 // rows))
 
 
+def _overdamped(make: Callable[..., Algorithm], **settings: Any) -> Solver:
+    return Solver(make, RELATIVE_STEP_SIZE["overdamped"], **settings)
+
+
+def _frozen(method: type[PDA | FictitiousPlay]) -> Solver:
+    return Solver(
+        partial(_rounds_of, method),
+        RELATIVE_STEP_SIZE["frozen"],
+        _rounds,
+        passes=1 + INNER_STEPS,
+    )
+
+
 SOLVERS = {
-    "mfld": Solver(_mfld, RELATIVE_STEP_SIZE["overdamped"], _steps, antithetic=True),
-    "svrg-mfld": Solver(
-        _svrg_mfld, RELATIVE_STEP_SIZE["overdamped"], _passes, antithetic=True, passes=3
-    ),
+    "mfld": _overdamped(_mfld, num_steps=_steps, antithetic=True),
+    "svrg-mfld": _overdamped(_svrg_mfld, num_steps=_passes, antithetic=True, passes=3),
     "underdamped": Solver(_underdamped, RELATIVE_STEP_SIZE["underdamped"], _steps),
-    "pda": Solver(_pda, RELATIVE_STEP_SIZE["frozen"], _rounds, passes=1 + INNER_STEPS),
-    "fictitious-play": Solver(
-        _fictitious_play, RELATIVE_STEP_SIZE["frozen"], _rounds, passes=1 + INNER_STEPS
-    ),
-    "psdca": Solver(
+    "pda": _frozen(PDA),
+    "fictitious-play": _frozen(FictitiousPlay),
+    "psdca": _overdamped(
         _psdca,
-        RELATIVE_STEP_SIZE["overdamped"],
-        _coordinates,
+        num_steps=_coordinates,
         batches=False,
         from_prior=True,
         passes=2 + INNER_STEPS,

@@ -8,12 +8,11 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -371,29 +370,6 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
             _refuse_entries(name, array)
 
 
-def checked_exposure(exposure: Any, num_rows: int) -> np.ndarray:
-    """Return the exposure of each row, float64; raise where it is not one positive number for each.
-
-    >>> checked_exposure([1.0, 0.0], 2)
-    Traceback (most recent call last):
-    ...
-    ValueError: exposure[1] is 0, not the positive time, number or area in which a row's count arose; drop the row.
-    """
-    refuse_words("exposure", exposure)
-    values = np.asarray(column_or_1d(np.asarray(exposure)), np.float64)
-    if len(values) != num_rows:
-        raise ValueError(
-            f"exposure has {len(values)} entries, but X has {num_rows} rows; pass one for each row."
-        )
-    wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
-    if len(wrong):
-        raise ValueError(
-            f"exposure[{wrong[0]}] is {values[wrong[0]]:g}, not the positive time, number or area in which a "
-            "row's count arose; drop the row."
-        )
-    return values
-
-
 def refuse_missing_labels(y: Any) -> None:
     """Raise on None and NaN among labels, which NumPy would make words of.
 
@@ -444,22 +420,10 @@ class RowEstimator(SavedEstimator):
         sample_weight: ArrayLike | None,
         groups: ArrayLike | None = None,
     ) -> DistinctRows:
-        return self._distinct_rows(X, y, sample_weight, groups)
-
-    def _distinct_rows(
-        self,
-        X: Any,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None,
-        groups: ArrayLike | None = None,
-        exposure: ArrayLike | None = None,
-    ) -> DistinctRows:
-        """Return the rows to train on, with their exposure as a last column where there is one."""
+        """Return the distinct rows to train on."""
         if sample_weight is not None:
             refuse_words("sample_weight", sample_weight)
         X, y = self._validated(X, y)
-        if exposure is not None:
-            X = np.column_stack([X, checked_exposure(exposure, len(X))])
         weights = (
             None
             if sample_weight is None
@@ -478,8 +442,22 @@ class RowEstimator(SavedEstimator):
             )
         return rows
 
-    def _seed(self) -> int:
-        return seed_of(self.random_state)
+    def _check_same_rows(self, other: Self) -> None:
+        """Raise where the rows of another fit are not those of this one."""
+        if other.data_sha256_ != self.data_sha256_:
+            raise ValueError(
+                "X, y, sample_weight or groups are not those of this fit: their hash differs from data_sha256_; pass "
+                "those that fit received, in the same order."
+            )
+
+    def _seed(self, random_state: RandomState = None) -> int:
+        """Return a seed drawn from what was passed, or from the parameter."""
+        return seed_of(self.random_state if random_state is None else random_state)
+
+    def _column_names(self) -> list[str]:
+        """Return the names of the columns of the training table."""
+        unnamed = [f"x{j}" for j in range(self.n_features_in_)]
+        return [str(name) for name in getattr(self, "feature_names_in_", unnamed)]
 
     def _columns(self, X: Any) -> np.ndarray:
         """Return the columns (n, d) float64 of a table with which to predict."""
@@ -521,6 +499,15 @@ class LabelTargets(ClassifierMixin):
     """Targets of a classification; sets `classes_`."""
 
     classes_: np.ndarray
+
+    @abstractmethod
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return (n, C) probabilities of the classes."""
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return (n,) labels: the most probable."""
+        probabilities = self.predict_proba(X)  # first: raises NotFittedError
+        return self.classes_[probabilities.argmax(axis=1)]
 
     def _validated(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         refuse_words("X", X)

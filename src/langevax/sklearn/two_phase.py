@@ -324,9 +324,9 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         order = np.lexsort((-np.linalg.norm(weights, axis=1), -np.sign(outer)))
         weights, d = weights[order], weights.shape[1] - 1
         shown = np.sort(np.argsort(-np.abs(weights[:, :d]).max(0), kind="stable")[:12])
-        names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(d)])
+        names = self._column_names()
         return (
-            [*(str(names[j]) for j in shown), "bias"],
+            [*(names[j] for j in shown), "bias"],
             np.sign(outer[order]),
             weights[:, [*shown, d]],
         )

@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted
 
-from langevax import checks
 from langevax.run.datatree import datatree_type
 from langevax.sampling.samples import MAX_RHAT, MIN_ESS
 from langevax.sampling.summary_table import statistics
@@ -60,27 +59,24 @@ class KernelLangevinDiagnostics:
 
     def to_datatree(self) -> "xarray.DataTree":
         """Return ArviZ's layout: group `posterior` with `coefficients` and `f`, the function at `inspected_`."""
-        with checks.needs("xarray", "to_datatree"):
-            import xarray
+        tree_type = datatree_type()
+        import xarray
 
-        values = self._inspected_values()
+        values = self._inspected_values().astype(np.float32)
         outputs = ["output"] * (self.coefficients_.ndim - 3)
-        chains, draws, modes = self.coefficients_.shape[:3]
         dataset = xarray.Dataset(
             {
                 "coefficients": (
                     ["chain", "draw", "mode", *outputs],
                     self.coefficients_,
                 ),
-                "f": (["chain", "draw", "row", *outputs], values.astype(np.float32)),
-            },
-            {
-                "chain": np.arange(chains),
-                "draw": np.arange(draws),
-                "mode": np.arange(modes),
-            },
+                "f": (["chain", "draw", "row", *outputs], values),
+            }
         )
-        tree = datatree_type().from_dict({"posterior": dataset})
+        places = {
+            name: np.arange(dataset.sizes[name]) for name in ("chain", "draw", "mode")
+        }
+        tree = tree_type.from_dict({"posterior": dataset.assign_coords(places)})
         tree.attrs.update(self.history_)
         return tree
 

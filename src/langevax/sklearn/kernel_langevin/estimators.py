@@ -36,7 +36,12 @@ from langevax.sklearn.kernel_langevin.observations import (
     draw_noise,
     mean_probabilities,
 )
-from langevax.sklearn.kernel_langevin.sampling import ChainOptions, Draws, draw
+from langevax.sklearn.kernel_langevin.sampling import (
+    ChainOptions,
+    Draws,
+    FunctionProblem,
+    draw,
+)
 from langevax.sklearn.kernel_langevin.space import (
     KernelSpace,
     check_kernel,
@@ -195,25 +200,22 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     def _sampled(self, rows: DistinctRows) -> Draws:
         space = self.space_
         task = self._task(rows)
-        options = self._chain_options()
         likelihood = jax.tree.map(
             lambda number: jnp.asarray(number, jnp.float32), task.likelihood
         )  # traced
         features = space.features(rows.inputs)
-        eigenvalues = space.eigenvalues
         keep_few_programs(
             "functions", features.shape, task.num_outputs, self.num_chains
         )
-        return draw(
+        problem = FunctionProblem(
             features,
             task.targets,
             rows.weights,
-            eigenvalues,
+            space.eigenvalues,
             likelihood,
             task.num_outputs,
-            options,
-            self.seed_,
         )
+        return draw(problem, self._chain_options(), self.seed_)
 
     def _chain_options(self) -> ChainOptions:
         values: list[Any] = [getattr(self, name) for name in ChainOptions._fields]
@@ -467,11 +469,6 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
                 for block in self._blocks(self._columns(X))
             ]
         )
-
-    def predict(self, X: Table) -> np.ndarray:
-        """Return (n,) labels: the most probable."""
-        probabilities = self.predict_proba(X)  # first: raises NotFittedError
-        return self.classes_[probabilities.argmax(1)]
 
     def interval(self, X: Table, coverage: float = COVERAGE) -> np.ndarray:
         """Return (n, C, 2): the ends of intervals that hold the probabilities of the classes, with that coverage."""

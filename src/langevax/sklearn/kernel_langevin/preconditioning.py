@@ -57,15 +57,9 @@ def posterior_coordinates(
     mode = np.asarray(in_prior_units.to_position(optimum), np.float64)
     precision = np.asarray(problem.precision, np.float64).reshape(-1)
     curvatures = Curvatures(problem, likelihood)
-    inverse = np.linalg.inv(
-        np.linalg.cholesky(curvatures.at(mode[None]) + np.diag(precision))
-    )
-    normal = np.sqrt(temperature) * np.random.default_rng(seed).normal(
-        size=(num_draws, *mode.shape)
-    )
-    hessian = curvatures.at(
-        mode + np.einsum("ji,sj...->si...", inverse, normal, optimize=True)
-    )
+    rng = np.random.default_rng(seed)
+    normal = np.sqrt(temperature) * rng.normal(size=(num_draws, *mode.shape))
+    hessian = curvatures.about(mode, precision, normal)
     roots = np.sqrt(precision)
     q, directions = np.linalg.eigh(hessian / roots[:, None] / roots)
     share = 1 / (1 + np.maximum(q, 0.0))  # of the prior in the curvature
@@ -96,6 +90,16 @@ class Curvatures:
         self.features: np.ndarray = features[rows].astype(np.float64)
         self.weights: np.ndarray = weights[rows].astype(np.float64)
         self.targets: np.ndarray = padded(targets[rows], bucket(len(rows)))
+
+    def about(
+        self, mode: np.ndarray, precision: np.ndarray, normal: np.ndarray
+    ) -> np.ndarray:
+        """Return the mean Hessian (N, N) over draws about the mode, made of normal ones."""
+        root = np.linalg.cholesky(self.at(mode[None]) + np.diag(precision))
+        inverse = np.linalg.inv(root)
+        return self.at(
+            mode + np.einsum("ji,sj...->si...", inverse, normal, optimize=True)
+        )
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """Return the likelihood's Hessian (N, N), its curvatures clipped at 0, averaged over positions (S, N[, C])."""

@@ -33,7 +33,7 @@ from langevax.sampling.sample import sample
 from langevax.sampling.samples import Samples, SamplingWarning
 from langevax.sklearn.kernel_langevin.preconditioning import posterior_coordinates
 from langevax.sklearn.kernel_langevin.space import width_of
-from langevax.sklearn.table import bucket, padded
+from langevax.sklearn.table import bucket, padded, widened
 
 
 class ChainOptions(NamedTuple):
@@ -59,55 +59,45 @@ class Draws(NamedTuple):
     """method, reason, thinning, evaluations, seconds, doubts."""
 
 
-def posterior_of(
-    features: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
-    eigenvalues: np.ndarray,
-    likelihood: Likelihood,
-    num_outputs: int | None,
-) -> Posterior:
-    """Return the posterior of coefficients (modes,) or (modes, num_outputs), padded."""
-    n, num_modes = features.shape
-    total = float(weights.sum())
-    length = bucket(n)
-    width = width_of(num_modes)
-    wide = np.pad(features.astype(np.float32), [(0, 0), (0, width - num_modes)])
-    precision = np.ones(width)  # of modes that are padding
-    precision[:num_modes] = 1 / (total * eigenvalues)
-    precision = (
-        precision.astype(np.float32)
-        if num_outputs is None
-        else precision.astype(np.float32)[:, None]
-    )
-    rows = [
-        padded(array, length) for array in (wide, targets, weights.astype(np.float32))
-    ]
-    loss = LinearPredictor(likelihood)
-    return Posterior(
-        FiniteSum(loss, (rows[0], rows[1]), None, jnp.asarray(precision), rows[2], n),
-        1 / total,
-    )
+class FunctionProblem(NamedTuple):
+    """Rows seen by the eigenfunctions of a kernel, and the likelihood of their targets."""
+
+    features: np.ndarray
+    """(n, modes)."""
+    targets: np.ndarray
+    weights: np.ndarray
+    eigenvalues: np.ndarray
+    """(modes,) prior variances of the coefficients."""
+    likelihood: Likelihood
+    num_outputs: int | None
+    """Number of functions; None for one."""
+
+    def posterior(self) -> Posterior:
+        """Return the posterior of coefficients (modes,) or (modes, num_outputs), padded."""
+        n, num_modes = self.features.shape
+        total = float(self.weights.sum())
+        width = width_of(num_modes)
+        wide = widened(self.features.astype(np.float32), width)
+        precision = np.ones(width)  # of modes that are padding
+        precision[:num_modes] = 1 / (total * self.eigenvalues)
+        precision = jnp.asarray(precision, jnp.float32)
+        if self.num_outputs is not None:
+            precision = precision[:, None]
+        features, targets, weights = (
+            padded(array, bucket(n))
+            for array in (wide, self.targets, self.weights.astype(np.float32))
+        )
+        loss = LinearPredictor(self.likelihood)
+        rows = FiniteSum(loss, (features, targets), None, precision, weights, n)
+        return Posterior(rows, 1 / total)
 
 
-def draw(
-    features: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
-    eigenvalues: np.ndarray,
-    likelihood: Likelihood,
-    num_outputs: int | None,
-    options: ChainOptions,
-    seed: int,
-) -> Draws:
+def draw(problem: FunctionProblem, options: ChainOptions, seed: int) -> Draws:
     """Return draws of the coefficients, without warnings of single ones: `KernelLangevinDiagnostics` sees functions."""
-    posterior = posterior_of(
-        features, targets, weights, eigenvalues, likelihood, num_outputs
-    )
-    width = len(posterior.problem.precision)
-    start = jnp.zeros(
-        width if num_outputs is None else (width, num_outputs), jnp.float32
-    )
+    posterior = problem.posterior()
+    likelihood = problem.likelihood
+    several = () if problem.num_outputs is None else (problem.num_outputs,)
+    start = jnp.zeros((len(posterior.problem.precision), *several), jnp.float32)
     chosen = chain_arguments(options, posterior, likelihood, start.size)
     coordinates = None
     if chosen["preconditioner"] == "hessian":
@@ -118,24 +108,15 @@ def draw(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamplingWarning)
         samples: Samples = sample(posterior, start, key=random.key(seed), **chosen)
-    coefficients = (
-        samples.positions
-        if coordinates is None
-        else coordinates.coefficients(samples.positions)
-    )
-    coefficients = coefficients[:, :, : len(eigenvalues)]
-    if (
-        num_outputs is not None
-    ):  # a function common to all classes has no effect, and mixes slowly
+    coefficients = samples.positions
+    if coordinates is not None:
+        coefficients = coordinates.coefficients(coefficients)
+    coefficients = coefficients[:, :, : len(problem.eigenvalues)]
+    if several:  # a function common to all classes has no effect, and mixes slowly
         coefficients = coefficients - coefficients.mean(-1, keepdims=True)
-    history = {
-        "method": samples.method,
-        "reason": samples.reason,
-        "thinning": samples.thinning,
-        "evaluations": samples.evaluations,
-        "seconds": samples.seconds,
-        "doubts": samples.doubts(),
-    }
+    names = ("method", "reason", "thinning", "evaluations", "seconds")
+    history = {name: getattr(samples, name) for name in names}
+    history["doubts"] = samples.doubts()
     return Draws(coefficients, samples.step_size, int(samples.result.steps), history)
 
 
