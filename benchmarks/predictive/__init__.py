@@ -38,8 +38,8 @@ from benchmarks.predictive.cases import (
     rows_of,
     start_of,
 )
+from langevax.log_weights import log_mean_exp
 from langevax.predictive_law.law_problem import new_log_likelihoods
-from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.predictive import SHARES_OF_COUNTS
 
 TRAINING_ROWS, TEST_ROWS, SPLITS = 300, 1500, 5
@@ -79,7 +79,8 @@ def one_split(case: Case, X: np.ndarray, y: np.ndarray, split: int) -> dict[str,
     bayes = log_mean_exp(
         new_log_likelihoods(
             fit.problem, new, np.asarray(flat).reshape(-1, flat.shape[-1])
-        )
+        ),
+        axis=0,
     )
     components = rivals.cross_validated(case.kind, train)
     scores = {

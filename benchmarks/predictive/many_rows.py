@@ -9,8 +9,8 @@ from jax.flatten_util import ravel_pytree
 
 import langevax as lx
 from benchmarks.predictive.cases import log_prior, normal
+from langevax.log_weights import log_mean_exp
 from langevax.predictive_law.law_problem import new_log_likelihoods
-from langevax.predictive_law.leave_one_out import log_mean_exp
 
 ROWS, TEST_ROWS, INDICATORS = 100_000, 20_000, 26
 BAYES_DRAWS = 256
@@ -58,7 +58,7 @@ def main(num_rows: int = ROWS) -> None:
     ).reshape(-1, fit.points.shape[1])
     few = flat[np.linspace(0, len(flat) - 1, BAYES_DRAWS).astype(int)]
     gains = np.asarray(fit.log_score(*new)) - log_mean_exp(
-        new_log_likelihoods(fit.problem, new, few)
+        new_log_likelihoods(fit.problem, new, few), axis=0
     )
     print(fit.path)
     print(

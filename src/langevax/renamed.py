@@ -24,6 +24,8 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.flower.engines.make_certificates": "make them by openssl, as docs/flower.md shows",
     "langevax.flower.engines.make_node_key": "make it by ssh-keygen, as docs/flower.md shows",
     "langevax.flower.client_app(mods=)": "Flower's mods change the arrays of its own strategies; leave it out",
+    "langevax.likelihoods.Bernoulli": "use langevax.losses.logistic",
+    "langevax.likelihoods.Categorical": "use langevax.losses.softmax",
     "langevax.optimize.anneal(kl_tolerance=)": "pass step_size=langevax.theory.bounds.ld(target).step_size(accuracy)",
     "langevax.optimize.anneal(schedule=)": "pass temperature=Logarithmic(scale), or lambda step: T for one temperature",
     "langevax.optimize.anneal(theorem_constants=)": "pass step_size=langevax.theory.bounds.ld(target).step_size(accuracy)",

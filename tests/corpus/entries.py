@@ -1279,7 +1279,7 @@ RECEIVED: dict[str, str] = {
             teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork
             teacher_student.TwoPhaseFit""",
         NO_ARGUMENTS: """gradients.Full integrators.CrankNicolson integrators.Explicit integrators.Exponential
-            integrators.SemiImplicit likelihoods.Bernoulli likelihoods.Categorical losses.LinearLoss losses.Logistic
+            integrators.SemiImplicit losses.LinearLoss losses.Logistic
             losses.Softmax losses.Squared neurons.Linear""",
         TRACED: """losses.linear losses.log_score losses.logistic losses.smoothed_hinge losses.softmax losses.squared
             run.position_of teacher_student.Directions teacher_student.staircase teacher_student.total_variation""",

@@ -21,12 +21,12 @@ from jaxtyping import Float
 
 from langevax import checks
 from langevax._typing import PRNGKey
+from langevax.log_weights import log_mean_exp
 from langevax.meanfield.certificate import blas_threads
 from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.interval_search import TRUSTED, close
 from langevax.predictive_law.agreement import MOST_STANDARD_ERRORS
 from langevax.predictive_law.law_search import LawSearch, search_of
-from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.parameter_law import ParameterLaw, in_units_of_prior
 from langevax.predictive_law.path import FittedLaw
 from langevax.run.progress import ProgressOption, report_to
@@ -225,7 +225,7 @@ def _is_near(
 def _score(law: FittedLaw) -> tuple[float, float]:
     """Return the mean in-sample log score of the law's particles, and its error by their number."""
     logs = np.asarray(law.problem.log_likelihoods(law.points), np.float64)
-    scores = log_mean_exp(logs)
+    scores = log_mean_exp(logs, 0)
     influences = np.exp(logs - scores).mean(1) - 1
     return float(scores.mean()), float(influences.std() / math.sqrt(len(influences)))
 

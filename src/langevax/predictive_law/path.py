@@ -15,6 +15,7 @@ from jax import random
 from jaxtyping import Float, Int
 
 from langevax._typing import PRNGKey
+from langevax.log_weights import log_mean_exp
 from langevax.predictive_law.cloud import (
     MOVES_PER_BLOCK,
     Cloud,
@@ -23,7 +24,7 @@ from langevax.predictive_law.cloud import (
     square_root_of_covariance,
 )
 from langevax.predictive_law.law_problem import LawProblem
-from langevax.predictive_law.leave_one_out import leave_one_out, log_mean_exp
+from langevax.predictive_law.leave_one_out import leave_one_out
 from langevax.sampling.summary_table import SummaryTable
 
 SNAPSHOTS = 4
@@ -55,7 +56,7 @@ class Level:
     @property
     def log_scores(self) -> Float[np.ndarray, " n"]:
         """log z_i, in sample."""
-        return log_mean_exp(self.log_likelihoods)
+        return log_mean_exp(self.log_likelihoods, 0)
 
     def fit_error(
         self, num_chains: int, weights: Float[np.ndarray, " weight"] = EQUAL
@@ -76,7 +77,9 @@ def _influences(
 
     Points of a posterior need not be as many for each chain: the last few are then left out.
     """
-    ratio = over_rows(np.exp(log_likelihoods - log_mean_exp(log_likelihoods)), weights)
+    ratio = over_rows(
+        np.exp(log_likelihoods - log_mean_exp(log_likelihoods, 0)), weights
+    )
     return (
         ratio[: len(ratio) // num_chains * num_chains]
         .reshape(-1, num_chains)
@@ -164,7 +167,7 @@ class _Trail:
         if self._num_snapshots(len(points)) == SNAPSHOTS:
             self.tables[len(self.fits)] = logs
         self.ends.append(points)
-        self.fits.append(float(over_rows(log_mean_exp(few), self.in_use)))
+        self.fits.append(float(over_rows(log_mean_exp(few, 0), self.in_use)))
         self.influences.append(_influences(few, len(points), self.in_use))
 
     def _num_snapshots(self, count: int) -> int:
@@ -221,7 +224,7 @@ def _gap_and_noise(
 ) -> tuple[float, float]:
     """Return the mean of u - 1 - log u, u_i = z_i exp(-log_means_i), and what independent particles make it."""
     used = weights > 0
-    fit = log_mean_exp(logs[:, used])
+    fit = log_mean_exp(logs[:, used], 0)
     excess = fit - log_means[used].astype(np.float64)
     variance = np.mean(np.exp(logs[:, used] - fit, dtype=np.float64) ** 2, axis=0) - 1
     share = weights[used] / weights.sum()
@@ -286,7 +289,7 @@ class FewRows(NamedTuple):
                 max(len(end.points), MOST_LOG_LIKELIHOODS // problem.size),
             ),
         )
-        log_means = log_mean_exp(problem.log_likelihoods(points)).astype(dtype)
+        log_means = log_mean_exp(problem.log_likelihoods(points), 0).astype(dtype)
         return end._replace(log_means=jnp.asarray(problem.in_blocks(log_means)))
 
 
@@ -303,7 +306,9 @@ def run_path(
     """Return the laws at these shares, the largest first; without weights the first is made of the draws themselves."""
     points = evenly_spaced(draws, num_particles)
     used = problem.row_weights if weights is None else weights
-    cloud = first_cloud(problem, points, log_mean_exp(problem.log_likelihoods(points)))
+    cloud = first_cloud(
+        problem, points, log_mean_exp(problem.log_likelihoods(points), 0)
+    )
     few = (
         FewRows.of(problem, used, num_particles, key=key)
         if np.count_nonzero(used) > MANY_ROWS

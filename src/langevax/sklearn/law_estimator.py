@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
 from langevax._typing import PRNGKey
+from langevax.log_weights import log_mean_exp
 from langevax.predictive_law import (
     BayesComparison,
     LawAgreement,
@@ -31,7 +32,6 @@ from langevax.predictive_law import (
     predictive,
 )
 from langevax.predictive_law.law import law_at
-from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.models import NUM_SAMPLES, RowModel
 from langevax.predictive_law.path import SNAPSHOTS, evenly_spaced
 from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
@@ -380,7 +380,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
                 _log_likelihoods(family.log_likelihood, self.particles_, stored),
                 np.float64,
             )
-            scores.append(log_mean_exp(logs[:, : len(rows["x"])]))
+            scores.append(log_mean_exp(logs[:, : len(rows["x"])], 0))
         return np.concatenate(scores) - np.log(self.scale_)
 
     def __getstate__(self) -> dict[str, Any]:

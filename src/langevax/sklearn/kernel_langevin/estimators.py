@@ -14,14 +14,12 @@ from sklearn.utils import check_random_state
 
 from langevax import checks
 from langevax.problems.likelihoods import (
-    Bernoulli,
-    Categorical,
     Gaussian,
     Huber,
-    Likelihood,
     Residual,
     StudentT,
 )
+from langevax.problems.losses import Logistic, Loss, Softmax, logistic, softmax
 from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnostics
 from langevax.sklearn.kernel_langevin.evidence import (
     fit_numbers,
@@ -29,12 +27,6 @@ from langevax.sklearn.kernel_langevin.evidence import (
     robust_moments,
 )
 from langevax.sklearn.kernel_langevin.laplace import fit_labels
-from langevax.sklearn.kernel_langevin.observations import (
-    along_rows,
-    class_probabilities,
-    draw_noise,
-    mean_probabilities,
-)
 from langevax.sklearn.kernel_langevin.sampling import ChainOptions, Draws, draw
 from langevax.sklearn.kernel_langevin.space import (
     KernelSpace,
@@ -75,7 +67,7 @@ LOSSES: dict[str, type[Residual]] = {
 class FunctionTask(NamedTuple):
     """Likelihood and targets of a posterior."""
 
-    likelihood: Likelihood
+    likelihood: Loss
     targets: np.ndarray
     """Targets of the likelihood."""
     num_outputs: int | None
@@ -107,7 +99,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         "tolerance": [*positive(), None],
         "num_warmup": count(1, "auto"),
         "thinning": count(1, "auto"),
-        "loss": [*one_of(*LOSSES), Gaussian, Huber, StudentT],
+        "loss": [*one_of(*LOSSES), *LOSSES.values()],
         "noise": positive("auto"),
         "normalize_y": FLAG,
         **SHARED,
@@ -374,15 +366,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             noise: intervals are of new observations, that is with noise.
         """
 
-        likelihood = self._likelihood(1.0)
-
-        def observe(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-            if not noise:
-                return values
-            return values + self.noise_ / self.target_scale_ * draw_noise(
-                likelihood, rng, values.shape
-            )
-
+        likelihood = self._likelihood(self.noise_ / self.target_scale_)
+        observe = likelihood.draw if noise else lambda values, _rng: values
         return self._in_units(self._quantiles(X, coverage, observe))
 
     def _likelihood(self, noise: float | jax.Array) -> Residual:
@@ -457,13 +442,16 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
     """
 
     def predict_proba(self, X: Table) -> np.ndarray:
-        """Return (n, C), rows summing to one: averages over the draws."""
-        return np.concatenate(
-            [
-                mean_probabilities(*block).mean(axis=1)
-                for block in self._blocks(self._columns(X))
-            ]
-        )
+        """Return (n, C), rows summing to one: averages over the draws.
+
+        The mean of sigmoid(z + sqrt(v) xi), v the variance that the basis leaves out, is taken for
+        sigmoid(z / sqrt(1 + pi v / 8)) (MacKay, Neural Computation 1992).
+        """
+        probabilities = []
+        for values, leftover in self._blocks(self._columns(X)):
+            shrunk = values / np.sqrt(1 + np.pi / 8 * along_rows(leftover, values))
+            probabilities.append(self._loss.probabilities(shrunk).mean(axis=1))
+        return np.concatenate(probabilities)
 
     def predict(self, X: Table) -> np.ndarray:
         """Return (n,) labels: the most probable."""
@@ -473,8 +461,13 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
     def interval(self, X: Table, coverage: float = COVERAGE) -> np.ndarray:
         """Return (n, C, 2): the ends of intervals that hold the probabilities of the classes, with that coverage."""
         return self._quantiles(
-            X, coverage, lambda values, _rng: class_probabilities(values)
+            X, coverage, lambda values, _rng: self._loss.probabilities(values)
         )
+
+    @property
+    def _loss(self) -> Logistic | Softmax:
+        """The loss of the classes: two have one function, more have one each."""
+        return logistic if len(self.classes_) == 2 else softmax
 
     def _in_units(self, values: np.ndarray) -> np.ndarray:
         return values
@@ -486,12 +479,15 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
 
     def _task(self, rows: DistinctRows) -> FunctionTask:
         if len(self.classes_) == 2:
-            return FunctionTask(
-                Bernoulli(), (2.0 * rows.targets - 1).astype(np.float32), None
-            )
-        return FunctionTask(
-            Categorical(), rows.targets.astype(np.int32), len(self.classes_)
-        )
+            signs = (2.0 * rows.targets - 1).astype(np.float32)
+            return FunctionTask(self._loss, signs, None)
+        labels = rows.targets.astype(np.int32)
+        return FunctionTask(self._loss, labels, len(self.classes_))
+
+
+def along_rows(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return (n,) numbers with as many axes as `values` (n, ...)."""
+    return numbers.reshape(-1, *[1] * (values.ndim - 1))
 
 
 def _sorted(rows: DistinctRows) -> DistinctRows:

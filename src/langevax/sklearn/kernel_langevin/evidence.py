@@ -18,6 +18,8 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits
 
+from langevax.problems.likelihoods import Huber
+from langevax.problems.problem import Number
 from langevax.sklearn.kernel_langevin.length_scales import (
     KINDS,
     LENGTHS,
@@ -270,7 +272,7 @@ def huber_fit(
     targets: np.ndarray,
     weights: np.ndarray,
     noise: float,
-    threshold: float = 1.345,
+    threshold: Number = Huber.threshold,
     most_steps: int = 30,
 ) -> tuple[np.ndarray, float]:
     """Return (fitted values, their degrees of freedom) of Huber's loss and this kernel, by reweighted least squares."""

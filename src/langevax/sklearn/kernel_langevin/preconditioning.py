@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array
 
 from langevax.problems.finite_sum import FiniteSum, Posterior
-from langevax.problems.likelihoods import Likelihood
+from langevax.problems.losses import Loss
 from langevax.sampling.preconditioning import coordinates_of, find_mode
 from langevax.sklearn.kernel_langevin.evidence import one_thread
 from langevax.sklearn.table import bucket, padded, subsample
@@ -44,7 +44,7 @@ class PosteriorCoordinates(NamedTuple):
 @one_thread
 def posterior_coordinates(
     posterior: Posterior,
-    likelihood: Likelihood,
+    likelihood: Loss,
     start: Array,
     seed: int,
     num_draws: int = 8,
@@ -85,9 +85,7 @@ def posterior_coordinates(
 class Curvatures:
     """Curvatures of a likelihood on some of the rows; of several outputs, the largest at each row."""
 
-    def __init__(
-        self, problem: FiniteSum, likelihood: Likelihood, most_rows: int = 4096
-    ):
+    def __init__(self, problem: FiniteSum, likelihood: Loss, most_rows: int = 4096):
         features, targets, weights = (
             np.asarray(array) for array in (*problem.data, problem.weights)
         )
@@ -113,7 +111,7 @@ class Curvatures:
 
 
 @eqx.filter_jit
-def _curvatures(likelihood: Likelihood, z: Any, y: Any) -> Array:
+def _curvatures(likelihood: Loss, z: Any, y: Any) -> Array:
     """Return the likelihood's second derivative in each output, row by row."""
 
     def one(z: Array, y: Array) -> Array:

@@ -19,10 +19,10 @@ from langevax import integrators
 from langevax.problems.finite_sum import FiniteSum, Posterior
 from langevax.problems.likelihoods import (
     Gaussian,
-    Likelihood,
     LinearPredictor,
     Residual,
 )
+from langevax.problems.losses import Loss
 from langevax.sampling.exact import MAX_COEFFICIENTS
 from langevax.sampling.sample import sample
 from langevax.sampling.samples import Samples, SamplingWarning
@@ -60,7 +60,7 @@ def posterior_of(
     targets: np.ndarray,
     weights: np.ndarray,
     eigenvalues: np.ndarray,
-    likelihood: Likelihood,
+    likelihood: Loss,
     num_outputs: int | None,
 ) -> Posterior:
     """Return the posterior of coefficients (modes,) or (modes, num_outputs), padded."""
@@ -91,7 +91,7 @@ def draw(
     targets: np.ndarray,
     weights: np.ndarray,
     eigenvalues: np.ndarray,
-    likelihood: Likelihood,
+    likelihood: Loss,
     num_outputs: int | None,
     options: ChainOptions,
     seed: int,
@@ -138,7 +138,7 @@ def draw(
 def chain_arguments(
     options: ChainOptions,
     posterior: Posterior,
-    likelihood: Likelihood,
+    likelihood: Loss,
     num_coordinates: int,
     most_rows: int = 4096,
 ) -> dict[str, Any]:
