@@ -110,6 +110,28 @@ def test_the_constant_of_least_quantile_loss_has_that_share_of_observations_belo
     assert np.mean(np.asarray(y) < best) == pytest.approx(0.8, abs=0.01)
 
 
+def test_a_likelihood_trains_a_network_and_dual_methods_refuse_it():
+    X = jnp.linspace(-1, 1, 8)[:, None]
+    huber = likelihoods.Huber(0.5, 1.0)
+    risk = langevax.MeanFieldRisk(
+        langevax.neurons.Tanh(), huber, X, 2 * X[:, 0], precision=0.1
+    )
+    start = risk.prior(0.1, num_particles=10)
+    cloud = start(jax.random.key(0))
+    residual = (risk.outputs(cloud) - risk.targets) / 0.5
+    np.testing.assert_allclose(
+        risk.dual(cloud), np.clip(residual, -1, 1) / 0.5, rtol=1e-6
+    )
+    with refuses(TypeError, "Huber conjugate"):
+        langevax.simulate(
+            langevax.meanfield.PSDCA(0.1),
+            risk,
+            start,
+            key=jax.random.key(1),
+            num_steps=1,
+        )
+
+
 def test_equal_numbers_make_equal_likelihoods():
     assert likelihoods.Huber(0.5) == likelihoods.Huber(0.5)
     assert likelihoods.Huber(0.5) != likelihoods.Huber(0.6)

@@ -1,6 +1,6 @@
 """Shared part of estimators that are generalised linear models with a predictive law of their coefficients.
 
-Fit, law, scores and certificate. What is known of a row beforehand, its offset, is added to the level: a column of X,
+Fit, law, scores and certificate. What is known of a row beforehand, its offset, is added to the intercept: a column of X,
 and the logarithm of the exposure of counts whose rows were observed for longer or for more people.
 """
 
@@ -95,7 +95,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
     _: KW_ONLY
     columns: ArrayLike | None = None
     offset_column: int | None = None
-    prior_scale: float = 2.5
+    prior_precision: float = 0.16
     bayes_shares: Sequence[float] | Auto = "auto"
     num_particles: int = 256
     num_folds: int | None = 5
@@ -106,7 +106,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "columns": ["array-like", None],
         "offset_column": [*count(0), None],
-        "prior_scale": positive(),
+        "prior_precision": positive(),
         "bayes_shares": ["array-like", *one_of("auto")],
         "num_particles": count(16),
         "num_folds": [*count(2), None],
@@ -240,7 +240,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         """Bound the least objective at the law's share of Bayes from both sides: `print` of the result is a sentence.
 
         That of `PredictiveLaw.certificate`, on the training rows, with columns and numbers in units of their
-        deviations. It says whether the law is the best one of its share, not how well it predicts new rows.
+        standard deviations. It says whether the law is the best one of its share, not how well it predicts new rows.
 
         Args:
             effort: gradients of the log likelihood of one row at one particle that may be spent, 1e9 by default.
@@ -401,7 +401,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         return columns[:, self.columns_], self._offsets(columns, passed)
 
     def _offsets(self, X: np.ndarray, exposure: np.ndarray | None) -> np.ndarray:
-        """Return what is added to the level of each row.
+        """Return what is added to the intercept of each row.
 
         Args:
             X: all columns of the table.
@@ -455,19 +455,18 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
 
     def _eta(self, X: np.ndarray, particles: dict[str, np.ndarray]) -> np.ndarray:
         """Return linear predictors, (particle, n) float64."""
-        slopes, level = (
-            np.asarray(particles[name], np.float64) for name in ("slopes", "level")
-        )
-        return level[:, None] + slopes @ self.standardiser_(X).T.astype(np.float64)
+        slopes = np.asarray(particles["slopes"], np.float64)
+        intercept = np.asarray(particles["intercept"], np.float64)
+        return intercept[:, None] + slopes @ self.standardiser_(X).T.astype(np.float64)
 
     def _blocks(self, size: int, num_particles: int | None = None) -> list[slice]:
-        length = max(1, 2**21 // (num_particles or len(self.particles_["level"])))
+        length = max(1, 2**21 // (num_particles or len(self.particles_["intercept"])))
         return [slice(start, start + length) for start in range(0, size, length)]
 
     def _own_deviations(
         self, inputs: np.ndarray, weights: np.ndarray | None
     ) -> Standardiser:
-        """Return the map to columns of deviation 1; raise where a column is constant, and has no slope."""
+        """Return the map to columns of standard deviation 1; raise where a column is constant, and has no slope."""
         standardiser = Standardiser.fit(
             inputs, np.ones(len(inputs)) if weights is None else weights, "columns"
         )

@@ -93,7 +93,7 @@ class SlopeErrors:
             )
         )
         inverse = (
-            vectors / np.maximum(values, family.prior_scale**-2)
+            vectors / np.maximum(values, family.prior_precision)
         ) @ vectors.T  # no less than the prior's
         sandwich = inverse @ (number / max(1, number - 1) * sums.T @ sums) @ inverse
         is_slope = ravel_pytree(

@@ -413,7 +413,7 @@ def run_phases(
         step_size=model.relative_explore_step_size / curvature,
         temperature=model.temperature,
         annealing=model.annealing,
-        ridge=model.precision / 2,
+        precision=model.precision,
         bound=model.bound,
         num_steps=model.num_explore_steps,
         plateau=model.annealing == 1,

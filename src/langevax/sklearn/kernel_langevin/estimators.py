@@ -45,6 +45,7 @@ from langevax.sklearn.parameters import (
     one_of,
     positive,
 )
+from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.table import (
     DistinctRows,
     LabelTargets,
@@ -58,10 +59,11 @@ from langevax.sklearn.table import (
 from langevax.sklearn.training import keep_few_programs
 
 LOSSES: dict[str, type[Residual]] = {
-    "squared": Gaussian,
-    "huber": Huber,
-    "student": StudentT,
+    "squared": saved_class(Gaussian),
+    "huber": saved_class(Huber),
+    "student": saved_class(StudentT),
 }
+"""Likelihoods that may be passed by name or as an object, and are saved: another one is another line."""
 
 
 class FunctionTask(NamedTuple):
@@ -295,7 +297,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         length_scale: "shared" by all columns; or "each" has its own, by the same marginal likelihood, where columns
             matter unequally: `kernel_` shows them, long for columns that do not matter.
         loss: "squared"; "huber" for exponential tails of the noise; "student" for 4 degrees of freedom, which ignores
-            gross outliers; or one of `langevax.likelihoods`, for another threshold, degrees or width, its noise
+            gross outliers; or one of `langevax.likelihoods`, for another threshold or other degrees, its noise
             replaced by `noise`.
         noise: s, in the units of y: the standard deviation, of the robust losses that of the bulk;
             "auto" estimates it.
@@ -304,8 +306,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         num_modes: N; "auto" uses those that the data inform, n mu_k / s^2 > 0.01, at most 512, or 1,024 where draws
             are independent. Modes that are left out have their prior variance.
         num_chains, num_samples: draws are num_chains times num_samples; at least 2 chains.
-        tolerance: draw more until every mean and deviation of a coefficient is known this well, as in
-            `langevax.sample`, or raise its ToleranceError; None draws `num_samples`.
+        tolerance: draw more until every mean and standard deviation of a coefficient is known this well, as
+            in `langevax.sample`, or raise its ToleranceError; None draws `num_samples`.
         num_warmup, thinning: steps before the first draw and between draws; "auto" as in `langevax.sample`. Independent
             draws need neither.
         progress: show a progress line; "auto" shows it on a terminal after a second.
@@ -345,7 +347,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
     def predict(
         self, X: Table, return_std: bool = False
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Return (n,) posterior mean of the function; with `return_std` also (n,) its deviation, without noise."""
+        """Return (n,) posterior mean of the function; with `return_std` also (n,) its standard deviation, without noise."""
         X = self._columns(X)
         if not return_std:
             return self._in_units(

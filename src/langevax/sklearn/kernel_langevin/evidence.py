@@ -112,7 +112,7 @@ def fit_robust(
 
 
 def robust_moments(targets: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Return the median, and the median distance from it over that of N(0, 1), or the deviation where it is 0.
+    """Return the median, and the median distance from it over that of N(0, 1), or the standard deviation where it is 0.
 
     Example:
         >>> centre, spread = robust_moments(np.array([1.0, 2.0, 3.0, 4.0, 1e9]), np.ones(5))
