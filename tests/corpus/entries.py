@@ -1129,7 +1129,7 @@ ENTRIES: dict[str, Entry] = {
         | {
             "temperature": (0.1, NON_NEGATIVE),
             "annealing": (2.0, POSITIVE),
-            "ridge": (0.1, NON_NEGATIVE),
+            "precision": (0.1, NON_NEGATIVE),
             "bound": (5.0, POSITIVE),
             "num_steps": (10, COUNT),
             "plateau": (False, FLAG),
@@ -1140,7 +1140,7 @@ ENTRIES: dict[str, Entry] = {
         STEP
         | {
             "num_steps": (10, COUNT),
-            "ridge": (0.1, NON_NEGATIVE),
+            "precision": (0.1, NON_NEGATIVE),
             "tolerance": (0.1, NON_NEGATIVE),
         },
     ),

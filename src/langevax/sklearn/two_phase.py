@@ -337,7 +337,7 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
     def converge_phase(self, curvature: float, decay: float) -> Converge:
         """Return phase II, to whose curvature the weight decay is added."""
         step_size = self.relative_converge_step_size / (curvature + 2 * decay)
-        return Converge(step_size, self.num_converge_steps, decay, self.tolerance)
+        return Converge(step_size, self.num_converge_steps, 2 * decay, self.tolerance)
 
     def _reason(self, switch: int) -> str:
         if switch < self.num_explore_steps:

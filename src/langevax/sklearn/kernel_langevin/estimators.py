@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Self, overload
+from typing import Any, ClassVar, Literal, Self, overload
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from langevax.problems.likelihoods import (
     Residual,
     StudentT,
 )
-from langevax.problems.losses import Logistic, Loss, Softmax, logistic, softmax
+from langevax.problems.losses import Logistic, Softmax, logistic, softmax
 from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnostics
 from langevax.sklearn.kernel_langevin.evidence import (
     fit_numbers,
@@ -27,7 +27,12 @@ from langevax.sklearn.kernel_langevin.evidence import (
     robust_moments,
 )
 from langevax.sklearn.kernel_langevin.laplace import fit_labels
-from langevax.sklearn.kernel_langevin.sampling import ChainOptions, Draws, draw
+from langevax.sklearn.kernel_langevin.sampling import (
+    ChainOptions,
+    Draws,
+    FunctionTask,
+    draw,
+)
 from langevax.sklearn.kernel_langevin.space import (
     KernelSpace,
     check_kernel,
@@ -64,16 +69,6 @@ LOSSES: dict[str, type[Residual]] = {
     "student": saved_class(StudentT),
 }
 """Likelihoods that may be passed by name or as an object, and are saved: another one is another line."""
-
-
-class FunctionTask(NamedTuple):
-    """Likelihood and targets of a posterior."""
-
-    likelihood: Loss
-    targets: np.ndarray
-    """Targets of the likelihood."""
-    num_outputs: int | None
-    """Number of functions; None for one."""
 
 
 @dataclass(eq=False, repr=False)
@@ -170,42 +165,25 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         self, rows: DistinctRows, standardiser: Standardiser | None
     ) -> KernelSpace:
         likelihood = self._task(rows).likelihood
-        precision = float(np.max(np.asarray(likelihood.curvature))) * float(
-            rows.weights.sum()
-        )
-        most = 1024 if isinstance(likelihood, Gaussian) else 512
+        curvature = float(np.max(np.asarray(likelihood.curvature)))
         return kernel_space(
             self.kernel_,
             standardiser,
             rows.inputs,
             rows.weights,
             self.num_modes,
-            precision,
-            most,
+            precision=curvature * float(rows.weights.sum()),
+            most_modes=1024 if isinstance(likelihood, Gaussian) else 512,
         )
 
     def _sampled(self, rows: DistinctRows) -> Draws:
-        space = self.space_
         task = self._task(rows)
-        options = self._chain_options()
-        likelihood = jax.tree.map(
-            lambda number: jnp.asarray(number, jnp.float32), task.likelihood
-        )  # traced
-        features = space.features(rows.inputs)
-        eigenvalues = space.eigenvalues
+        features = self.space_.features(rows.inputs)
         keep_few_programs(
             "functions", features.shape, task.num_outputs, self.num_chains
         )
-        return draw(
-            features,
-            task.targets,
-            rows.weights,
-            eigenvalues,
-            likelihood,
-            task.num_outputs,
-            options,
-            self.seed_,
-        )
+        options = self._chain_options()
+        return draw(task, features, self.space_.eigenvalues, options, self.seed_)
 
     def _chain_options(self) -> ChainOptions:
         values: list[Any] = [getattr(self, name) for name in ChainOptions._fields]
@@ -410,7 +388,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
     def _task(self, rows: DistinctRows) -> FunctionTask:
         likelihood = self._likelihood(jnp.float32(self.noise_ / self.target_scale_))
         targets = (rows.targets - self.target_mean_) / self.target_scale_
-        return FunctionTask(likelihood, targets.astype(np.float32), None)
+        return FunctionTask(likelihood, targets.astype(np.float32), rows.weights, None)
 
 
 class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
@@ -482,9 +460,9 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
     def _task(self, rows: DistinctRows) -> FunctionTask:
         if len(self.classes_) == 2:
             signs = (2.0 * rows.targets - 1).astype(np.float32)
-            return FunctionTask(self._loss, signs, None)
+            return FunctionTask(self._loss, signs, rows.weights, None)
         labels = rows.targets.astype(np.int32)
-        return FunctionTask(self._loss, labels, len(self.classes_))
+        return FunctionTask(self._loss, labels, rows.weights, len(self.classes_))
 
 
 def along_rows(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:

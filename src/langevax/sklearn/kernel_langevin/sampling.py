@@ -11,6 +11,7 @@ import math
 import warnings
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
@@ -55,83 +56,73 @@ class Draws(NamedTuple):
     """method, reason, thinning, evaluations, seconds, doubts."""
 
 
+class FunctionTask(NamedTuple):
+    """Rows of a posterior of functions."""
+
+    likelihood: Loss
+    targets: np.ndarray
+    """Of the likelihood."""
+    weights: np.ndarray
+    num_outputs: int | None
+    """Number of functions; None for one."""
+
+
 def posterior_of(
-    features: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
-    eigenvalues: np.ndarray,
-    likelihood: Loss,
-    num_outputs: int | None,
+    task: FunctionTask, features: np.ndarray, eigenvalues: np.ndarray
 ) -> Posterior:
     """Return the posterior of coefficients (modes,) or (modes, num_outputs), padded."""
     n, num_modes = features.shape
-    total = float(weights.sum())
-    length = bucket(n)
+    total = float(task.weights.sum())
     width = width_of(num_modes)
     wide = np.pad(features.astype(np.float32), [(0, 0), (0, width - num_modes)])
     precision = np.ones(width)  # of modes that are padding
     precision[:num_modes] = 1 / (total * eigenvalues)
-    precision = (
-        precision.astype(np.float32)
-        if num_outputs is None
-        else precision.astype(np.float32)[:, None]
+    precision = precision.astype(np.float32)
+    if task.num_outputs is not None:
+        precision = precision[:, None]
+    inputs, targets, weights = (
+        padded(array, bucket(n))
+        for array in (wide, task.targets, task.weights.astype(np.float32))
     )
-    rows = [
-        padded(array, length) for array in (wide, targets, weights.astype(np.float32))
-    ]
+    # numbers of the likelihood are traced
+    likelihood = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), task.likelihood)
     loss = LinearPredictor(likelihood)
-    return Posterior(
-        FiniteSum(loss, (rows[0], rows[1]), None, jnp.asarray(precision), rows[2], n),
-        1 / total,
-    )
+    rows = inputs, targets
+    problem = FiniteSum(loss, rows, None, jnp.asarray(precision), weights, n)
+    return Posterior(problem, 1 / total)
 
 
 def draw(
+    task: FunctionTask,
     features: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
     eigenvalues: np.ndarray,
-    likelihood: Loss,
-    num_outputs: int | None,
     options: ChainOptions,
     seed: int,
 ) -> Draws:
     """Return draws of the coefficients, without warnings of single ones: `KernelLangevinDiagnostics` sees functions."""
-    posterior = posterior_of(
-        features, targets, weights, eigenvalues, likelihood, num_outputs
-    )
+    posterior = posterior_of(task, features, eigenvalues)
     width = len(posterior.problem.precision)
-    start = jnp.zeros(
-        width if num_outputs is None else (width, num_outputs), jnp.float32
-    )
-    chosen = chain_arguments(options, posterior, likelihood, start.size)
+    outputs = () if task.num_outputs is None else (task.num_outputs,)
+    start = jnp.zeros((width, *outputs), jnp.float32)
+    chosen = chain_arguments(options, posterior, task.likelihood, start.size)
     coordinates = None
     if chosen["preconditioner"] == "hessian":
-        coordinates = posterior_coordinates(posterior, likelihood, start, seed)
+        coordinates = posterior_coordinates(posterior, start, seed)
         posterior = coordinates.posterior
         start = jnp.asarray(coordinates.mode)
         chosen["preconditioner"] = None  # its curvature is 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamplingWarning)
         samples: Samples = sample(posterior, start, key=random.key(seed), **chosen)
-    coefficients = (
-        samples.positions
-        if coordinates is None
-        else coordinates.coefficients(samples.positions)
-    )
+    coefficients = samples.positions
+    if coordinates is not None:
+        coefficients = coordinates.coefficients(coefficients)
     coefficients = coefficients[:, :, : len(eigenvalues)]
-    if (
-        num_outputs is not None
-    ):  # a function common to all classes has no effect, and mixes slowly
+    if outputs:  # a function common to all classes has no effect, and mixes slowly
         coefficients = coefficients - coefficients.mean(-1, keepdims=True)
-    history = {
-        "method": samples.method,
-        "reason": samples.reason,
-        "thinning": samples.thinning,
-        "evaluations": samples.evaluations,
-        "seconds": samples.seconds,
-        "doubts": samples.doubts(),
-    }
+    names = ("method", "reason", "thinning", "evaluations", "seconds")
+    history = {name: getattr(samples, name) for name in names}
+    history["doubts"] = samples.doubts()
     return Draws(coefficients, samples.step_size, int(samples.result.steps), history)
 
 
