@@ -59,7 +59,7 @@ def by_torch(X: Any, y: Any) -> list[float]:
             with torch.no_grad():
                 for weight, gradient in zip((outer, inner), gradients, strict=True):
                     weight -= EXPLORE.step_size * (
-                        gradient + 2 * EXPLORE.ridge * weight
+                        gradient + EXPLORE.precision * weight
                     )
                     weight += noise * torch.randn_like(weight)
         with torch.no_grad():

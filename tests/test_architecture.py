@@ -2,6 +2,7 @@
 
 import ast
 import collections
+import functools
 import importlib
 import inspect
 import io
@@ -235,6 +236,58 @@ def test_the_formatter_decides_layout():
         if HAND_FORMATTED.search(path.read_text(encoding="utf-8"))
     }
     assert {str(path.relative_to(ROOT)) for path in by_hand} == TABLES_OF_NUMBERS.keys()
+
+
+DOTTED = re.compile(r"`((?:[a-z]\w*\.)+\w+)[^`\n]*`")
+"""A dotted name in a docstring or a comment, with what follows it, such as arguments."""
+
+
+@functools.cache
+def stands(name):
+    """Return whether a dotted name is that of a file, or leads to something in langevax or in another library."""
+    if name.endswith(".py"):
+        return True
+    starts = ["langevax." + name.removeprefix("langevax.").removeprefix("lx."), name]
+    return any(leads_somewhere(start) for start in starts)
+
+
+def leads_somewhere(path):
+    first, *parts = path.split(".")
+    try:
+        here = importlib.import_module(first)
+        for part in parts:
+            first += "." + part
+            fields = getattr(here, "__annotations__", {})
+            if part in fields:  # of an instance
+                return True
+            here = (
+                getattr(here, part)
+                if hasattr(here, part)
+                else importlib.import_module(first)
+            )
+    except ImportError:
+        return False
+    return True
+
+
+def names_of_nothing(text, namespaces):
+    """Yield the dotted names in backquotes that start in one of the namespaces and lead nowhere."""
+    for name in dict.fromkeys(DOTTED.findall(text)):
+        if name.split(".")[0] in namespaces and not stands(name):
+            yield name
+
+
+NAMESPACES = LAYER.keys() | {THEORY, "langevax", "lx", "likelihoods", "losses"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_dotted_name_in_backquotes_leads_somewhere(name):
+    assert list(names_of_nothing(FILES[name], NAMESPACES)) == []
+
+
+def test_a_name_that_leads_nowhere_is_found():
+    text = "see `theory.step_sizes`, `langevax.simulate(x)`, `losses.squared`, `run.no`"
+    assert list(names_of_nothing(text, NAMESPACES)) == ["theory.step_sizes", "run.no"]
 
 
 @pytest.mark.slow

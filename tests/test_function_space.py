@@ -21,7 +21,7 @@ INTEGRATORS = {
 }
 CHAINS, TEMPERATURE, STEP_SIZE = 20_000, 0.3, 0.4
 POWER = spaces.GaussianPrior(spaces.Cosine(12), spaces.spectra.power(12))
-PRECISION = np.asarray(POWER.precision(ridge=0.2), np.float64)
+PRECISION = np.asarray(POWER.precision(temperature=0.2), np.float64)
 CURVATURE = 1 / np.arange(1.0, 13)  # of the loss, which sees smooth modes more
 
 RNG = np.random.default_rng(0)
@@ -250,7 +250,9 @@ def test_the_posterior_mean_is_that_of_gaussian_process_regression():
         basis = spaces.KernelEigenbasis(kernel, points)
         prior = spaces.GaussianPrior(basis, basis.eigenvalues)
         rows = basis.evaluate(points) / noise, jnp.asarray(y / noise)
-        target = FiniteSum(squares, rows, precision=prior.precision(ridge=1 / len(y)))
+        target = FiniteSum(
+            squares, rows, precision=prior.precision(temperature=1 / len(y))
+        )
         end = langevax.simulate(
             Langevin(1.5 * noise**2, 0.0, integrator=integrators.SemiImplicit()),
             target,

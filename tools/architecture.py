@@ -120,7 +120,16 @@ BOXES = {
         ("integrators",), 4, "step", ("the gains a, b and c", "of a step"), kind="core"
     ),
     FOUNDATIONS: Box(
-        ("trees", "checks", "renamed", "keys", "platforms", "locks", "figures"),
+        (
+            "trees",
+            "log_weights",
+            "checks",
+            "renamed",
+            "keys",
+            "platforms",
+            "locks",
+            "figures",
+        ),
         0,
         "ground",
         ("every box but Theory may import them",),

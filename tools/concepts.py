@@ -422,7 +422,7 @@ def functions(quick: bool = False) -> Numbers:
             ).positions
             values = np.asarray(basis.at(jnp.asarray(draws).reshape(-1, K), grid))
             bands[K] = np.quantile(values, [0.05, 0.5, 0.95], axis=0)
-        precision = np.asarray(prior.precision(ridge=0.1), float)
+        precision = np.asarray(prior.precision(0.1), float)
         for name, limits in steps.items():
             limits.append(
                 largest_stable_step(getattr(lx.integrators, name)(), precision)

@@ -38,7 +38,7 @@ from benchmarks.predictive.cases import (
     rows_of,
     start_of,
 )
-from langevax.predictive_law.leave_one_out import log_mean_exp
+from langevax.log_weights import log_mean_exp
 from langevax.predictive_law.predictive import SHARES_OF_COUNTS
 
 TRAINING_ROWS, TEST_ROWS, SPLITS = 300, 1500, 5
@@ -80,7 +80,8 @@ def one_split(case: Case, X: np.ndarray, y: np.ndarray, split: int) -> dict[str,
     positions = draws.user_coordinates.to_positions(jnp.asarray(draws.draws))
     flat = jax.vmap(jax.vmap(lambda p: ravel_pytree(p)[0]))(positions)
     bayes = log_mean_exp(
-        fit.problem.log_likelihoods(np.asarray(flat).reshape(-1, flat.shape[-1]), new)
+        fit.problem.log_likelihoods(np.asarray(flat).reshape(-1, flat.shape[-1]), new),
+        axis=0,
     )
     components = rivals.cross_validated(case.kind, train)
     scores = {

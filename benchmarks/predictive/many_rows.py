@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 
 import langevax as lx
 from benchmarks.predictive.cases import log_prior, normal
-from langevax.predictive_law.leave_one_out import log_mean_exp
+from langevax.log_weights import log_mean_exp
 
 ROWS, TEST_ROWS, INDICATORS = 100_000, 20_000, 26
 BAYES_DRAWS = 256
@@ -61,7 +61,7 @@ def main(num_rows: int = ROWS) -> None:
     ).reshape(-1, fit.points.shape[1])
     few = flat[np.linspace(0, len(flat) - 1, BAYES_DRAWS).astype(int)]
     gains = np.asarray(fit.log_score(*new)) - log_mean_exp(
-        fit.problem.log_likelihoods(few, new)
+        fit.problem.log_likelihoods(few, new), axis=0
     )
     print(fit.path)
     print(

@@ -185,7 +185,7 @@ def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
             "X": (ROWS, ARRAY),
             "y": (y, Kind.CLASSES if y_is_classes else VECTOR),
             "sample_weight": (np.ones(12, np.float32), VECTOR),
-            "prior_scale": (2.5, POSITIVE),
+            "prior_precision": (0.16, POSITIVE),
             "num_particles": (16, COUNT),
             "num_folds": (2, OPTIONAL_COUNT),
         },
@@ -1112,7 +1112,7 @@ ENTRIES: dict[str, Entry] = {
         | {
             "temperature": (0.1, NON_NEGATIVE),
             "annealing": (2.0, POSITIVE),
-            "ridge": (0.1, NON_NEGATIVE),
+            "precision": (0.1, NON_NEGATIVE),
             "bound": (5.0, POSITIVE),
             "num_steps": (10, COUNT),
             "plateau": (False, FLAG),
@@ -1123,7 +1123,7 @@ ENTRIES: dict[str, Entry] = {
         STEP
         | {
             "num_steps": (10, COUNT),
-            "ridge": (0.1, NON_NEGATIVE),
+            "precision": (0.1, NON_NEGATIVE),
             "tolerance": (0.1, NON_NEGATIVE),
         },
     ),
@@ -1262,7 +1262,7 @@ RECEIVED: dict[str, str] = {
             teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork
             teacher_student.TwoPhaseFit""",
         NO_ARGUMENTS: """gradients.Full integrators.CrankNicolson integrators.Explicit integrators.Exponential
-            integrators.SemiImplicit likelihoods.Bernoulli likelihoods.Categorical losses.LinearLoss losses.Logistic
+            integrators.SemiImplicit losses.LinearLoss losses.Logistic
             losses.Softmax losses.Squared neurons.Linear""",
         TRACED: """losses.linear losses.log_score losses.logistic losses.smoothed_hinge losses.softmax losses.squared
             run.position_of teacher_student.Directions teacher_student.staircase teacher_student.total_variation""",

@@ -8,8 +8,9 @@ import pytest
 import langevax
 from grid_laws import GridRisk
 from langevax import MeanFieldRisk, losses, neurons
+from langevax.log_weights import effective_share
 from langevax.meanfield import duality_gap
-from langevax.meanfield.resampling import NEARLY_EVEN, effective_size, systematic
+from langevax.meanfield.resampling import NEARLY_EVEN
 from langevax.meanfield.smc import _largest_step, sample_gibbs
 from langevax.theory.mean_field import linear_log_partition
 from tests.errorbars import assert_mean
@@ -78,21 +79,10 @@ def test_the_sampler_has_the_closed_form_of_linear_neurons():
     assert np.abs(z).max() < 6  # 20 outputs, 7 degrees of freedom
 
 
-@pytest.mark.slow
-def test_resampling_is_systematic():
-    """Each particle comes floor or ceil of M times its weight."""
-    weights = np.random.default_rng(1).normal(size=200)
-    share = 200 * np.exp(weights) / np.exp(weights).sum()
-    times = np.bincount(
-        systematic(jax.random.key(0), jnp.float32(weights)), minlength=200
-    )
-    assert np.all((times >= np.floor(share - 1e-3)) & (times <= np.ceil(share + 1e-3)))
-
-
 def test_a_temperature_keeps_the_effective_size():
     v = jnp.asarray(np.random.default_rng(2).normal(size=500) * 30, jnp.float32)
     step = _largest_step(v, jnp.float32(1.0))
-    assert float(effective_size(step * v)) / 500 == pytest.approx(NEARLY_EVEN, abs=1e-3)
+    assert float(effective_share(step * v)) == pytest.approx(NEARLY_EVEN, abs=1e-3)
     assert float(_largest_step(v * 1e-3, jnp.float32(0.25))) == 0.25
 
 

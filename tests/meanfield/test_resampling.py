@@ -5,13 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from langevax.meanfield import resampling
-from langevax.meanfield.resampling import (
+from langevax.log_weights import (
+    effective_share,
     integer_weights,
-    resample,
+    log_mean_exp,
+    normalised,
     systematic,
-    systematic_midpoint,
 )
+from langevax.meanfield import resampling
+from langevax.meanfield.resampling import resample
 from tests.papers import transcripts_sdca
 
 pytestmark = pytest.mark.mostly_compiling
@@ -54,7 +56,7 @@ def test_parts_change_nothing(kind, parts):
         key = jax.random.key(seed)
         unsharded = resample(key, CLOUD, log_weights(kind))
         np.testing.assert_array_equal(
-            unsharded, CLOUD[systematic(key, log_weights(kind))]
+            unsharded, CLOUD[systematic(log_weights(kind), jax.random.uniform(key))]
         )
         np.testing.assert_array_equal(
             resample(key, CLOUD, log_weights(kind), parts), unsharded
@@ -81,7 +83,10 @@ def test_a_halo_that_is_one_too_short_is_noticed(order, branches, monkeypatch):
     ]
     log = jnp.asarray(log[::order], jnp.float32)
     key, parts, part = jax.random.key(0), 4, M // 4
-    parent, first = np.asarray(systematic(key, log)), np.arange(parts) * part
+    parent, first = (
+        np.asarray(systematic(log, jax.random.uniform(key))),
+        np.arange(parts) * part,
+    )
     left, right = first - parent[first], parent[first + part - 1] - (first + part - 1)
     needed = max(int(left.max()) + 1, int(right.max()))
     assert 2 < needed < part - 1
@@ -99,11 +104,38 @@ def test_parents_are_those_of_the_transcript(kind):
         weights = np.exp(log) / np.sum(np.exp(log))
         offset = float(jax.random.uniform(key, (), jnp.float64))
         np.testing.assert_array_equal(
-            systematic(key, log), transcripts_sdca.systematic(weights, offset)
+            systematic(log, offset), transcripts_sdca.systematic(weights, offset)
         )
         np.testing.assert_array_equal(
-            systematic_midpoint(log), transcripts_sdca.systematic(weights, 0.5)
+            systematic(np.asarray(log), 0.5), transcripts_sdca.systematic(weights, 0.5)
         )
+
+
+@pytest.mark.parametrize("library", [np.float64, jnp.float32])
+@pytest.mark.parametrize("size", [200, 77])
+def test_resampling_is_systematic(library, size):
+    """Each particle comes floor or ceil of the size times its weight, in any size."""
+    logs = library(np.random.default_rng(1).normal(size=200))
+    share = size * np.asarray(normalised(logs), np.float64)
+    times = np.bincount(systematic(logs, 0.3, size), minlength=200)
+    assert times.sum() == size
+    assert np.all((times >= np.floor(share - 1e-3)) & (times <= np.ceil(share + 1e-3)))
+
+
+def test_shares_and_means_of_weights():
+    logs = np.random.default_rng(0).normal(size=(3, 50))
+    weights = np.exp(logs)
+    shares = weights.sum(1) ** 2 / (weights**2).sum(1) / 50
+    for library in (np.asarray, jnp.asarray):
+        own = library(logs)
+        np.testing.assert_allclose(
+            log_mean_exp(own), np.log(weights.mean(1)), rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            [effective_share(row) for row in own], shares, rtol=1e-5
+        )
+        assert effective_share(library([0.0, np.nan])) == 0
+        assert log_mean_exp(library([-np.inf, -np.inf])) == -np.inf
 
 
 def test_steps_of_a_million_particles_keep_their_height():
@@ -120,13 +152,12 @@ def test_steps_of_a_million_particles_keep_their_height():
 
 
 def test_a_constant_in_the_log_weights_changes_no_parent():
-    key = jax.random.key(0)
     log = log_weights("uneven")
     for shift in (500.0, -500.0):
         assert (
             np.mean(
-                np.asarray(systematic(key, log + shift))
-                == np.asarray(systematic(key, log))
+                np.asarray(systematic(log + shift, 0.4))
+                == np.asarray(systematic(log, 0.4))
             )
             > 0.99
         )

@@ -10,6 +10,7 @@ import pytest
 
 import langevax
 from langevax import platforms
+from langevax.log_weights import log_mean_exp
 from langevax.predictive_law import path
 from langevax.predictive_law.cloud import advance, first_cloud
 from langevax.predictive_law.law_problem import (
@@ -17,7 +18,6 @@ from langevax.predictive_law.law_problem import (
     check_proper,
     check_rows,
 )
-from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.path import (
     PredictivePath,
     confirmed,
@@ -54,7 +54,7 @@ def test_some_rows_are_drawn_of_those_in_use_and_settled_on(monkeypatch):
     assert len(np.unique(few.rows)) == 16
     assert np.all(weights[few.rows] == 1)
     np.testing.assert_allclose(few.weights, 2)
-    cloud = first_cloud(problem, draws, log_mean_exp(problem.log_likelihoods(draws)))
+    cloud = first_cloud(problem, draws, log_mean_exp(problem.log_likelihoods(draws), 0))
     end = few.settled(problem, cloud, 0.3, key=jax.random.key(1))
     log_p, prior = table(COUNTS)
     law = solve(np.repeat(log_p[:, few.rows], 2, axis=1), prior, 0.3)

@@ -9,7 +9,7 @@ import scipy.special
 import scipy.stats
 
 import langevax
-from langevax import likelihoods
+from langevax import likelihoods, losses
 from langevax.problems.likelihoods import LinearPredictor
 from tests.sentences import refuses
 
@@ -20,26 +20,21 @@ SCALAR = {
     "student": likelihoods.StudentT(0.7, 3.0),
     "huber": likelihoods.Huber(0.7, 1.2),
     "quantile": likelihoods.Quantile(0.7, 0.9, 0.3),
-    "bernoulli": likelihoods.Bernoulli(),
 }
 each_likelihood = pytest.mark.parametrize("name", SCALAR)
 
 
-def rows(name, count=400):
+def rows(count=400):
     """(z, y) in float64, residuals of all sizes."""
     rng = np.random.default_rng(0)
     z = rng.normal(size=count) * 10 ** rng.uniform(-2, 1.5, count)
-    return z, (
-        rng.choice([-1.0, 1.0], count)
-        if name == "bernoulli"
-        else rng.normal(size=count)
-    )
+    return z, rng.normal(size=count)
 
 
 @each_likelihood
 def test_values_are_negative_log_densities_up_to_a_constant(name):
     with jax.enable_x64():
-        z, y = rows(name)
+        z, y = rows()
         actual = np.asarray(jax.vmap(SCALAR[name])(z, y))
         density = {
             "gaussian": lambda: scipy.stats.norm(0, 0.7).logpdf(z - y),
@@ -48,7 +43,6 @@ def test_values_are_negative_log_densities_up_to_a_constant(name):
             "quantile": lambda: (
                 0.9 * (z - y) / 0.7 - 0.3 * np.logaddexp(0, (z - y) / 0.7 / 0.3)
             ),
-            "bernoulli": lambda: scipy.special.log_expit(y * z),
         }[name]()
         np.testing.assert_allclose(np.ptp(actual + density), 0, atol=1e-9)
 
@@ -56,26 +50,21 @@ def test_values_are_negative_log_densities_up_to_a_constant(name):
 @each_likelihood
 def test_curvature_bounds_the_second_derivative_and_is_reached(name):
     with jax.enable_x64():
-        z, y = rows(name)
-        z[0] = 0.0 if name == "bernoulli" else y[0]  # where it is greatest
+        z, y = rows()
+        z[0] = y[0]  # where it is greatest
         second = np.abs(jax.vmap(jax.grad(jax.grad(SCALAR[name])))(z, y))
         assert second.max() == pytest.approx(float(SCALAR[name].curvature), rel=1e-9)
 
 
-@pytest.mark.slow
-def test_categorical_is_the_log_of_softmax_and_bends_by_one_half_at_most():
+@each_likelihood
+def test_draws_have_the_density_of_their_likelihood(name):
+    z, grid = 0.3, np.linspace(-40, 40, 80_001)
     with jax.enable_x64():
-        z = np.random.default_rng(0).normal(size=(50, 3))
-        z[0] = 0.0, 0.0, -50.0
-        y = np.arange(50, dtype=np.int32) % 3
-        actual = jax.vmap(likelihoods.Categorical())(z, y)
-        np.testing.assert_allclose(
-            actual, -jax.nn.log_softmax(z)[np.arange(50), y], rtol=1e-12
-        )
-        hessians = jax.vmap(jax.hessian(likelihoods.Categorical()))(z, y)
-        assert np.linalg.eigvalsh(hessians).max() == pytest.approx(
-            likelihoods.Categorical().curvature
-        )
+        logs = -jax.vmap(SCALAR[name], (None, 0))(jnp.asarray(z), jnp.asarray(grid))
+    below = scipy.integrate.cumulative_trapezoid(np.exp(logs), grid, initial=0)
+    drawn = SCALAR[name].draw(np.full(20_000, z), np.random.default_rng(0))
+    shares = np.interp(np.sort(drawn), grid, below / below[-1])
+    assert np.abs(shares - np.linspace(0, 1, len(drawn))).max() < 0.015  # Kolmogorov
 
 
 def test_far_off_student_lets_go_and_huber_pulls_no_harder():
@@ -121,10 +110,32 @@ def test_the_constant_of_least_quantile_loss_has_that_share_of_observations_belo
     assert np.mean(np.asarray(y) < best) == pytest.approx(0.8, abs=0.01)
 
 
+def test_a_likelihood_trains_a_network_and_dual_methods_refuse_it():
+    X = jnp.linspace(-1, 1, 8)[:, None]
+    huber = likelihoods.Huber(0.5, 1.0)
+    risk = langevax.MeanFieldRisk(
+        langevax.neurons.Tanh(), huber, X, 2 * X[:, 0], precision=0.1
+    )
+    start = risk.prior(0.1, num_particles=10)
+    cloud = start(jax.random.key(0))
+    residual = (risk.outputs(cloud) - risk.targets) / 0.5
+    np.testing.assert_allclose(
+        risk.dual(cloud), np.clip(residual, -1, 1) / 0.5, rtol=1e-6
+    )
+    with refuses(TypeError, "Huber conjugate"):
+        langevax.simulate(
+            langevax.meanfield.PSDCA(0.1),
+            risk,
+            start,
+            key=jax.random.key(1),
+            num_steps=1,
+        )
+
+
 def test_equal_numbers_make_equal_likelihoods():
     assert likelihoods.Huber(0.5) == likelihoods.Huber(0.5)
     assert likelihoods.Huber(0.5) != likelihoods.Huber(0.6)
-    assert hash(likelihoods.Bernoulli()) == hash(likelihoods.Bernoulli())
+    assert hash(losses.logistic) == hash(losses.Logistic())
 
 
 def test_the_minimum_of_gaussian_and_prior_is_ridge_regression():
@@ -146,7 +157,7 @@ def test_the_minimum_of_gaussian_and_prior_is_ridge_regression():
 def test_several_functions_share_their_features():
     Phi, y = jnp.asarray([[1.0, 2.0], [0.0, 1.0]]), jnp.asarray([2, 0])
     x = jnp.asarray([[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]])
-    problem = langevax.FiniteSum(LinearPredictor(likelihoods.Categorical()), (Phi, y))
+    problem = langevax.FiniteSum(LinearPredictor(losses.softmax), (Phi, y))
     expected = -float(jnp.mean(jax.nn.log_softmax(Phi @ x)[jnp.arange(2), y]))
     assert float(problem.value(x)) == pytest.approx(expected, rel=1e-6)
     assert problem.gradient(x).shape == (2, 3)
@@ -183,41 +194,6 @@ def test_several_functions_share_their_features():
             TypeError,
             "",
         ),
-        (
-            likelihoods.Bernoulli(),
-            np.array([0.0, 1.0]),
-            (),
-            ValueError,
-            "-1 +1 0.0 0/1",
-        ),
-        (
-            likelihoods.Bernoulli(),
-            np.array([True]),
-            (),
-            ValueError,
-            "-1 +1 True",
-        ),
-        (
-            likelihoods.Categorical(),
-            np.array([0, 3]),
-            (3,),
-            ValueError,
-            "0 3",
-        ),
-        (
-            likelihoods.Categorical(),
-            np.array([0.0]),
-            (3,),
-            TypeError,
-            "float64",
-        ),
-        (
-            likelihoods.Categorical(),
-            np.array([0]),
-            (),
-            ValueError,
-            "",
-        ),
     ],
 )
 def test_wrong_targets_are_named_with_the_remedy(
@@ -229,8 +205,6 @@ def test_wrong_targets_are_named_with_the_remedy(
 
 def test_right_targets_pass():
     likelihoods.Gaussian(1.0).check_targets(np.zeros(3))
-    likelihoods.Bernoulli().check_targets(np.array([-1, 1]))
-    likelihoods.Categorical().check_targets(np.array([0, 2]), (3,))
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_an_exposure_of_one_is_none():
     one = poisson().fit(beside(X, np.ones(len(X))), incidents)
     none = PredictiveRegressor("poisson", **SMALL).fit(X, incidents)
     np.testing.assert_array_equal(
-        np.sort(one.particles_["level"]), np.sort(none.particles_["level"])
+        np.sort(one.particles_["intercept"]), np.sort(none.particles_["intercept"])
     )
 
 

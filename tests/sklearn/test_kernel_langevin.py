@@ -2,17 +2,13 @@
 
 import numpy as np
 import pytest
-import scipy.integrate
-import scipy.stats
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor
-from langevax.sklearn.kernel_langevin.estimators import LOSSES
 from langevax.sklearn.kernel_langevin.evidence import fit_numbers, fit_robust
 from langevax.sklearn.kernel_langevin.laplace import fit_labels, laplace_cost
-from langevax.sklearn.kernel_langevin.observations import draw_noise
 from tests.errorbars import assert_mean
 
 KERNEL = ConstantKernel(1.5) * RBF(0.4)
@@ -213,19 +209,6 @@ def test_bands_hold_the_function_as_often_as_they_say():
         observations.append(np.mean((less < new) & (new < more)))
     assert_mean(functions, 0.9, slack=0.01, wrong=0.5)
     assert_mean(observations, 0.5, slack=0.01, wrong=0.15)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("loss", ["huber", "student"])
-def test_bands_of_observations_have_the_noise_of_the_loss(loss):
-    drawn = draw_noise(LOSSES[loss](1.0), np.random.default_rng(0), (200_000,))
-    density = scipy.stats.t(4.0).pdf
-    if loss == "huber":
-        raw = lambda r: np.exp(-scipy.special.huber(1.345, r))
-        density = lambda r: raw(r) / scipy.integrate.quad(raw, -50, 50)[0]
-    for quantile in (0.05, 0.25, 0.9):
-        below = scipy.integrate.quad(density, -50, np.quantile(drawn, quantile))[0]
-        assert below == pytest.approx(quantile, abs=0.005)
 
 
 def by_brute_force(num_classes, X, y, grid, kernel):

@@ -100,4 +100,4 @@ def test_mistakes_are_named(data):
     with refuses(ValueError, "penalty 0"):
         Conic(1.0, 1.0, -0.1)
     with refuses(ValueError):
-        Conic(1.0, 1.0, 0.1).check(Converge(ridge=0.1).problem(*data))
+        Conic(1.0, 1.0, 0.1).check(Converge(precision=0.2).problem(*data))

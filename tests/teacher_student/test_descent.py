@@ -16,7 +16,7 @@ def setting():
     start = ReLUNetwork(
         jnp.array([1.0, -1.0]), jnp.asarray(rng.normal(size=(2, 3)), jnp.float32)
     )
-    return Converge(ridge=0.1).problem(X, y), start
+    return Converge(precision=0.2).problem(X, y), start
 
 
 def test_it_is_langevin_at_temperature_zero():

@@ -22,7 +22,9 @@ WEIGHTS = np.array([1.0, 2.0, 0.0, 3.0, 1.0, 1.0, 0.5])
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "phase", [Explore(ridge=0.1), Converge(ridge=0.1)], ids=["explore", "converge"]
+    "phase",
+    [Explore(precision=0.2), Converge(precision=0.2)],
+    ids=["explore", "converge"],
 )
 def test_value_and_gradient_are_those_of_the_best_intercept(phase):
     """Against central differences of the weighted variance of the errors in NumPy; in three blocks of rows."""
@@ -69,7 +71,7 @@ def test_weights_are_rows_repeated_and_decay_has_its_closed_form():
         "start": start,
         "num_restarts": 1,
     }
-    options |= {"converge": Converge(step_size=0.5, num_steps=400, ridge=0.05)}
+    options |= {"converge": Converge(step_size=0.5, num_steps=400, precision=0.1)}
     weighted = two_phase(np.float32(X), np.float32(y), 1, weights=WEIGHTS, **options)
     ridge = np.sum(WEIGHTS * X[:, 0] * y) / (
         np.sum(WEIGHTS * X[:, 0] ** 2) + 2 * 0.05 * WEIGHTS.sum()

@@ -53,7 +53,7 @@ def test_clip_is_bounded_odd_and_half_a_square_near_zero(in_float64):
 @pytest.mark.parametrize("phase", ["explore", "converge"])
 def test_gradient_is_that_of_finite_differences(in_float64, phase):
     rng = np.random.default_rng(0)
-    settings = Explore(ridge=0.05, bound=BOUND) if phase == "explore" else Converge()
+    settings = Explore(precision=0.1, bound=BOUND) if phase == "explore" else Converge()
     problem = settings.problem(rng.normal(size=(9, 3)), rng.normal(size=9))
     theta = as_arrays(random_theta(1, 4, 3))
     gradient = problem.potential_gradient(theta)
@@ -97,9 +97,9 @@ def test_phases_agree_on_the_loss_where_they_meet(in_float64):
 
 @pytest.mark.slow
 def test_noise_of_exploration_has_the_stationary_variance_of_a_quadratic():
-    """Inputs 0 leave the ridge alone: T / (p (1 - h p / 2)) with p = 2 ridge, in every coordinate."""
+    """Inputs 0 leave the penalty alone: T / (p (1 - h p / 2)) with p its precision, in every coordinate."""
     explore = Explore(
-        step_size=0.5, temperature=0.03, annealing=1.0, ridge=0.4, num_steps=40
+        step_size=0.5, temperature=0.03, annealing=1.0, precision=0.8, num_steps=40
     )
     start = ReLUNetwork(jnp.zeros(20), jnp.zeros((20, 4)))
     chains = langevax.simulate(

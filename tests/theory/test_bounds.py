@@ -83,13 +83,13 @@ def test_rescaling_potential_temperature_and_step_changes_nothing(method, factor
 @pytest.mark.parametrize("method", LD + REDUCED)
 def test_two_encodings_of_a_posterior_agree(method):
     """Means l_i at temperature 1 / n, and n l_i at temperature 1: the step of the second is n times shorter."""
-    inputs, prior_variance = np.random.default_rng(0).normal(size=(20, 3)), 2.0
+    inputs, prior_precision = np.random.default_rng(0).normal(size=(20, 3)), 0.5
     n, d = inputs.shape
     largest = np.max(np.sum(inputs**2, axis=1))
-    mean = logistic_target(inputs, prior_variance)
+    mean = logistic_target(inputs, prior_precision)
     summed = Target(
-        smoothness=n * largest / 4 + 1 / prior_variance,
-        lsi_constant=1 / prior_variance,
+        smoothness=n * largest / 4 + prior_precision,
+        lsi_constant=prior_precision,
         temperature=1.0,
         dim=d,
     )

@@ -85,7 +85,7 @@ def test_holley_stroock_is_below_the_spectral_gap(temperature):
 def logistic_problem():
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(12, 3)) * np.array([1.0, 3.0, 0.5])
-    return inputs, rng.choice([-1.0, 1.0], size=12), 4.0
+    return inputs, rng.choice([-1.0, 1.0], size=12), 0.25
 
 
 def logistic_hessians(inputs, targets, position, precision):
@@ -99,9 +99,9 @@ def logistic_hessians(inputs, targets, position, precision):
 
 def test_logistic_constants_are_the_extreme_curvatures():
     """L is reached at theta = 0; alpha is the curvature of the potential over the temperature, far away."""
-    inputs, targets, prior_variance = logistic_problem()
-    target = logistic_target(inputs, prior_variance)
-    precision = target.temperature / prior_variance
+    inputs, targets, prior_precision = logistic_problem()
+    target = logistic_target(inputs, prior_precision)
+    precision = target.temperature * prior_precision
     at_zero = logistic_hessians(inputs, targets, np.zeros(3), precision)
     assert np.linalg.eigvalsh(at_zero).max() == pytest.approx(
         target.smoothness, rel=1e-14
@@ -123,22 +123,22 @@ def test_logistic_constants_are_the_extreme_curvatures():
 
 
 def test_logistic_posterior_as_a_sum_has_n_times_the_smoothness_at_temperature_one():
-    inputs, _, prior_variance = logistic_problem()
-    n, target = len(inputs), logistic_target(inputs, prior_variance)
+    inputs, _, prior_precision = logistic_problem()
+    n, target = len(inputs), logistic_target(inputs, prior_precision)
     summed = target.rescaled(n)
     largest = np.max(np.sum(inputs**2, axis=1))
     assert summed.temperature == pytest.approx(1, rel=1e-15)
     assert summed.smoothness == pytest.approx(
-        n * largest / 4 + 1 / prior_variance, rel=1e-14
+        n * largest / 4 + prior_precision, rel=1e-14
     )
     assert (
         summed.lsi_constant
         == target.lsi_constant
-        == pytest.approx(1 / prior_variance, rel=1e-15)
+        == pytest.approx(prior_precision, rel=1e-15)
     )
     assert summed.condition_number == pytest.approx(target.condition_number, rel=1e-15)
     assert target.smoothness == logistic_smoothness(
-        inputs, target.temperature / prior_variance
+        inputs, target.temperature * prior_precision
     )
 
 
@@ -300,7 +300,7 @@ def test_target_refuses_what_no_law_has(changes, facts):
         (lambda: product(), "lsi_constants"),
         (lambda: lipschitz_image(1.0, 0.0), "lipschitz 0.0"),
         (lambda: logistic_smoothness(np.ones((1, 1)), -1.0), "precision -1.0"),
-        (lambda: logistic_target(np.ones((1, 1)), 0.0), "prior_variance 0.0"),
+        (lambda: logistic_target(np.ones((1, 1)), 0.0), "prior_precision 0.0"),
         (lambda: wasserstein_bound(-1.0, 1.0), "kl -1.0"),
         (
             lambda: gibbs_gap_bound(1, 1.0, 1.0, 2.0, 0.0),

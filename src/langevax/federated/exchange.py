@@ -109,7 +109,7 @@ class Exchange(eqx.Module):
     """True if a reply reads or writes the client's memory; other exchanges are given `()` and return it."""
 
     def select(self, key: PRNGKey, server: Any, clients: Clients) -> Selection:
-        """Select clients without replacement; see `sampling.draw`."""
+        """Select clients without replacement; see `federated.sampling.draw`."""
         return sampling.draw(key, clients, self.clients_per_round)
 
     def message(self, server: Any, client_id: IntScalar) -> tuple[Any, ...]:

@@ -20,16 +20,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from langevax._typing import FloatScalar
-from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, EffortSpent
-from langevax.meanfield.gibbs_law import GibbsLaw, ParticleLaw, Tilt
-from langevax.meanfield.resampling import LEAST_EFFECTIVE
-from langevax.meanfield.walks import (
-    MetricAdaptation,
+from langevax.log_weights import (
+    LEAST_EFFECTIVE,
     effective_share,
-    log_mean,
+    log_mean_exp,
     normalised,
     systematic,
 )
+from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, EffortSpent
+from langevax.meanfield.gibbs_law import GibbsLaw, ParticleLaw, Tilt
+from langevax.meanfield.walks import MetricAdaptation
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
 
@@ -499,8 +499,8 @@ def climb(
         tilt = start.path[-1]
         path = start.path[:-1] if start.reached else list(start.path)
         if len(cloud) < size:
-            even = np.full(len(cloud), 1 / len(cloud))
-            cloud = cloud[systematic(generator, even, size)]
+            even = np.zeros(len(cloud))
+            cloud = cloud[systematic(even, generator.uniform(), size)]
     last = []
     short = 0
     try:
@@ -523,7 +523,7 @@ def climb(
             if step == 0:
                 break
             feasible, tilt, log_weights = line.at(step)
-            log_partition += float(log_mean(log_weights))
+            log_partition += float(log_mean_exp(log_weights))
             ratio = feasible / now
             path.append(tilt)
             weights = normalised(log_weights)
@@ -535,7 +535,7 @@ def climb(
             if short == CLIMB.patience and length < CLIMB.largest_cloud:
                 length = 2 * length
                 short = 0
-            cloud = cloud[systematic(generator, weights, length)]
+            cloud = cloud[systematic(log_weights, generator.uniform(), length)]
             cloud, _, acceptance = clouds.moved(
                 clouds.target(tilt), cloud, adaptation.factor, adaptation.step, moves
             )

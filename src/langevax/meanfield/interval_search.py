@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from langevax.log_weights import log_mean_exp, normalised
 from langevax.meanfield import wells
 from langevax.meanfield.certificate_file import load_search, problem_hash, save_search
 from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, EffortSpent
@@ -30,8 +31,6 @@ from langevax.meanfield.walks import (
     Step,
     Walked,
     WalkPlan,
-    log_mean,
-    normalised,
     plan_along,
     walk,
     walk_back,
@@ -542,6 +541,6 @@ def _estimate(
     if not np.all(np.isfinite(signed)):
         return search.log_partition(-math.inf, 0.0, source)
     ratios = np.exp(signed - signed.max())
-    value = float(log_mean(signed))
+    value = float(log_mean_exp(signed))
     error = float(ratios.std(ddof=1) / ratios.mean() / math.sqrt(len(logs)))
     return search.log_partition(-value if back else value, error, source)

@@ -207,7 +207,7 @@ def halving(last: float, num_rounds: int) -> list[float]:
 
 
 def has_settled(duals: Float[np.ndarray, "records ..."], min_records: int = 50) -> bool:
-    """Return whether the recorded dual vectors have stopped drifting, by `langevax.run.standstill`.
+    """Return whether the recorded dual vectors have stopped drifting, by `langevax.run.result.is_stationary`.
 
     With fewer than `min_records` of them it is not known, and False.
 

@@ -36,6 +36,7 @@ from jaxtyping import Array, Float
 from langevax import checks
 from langevax._typing import FloatScalar, IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info
+from langevax.log_weights import LEAST_EFFECTIVE, LogWeights, log_mean_exp
 from langevax.meanfield.moves import (
     FIRST_RELATIVE_STEP,
     Proposal,
@@ -45,12 +46,7 @@ from langevax.meanfield.moves import (
     mala_moves,
     pcnl_moves,
 )
-from langevax.meanfield.resampling import (
-    LEAST_EFFECTIVE,
-    LogWeights,
-    log_mean_exp,
-    resample,
-)
+from langevax.meanfield.resampling import resample
 from langevax.problems.mean_field import MeanFieldRisk, check_risk, first_dual
 from langevax.problems.neurons import Neuron
 from langevax.samplers import MALAState, PCNLState

@@ -1,9 +1,5 @@
-"""Weighted clouds: particles that represent a law together with the logarithms of their weights, and resampling.
-
-Weights are turned into whole numbers, whose sums do not depend on the order of summation, so that the particles drawn
-do not depend on how a cloud is split over devices.
-
-Resampling a split cloud moves little between devices. Child j has the position (j + u) / M on the cumulative weights,
+"""Resampling of a weighted cloud that is split over devices, with little that moves between them.
+ Child j has the position (j + u) / M on the cumulative weights,
 and its parent is the particle there. Where weights are independent of the order of particles, parent and child are
 about sqrt(M t (1 - t)) v apart at a share t of the cloud, v the weights' coefficient of variation. So a device that
 knows K = 2 sqrt(M) particles of each neighbour, its halo, finds all parents of its own children up to four standard
@@ -19,66 +15,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int
 
-from langevax._typing import FloatScalar, PRNGKey
+from langevax._typing import PRNGKey
+from langevax.log_weights import LogWeights, at, integer_weights
 
 Cloud = Float[Array, "particles size"]
-LogWeights = Float[Array, " particles"]
-"""Up to a constant."""
-Indices = Int[Array, " particles"]
 
 HALO = 2.0
 """K over sqrt(M)."""
-LEAST_EFFECTIVE = 0.5
-"""Share of the particles that weights have to leave effective; below it a cloud is resampled."""
 NEARLY_EVEN = 0.9
 """Share that they leave effective from one law to the next, where few laws are needed."""
-
-
-def systematic(key: PRNGKey, log_weights: LogWeights) -> Indices:
-    """Return the indices of a systematic resample: each particle comes floor or ceil of M times its weight."""
-    return _parents(log_weights, random.uniform(key, (), log_weights.dtype))
-
-
-def systematic_midpoint(log_weights: LogWeights) -> Indices:
-    """Return the indices of the systematic resample of offset 1/2, which needs no key."""
-    return _parents(log_weights, jnp.asarray(0.5, log_weights.dtype))
-
-
-def effective_size(log_weights: LogWeights) -> FloatScalar:
-    """(sum w)^2 / sum w^2."""
-    return jnp.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights))
-
-
-def log_mean_exp(
-    log_weights: Float[Array, "*clouds particles"],
-) -> Float[Array, "*clouds"]:
-    """Return the logarithm of the mean weight over the last axis."""
-    return logsumexp(log_weights, axis=-1) - jnp.log(
-        jnp.asarray(log_weights.shape[-1], log_weights.dtype)
-    )
-
-
-def integer_weights(log_weights: LogWeights, offset: Array) -> tuple[Indices, Indices]:
-    """Return (weights, positions) as integers: of particles, and of children on the cumulative weights.
-
-    Positions are a mean weight apart, the first at `offset` in [0, 1) of one. 30 bits tell a million particles apart
-    better than the 24 of float32.
-    """
-    size = len(log_weights)
-    whole = jnp.int64 if log_weights.dtype.itemsize > 4 else jnp.int32
-    one = 2 ** (jnp.iinfo(whole).bits - 2) // size
-    weights = jnp.exp(log_weights - jnp.max(log_weights))
-    steps = jnp.round(weights * (one / jnp.mean(weights))).astype(whole)
-    return steps, jnp.arange(size, dtype=whole) * one + (offset * one).astype(whole)
 
 
 def resample(
     key: PRNGKey, cloud: Cloud, log_weights: LogWeights, num_shards: int = 1
 ) -> Cloud:
-    """Return a cloud of equal weights: particles `systematic(key, log_weights)` of this one, whatever `num_shards`.
+    """Return a cloud of equal weights: particles `systematic(log_weights, uniform(key))` of this, however split.
 
     `num_shards` is the number of equal stretches of axis 0 that lie on different devices.
 
@@ -92,7 +45,7 @@ def resample(
         log_weights, random.uniform(key, (), log_weights.dtype)
     )
     if num_shards == 1:
-        return cloud[_at(jnp.cumsum(weights), positions)]
+        return cloud[at(jnp.cumsum(weights), positions)]
     halo = min(size // num_shards, math.ceil(HALO * math.sqrt(size)))
     sums = _cumulative(weights.reshape(num_shards, -1))
     near = _with_halo(sums, halo, below=-1, above=int(jnp.iinfo(sums.dtype).max))
@@ -114,21 +67,9 @@ def resample(
         ).reshape(cloud.shape)
 
     def from_all(cloud: Cloud) -> Cloud:
-        return cloud[_at(sums.reshape(size), positions)]
+        return cloud[at(sums.reshape(size), positions)]
 
     return lax.cond(known, from_neighbours, from_all, cloud)
-
-
-def _parents(log_weights: LogWeights, offset: Array) -> Indices:
-    weights, positions = integer_weights(log_weights, offset)
-    return _at(jnp.cumsum(weights), positions)
-
-
-def _at(sums: Indices, positions: Indices) -> Indices:
-    """Return the particles at `positions` on the cumulative weights `sums`."""
-    return jnp.minimum(
-        jnp.searchsorted(sums, positions, side="right"), len(sums) - 1
-    ).astype(jnp.int32)
 
 
 def _cumulative(weights: Int[Array, "shards shard"]) -> Int[Array, "shards shard"]:

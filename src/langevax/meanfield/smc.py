@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from langevax._typing import FloatScalar, IntScalar, PRNGKey
 from langevax.keys import unrolled
+from langevax.log_weights import effective_share, log_mean_exp, systematic
 from langevax.meanfield.moves import (
     FIRST_RELATIVE_STEP,
     Proposal,
@@ -32,12 +33,7 @@ from langevax.meanfield.moves import (
     mala_moves,
     pcnl_moves,
 )
-from langevax.meanfield.resampling import (
-    NEARLY_EVEN,
-    effective_size,
-    log_mean_exp,
-    systematic,
-)
+from langevax.meanfield.resampling import NEARLY_EVEN
 from langevax.problems.matmul import in_float32
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.samplers import MALAState, PCNLState
@@ -118,7 +114,8 @@ def sample_gibbs(
         step = _largest_step(v, 1 - walk.b)
         weights = step * v
         log_partition = walk.log_partition + log_mean_exp(weights)
-        parents = systematic(resample_key, weights)
+        offset = random.uniform(resample_key, (), weights.dtype)
+        parents = systematic(weights, offset)
         b = jnp.where(step >= 1 - walk.b, jnp.ones_like(walk.b), walk.b + step)
         particles = walk.particles[parents]
         values = walk.values[parents]
@@ -193,13 +190,12 @@ def _largest_step(
     v: Float[Array, " particles"], rest: FloatScalar, bisections: int = 30
 ) -> FloatScalar:
     """Return the largest step of b up to `rest` at which the weights exp(step v) keep their effective size."""
-    least = NEARLY_EVEN * v.shape[0]
 
     def halve(_: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bounds
         middle = (low + high) / 2
-        even = effective_size(middle * v) >= least
+        even = effective_share(middle * v) >= NEARLY_EVEN
         return jnp.where(even, middle, low), jnp.where(even, high, middle)
 
     low, _ = lax.fori_loop(0, bisections, halve, (jnp.zeros_like(rest), rest))
-    return jnp.where(effective_size(rest * v) >= least, rest, low)
+    return jnp.where(effective_share(rest * v) >= NEARLY_EVEN, rest, low)

@@ -18,18 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from langevax.log_weights import effective_share, normalised
 from langevax.meanfield.clouds import Clouds, Mixture, mixture
 from langevax.meanfield.gibbs_law import Tilt
 from langevax.meanfield.homotopy import RowRisk
-from langevax.meanfield.walks import (
-    Cells,
-    covariance,
-    effective_share,
-    normalised,
-    plan_from_start,
-    snapshots,
-    walk,
-)
+from langevax.meanfield.walks import Cells, covariance, plan_from_start, snapshots, walk
 from langevax.meanfield.wells import INFLATION
 
 RUNS = 8

@@ -18,9 +18,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from langevax.log_weights import (
+    LEAST_EFFECTIVE,
+    effective_share,
+    log_mean_exp,
+    normalised,
+    systematic,
+)
 from langevax.meanfield.clouds import Clouds, Mixture, Values, WalkTarget
 from langevax.meanfield.gibbs_law import ParticleLaw, Tilt
-from langevax.meanfield.resampling import LEAST_EFFECTIVE, NEARLY_EVEN
+from langevax.meanfield.resampling import NEARLY_EVEN
 
 EFFECTIVE_SHARE = 0.8
 """Of the particles, that weights leave from one law to the next on the way from the prior."""
@@ -78,34 +85,6 @@ def covariance(
     return (1 - shrink) * matrix + shrink * diagonal
 
 
-def normalised(log_weights: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Return weights of sum one."""
-    weights = np.exp(log_weights - log_weights.max(axis, keepdims=True))
-    return weights / weights.sum(axis, keepdims=True)
-
-
-def log_mean(log_weights: np.ndarray, axis: int = -1) -> np.ndarray | np.floating:
-    """Return the logarithm of the mean weight."""
-    largest = log_weights.max(axis, keepdims=True)
-    return np.log(np.mean(np.exp(log_weights - largest), axis)) + largest.squeeze(axis)
-
-
-def effective_share(log_weights: np.ndarray) -> float:
-    """Return the share of particles that weights leave effective; 0 of weights that are not finite."""
-    if not np.all(np.isfinite(log_weights)):
-        return 0.0
-    return float(1 / np.sum(normalised(log_weights) ** 2) / len(log_weights))
-
-
-def systematic(
-    generator: np.random.Generator, weights: np.ndarray, size: int | None = None
-) -> np.ndarray:
-    """Return the indices of a systematic resample of weights of sum one."""
-    size = len(weights) if size is None else size
-    places = (np.arange(size) + generator.uniform()) / size
-    return np.minimum(np.searchsorted(np.cumsum(weights), places), len(weights) - 1)
-
-
 def largest_step(
     share_of: Callable[[float], float], rest: float, even: float = EFFECTIVE_SHARE
 ) -> float:
@@ -121,7 +100,7 @@ def largest_step(
 
 
 def _resampled(clouds: Clouds, cloud: np.ndarray, change: np.ndarray) -> np.ndarray:
-    return cloud[systematic(clouds.generator(), normalised(change))]
+    return cloud[systematic(change, clouds.generator().uniform())]
 
 
 class _Resampling:
@@ -168,8 +147,8 @@ def resample_within(
     weights = log_weights.copy()
     for cell in np.unique(cells):
         own = np.flatnonzero(cells == cell)
-        parents[own] = own[systematic(generator, normalised(log_weights[own]))]
-        weights[own] = log_mean(log_weights[own])
+        parents[own] = own[systematic(log_weights[own], generator.uniform())]
+        weights[own] = log_mean_exp(log_weights[own])
     return parents, weights
 
 
@@ -387,8 +366,8 @@ class _WalkRuns:
         parents = []
         for run, own in enumerate(self.log_weights):
             if self.cells is None:
-                chosen = systematic(self.generator, normalised(own))
-                self.log_partition[run] += log_mean(own)
+                chosen = systematic(own, self.generator.uniform())
+                self.log_partition[run] += log_mean_exp(own)
                 own[:] = 0
             else:
                 labels = self.cells.of(self.cloud[run * size : (run + 1) * size])
@@ -401,7 +380,7 @@ class _WalkRuns:
         return Walked(
             self.cloud.reshape(shape),
             self.log_weights,
-            self.log_partition + log_mean(self.log_weights),
+            self.log_partition + log_mean_exp(self.log_weights),
         )
 
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from langevax.log_weights import effective_share, log_mean_exp
 from langevax.meanfield.clouds import Clouds, Mixture, mixture
 from langevax.meanfield.gibbs_law import Tilt
-from langevax.meanfield.walks import effective_share, log_mean
 
 NUM_DESCENTS = 2000
 """Half of them from a wider prior; half as many more are from the clouds."""
@@ -99,7 +99,7 @@ def _importance(clouds: Clouds, tilt: Tilt, start: Mixture) -> tuple[float, floa
     cloud = clouds.drawn(start, 2 * clouds.block)
     values = clouds.values(clouds.target(tilt, 0.0, 0.0, start), cloud)
     log_weights = values.log_prior + values.exponent - values.log_start
-    return float(log_mean(log_weights)), effective_share(log_weights)
+    return float(log_mean_exp(log_weights)), effective_share(log_weights)
 
 
 def _lowest(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from langevax.meanfield.walks import effective_share, normalised
+from langevax.log_weights import effective_share, normalised
 
 Ratios = Float[np.ndarray, "particle n"]
 PerRow = Float[np.ndarray, " n"]

@@ -15,11 +15,11 @@ from jaxtyping import Float
 from langevax import checks
 from langevax._typing import PRNGKey, PyTree
 from langevax.figures import charts, theme
+from langevax.log_weights import log_mean_exp
 from langevax.predictive_law import law_file
 from langevax.predictive_law.agreement import LawAgreement, agreement
 from langevax.predictive_law.law_certificate import LawCertificate, certify
 from langevax.predictive_law.law_problem import LawProblem
-from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.models import model_of
 from langevax.predictive_law.path import PredictivePath
 from langevax.predictive_law.row_model import NamedModel, RowModel
@@ -93,9 +93,8 @@ class PredictiveLaw:
 
         Raises ValueError where structure or columns differ from those of the data.
         """
-        return log_mean_exp(
-            self.problem.log_likelihoods(self.points, self.model.rows(new))
-        )
+        logs = self.problem.log_likelihoods(self.points, self.model.rows(new))
+        return log_mean_exp(logs, axis=0)
 
     @refuse_former
     def sample_predictive(self, *new: Any, key: PRNGKey) -> PyTree[np.ndarray]:
@@ -219,7 +218,9 @@ class PredictiveLaw:
         few = self.log_likelihoods[:8]
         is_density = self.model.has_density_floor
         if not isinstance(self.model, NamedModel):
-            is_density = is_density and np.max(log_mean_exp(self.log_likelihoods)) > 0
+            is_density = (
+                is_density and np.max(log_mean_exp(self.log_likelihoods, 0)) > 0
+            )
         return len(np.unique(few, axis=1).T) if is_density else few.shape[1]
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":

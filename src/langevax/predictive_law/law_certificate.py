@@ -21,6 +21,7 @@ from jaxtyping import Float
 
 from langevax import checks
 from langevax._typing import PRNGKey
+from langevax.log_weights import log_mean_exp
 from langevax.meanfield.certificate import blas_threads
 from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.interval_search import TRUSTED, close
@@ -29,7 +30,6 @@ from langevax.predictive_law.agreement import (
     check_same_parameters,
 )
 from langevax.predictive_law.law_search import LawSearch, search_of
-from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.parameter_law import ParameterLaw, in_units_of_prior
 from langevax.predictive_law.path import FittedLaw, influences_of
 from langevax.run.options import Run
@@ -227,7 +227,7 @@ def _score(law: FittedLaw) -> tuple[float, float]:
     logs = np.asarray(law.problem.log_likelihoods(law.points), np.float64)
     influences = influences_of(logs, len(logs))
     error = float(influences.std() / math.sqrt(len(influences)))
-    return float(log_mean_exp(logs).mean()), error
+    return float(log_mean_exp(logs, axis=0).mean()), error
 
 
 def _inverse(value: float) -> tuple[float, float]:

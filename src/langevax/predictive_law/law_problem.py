@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 
 from langevax import checks, trees
 from langevax._typing import PyTree
+from langevax.log_weights import log_mean_exp
 from langevax.platforms import sizes
 from langevax.problems import blocks
 from langevax.problems.finite_sum import (
@@ -164,10 +165,8 @@ class LawProblem(eqx.Module):
         ) -> tuple[PyTree, Float[Array, " rows"]]:
             one = jax.vmap(jax.value_and_grad(of_rows, has_aux=True), (0, None))
             (value, logs), gradient = one(points, block)
-            log_mean = jax.nn.logsumexp(logs, axis=0) - jnp.log(
-                jnp.asarray(len(points), logs.dtype)
-            )
-            return (total[0] + value, total[1] + gradient), log_mean
+            sums = total[0] + value, total[1] + gradient
+            return sums, log_mean_exp(logs, axis=0)
 
         prior = jax.vmap(jax.value_and_grad(self.log_prior))(points)
         (value, gradient), means = lax.scan(

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from langevax.log_weights import effective_share, log_mean_exp, normalised, systematic
 from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, WalkTarget
 from langevax.meanfield.homotopy import COUNTED_DUALS, Ascent, mean_gap
 from langevax.meanfield.interval_search import FEWEST_CLOUD, IntervalSearch, unmet_wells
@@ -32,11 +33,8 @@ from langevax.meanfield.walks import (
     MOST_LAWS,
     Cells,
     MetricAdaptation,
-    effective_share,
     largest_step,
-    normalised,
     plan_from_start,
-    systematic,
     walk,
 )
 from langevax.predictive_law.dual import best_tilt
@@ -121,7 +119,8 @@ class Climbing:
         """Resample and move."""
         shares = normalised(self.log_weights)
         self.adaptation.measure(self.cloud, shares)
-        cloud = self.cloud[systematic(self.clouds.generator(), shares, size)]
+        offset = self.clouds.generator().uniform()
+        cloud = self.cloud[systematic(self.log_weights, offset, size)]
         factor = self.adaptation.factor
         step = self.adaptation.step
         self.cloud, _, acceptance = self.clouds.moved(
@@ -163,7 +162,7 @@ class LawSearch(IntervalSearch):
         posterior = self.tilted.plain_tilt(1.0)
         self.progress("the posterior")
         cloud, log_weights = self._weighted(posterior, self.particles)
-        cloud = cloud[systematic(self.clouds.generator(), normalised(log_weights))]
+        cloud = cloud[systematic(log_weights, self.clouds.generator().uniform())]
         start = around_cloud(self.clouds, cloud)
         runs = local_runs(self.clouds, posterior, start, cloud, self.size, False)
         if runs is not None:
@@ -321,12 +320,12 @@ class LawSearch(IntervalSearch):
         particles = evenly_spaced(self.particles, min(len(self.particles), most))
         if self.walked is None or self.plan is None or self.wells_met is None:
             return 0.0, 0.0
-        weights = (
-            normalised(self.walked.log_partition)[:, None]
-            * normalised(self.walked.log_weights)
-        ).reshape(-1)
-        walked = self.walked.clouds.reshape(len(weights), -1)
-        ends = walked[systematic(clouds.generator(), weights, len(particles))]
+        runs = self.walked
+        of_runs = runs.log_partition - log_mean_exp(runs.log_weights)
+        log_weights = (of_runs[:, None] + runs.log_weights).reshape(-1)
+        walked = runs.clouds.reshape(len(log_weights), -1)
+        offset = clouds.generator().uniform()
+        ends = walked[systematic(log_weights, offset, len(particles))]
         cells = parts_of(clouds, np.concatenate([ends, particles]), num_parts)
         ours, theirs = (
             np.bincount(cells.of(cloud), minlength=num_parts)
@@ -339,7 +338,9 @@ class LawSearch(IntervalSearch):
             float(np.exp(logs - log_partition).sum()),
         )
         clouds.limit = math.inf  # one pass more than was allowed
-        outputs = jnp.asarray(weights @ self._features(walked)[:, 2:], clouds.dtype)
+        outputs = jnp.asarray(
+            normalised(log_weights) @ self._features(walked)[:, 2:], clouds.dtype
+        )
         gap = float(mean_gap(self.risk, outputs, -self.plan.laws[-1].tilt[2:, 0]))
         return min(missing, 1.0), least_share(
             missing, self.tilted.num_activations * gap

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from langevax.log_weights import log_mean_exp
+
 
 class LeftOutScores(NamedTuple):
     """Scores of rows under the law of all other rows."""
@@ -28,14 +30,6 @@ class LeftOutScores(NamedTuple):
     def p_eff(self) -> float:
         """Effective number of parameters."""
         return float(self.leverages.sum())
-
-
-def log_mean_exp(logs: Float[np.ndarray, "particle n"]) -> Float[np.ndarray, " n"]:
-    """Return the logarithm of the mean over particles."""
-    largest = logs.max(axis=0)
-    shift = np.where(np.isfinite(largest), largest, 0)
-    with np.errstate(divide="ignore"):
-        return shift + np.log(np.mean(np.exp(logs - shift), axis=0))
 
 
 def leave_one_out(
@@ -74,7 +68,7 @@ def leave_one_out(
         )
         without = -gamma * tilt
         logs = np.asarray(log_likelihoods[:, rows], np.float64)
-        scores[rows] = log_mean_exp(logs + without) - log_mean_exp(without)
+        scores[rows] = log_mean_exp(logs + without, 0) - log_mean_exp(without, 0)
         leverages[rows] = drop
     return LeftOutScores(scores, leverages)
 
@@ -84,7 +78,7 @@ def _tilts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return r - 1 and s, a column for each row; log p is relative to log z, and -inf is below every finite one."""
     relative = np.asarray(logs, np.float64)
-    relative = relative - log_mean_exp(relative)
+    relative = relative - log_mean_exp(relative, 0)
     relative = np.where(np.isneginf(relative), -1e3, relative)
     ratio = np.exp(relative)
     return ratio - 1, bayes_share * relative + (1 - bayes_share) * ratio

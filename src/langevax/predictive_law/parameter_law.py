@@ -19,11 +19,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from langevax._typing import FloatScalar, PRNGKey, PyTree
+from langevax.log_weights import log_mean_exp
 from langevax.meanfield.clouds import LOG_2_PI, Clouds
 from langevax.meanfield.gibbs_law import Activity, Cloud, Tilt
 from langevax.meanfield.walks import MetricAdaptation, covariance
 from langevax.predictive_law.law_problem import MAX_EXPONENT, LawProblem
-from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.path import evenly_spaced
 
 NO_DENSITY = -1e9
@@ -157,7 +157,7 @@ class ParameterLaw(eqx.Module):
 
 
 def _references(problem: LawProblem, points: np.ndarray) -> Float[Array, " n"]:
-    logs = log_mean_exp(problem.log_likelihoods(points))
+    logs = log_mean_exp(problem.log_likelihoods(points), 0)
     return jnp.asarray(np.maximum(logs, NO_DENSITY), points.dtype)
 
 

@@ -15,6 +15,7 @@ from jax import random
 from jaxtyping import Float, Int
 
 from langevax._typing import PRNGKey
+from langevax.log_weights import log_mean_exp
 from langevax.predictive_law.cloud import (
     MOVES_PER_BLOCK,
     Cloud,
@@ -23,7 +24,7 @@ from langevax.predictive_law.cloud import (
     square_root_of_covariance,
 )
 from langevax.predictive_law.law_problem import LawProblem
-from langevax.predictive_law.leave_one_out import leave_one_out, log_mean_exp
+from langevax.predictive_law.leave_one_out import leave_one_out
 from langevax.sampling.summary_table import SummaryTable
 
 SNAPSHOTS = 4
@@ -57,7 +58,7 @@ class Level:
     @property
     def log_scores(self) -> Float[np.ndarray, " n"]:
         """log z_i, in sample."""
-        return log_mean_exp(self.log_likelihoods)
+        return log_mean_exp(self.log_likelihoods, 0)
 
     def fit_error(self, num_chains: int, weights: Weights = 1.0) -> float:
         """Standard error of the mean of `log_scores`: that over particles that move on their own, and the drift."""
@@ -74,7 +75,8 @@ def influences_of(
 
     Points of a posterior need not be as many for each chain: the last few are then left out.
     """
-    ratio = over_rows(np.exp(log_likelihoods - log_mean_exp(log_likelihoods)), weights)
+    scores = log_mean_exp(log_likelihoods, axis=0)
+    ratio = over_rows(np.exp(log_likelihoods - scores), weights)
     rounds = len(ratio) // num_chains
     by_chain = ratio[: rounds * num_chains].reshape(rounds, num_chains)
     return by_chain.mean(axis=0) - 1
@@ -145,7 +147,7 @@ class _Trail:
         logs = self.problem.log_likelihoods(points)[:, self.weights > 0]
         weights = self.weights[self.weights > 0]
         self.ends.append(points)
-        self.fits.append(float(over_rows(log_mean_exp(logs), weights)))
+        self.fits.append(float(over_rows(log_mean_exp(logs, axis=0), weights)))
         self.influences.append(influences_of(logs, len(points), weights))
 
     def level(self, cloud: Cloud, bayes_share: float) -> Level:
@@ -194,7 +196,7 @@ def _gap_and_noise(
 ) -> tuple[float, float]:
     """Return the mean of u - 1 - log u, u_i = z_i exp(-log_means_i), and what independent particles make it."""
     used = weights > 0
-    fit = log_mean_exp(logs[:, used])
+    fit = log_mean_exp(logs[:, used], 0)
     excess = fit - log_means[used].astype(np.float64)
     variance = np.mean(np.exp(logs[:, used] - fit, dtype=np.float64) ** 2, axis=0) - 1
     share = weights[used] / weights.sum()
@@ -247,7 +249,7 @@ class FewRows(NamedTuple):
         end, level = run_level(self.problem, start, bayes_share, self.weights, key=key)
         most = max(len(end.points), MOST_LOG_LIKELIHOODS // problem.size)
         points = evenly_spaced(level.points, min(len(level.points), most))
-        of_all = log_mean_exp(problem.log_likelihoods(points))
+        of_all = log_mean_exp(problem.log_likelihoods(points), axis=0)
         log_means = problem.in_blocks(of_all.astype(points.dtype))
         return end._replace(log_means=jnp.asarray(log_means))
 
@@ -264,7 +266,9 @@ def run_path(
     """Return the laws at these shares, the largest first; without weights the first is made of the draws themselves."""
     points = evenly_spaced(draws, num_particles)
     used = problem.row_weights if weights is None else weights
-    cloud = first_cloud(problem, points, log_mean_exp(problem.log_likelihoods(points)))
+    cloud = first_cloud(
+        problem, points, log_mean_exp(problem.log_likelihoods(points), 0)
+    )
     few = (
         FewRows.of(problem, used, num_particles, key=key)
         if np.count_nonzero(used) > MANY_ROWS

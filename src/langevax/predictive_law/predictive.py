@@ -62,7 +62,7 @@ def predictive(
         data: see `model`.
         key: a typed JAX key.
         draws: posterior draws, a pytree with one leading axis such as `mcmc.get_samples()`, or what `langevax.sample`
-            or, of a PyMC model, `pymc.sample` returns; at least `num_particles` of them. None draws them by
+            or, of a PyMC model, its own `sample` returns; at least `num_particles` of them. None draws them by
             `langevax.sample`.
         start: a position from which `sample` starts if `draws` is None; not needed for a NumPyro or PyMC model.
         bayes_shares: decreasing from 1. "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 as well where all that a

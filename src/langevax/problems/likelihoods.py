@@ -1,7 +1,8 @@
-"""Negative log-likelihoods of one observation, given the value of the unknown function there.
+"""Negative log-likelihoods of one number, given the value of the unknown function there: losses that can be drawn from.
 
-Terms that do not depend on the function are left out: -log sqrt(2 pi s^2) of a normal law, and the like. They change
-neither a posterior nor its gradient, but values with different noises cannot be compared.
+Those of classes are `losses.logistic`, the function being log odds, and `losses.softmax`. Terms that do not depend on
+the function are left out: -log sqrt(2 pi s^2) of a normal law, and the like. They change neither a posterior nor its
+gradient, but values with different noises cannot be compared.
 
 `LinearPredictor` turns one into the loss of a `FiniteSum`, where the function is linear in its coefficients.
 """
@@ -13,34 +14,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
+from scipy.special import ndtr, ndtri
 
-from langevax import checks
-from langevax.problems.losses import logistic, softmax
-from langevax.problems.losses.loss import Shape, Targets
+from langevax import checks, renamed
+from langevax.problems.losses.loss import Loss, Shape, Targets, check_scalar
 from langevax.problems.problem import Number, Scalar
 
-Value = Float[Array, "*outputs"]
 Observation = Num[Array, ""]
 
 
-class Likelihood(eqx.Module):
-    """`likelihood(z, y) = -log p(y | function value z)`, up to a constant; two are equal if their numbers are."""
+class Likelihood(Loss):
+    """`likelihood(z, y) = -log p(y | function value z)`, up to a constant, with draws of y; equal if its numbers are."""
 
     @abstractmethod
-    def __call__(self, z: Value, y: Observation) -> Scalar:
-        """At one observation."""
-
-    @property
-    @abstractmethod
-    def curvature(self) -> Number:
-        """Upper bound of |second derivative in z| (of the largest eigenvalue, for several outputs)."""
-
-    @abstractmethod
-    def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
-        """Raise ValueError or TypeError unless `targets` (n,) can be observed of function values of that shape.
-
-        Values are checked, unless they are traced.
-        """
+    def draw(self, z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return an observation for each function value, in NumPy."""
 
 
 class Residual(Likelihood):
@@ -55,21 +43,18 @@ class Residual(Likelihood):
         """r."""
         return (z - y.astype(z.dtype)) / jnp.asarray(self.noise, z.dtype)
 
+    def draw(self, z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return z + np.asarray(self.noise) * self.draw_noise(rng, z.shape)
+
+    @abstractmethod
+    def draw_noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        """Return draws of -r."""
+
     def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
-        name = type(self).__name__
-        _check_shapes(name, targets, output_shape, ())
-        if not (
-            jnp.issubdtype(targets.dtype, jnp.floating)
-            or jnp.issubdtype(targets.dtype, jnp.integer)
-        ):
-            raise TypeError(
-                f"targets have dtype {targets.dtype}, but {name} needs numbers; cast targets to float."
-            )
-        checks.finite(
-            "targets",
-            targets,
-            remedy=f"{name} needs finite targets; drop or impute those rows",
-        )
+        check_scalar(self, output_shape)
+        super().check_targets(targets)
 
 
 class Gaussian(Residual):
@@ -93,6 +78,11 @@ class Gaussian(Residual):
 
     def __call__(self, z: Scalar, y: Observation) -> Scalar:
         return self.residual(z, y) ** 2 / 2
+
+    def draw_noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        return rng.normal(size=shape)
 
     @property
     def curvature(self) -> Number:
@@ -129,6 +119,11 @@ class StudentT(Residual):
     def __call__(self, z: Scalar, y: Observation) -> Scalar:
         nu = jnp.asarray(self.degrees, z.dtype)
         return (nu + 1) / 2 * jnp.log1p(self.residual(z, y) ** 2 / nu)
+
+    def draw_noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        return rng.standard_t(self.degrees, size=shape)
 
     @property
     def curvature(self) -> Number:
@@ -167,6 +162,20 @@ class Huber(Residual):
         r = self.residual(z, y)
         inner = jnp.clip(r, -k, k)
         return inner * (r - inner / 2)
+
+    def draw_noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        # density e^{-r^2/2} within k and e^{k^2/2 - k|r|} beyond: truncated normal draws, or exponential ones beyond
+        k = float(self.threshold)
+        share = 1 - 2 * ndtr(-k)
+        inside = np.sqrt(2 * np.pi) * share
+        beyond = 2 * np.exp(-(k**2) / 2) / k
+        signs = rng.choice([-1.0, 1.0], size=shape)
+        tails = (k + rng.exponential(1 / k, size=shape)) * signs
+        core = ndtri(ndtr(-k) + rng.uniform(size=shape) * share)
+        is_beyond = rng.uniform(size=shape) < beyond / (inside + beyond)
+        return np.where(is_beyond, tails, core)
 
     @property
     def curvature(self) -> Number:
@@ -218,74 +227,20 @@ class Quantile(Residual):
         r = self.residual(z, y)
         return w * jax.nn.softplus(r / w) - level * r
 
+    def draw_noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        """Return draws of -r: sigmoid(r / w) has the law Beta(w level, w (1 - level)), of gammas that may underflow."""
+
+        def log_gamma(a: float) -> np.ndarray:
+            return np.log(rng.gamma(a + 1, size=shape)) + np.log(rng.random(shape)) / a
+
+        w, level = float(self.width), float(self.level)
+        return w * (log_gamma(w * (1 - level)) - log_gamma(w * level))
+
     @property
     def curvature(self) -> Number:
         return 1 / (4 * self.width * self.noise**2)
-
-
-class Bernoulli(Likelihood):
-    """Two classes, y = -1 or +1, with the function as log odds: `-log sigmoid(y z)`.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from langevax import likelihoods
-        >>> round(float(likelihoods.Bernoulli()(jnp.asarray(0.0), jnp.asarray(1.0))), 4)
-        0.6931
-    """
-
-    def __call__(self, z: Scalar, y: Observation) -> Scalar:
-        return logistic(z, y)
-
-    @property
-    def curvature(self) -> float:
-        return logistic.curvature
-
-    def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
-        _check_shapes("Bernoulli", targets, output_shape, ())
-        rows = np.asarray(targets) if checks.is_concrete(targets) else np.empty(0)
-        wrong = rows[np.abs(rows) != 1] if rows.dtype != bool else rows
-        if wrong.size:
-            raise ValueError(
-                f"Bernoulli needs targets -1 or +1, found {wrong[0]}; map 0/1 with 2.0 * y - 1.0."
-            )
-
-
-class Categorical(Likelihood):
-    """C classes, y in 0, ..., C-1, with C functions as unnormalised log probabilities: `-log softmax(z)_y`.
-
-    A function added to all C of them changes nothing: of it the posterior is the prior.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from langevax import likelihoods
-        >>> round(float(likelihoods.Categorical()(jnp.zeros(4), jnp.asarray(1))), 4)  # log 4
-        1.3863
-    """
-
-    def __call__(self, z: Value, y: Observation) -> Scalar:
-        return softmax(z, y)
-
-    @property
-    def curvature(self) -> float:
-        return softmax.curvature
-
-    def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
-        if len(output_shape) != 1:
-            raise ValueError(
-                f"Categorical needs function values of shape (C,), got {output_shape}; pass coefficients of shape "
-                "(N, C), or use Bernoulli for two classes."
-            )
-        _check_shapes("Categorical", targets, output_shape, output_shape)
-        if not jnp.issubdtype(targets.dtype, jnp.integer):
-            raise TypeError(
-                f"targets have dtype {targets.dtype}, but Categorical needs integers 0, ..., C-1."
-            )
-        rows = np.asarray(targets) if checks.is_concrete(targets) else np.empty(0)
-        wrong = rows[(rows < 0) | (rows >= output_shape[0])]
-        if wrong.size:
-            raise ValueError(
-                f"Categorical needs labels in [0, {output_shape[0]}), found {wrong[0]}; number from 0."
-            )
 
 
 class LinearPredictor(eqx.Module):
@@ -295,7 +250,7 @@ class LinearPredictor(eqx.Module):
     (N,), or (N, C) for C functions at once (Muzellec et al., COLT 2022, section 4).
 
     Args:
-        likelihood: one of `langevax.likelihoods`.
+        likelihood: one of `langevax.likelihoods`; of classes `langevax.losses.logistic` or `langevax.losses.softmax`.
 
     Example:
         >>> import jax.numpy as jnp, langevax
@@ -306,13 +261,13 @@ class LinearPredictor(eqx.Module):
         Array([-0.5, -1.5], dtype=float32)
     """
 
-    likelihood: Likelihood
+    likelihood: Loss
 
     def __check_init__(self) -> None:
         checks.instance(
             "likelihood",
             self.likelihood,
-            Likelihood,
+            Loss,
             "langevax.likelihoods.Gaussian(0.1)",
         )
 
@@ -323,23 +278,7 @@ class LinearPredictor(eqx.Module):
         return self.likelihood(features.astype(position.dtype) @ position, target)
 
 
-def _check_shapes(
-    name: str, targets: Targets, output_shape: Shape, expected: Shape
-) -> None:
-    if tuple(output_shape) != expected:
-        shape = tuple(output_shape)
-        raise ValueError(
-            f"{name} needs function values of shape {expected}, got {shape}; pass coefficients (N,)."
-        )
-    if len(targets.shape) != 1:
-        raise ValueError(
-            f"targets of {name} must have shape (n,), got {tuple(targets.shape)}; pass one per row."
-        )
-
-
 __all__ = [
-    "Bernoulli",
-    "Categorical",
     "Gaussian",
     "Huber",
     "Likelihood",
@@ -349,3 +288,4 @@ __all__ = [
     "StudentT",
 ]
 __dir__ = __all__.copy
+__getattr__ = renamed.getattr_of("langevax.likelihoods")

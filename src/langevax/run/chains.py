@@ -49,7 +49,7 @@ def keys_of(key: PRNGKey, chains: Chains | None) -> Key[Array, "..."]:
 def over(
     function: Callable[..., Any], algorithm: Algorithm, chains: Chains | None
 ) -> Callable[..., Any]:
-    """Map `function` of one chain over all chains, together or one by one as `algorithm.chains` says.
+    """Map `function` of one chain over all chains, together or one by one as its `chains` says.
 
     Split chains run as a program of each device: XLA would synchronise the devices to decide whether a loop of one
     chain has ended, and would gather chains that go one by one.

@@ -156,7 +156,7 @@ class _PreconditionedCrankNicolson(Algorithm):
                 raise ValueError(
                     f"{type(self).__name__} proposes from the Gaussian of the quadratic part, but the problem has a "
                     f"precision of {np.min(np.asarray(leaf))}; pass precision > 0 "
-                    "(`prior.precision(ridge=temperature)`), or use MALA."
+                    "(`prior.precision(temperature)`), or use MALA."
                 )
 
 

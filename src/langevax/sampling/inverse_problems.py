@@ -172,7 +172,7 @@ def _of_numbers(
             f"prior_mean must be one number or of the grid's shape {grid.shape}, got shape {mean.shape}."
         )
     temperature = 1 / y.size
-    precision = prior.precision(ridge=1 / y.size)
+    precision = prior.precision(temperature=1 / y.size)
     dtype = _predicted_dtype(forward_map, grid)
     is_compiled = tracing.is_traced(forward_map, grid, _value)
     if is_compiled and (parallel > 1 or cache is not None):

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import logsumexp
 
+from langevax.log_weights import log_mean_exp
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import Solve, Vector
@@ -282,5 +282,5 @@ def _cost(errors: np.ndarray, largest_log: float = 100.0) -> float:
 
     It is 1 where both are the same, and large where q leaves out places of p, from which chains then hardly move.
     """
-    logarithm = logsumexp(errors) + logsumexp(-errors) - 2 * np.log(len(errors))
+    logarithm = log_mean_exp(errors) + log_mean_exp(-errors)
     return float(np.exp(min(logarithm, largest_log)))

@@ -123,6 +123,7 @@ def tempered_chains(
             run=options.saving.unsaved(),
         )
         evaluations += start.evaluations
+    assert isinstance(start, Result)
     shortest = rungs.step_sizes[0]
     thinning = options.lengths.spacing(max(LADDER.thinning, round(1 / shortest)))
     algorithm = rungs.algorithm(options.temperature)

@@ -21,7 +21,7 @@ from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.renamed import refuse_former
 from langevax.run.options import Run
 from langevax.sklearn.baselines import LinearPart
-from langevax.sklearn.parameters import run_of
+from langevax.sklearn.parameters import RandomState, run_of
 from langevax.sklearn.stopping import at_rows
 from langevax.sklearn.table import Standardiser, Table, in_buckets
 from langevax.sklearn.training import Network, root_key

@@ -15,8 +15,8 @@ from abc import abstractmethod
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
 
+from langevax.problems.losses import logistic, softmax
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.sklearn.fold_choice import HeldOut
 from langevax.sklearn.parameters import COVERAGE, check_coverage
@@ -180,9 +180,7 @@ def class_scores(z: np.ndarray) -> np.ndarray:
 
 def probabilities(z: np.ndarray) -> np.ndarray:
     """Return (n, C) of the outputs (n,) of two classes, or (n, C) of more."""
-    return (
-        np.stack([expit(-z), expit(z)], axis=-1) if z.ndim == 1 else softmax(z, axis=-1)
-    )
+    return (logistic if z.ndim == 1 else softmax).probabilities(z)
 
 
 def enough_rows(total: float, coverage: float) -> None:

@@ -1,7 +1,7 @@
 """Shared part of estimators that are generalised linear models with a predictive law of their coefficients.
 
 Fit, law, scores, errors and certificate. What is known of a row beforehand, its offset, is a column of X that is added
-to the level, as is the logarithm of the exposure of counts whose rows were observed for longer or for more people.
+to the intercept, as is the logarithm of the exposure of counts whose rows were observed for longer or for more people.
 """
 
 import copy
@@ -20,6 +20,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
+from langevax.log_weights import log_mean_exp
 from langevax.predictive_law import (
     BayesComparison,
     LawCertificate,
@@ -29,7 +30,6 @@ from langevax.predictive_law import (
 )
 from langevax.predictive_law.law import law_at
 from langevax.predictive_law.law_problem import LawProblem
-from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.path import SNAPSHOTS, evenly_spaced
 from langevax.predictive_law.row_model import RowModel
 from langevax.problems.finite_sum import Posterior, posterior
@@ -88,7 +88,7 @@ class PredictiveEstimator(RowEstimator):
     _: KW_ONLY
     columns: ArrayLike | None = None
     offset_column: int | None = None
-    prior_scale: float = 2.5
+    prior_precision: float = 0.16
     bayes_shares: Sequence[float] | Auto = "auto"
     num_particles: int = 256
     num_folds: int | None = 5
@@ -98,7 +98,7 @@ class PredictiveEstimator(RowEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "columns": ["array-like", None],
         "offset_column": [*count(0), None],
-        "prior_scale": positive(),
+        "prior_precision": positive(),
         "bayes_shares": ["array-like", *one_of("auto")],
         "num_particles": count(16),
         "num_folds": [*count(2), None],
@@ -208,7 +208,7 @@ class PredictiveEstimator(RowEstimator):
         """Bound the least objective at the law's share of Bayes from both sides: `print` of the result is a sentence.
 
         That of `PredictiveLaw.certificate`, on the training rows, with columns and numbers in units of their
-        deviations. It says whether the law is the best one of its share, not how well it predicts new rows.
+        standard deviations. It says whether the law is the best one of its share, not how well it predicts new rows.
 
         Args:
             effort: gradients of the log likelihood of one row at one particle that may be spent, 1e9 by default.
@@ -329,7 +329,7 @@ class PredictiveEstimator(RowEstimator):
                 _log_likelihoods(family.log_likelihood, self.particles_, stored),
                 np.float64,
             )
-            scores.append(log_mean_exp(logs[:, : len(rows["x"])]))
+            scores.append(log_mean_exp(logs[:, : len(rows["x"])], 0))
         return np.concatenate(scores) - np.log(self.scale_)
 
     def _copied_rows(
@@ -377,7 +377,7 @@ class PredictiveEstimator(RowEstimator):
         return columns[:, self.columns_], self._offsets(columns)
 
     def _offsets(self, X: np.ndarray) -> np.ndarray:
-        """Return what is added to the level of each row, from all columns of the table."""
+        """Return what is added to the intercept of each row, from all columns of the table."""
         if self.offset_column is None:
             return np.zeros(len(X))
         return np.asarray(X[:, self._place("offset_column")], float)
@@ -417,19 +417,18 @@ class PredictiveEstimator(RowEstimator):
 
     def _eta(self, X: np.ndarray, particles: dict[str, np.ndarray]) -> np.ndarray:
         """Return linear predictors, (particle, n) float64."""
-        slopes, level = (
-            np.asarray(particles[name], np.float64) for name in ("slopes", "level")
-        )
-        return level[:, None] + slopes @ self.standardiser_(X).T.astype(np.float64)
+        slopes = np.asarray(particles["slopes"], np.float64)
+        intercept = np.asarray(particles["intercept"], np.float64)
+        return intercept[:, None] + slopes @ self.standardiser_(X).T.astype(np.float64)
 
     def _blocks(self, size: int, num_particles: int | None = None) -> list[slice]:
-        length = max(1, 2**21 // (num_particles or len(self.particles_["level"])))
+        length = max(1, 2**21 // (num_particles or len(self.particles_["intercept"])))
         return [slice(start, start + length) for start in range(0, size, length)]
 
     def _own_deviations(
         self, inputs: np.ndarray, weights: np.ndarray | None
     ) -> Standardiser:
-        """Return the map to columns of deviation 1; raise where a column is constant, and has no slope."""
+        """Return the map to columns of standard deviation 1; raise where a column is constant, and has no slope."""
         standardiser = Standardiser.fit(
             inputs, np.ones(len(inputs)) if weights is None else weights, "columns"
         )

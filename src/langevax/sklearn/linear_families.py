@@ -1,7 +1,7 @@
 """Generalised linear models of one row: their likelihoods, weak priors, means and draws.
 
-A position is a dict: "slopes" (d,) of standardised columns, "level" at the mean of the columns, and what else a family
-has. Likelihoods are exact in single precision: with r = log mean - log y, a Poisson count has
+A position is a dict: "slopes" (d,) of standardised columns, "intercept" at the mean of the columns, and what else a
+family has. Likelihoods are exact in single precision: with r = log mean - log y, a Poisson count has
 
     log p  =  y (r - (e^r - 1)) + y log y - y - log y!,
 
@@ -13,16 +13,17 @@ Methods with a cloud take arrays (particle, ...) and NumPy, and return (particle
 """
 
 import functools
-import operator
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import bernoulli, expit, gammaln
+from scipy.special import expit, gammaln
+
+from langevax.problems.losses.special import beyond_stirling
 
 Position = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -36,18 +37,26 @@ LARGEST_LOG_SPREAD = 13.0
 
 @dataclass(frozen=True)
 class Family(ABC):
-    """A likelihood of one row, with slopes that are N(0, prior_scale^2) a priori, and a level that is, too."""
+    """A likelihood of one row, with slopes and an intercept that are N(0, 1 / prior_precision) a priori."""
 
-    prior_scale: float
+    prior_precision: float
+
+    log_scale: ClassVar[str | None] = None
+    """Logarithm of a scale that is exponential of mean 1 a priori, where a family has one."""
 
     def start(self, num_columns: int) -> dict[str, jax.Array]:
         """Return a position from which to search for the mode."""
-        return {"level": jnp.zeros(()), "slopes": jnp.zeros(num_columns)}
+        scale = {} if self.log_scale is None else {self.log_scale: jnp.zeros(())}
+        return {"intercept": jnp.zeros(()), "slopes": jnp.zeros(num_columns)} | scale
 
     def log_prior(self, position: Position) -> jax.Array:
         """Return its logarithm, up to a constant."""
-        squares = position["level"] ** 2 + jnp.sum(position["slopes"] ** 2)
-        return -squares / (2 * self.prior_scale**2)
+        squares = position["intercept"] ** 2 + jnp.sum(position["slopes"] ** 2)
+        value = -squares / (2 / self.prior_precision)
+        if self.log_scale is None:
+            return value
+        log_scale = position[self.log_scale]
+        return value - jnp.exp(log_scale) + log_scale
 
     @abstractmethod
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
@@ -60,7 +69,7 @@ class Family(ABC):
         offsets: float | np.ndarray = 0.0,
         weights: np.ndarray | None = None,
     ) -> tuple[float, float]:
-        """Return the centre of the level and the scale of the targets."""
+        """Return the centre of the intercept and the scale of the targets."""
 
     @abstractmethod
     def rows(self, y: np.ndarray, centre: float | np.ndarray, scale: float) -> Rows:
@@ -85,27 +94,14 @@ class NumberFamily(Family):
 
 
 class NormalNoise(NumberFamily):
-    """Normal noise; its deviation, in units of that of the targets, is exponential of mean 1 a priori."""
+    """Normal noise, its standard deviation in units of that of the targets."""
 
-    def start(self, num_columns: int) -> dict[str, jax.Array]:
-        return super().start(num_columns) | {"log_noise": jnp.zeros(())}
-
-    def log_prior(self, position: Position) -> jax.Array:
-        return (
-            super().log_prior(position)
-            - jnp.exp(position["log_noise"])
-            + position["log_noise"]
-        )
+    log_scale = "log_noise"
 
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
-        distance = (
-            row["y"] - position["level"] - row["x"] @ position["slopes"]
-        ) * jnp.exp(-position["log_noise"])
-        return (
-            -(distance**2) / 2
-            - position["log_noise"]
-            - np.float32(np.log(2 * np.pi) / 2)
-        )
+        distance = row["y"] - position["intercept"] - row["x"] @ position["slopes"]
+        squares = (distance * jnp.exp(-position["log_noise"])) ** 2
+        return -squares / 2 - position["log_noise"] - np.float32(np.log(2 * np.pi) / 2)
 
     def units(
         self,
@@ -130,7 +126,7 @@ class NormalNoise(NumberFamily):
         if np.std(rest) < 1e-5 * deviation:  # single precision still resolves it
             raise ValueError(
                 f"y is a linear function of the {x.shape[1]} columns of X on these {len(y)} rows, but for "
-                f"{np.std(rest) / deviation:.1g} of its deviation: there is no noise to learn; pass more rows than "
+                f"{np.std(rest) / deviation:.1g} of its standard deviation: there is no noise to learn; pass more rows than "
                 "columns, or use sklearn.linear_model.RidgeCV."
             )
 
@@ -149,7 +145,7 @@ class NormalNoise(NumberFamily):
 
 
 class Poisson(NumberFamily):
-    """Counts; the level is about the logarithm of their mean."""
+    """Counts; the intercept is about the logarithm of their mean."""
 
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
         eta, r = _eta_and_ratio(position, row)
@@ -193,121 +189,47 @@ class Poisson(NumberFamily):
 
 
 class NegativeBinomial(Poisson):
-    """Counts whose variance is mean + spread^2 mean^2; the spread is exponential of mean 1 a priori."""
+    """Counts whose variance is mean + spread^2 mean^2."""
 
-    def start(self, num_columns: int) -> dict[str, jax.Array]:
-        return super().start(num_columns) | {"log_spread": jnp.zeros(())}
-
-    def log_prior(self, position: Position) -> jax.Array:
-        return (
-            super().log_prior(position)
-            - jnp.exp(position["log_spread"])
-            + position["log_spread"]
-        )
+    log_scale = "log_spread"
 
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
         r = _eta_and_ratio(position, row)[1]
         y = row["y"]
-        shape = jnp.exp(
-            -2
-            * jnp.clip(position["log_spread"], -LARGEST_LOG_SPREAD, LARGEST_LOG_SPREAD)
-        )
-        is_few, total = (
-            shape >= y,
-            y + shape,
-        )  # two forms, each where it loses no digits
-        least, signed = (
-            jnp.where(is_few, y, shape),
-            jnp.where(is_few, r, -r),
-        )  # minimum halves slopes of equal ones
+        shape = jnp.exp(-2 * _clipped(position["log_spread"], jnp))
+        total = y + shape
+        is_few = shape >= y  # two forms, each where it loses no digits
+        # a minimum would halve slopes of equal ones
+        least = jnp.where(is_few, y, shape)
+        signed = jnp.where(is_few, r, -r)
         excess = jnp.expm1(signed)
-        ratio = jnp.where(
-            y > 0, least * excess / total, (excess + 1) / shape
-        )  # a count of 0 has r = log mean
-        gammas = _beyond_stirling(jnp.maximum(y, 1) + shape) - _beyond_stirling(shape)
+        # a count of 0 has r = log mean
+        ratio = jnp.where(y > 0, least * excess / total, (excess + 1) / shape)
+        gammas = beyond_stirling(jnp.maximum(y, 1) + shape) - beyond_stirling(shape)
         of_counts = row["constant"] - jnp.log1p(y / shape) / 2 + gammas
-        return (
-            least * signed - total * jnp.log1p(ratio) + jnp.where(y > 0, of_counts, 0)
-        )
+        rest = jnp.where(y > 0, of_counts, 0)
+        return least * signed - total * jnp.log1p(ratio) + rest
 
     def draws(
         self, cloud: Position, means: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        spread = np.exp(
-            np.clip(cloud["log_spread"], -LARGEST_LOG_SPREAD, LARGEST_LOG_SPREAD)
-        )[:, None]
+        spread = np.exp(_clipped(cloud["log_spread"], np))[:, None]
         return super().draws(
             cloud, means * rng.gamma(spread**-2, spread**2, size=means.shape), rng
         )
+
+
+def _clipped(log_spread: Any, numpy: Any) -> Any:
+    return numpy.clip(log_spread, -LARGEST_LOG_SPREAD, LARGEST_LOG_SPREAD)
 
 
 def _eta_and_ratio(
     position: Position, row: Row, furthest: float = 60.0
 ) -> tuple[jax.Array, jax.Array]:
     """Return log mean less its centre, and log mean less log y."""
-    eta = jnp.minimum(position["level"] + row["x"] @ position["slopes"], LARGEST_ETA)
+    eta = position["intercept"] + row["x"] @ position["slopes"]
+    eta = jnp.minimum(eta, LARGEST_ETA)
     return eta, jnp.clip(eta - row["log_y"], -furthest, furthest)
-
-
-def _stirling(x: jax.Array) -> tuple[int, list[float]]:
-    """Return steps of the recurrence after which so many terms of Stirling's series have all digits of `x`.
-
-    The coefficients are B_k / (k (k - 1)) for k = 2, 4, ..., with Bernoulli's numbers.
-    """
-    steps, terms = (10, 8) if x.dtype == jnp.float64 else (4, 3)
-    numbers = bernoulli(2 * terms)
-    return steps, [float(numbers[k] / (k * (k - 1))) for k in range(2, len(numbers), 2)]
-
-
-@jax.custom_jvp
-def _beyond_stirling(x: jax.Array) -> jax.Array:
-    """Return log gamma(x) less (x - 1/2) log x - x + log(2 pi) / 2, which tends to 0, for any x > 0.
-
-    By the recurrence of the gamma function N times and Stirling's series there, with t = 1 / (x + N),
-
-        (x + 1/2) log(1 + N/x) - N - log[(1 - t) (1 - 2t) ... (1 - (N-1) t)]  +  c_1 t + c_2 t^3 + ...
-
-    The derivative is that of the formula: XLA's `lgamma` and `digamma` take several times as long.
-    """
-    steps, coefficients = _stirling(x)
-    t = 1 / (x + steps)
-    factors = functools.reduce(operator.mul, (1 - j * t for j in range(1, steps)))
-    return (
-        (x + 0.5) * jnp.log1p(steps / x)
-        - steps
-        - jnp.log(factors)
-        + t * _polynomial(coefficients, t * t)
-    )
-
-
-@_beyond_stirling.defjvp
-def _(
-    primals: tuple[jax.Array], tangents: tuple[jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    (x,) = primals
-    (tangent,) = tangents
-    steps, coefficients = _stirling(x)
-    t = 1 / (x + steps)
-    factors = jnp.ones_like(x)
-    slope = jnp.zeros_like(x)
-    for j in range(1, steps):
-        factors, slope = factors * (1 - j * t), slope * (1 - j * t) - j * factors
-    of_series = _polynomial(
-        [(2 * k + 1) * one for k, one in enumerate(coefficients)], t * t
-    )
-    derivative = (
-        jnp.log1p(steps / x)
-        - (x + 0.5) * steps * t / x
-        + t * t * (slope / factors - of_series)
-    )
-    return _beyond_stirling(x), derivative * tangent
-
-
-def _polynomial(coefficients: Sequence[float], x: jax.Array) -> jax.Array:
-    total = jnp.zeros_like(x)
-    for coefficient in reversed(coefficients):
-        total = coefficient + x * total
-    return total
 
 
 @dataclass(frozen=True)
@@ -332,7 +254,7 @@ class Ordinal(Family):
         of_cuts = jnp.sum(jax.nn.log_sigmoid(cuts) + jax.nn.log_sigmoid(-cuts))
         if self.num_classes > 2:
             of_cuts += jnp.sum(position["log_gaps"])
-        return of_cuts - jnp.sum(position["slopes"] ** 2) / (2 * self.prior_scale**2)
+        return of_cuts - jnp.sum(position["slopes"] ** 2) / (2 / self.prior_precision)
 
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
         eta = row["x"] @ position["slopes"] + row["offset"]
@@ -368,14 +290,14 @@ class Ordinal(Family):
     def probabilities(self, cloud: Position, eta: np.ndarray) -> np.ndarray:
         """Return those of the classes, (particle, n, class); `eta` with the centre and the offset of the row."""
         below = expit(
-            _cuts(cloud, np)[:, None] - (eta - cloud["level"][:, None])[..., None]
+            _cuts(cloud, np)[:, None] - (eta - cloud["intercept"][:, None])[..., None]
         )
         return np.diff(below, axis=-1, prepend=0.0, append=1.0)
 
 
 def _cuts(position: Position, numpy: Any) -> Any:
     """Return the log odds of at most each class but the last, where columns are at their means."""
-    first = position["level"][..., None]
+    first = position["intercept"][..., None]
     if "log_gaps" not in position:
         return first
     return numpy.concatenate(

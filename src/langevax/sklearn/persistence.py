@@ -28,7 +28,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks, spaces
 from langevax._version import __version__
-from langevax.problems.likelihoods import Gaussian, Huber, StudentT
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.renamed import FORMER_NAMES
 from langevax.teacher_student import ReLUNetwork
@@ -42,7 +41,6 @@ SAVED_CLASSES: dict[str, type] = {
     for cls in (
         *(spaces.Cosine, spaces.Fourier, spaces.Legendre, spaces.PrincipalComponents),
         *(kernels.ConstantKernel, kernels.Matern, kernels.Product, kernels.RBF),
-        *(Gaussian, Huber, StudentT),
         *(ReLUNetwork, Tanh, TanhTanh, spaces.GaussianPrior),
     )
 }

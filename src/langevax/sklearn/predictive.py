@@ -52,15 +52,15 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
     new rows best. Where the model is right that is the posterior; where it is not, as a Poisson model of overdispersed
     counts, predictions and intervals are those of a law in which rows differ.
 
-        mean = exp(level + x . slopes) of counts,  level + x . slopes of numbers;       x standardised columns
+        mean = exp(intercept + x . slopes) of counts, intercept + x . slopes of numbers;       x standardised columns
 
-    Priors: slopes of columns over their deviations N(0, prior_scale^2), as in rstanarm; the level at the mean of the
-    columns N(c, prior_scale^2) with c the (log) mean of the targets. Numbers are over their deviation, and the noise is
-    exponential of mean 1 in these units. The spread of a negative binomial, whose variance is
+    Priors: slopes of columns over their standard deviations N(0, 1 / prior_precision), as in rstanarm; the intercept at
+    the mean of the columns N(c, 1 / prior_precision) with c the (log) mean of the targets. Numbers are over their
+    standard deviation, and the noise is exponential of mean 1 in these units. The spread of a negative binomial, whose variance is
     mean + spread^2 mean^2, is exponential of mean 1.
 
     Counts that arose in different times, areas or numbers of people have an exposure, which multiplies their mean, as
-    in statsmodels: a column of X, named by `exposure_column`. Slopes and level are then those of rates, and c is the
+    in statsmodels: a column of X, named by `exposure_column`. Slopes and intercept are then those of rates, and c is the
     logarithm of all counts over all exposure.
 
     What else is known of a row beforehand is an offset, a term of the linear predictor whose slope is 1: a column of X,
@@ -71,7 +71,7 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         exposure_column: place of the column of X that is the exposure, and has no slope.
         columns: (k,) places of the columns of X that have slopes; None: all, (k,) then being (d,) below.
         offset_column: place of the column of X that is the offset, and has no slope.
-        prior_scale: of slopes and level.
+        prior_precision: inverse variance of each slope and of the intercept; 0.16 is a standard deviation of 2.5.
         bayes_shares: decreasing from 1; "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 too for counts.
         num_particles, num_folds: as in `langevax.predictive`.
         random_state: int or `numpy.random.RandomState`.
@@ -82,7 +82,7 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         path_: the misspecification curve.
         comparison_: what Bayes loses, in nats a row; `print` it for a sentence.
         particles_, bayes_particles_: of the law and of the posterior, dicts of arrays.
-        coef_, coef_sd_: means and deviations of the slopes over the law. Below a share of 1 the law is one of
+        coef_, coef_sd_: means and standard deviations of the slopes over the law. Below a share of 1 the law is one of
             differences between rows; `as_bayes().coef_` has the posterior's.
 
     Example:
@@ -166,7 +166,9 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         X, offsets = self._inputs(X)
         checks.positive_int("num_samples", num_samples)
         rng = np.random.default_rng(self._seed(random_state))
-        order = np.resize(rng.permutation(len(self.particles_["level"])), num_samples)
+        order = np.resize(
+            rng.permutation(len(self.particles_["intercept"])), num_samples
+        )
         cloud = {name: leaf[order] for name, leaf in self.particles_.items()}
         blocks = self._blocks(len(X), num_samples)
         drawn = [
@@ -223,7 +225,8 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
 
     def _family(self) -> NumberFamily:
         return cast(
-            "NumberFamily", family_of(FAMILIES[self.family], float(self.prior_scale))
+            "NumberFamily",
+            family_of(FAMILIES[self.family], float(self.prior_precision)),
         )
 
     def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
@@ -251,13 +254,13 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
     As `PredictiveRegressor`, with log odds of at most class k = cut_k - x . slopes - offset. Two classes are logistic
     regression. More are in an order: that of numbers, or `order`.
 
-    Priors: slopes of columns over their deviations N(0, prior_scale^2); the shares of the classes at the mean of the
-    columns are uniform on all that sum to 1, as in rstanarm's `stan_polr`.
+    Priors: slopes of columns over their standard deviations N(0, 1 / prior_precision); the shares of the classes at the
+    mean of the columns are uniform on all that sum to 1, as in rstanarm's `stan_polr`.
 
     Args:
         order: all labels, from the lowest class to the highest; needed for three or more words.
-        columns, offset_column, prior_scale, bayes_shares, num_particles, num_folds, random_state: as in
-            `PredictiveRegressor`.
+        columns, offset_column, prior_precision, bayes_shares, num_particles, num_folds, random_state: as
+            in `PredictiveRegressor`.
 
     Attributes:
         classes_: the labels, in their order and that of `predict_proba`'s columns.
@@ -327,7 +330,7 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
         return sets
 
     def _family(self) -> Family:
-        return family_of(Ordinal, float(self.prior_scale), len(self.classes_))
+        return family_of(Ordinal, float(self.prior_precision), len(self.classes_))
 
     def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         super()._encode(y, weights)

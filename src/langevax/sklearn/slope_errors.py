@@ -47,7 +47,7 @@ def sandwich(
     np.add.at(sums, codes, gradients)
     precision = target.precision(point, rows, weights.astype(np.float32))
     values, vectors = np.linalg.eigh(np.asarray(precision, np.float64))
-    least = family.prior_scale**-2  # no less than the prior's
+    least = family.prior_precision  # no less than the prior's
     inverse = (vectors / np.maximum(values, least)) @ vectors.T
     covariance = inverse @ (number / max(1, number - 1) * sums.T @ sums) @ inverse
     errors = unravel(jnp.arange(len(point), dtype=point.dtype))

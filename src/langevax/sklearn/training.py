@@ -22,8 +22,8 @@ from jaxtyping import Array
 
 from langevax import checks
 from langevax._typing import PRNGKey
+from langevax.log_weights import systematic
 from langevax.meanfield.adaptive_steps import AdaptiveState
-from langevax.meanfield.resampling import systematic_midpoint
 from langevax.platforms import sizes
 from langevax.problems.blocks import block_map
 from langevax.problems.losses import Loss
@@ -282,7 +282,7 @@ def observe(problem: Any, state: Any) -> dict[str, Array]:
     state = state.inner if isinstance(state, AdaptiveState) else state
     cloud = state.position
     if hasattr(state, "log_weights"):
-        cloud = cloud[systematic_midpoint(state.log_weights)]
+        cloud = cloud[systematic(state.log_weights, 0.5)]
     dual = state.dual if hasattr(state, "dual") else problem.dual(cloud)
     return {"particles": cloud, "dual": dual, "loss": problem.value(cloud)}
 

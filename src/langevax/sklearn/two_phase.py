@@ -339,7 +339,7 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
     def converge_phase(self, curvature: float, decay: float) -> Converge:
         """Return phase II, to whose curvature the weight decay is added."""
         step_size = self.relative_converge_step_size / (curvature + 2 * decay)
-        return Converge(step_size, self.num_converge_steps, decay, self.tolerance)
+        return Converge(step_size, self.num_converge_steps, 2 * decay, self.tolerance)
 
     def _reason(self, switch: int) -> str:
         if switch < self.num_explore_steps:
@@ -415,7 +415,7 @@ def run_phases(
         step_size=model.relative_explore_step_size / curvature,
         temperature=model.temperature,
         annealing=model.annealing,
-        ridge=model.precision / 2,
+        precision=model.precision,
         bound=model.bound,
         num_steps=model.num_explore_steps,
         plateau=model.annealing == 1,

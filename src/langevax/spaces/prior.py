@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from langevax import checks, trees
+from langevax import checks, renamed, trees
 from langevax._typing import PRNGKey
 from langevax.spaces.basis import ArrayLike, Basis, Coefficients, Interval, check_modes
 from langevax.spaces.intervals import Fourier
@@ -75,12 +75,14 @@ class GaussianPrior(eqx.Module):
         """N."""
         return self.basis.num_modes
 
-    def precision(self, ridge: ArrayLike = 1.0) -> Float[Array, " modes"]:
-        """`ridge / mu_k`: the quadratic part `ridge / 2 |f|_HK^2` of a problem (Muzellec et al., COLT 2022, lambda).
+    @renamed.refuse_former
+    def precision(self, temperature: ArrayLike = 1.0) -> Float[Array, " modes"]:
+        """`temperature / mu_k`: the quadratic part of a problem whose law at this temperature is this prior.
 
-        At a temperature of `ridge` its law is this prior; at another, N(0, temperature / ridge mu).
+        It is `temperature / 2 |f|_HK^2` (lambda in Muzellec et al., COLT 2022). At another temperature T its law is
+        N(0, T mu / temperature).
         """
-        return jnp.asarray(ridge, self.inverse.dtype) * self.inverse
+        return jnp.asarray(temperature, self.inverse.dtype) * self.inverse
 
     def sample(self, shape: tuple[int, ...] = (), *, key: PRNGKey) -> Coefficients:
         """Draw coefficients of independent functions, of shape `(*shape, num_modes)`."""

@@ -2,7 +2,7 @@
 
 Akiyama and Suzuki, ICLR 2023, Algorithm 1. Phase I explores, on theta = (outer, inner):
 
-    theta <- theta - h grad [ (1/2n) sum_i (y_i - f(x_i; clip(theta)))^2 + ridge |theta|^2 ] + sqrt(2 h T) xi
+    theta <- theta - h grad [ (1/2n) sum_i (y_i - f(x_i; clip(theta)))^2 + precision/2 |theta|^2 ] + sqrt(2 h T) xi
 
 gradient Langevin dynamics at temperature T = 1 / beta. Phase II converges, with outer = -1, 0 or 1 fixed:
 
@@ -30,6 +30,7 @@ from langevax._typing import FloatScalar, IntScalar, PRNGKey, PyTree
 from langevax.algorithm import Algorithm, Info
 from langevax.integrators import Explicit
 from langevax.problems.problem import Problem
+from langevax.renamed import refuse_former
 from langevax.samplers import Langevin
 from langevax.teacher_student.errors import (
     ROWS_PER_BLOCK,
@@ -153,8 +154,8 @@ class Phase(eqx.Module):
 
     @property
     @abstractmethod
-    def precision(self) -> PyTree:
-        """Of the penalty."""
+    def penalty(self) -> PyTree:
+        """Precision of the quadratic part."""
 
     def problem(
         self,
@@ -167,21 +168,22 @@ class Phase(eqx.Module):
         """Return the problem of this phase, whose position is a `ReLUNetwork`: theta, or in phase II the network."""
         problem: Any = CentredErrors if intercept else SquaredErrors
         data = inputs, targets
-        return problem(self.loss, data, weights, self.precision, block_size)
+        return problem(self.loss, data, weights, self.penalty, block_size)
 
 
+@refuse_former
 class Explore(Phase):
     """Phase I: noisy gradient descent on clipped parameters.
 
     The defaults suit inputs of unit length and targets of order one. The theorem asks for a fixed temperature, of
     which log-Sobolev constants are exponential in m / temperature; the paper's own run is `Explore(0.01, 0.01,
-    annealing=1.0, ridge=0.01, num_steps=1000)` from N(0, I), followed by `Converge(0.01, 2000)`.
+    annealing=1.0, precision=0.02, num_steps=1000)` from N(0, I), followed by `Converge(0.01, 2000)`.
 
     Args:
         step_size: h, in units of theta^2 / loss.
         temperature: T = 1 / beta at the start.
         annealing: T falls geometrically to T / annealing; 1 keeps it.
-        ridge: weight of |theta|^2.
+        precision: twice the weight of |theta|^2.
         bound: R of clip, above the largest |outer| |inner| entry that is expected.
         num_steps: after which phase II begins; 0 skips phase I.
         plateau: switch sooner, once the losses of all restarts have stopped falling. Needs annealing=1.
@@ -190,7 +192,7 @@ class Explore(Phase):
     step_size: float = 0.2
     temperature: float = 5e-4
     annealing: float = 50.0
-    ridge: float = 2e-4
+    precision: float = 4e-4
     bound: float = 5.0
     num_steps: int = 3000
     plateau: bool = False
@@ -199,7 +201,7 @@ class Explore(Phase):
         checks.number("step_size", self.step_size, positive=True)
         checks.number("temperature", self.temperature)
         checks.number("annealing", self.annealing, positive=True)
-        checks.number("ridge", self.ridge)
+        checks.number("precision", self.precision)
         checks.number("bound", self.bound, positive=True)
         checks.positive_int("num_steps", self.num_steps, minimum=0)
         checks.flag("plateau", self.plateau)
@@ -214,8 +216,8 @@ class Explore(Phase):
         return ClippedError(self.bound)
 
     @property
-    def precision(self) -> float:
-        return 2 * self.ridge
+    def penalty(self) -> float:
+        return self.precision
 
     def algorithm(self) -> Langevin:
         steps = max(self.num_steps, 1)
@@ -224,6 +226,7 @@ class Explore(Phase):
         )
 
 
+@refuse_former
 class Converge(Phase):
     """Phase II: gradient descent on the inner weights.
 
@@ -231,20 +234,20 @@ class Converge(Phase):
         step_size: h; "auto" takes 2 / (m L), with L the largest eigenvalue of X^T X / n, or d / m times 2 on the unit
             sphere. The loss has curvature at most m L, and half of it for inputs of a symmetric law.
         num_steps: of descent.
-        ridge: weight of |inner|^2, for noisy tables; the paper has none.
+        precision: twice the weight of |inner|^2, for noisy tables; the paper has none.
         tolerance: stop early, once the second half of the steps so far reduced the best restart's loss by no more than
             this share; 0 makes all steps.
     """
 
     step_size: float | Literal["auto"] = "auto"
     num_steps: int = 8000
-    ridge: float = 0.0
+    precision: float = 0.0
     tolerance: float = 0.0
 
     def __check_init__(self) -> None:
         checks.number("step_size", self.step_size, positive=True, auto=True)
         checks.positive_int("num_steps", self.num_steps, minimum=0)
-        checks.number("ridge", self.ridge)
+        checks.number("precision", self.precision)
         checks.number("tolerance", self.tolerance)
 
     @property
@@ -252,8 +255,8 @@ class Converge(Phase):
         return SignedError()
 
     @property
-    def precision(self) -> ReLUNetwork:
-        return ReLUNetwork(np.zeros(()), np.asarray(2.0 * self.ridge))
+    def penalty(self) -> ReLUNetwork:
+        return ReLUNetwork(np.zeros(()), np.asarray(float(self.precision)))
 
     def algorithm(
         self,

@@ -137,19 +137,19 @@ def logistic_smoothness(inputs: Float[np.ndarray, "n d"], precision: float) -> f
     return float(np.max(np.sum(np.asarray(inputs, float) ** 2, axis=1)) / 4 + precision)
 
 
-def logistic_target(inputs: Float[np.ndarray, "n d"], prior_variance: float) -> Target:
-    """Bayesian logistic regression with prior N(0, prior_variance I), as the mean problem at temperature 1 / n.
+def logistic_target(inputs: Float[np.ndarray, "n d"], prior_precision: float) -> Target:
+    """Bayesian logistic regression with prior N(0, I / prior_precision), as the mean problem at temperature 1 / n.
 
-    Its quadratic part has precision temperature / prior_variance, whether it is given to a problem as
-    `precision` or as a regulariser. alpha = 1 / prior_variance (derived, by `strongly_log_concave`).
+    Its quadratic part has precision temperature * prior_precision, whether it is given to a problem as
+    `precision` or as a regulariser. alpha = prior_precision (derived, by `strongly_log_concave`).
 
-    >>> logistic_target(np.array([[2.0, 0.0], [1.0, 1.0]]), prior_variance=4.0)
+    >>> logistic_target(np.array([[2.0, 0.0], [1.0, 1.0]]), prior_precision=0.25)
     Target(smoothness=1.125, lsi_constant=0.25, temperature=0.5, dim=2)
     """
-    positive(prior_variance=prior_variance)
+    positive(prior_precision=prior_precision)
     n, d = np.shape(inputs)
     temperature = 1 / n
-    precision = temperature / prior_variance
+    precision = temperature * prior_precision
     return Target(
         smoothness=logistic_smoothness(inputs, precision),
         lsi_constant=strongly_log_concave(precision, temperature),

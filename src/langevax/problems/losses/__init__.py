@@ -1,4 +1,4 @@
-"""Losses of one example, each with its convex conjugate: the parts of mean-field training and its certificate.
+"""Losses of one example, with the convex conjugates that dual methods and certificates use.
 
     l*(g) = sup_z  g z - l(z),      FY(z, g) = l(z) + l*(g) - g z >= 0,  zero where g = l'(z)
 

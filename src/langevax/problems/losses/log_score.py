@@ -11,6 +11,7 @@ from langevax.problems.losses.loss import (
     Shape,
     Targets,
     check_rows,
+    check_scalar,
 )
 from langevax.problems.losses.special import relative_entropy
 
@@ -90,12 +91,8 @@ class LogScore(Loss):
             (z < 0) | (dual >= 0), jnp.inf, jnp.where(inside, gap, jnp.nan)
         )
 
-    def check_targets(self, targets: Targets, output_shape: Shape) -> None:
-        if tuple(output_shape) != ():
-            raise ValueError(
-                f"LogScore needs scalar outputs, got outputs of shape {tuple(output_shape)}; use a neuron that is the "
-                "likelihood of one row."
-            )
+    def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
+        check_scalar(self, output_shape)
         check_rows(self, targets, (), "numbers, which it does not read; pass zeros")
 
     def _weight(self, z: Scalar) -> Scalar:

@@ -3,12 +3,14 @@
 from abc import abstractmethod
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, Num
 
 from langevax import checks
 from langevax._typing import FloatScalar
+from langevax.problems.problem import Number
 
 Scalar = FloatScalar
 Output = Float[Array, "*outputs"]
@@ -26,7 +28,10 @@ DOMAIN_SLACK_ULPS = 64
 
 
 class Loss(eqx.Module):
-    """A convex loss l(z; y) of one example's output, its derivative in z, its conjugate and their gap.
+    """A loss l(z; y) of one example's output and its derivatives in z; of a dual method's loss its conjugate, too.
+
+    A loss of one's own has `__call__` and `curvature`: networks are trained by it, and posteriors are made of it. The
+    dual methods and certificates need the five methods that begin with `conjugate`, of a loss that is convex.
 
     `z` and `dual` share a shape and a floating dtype; `y` is one target. All of it maps under `vmap`.
     """
@@ -35,14 +40,14 @@ class Loss(eqx.Module):
     def __call__(self, z: Output, y: Example) -> Scalar:
         """l(z; y)."""
 
-    @abstractmethod
-    def derivative(self, z: Output, y: Example) -> Output:
-        """l'(z; y), always a feasible dual."""
-
     @property
     @abstractmethod
-    def curvature(self) -> float | Scalar:
-        """Upper bound of l'' (of its largest eigenvalue); l* is strongly convex with the inverse of it."""
+    def curvature(self) -> Number:
+        """Upper bound of |l''| (of its largest eigenvalue); l* is strongly convex with the inverse of it."""
+
+    def derivative(self, z: Output, y: Example) -> Output:
+        """l'(z; y), always a feasible dual; by automatic differentiation unless a loss says otherwise."""
+        return jax.grad(self)(z, y)
 
     def local_curvature(self, z: Output, y: Example) -> Output:
         """Bounds of sum_m |l''_km| at z, by default `curvature`; their largest mean over rows bounds the mean of l''.
@@ -51,19 +56,18 @@ class Loss(eqx.Module):
         """
         return jnp.full_like(z, self.curvature)
 
-    @abstractmethod
     def conjugate(self, dual: Output, y: Example) -> Scalar:
         """l*(dual; y); infinity outside the domain, finite on its border."""
+        raise self._without_conjugate()
 
-    @abstractmethod
     def in_domain(self, dual: Output, y: Example) -> Domain:
         """True where l*(dual; y) is finite, up to rounding."""
+        raise self._without_conjugate()
 
-    @abstractmethod
     def project(self, dual: Output, y: Example) -> Output:
         """The nearest feasible dual."""
+        raise self._without_conjugate()
 
-    @abstractmethod
     def dual_step(
         self, z: Output, dual: Output, y: Example, c: float | Scalar
     ) -> Output:
@@ -72,26 +76,46 @@ class Loss(eqx.Module):
         Its solution is the fixed point g' = l'(z - c (g' - dual)). With c = bound^2 / (n temperature) the
         dual objective cannot fall (Oko, Suzuki, Nitanda, Wu, ICLR 2022).
         """
+        raise self._without_conjugate()
 
-    @abstractmethod
     def fenchel_young(self, z: Output, dual: Output, y: Example) -> Scalar:
         """l(z) + l*(dual) - <dual, z>: non-negative, and zero only at dual = l'(z); infinity outside the domain.
 
         Its mean over the data is the duality gap of the law that `dual` defines, with z its outputs
         (Nitanda, Wu, Suzuki, AISTATS 2022).
         """
+        raise self._without_conjugate()
 
-    @abstractmethod
-    def check_targets(self, targets: Targets, output_shape: Shape) -> None:
+    def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
         """Raise ValueError or TypeError unless `targets`, one per row, suit this loss and the outputs' shape.
 
-        Values are checked, unless they are traced.
+        By default they are finite numbers, one for each output. Values are checked, unless they are traced.
         """
+        check_rows(self, targets, output_shape, "numbers; cast targets to float")
+        remedy = (
+            f"{type(self).__name__} needs finite targets; drop or impute those rows"
+        )
+        checks.finite("targets", targets, remedy=remedy)
+
+    def _without_conjugate(self) -> TypeError:
+        return TypeError(
+            f"{type(self).__name__} has no conjugate, which dual methods and certificates need; give it the five "
+            "methods of langevax.losses.Loss, or pass one of langevax.losses."
+        )
 
 
 def domain_slack(dual: Float[Array, "..."]) -> float:
     """Largest distance from its domain at which a dual of this precision still counts as feasible."""
     return DOMAIN_SLACK_ULPS * float(jnp.finfo(dual.dtype).eps)
+
+
+def check_scalar(loss: Loss, output_shape: Shape) -> None:
+    """Raise ValueError unless outputs are scalar."""
+    if tuple(output_shape) != ():
+        raise ValueError(
+            f"{type(loss).__name__} needs scalar outputs, got outputs of shape {tuple(output_shape)}; use a neuron or "
+            "coefficients of one output, or losses.softmax of several."
+        )
 
 
 def check_rows(

@@ -1,9 +1,12 @@
 """Losses of the margin m = y z of two classes, y = -1 or +1: the logistic loss and the smoothed hinge."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import entr
+from scipy.special import expit, log_expit
 
 from langevax import checks
 from langevax.problems.losses.loss import (
@@ -14,6 +17,7 @@ from langevax.problems.losses.loss import (
     Shape,
     Targets,
     check_rows,
+    check_scalar,
     domain_slack,
 )
 from langevax.problems.losses.special import relative_entropy, wright_omega
@@ -33,13 +37,8 @@ class MarginLoss(Loss):
     def project(self, dual: Scalar, y: Label) -> Scalar:
         return _dual(jnp.clip(_share(dual, y), 0.0, 1.0), y)
 
-    def check_targets(self, targets: Targets, output_shape: Shape) -> None:
-        name = type(self).__name__
-        if tuple(output_shape) != ():
-            remedy = "use a neuron with one scalar output, or losses.softmax"
-            raise ValueError(
-                f"{name} needs scalar outputs, got outputs of shape {tuple(output_shape)}; {remedy}."
-            )
+    def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
+        check_scalar(self, output_shape)
         rows = check_rows(
             self,
             targets,
@@ -49,8 +48,19 @@ class MarginLoss(Loss):
         wrong = rows[np.abs(rows) != 1]
         if wrong.size:
             raise ValueError(
-                f"{name} needs targets -1 or +1, found {wrong[0]}; map 0/1 with 2*y-1, drop missing rows."
+                f"{type(self).__name__} needs targets -1 or +1, found {wrong[0]}; map 0/1 with 2*y-1, drop missing rows."
             )
+
+
+class Expansion(NamedTuple):
+    """log p(y | f) at each row, with derivatives in f; all (n,), in double precision."""
+
+    value: np.ndarray
+    first: np.ndarray
+    curvature: np.ndarray
+    """Minus the second derivative."""
+    curvature_slope: np.ndarray
+    """The derivative of the curvature."""
 
 
 class Logistic(MarginLoss):
@@ -67,6 +77,20 @@ class Logistic(MarginLoss):
 
     def __call__(self, z: Scalar, y: Label) -> Scalar:
         return jax.nn.softplus(-_margin(z, y))
+
+    @staticmethod
+    def probabilities(z: np.ndarray) -> np.ndarray:
+        """Return (..., 2): those of -1 and +1, in NumPy, of outputs that are log odds."""
+        return np.stack([expit(-z), expit(z)], axis=-1)
+
+    @staticmethod
+    def expansion(f: np.ndarray, signs: np.ndarray) -> Expansion:
+        """Return log sigmoid(y f) and its derivatives, in NumPy, y = -1 or +1."""
+        p = expit(f)
+        curvature = p * (1 - p)
+        first = (signs + 1) / 2 - p
+        slope = curvature * (1 - 2 * p)
+        return Expansion(log_expit(signs * f), first, curvature, slope)
 
     def derivative(self, z: Scalar, y: Label) -> Scalar:
         return _dual(jax.nn.sigmoid(-_margin(z, y)), y)

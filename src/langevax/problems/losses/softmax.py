@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import entr, logsumexp
 from jaxtyping import Array, Bool, Integer
+from scipy.special import softmax
 
 from langevax.problems.losses.loss import (
     Class,
@@ -42,6 +43,11 @@ class Softmax(Loss):
         # log(1 + sum of the others' odds): keeps its digits where the label is all but certain.
         others = logsumexp(jnp.where(_is_label(z, y), -jnp.inf, z))
         return jax.nn.softplus(others - jnp.sum(jnp.where(_is_label(z, y), z, 0.0)))
+
+    @staticmethod
+    def probabilities(z: np.ndarray) -> np.ndarray:
+        """Return (..., C) of outputs (..., C), in NumPy."""
+        return softmax(z, axis=-1)
 
     def derivative(self, z: Vector, y: Class) -> Vector:
         return _off_simplex(jax.nn.softmax(z), y)
@@ -97,13 +103,11 @@ class Softmax(Loss):
         terms = relative_entropy(s, p, jax.nn.log_softmax(z), difference)
         return jnp.where(self.in_domain(dual, y), jnp.sum(terms), jnp.inf)
 
-    def check_targets(self, targets: Targets, output_shape: Shape) -> None:
+    def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
         if len(output_shape) != 1:
-            remedy = (
-                "use a neuron with num_outputs=C, or losses.logistic for two classes"
-            )
             raise ValueError(
-                f"Softmax needs outputs of shape (C,), got {tuple(output_shape)}; {remedy}."
+                f"Softmax needs outputs of shape (C,), got {tuple(output_shape)}; use a neuron with num_outputs=C or "
+                "coefficients (N, C), or losses.logistic for two classes."
             )
         rows = check_rows(
             self,

@@ -1,8 +1,13 @@
-"""Functions of one real number that losses share, to full digits in any precision."""
+"""Functions of one real number that losses and likelihoods share, to full digits in any precision."""
+
+import functools
+import operator
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+from scipy.special import bernoulli
 
 OMEGA_STEPS = 2
 """Quartic steps; the start is close enough that these reach rounding in float64 (the tests hold it)."""
@@ -48,3 +53,64 @@ def wright_omega(x: Float[Array, "*k"]) -> Float[Array, "*k"]:
         q = (1 + omega) * (1 + omega + 2 * r / 3)
         omega = omega * (1 + r / (1 + omega) * (q - r / 2) / (q - r))
     return jnp.where(x > floor, omega, jnp.exp(jnp.minimum(x, floor)))
+
+
+def _stirling(x: jax.Array) -> tuple[int, list[float]]:
+    """Return steps of the recurrence after which so many terms of Stirling's series have all digits of `x`.
+
+    The coefficients are B_k / (k (k - 1)) for k = 2, 4, ..., with Bernoulli's numbers.
+    """
+    steps, terms = (10, 8) if x.dtype == jnp.float64 else (4, 3)
+    numbers = bernoulli(2 * terms)
+    return steps, [float(numbers[k] / (k * (k - 1))) for k in range(2, len(numbers), 2)]
+
+
+@jax.custom_jvp
+def beyond_stirling(x: jax.Array) -> jax.Array:
+    """Return log gamma(x) less (x - 1/2) log x - x + log(2 pi) / 2, which tends to 0, for any x > 0.
+
+    By the recurrence of the gamma function N times and Stirling's series there, with t = 1 / (x + N),
+
+        (x + 1/2) log(1 + N/x) - N - log[(1 - t) (1 - 2t) ... (1 - (N-1) t)]  +  c_1 t + c_2 t^3 + ...
+
+    The derivative is that of the formula: XLA's `lgamma` and `digamma` take several times as long.
+    """
+    steps, coefficients = _stirling(x)
+    t = 1 / (x + steps)
+    factors = functools.reduce(operator.mul, (1 - j * t for j in range(1, steps)))
+    return (
+        (x + 0.5) * jnp.log1p(steps / x)
+        - steps
+        - jnp.log(factors)
+        + t * _polynomial(coefficients, t * t)
+    )
+
+
+@beyond_stirling.defjvp
+def _(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    (x,) = primals
+    (tangent,) = tangents
+    steps, coefficients = _stirling(x)
+    t = 1 / (x + steps)
+    factors = jnp.ones_like(x)
+    slope = jnp.zeros_like(x)
+    for j in range(1, steps):
+        factors, slope = factors * (1 - j * t), slope * (1 - j * t) - j * factors
+    of_series = _polynomial(
+        [(2 * k + 1) * one for k, one in enumerate(coefficients)], t * t
+    )
+    derivative = (
+        jnp.log1p(steps / x)
+        - (x + 0.5) * steps * t / x
+        + t * t * (slope / factors - of_series)
+    )
+    return beyond_stirling(x), derivative * tangent
+
+
+def _polynomial(coefficients: Sequence[float], x: jax.Array) -> jax.Array:
+    total = jnp.zeros_like(x)
+    for coefficient in reversed(coefficients):
+        total = coefficient + x * total
+    return total

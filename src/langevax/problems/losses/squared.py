@@ -2,16 +2,12 @@
 
 import jax.numpy as jnp
 
-from langevax import checks
 from langevax.problems.losses.loss import (
     Domain,
     Loss,
     Output,
     Scalar,
-    Shape,
     Target,
-    Targets,
-    check_rows,
 )
 
 
@@ -55,14 +51,6 @@ class Squared(Loss):
     def fenchel_young(self, z: Output, dual: Output, y: Target) -> Scalar:
         return jnp.sum((z - y.astype(z.dtype) - dual) ** 2) / 2
 
-    def check_targets(self, targets: Targets, output_shape: Shape) -> None:
-        check_rows(self, targets, output_shape, "numbers; cast targets to float")
-        checks.finite(
-            "targets",
-            targets,
-            remedy="Squared needs finite targets; drop or impute those rows",
-        )
-
 
 class LinearLoss(Loss):
     """l = <y, z>, whose derivative is y whatever z: the risk with its dual frozen at the targets.
@@ -101,11 +89,3 @@ class LinearLoss(Loss):
 
     def fenchel_young(self, z: Output, dual: Output, y: Target) -> Scalar:
         return self.conjugate(dual, y)
-
-    def check_targets(self, targets: Targets, output_shape: Shape) -> None:
-        check_rows(self, targets, output_shape, "numbers; cast targets to float")
-        checks.finite(
-            "targets",
-            targets,
-            remedy="LinearLoss needs a finite dual; pass one of a finite network",
-        )

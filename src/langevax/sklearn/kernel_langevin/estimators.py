@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Self, overload
+from typing import Any, ClassVar, Literal, Self, overload
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +14,12 @@ from sklearn.utils import check_random_state
 
 from langevax import checks
 from langevax.problems.likelihoods import (
-    Bernoulli,
-    Categorical,
     Gaussian,
     Huber,
-    Likelihood,
     Residual,
     StudentT,
 )
+from langevax.problems.losses import Logistic, Softmax, logistic, softmax
 from langevax.run.options import Run
 from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnostics
 from langevax.sklearn.kernel_langevin.evidence import (
@@ -30,16 +28,10 @@ from langevax.sklearn.kernel_langevin.evidence import (
     robust_moments,
 )
 from langevax.sklearn.kernel_langevin.laplace import fit_labels
-from langevax.sklearn.kernel_langevin.observations import (
-    along_rows,
-    class_probabilities,
-    draw_noise,
-    mean_probabilities,
-)
 from langevax.sklearn.kernel_langevin.sampling import (
     ChainOptions,
     Draws,
-    FunctionProblem,
+    FunctionTask,
     draw,
 )
 from langevax.sklearn.kernel_langevin.space import (
@@ -59,6 +51,7 @@ from langevax.sklearn.parameters import (
     positive,
     unsaved_run,
 )
+from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.table import (
     DistinctRows,
     LabelTargets,
@@ -72,20 +65,11 @@ from langevax.sklearn.table import (
 from langevax.sklearn.training import keep_few_programs
 
 LOSSES: dict[str, type[Residual]] = {
-    "squared": Gaussian,
-    "huber": Huber,
-    "student": StudentT,
+    "squared": saved_class(Gaussian),
+    "huber": saved_class(Huber),
+    "student": saved_class(StudentT),
 }
-
-
-class FunctionTask(NamedTuple):
-    """Likelihood and targets of a posterior."""
-
-    likelihood: Likelihood
-    targets: np.ndarray
-    """Targets of the likelihood."""
-    num_outputs: int | None
-    """Number of functions; None for one."""
+"""Likelihoods that may be passed by name or as an object, and are saved: another one is another line."""
 
 
 @dataclass(eq=False, repr=False)
@@ -113,7 +97,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         "tolerance": [*positive(), None],
         "num_warmup": count(1, "auto"),
         "thinning": count(1, "auto"),
-        "loss": [*one_of(*LOSSES), Gaussian, Huber, StudentT],
+        "loss": [*one_of(*LOSSES), *LOSSES.values()],
         "noise": positive("auto"),
         "normalize_y": FLAG,
         **SHARED,
@@ -183,39 +167,25 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         self, rows: DistinctRows, standardiser: Standardiser | None
     ) -> KernelSpace:
         likelihood = self._task(rows).likelihood
-        precision = float(np.max(np.asarray(likelihood.curvature))) * float(
-            rows.weights.sum()
-        )
-        most = 1024 if isinstance(likelihood, Gaussian) else 512
+        curvature = float(np.max(np.asarray(likelihood.curvature)))
         return kernel_space(
             self.kernel_,
             standardiser,
             rows.inputs,
             rows.weights,
             self.num_modes,
-            precision,
-            most,
+            precision=curvature * float(rows.weights.sum()),
+            most_modes=1024 if isinstance(likelihood, Gaussian) else 512,
         )
 
     def _sampled(self, rows: DistinctRows) -> Draws:
-        space = self.space_
         task = self._task(rows)
-        likelihood = jax.tree.map(
-            lambda number: jnp.asarray(number, jnp.float32), task.likelihood
-        )  # traced
-        features = space.features(rows.inputs)
+        features = self.space_.features(rows.inputs)
         keep_few_programs(
             "functions", features.shape, task.num_outputs, self.num_chains
         )
-        problem = FunctionProblem(
-            features,
-            task.targets,
-            rows.weights,
-            space.eigenvalues,
-            likelihood,
-            task.num_outputs,
-        )
-        return draw(problem, self._chain_options(), self.seed_)
+        options = self._chain_options()
+        return draw(task, features, self.space_.eigenvalues, options, self.seed_)
 
     def _chain_options(self) -> ChainOptions:
         values: list[Any] = [getattr(self, name) for name in ChainOptions._fields]
@@ -308,7 +278,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         length_scale: "shared" by all columns; or "each" has its own, by the same marginal likelihood, where columns
             matter unequally: `kernel_` shows them, long for columns that do not matter.
         loss: "squared"; "huber" for exponential tails of the noise; "student" for 4 degrees of freedom, which ignores
-            gross outliers; or one of `langevax.likelihoods`, for another threshold, degrees or width, its noise
+            gross outliers; or one of `langevax.likelihoods`, for another threshold or other degrees, its noise
             replaced by `noise`.
         noise: s, in the units of y: the standard deviation, of the robust losses that of the bulk;
             "auto" estimates it.
@@ -317,8 +287,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         num_modes: N; "auto" uses those that the data inform, n mu_k / s^2 > 0.01, at most 512, or 1,024 where draws
             are independent. Modes that are left out have their prior variance.
         num_chains, num_samples: draws are num_chains times num_samples; at least 2 chains.
-        tolerance: draw more until every mean and deviation of a coefficient is known this well, as in
-            `langevax.sample`, or raise its ToleranceError; None draws `num_samples`.
+        tolerance: draw more until every mean and standard deviation of a coefficient is known this well, as
+            in `langevax.sample`, or raise its ToleranceError; None draws `num_samples`.
         num_warmup, thinning: steps before the first draw and between draws; "auto" as in `langevax.sample`. Independent
             draws need neither.
         run: a `langevax.Run`, which says whether a progress line is shown; it saves nothing. None is `Run()`.
@@ -358,7 +328,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
     def predict(
         self, X: Table, return_std: bool = False
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Return (n,) posterior mean of the function; with `return_std` also (n,) its deviation, without noise."""
+        """Return (n,) posterior mean of the function; with `return_std` also (n,) its standard deviation, without noise."""
         X = self._columns(X)
         if not return_std:
             return self._in_units(
@@ -379,15 +349,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             noise: intervals are of new observations, that is with noise.
         """
 
-        likelihood = self._likelihood(1.0)
-
-        def observe(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-            if not noise:
-                return values
-            return values + self.noise_ / self.target_scale_ * draw_noise(
-                likelihood, rng, values.shape
-            )
-
+        likelihood = self._likelihood(self.noise_ / self.target_scale_)
+        observe = likelihood.draw if noise else lambda values, _rng: values
         return self._in_units(self._quantiles(X, coverage, observe))
 
     def _likelihood(self, noise: float | jax.Array) -> Residual:
@@ -428,7 +391,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
     def _task(self, rows: DistinctRows) -> FunctionTask:
         likelihood = self._likelihood(jnp.float32(self.noise_ / self.target_scale_))
         targets = (rows.targets - self.target_mean_) / self.target_scale_
-        return FunctionTask(likelihood, targets.astype(np.float32), None)
+        return FunctionTask(likelihood, targets.astype(np.float32), rows.weights, None)
 
 
 class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
@@ -462,19 +425,27 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
     """
 
     def predict_proba(self, X: Table) -> np.ndarray:
-        """Return (n, C), rows summing to one: averages over the draws."""
-        return np.concatenate(
-            [
-                mean_probabilities(*block).mean(axis=1)
-                for block in self._blocks(self._columns(X))
-            ]
-        )
+        """Return (n, C), rows summing to one: averages over the draws.
+
+        The mean of sigmoid(z + sqrt(v) xi), v the variance that the basis leaves out, is taken for
+        sigmoid(z / sqrt(1 + pi v / 8)) (MacKay, Neural Computation 1992).
+        """
+        probabilities = []
+        for values, leftover in self._blocks(self._columns(X)):
+            shrunk = values / np.sqrt(1 + np.pi / 8 * along_rows(leftover, values))
+            probabilities.append(self._loss.probabilities(shrunk).mean(axis=1))
+        return np.concatenate(probabilities)
 
     def interval(self, X: Table, coverage: float = COVERAGE) -> np.ndarray:
         """Return (n, C, 2): the ends of intervals that hold the probabilities of the classes, with that coverage."""
         return self._quantiles(
-            X, coverage, lambda values, _rng: class_probabilities(values)
+            X, coverage, lambda values, _rng: self._loss.probabilities(values)
         )
+
+    @property
+    def _loss(self) -> Logistic | Softmax:
+        """The loss of the classes: two have one function, more have one each."""
+        return logistic if len(self.classes_) == 2 else softmax
 
     def _in_units(self, values: np.ndarray) -> np.ndarray:
         return values
@@ -486,12 +457,15 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
 
     def _task(self, rows: DistinctRows) -> FunctionTask:
         if len(self.classes_) == 2:
-            return FunctionTask(
-                Bernoulli(), (2.0 * rows.targets - 1).astype(np.float32), None
-            )
-        return FunctionTask(
-            Categorical(), rows.targets.astype(np.int32), len(self.classes_)
-        )
+            signs = (2.0 * rows.targets - 1).astype(np.float32)
+            return FunctionTask(self._loss, signs, rows.weights, None)
+        labels = rows.targets.astype(np.int32)
+        return FunctionTask(self._loss, labels, rows.weights, len(self.classes_))
+
+
+def along_rows(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return (n,) numbers with as many axes as `values` (n, ...)."""
+    return numbers.reshape(-1, *[1] * (values.ndim - 1))
 
 
 def _sorted(rows: DistinctRows) -> DistinctRows:

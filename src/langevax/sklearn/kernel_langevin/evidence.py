@@ -18,6 +18,8 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits
 
+from langevax.problems.likelihoods import Huber
+from langevax.problems.problem import Number
 from langevax.sklearn.kernel_langevin.length_scales import (
     KINDS,
     LENGTHS,
@@ -110,7 +112,7 @@ def fit_robust(
 
 
 def robust_moments(targets: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Return the median, and the median distance from it over that of N(0, 1), or the deviation where it is 0.
+    """Return the median, and the median distance from it over that of N(0, 1), or the standard deviation where it is 0.
 
     Example:
         >>> centre, spread = robust_moments(np.array([1.0, 2.0, 3.0, 4.0, 1e9]), np.ones(5))
@@ -270,7 +272,7 @@ def huber_fit(
     targets: np.ndarray,
     weights: np.ndarray,
     noise: float,
-    threshold: float = 1.345,
+    threshold: Number = Huber.threshold,
     most_steps: int = 30,
 ) -> tuple[np.ndarray, float]:
     """Return (fitted values, their degrees of freedom) of Huber's loss and this kernel, by reweighted least squares."""

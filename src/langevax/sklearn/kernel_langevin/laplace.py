@@ -7,13 +7,13 @@ at the mode f, with W = -w (log p)'' there (Rasmussen and Williams 2006, eq. 3.3
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
-from scipy.special import expit, log_expit
 
+from langevax.problems.losses import logistic
 from langevax.sklearn.kernel_langevin.evidence import (
     kinds_of,
     one_thread,
@@ -26,17 +26,6 @@ from langevax.sklearn.kernel_langevin.length_scales import (
     climb_columns,
 )
 from langevax.sklearn.table import subsampled
-
-
-class Pointwise(NamedTuple):
-    """log p(y | f) at each row, with derivatives in f and log noise; all (n,)."""
-
-    value: np.ndarray
-    first: np.ndarray
-    curvature: np.ndarray
-    """Minus the second derivative."""
-    curvature_slope: np.ndarray
-    """The derivative of the curvature in f."""
 
 
 @one_thread
@@ -117,18 +106,10 @@ def label_slopes(
     return slopes
 
 
-def logistic(f: np.ndarray, signs: np.ndarray) -> Pointwise:
-    """Return log sigmoid(y f), y = -1 or +1."""
-    p = expit(f)
-    curvature = p * (1 - p)
-    first = (signs + 1) / 2 - p
-    return Pointwise(log_expit(signs * f), first, curvature, curvature * (1 - 2 * p))
-
-
 def laplace(gram: np.ndarray, signs: np.ndarray, weights: np.ndarray) -> Slopes:
     """Return the evidence and its derivatives; the mode moves with the kernel, too."""
     cost, alpha = _mode(gram, signs, weights)
-    at = logistic(gram @ alpha, signs)
+    at = logistic.expansion(gram @ alpha, signs)
     root, factor = _factor(gram, weights * at.curvature)
     half = solve_triangular(
         factor, root[:, None] * gram, lower=True, check_finite=False
@@ -153,7 +134,7 @@ def _mode(
 ) -> tuple[float, np.ndarray]:
     """Return (-2 log p(y), alpha) at the mode f = gram alpha, by Newton's method."""
     alpha = f = np.zeros(len(signs))
-    at = logistic(f, signs)
+    at = logistic.expansion(f, signs)
     value = -float(np.sum(weights * at.value))
     for _ in range(most_steps):
         curvature = weights * at.curvature
@@ -167,7 +148,7 @@ def _mode(
         for halvings in range(most_halvings):
             alpha = origin[0] + step / 2**halvings
             f = origin[1] + along / 2**halvings
-            at = logistic(f, signs)
+            at = logistic.expansion(f, signs)
             value = float(alpha @ f / 2 - np.sum(weights * at.value))
             if value <= before + 1e-12 * abs(before):
                 break

@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 
 LENGTHS = 0.03, 30.0
-"""Shortest and longest length scale of all columns that is tried, in deviations of a column."""
+"""Shortest and longest length scale of all columns that is tried, in standard deviations of a column."""
 KINDS: dict[str, Callable[[Any], Any]] = {
     "rbf": lambda length: RBF(length),
     "matern": lambda length: Matern(length, nu=1.5),
@@ -57,7 +57,7 @@ def climb_columns(
 ) -> tuple[Scales, float]:
     """Return scales with a length for each column, by L-BFGS on their logarithms from a shared one, and their cost.
 
-    The start is returned unless the cost falls. A length scale is bounded in deviations of its column, which the
+    The start is returned unless the cost falls. A length scale is bounded in standard deviations of its column, which the
     largest leaves out; amplitude and noise are bounded in units of their starts.
     """
     deviation = np.std(inputs, axis=0)

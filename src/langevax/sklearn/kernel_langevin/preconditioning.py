@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Array
 
 from langevax.problems.finite_sum import FiniteSum, Posterior
-from langevax.problems.likelihoods import Likelihood
+from langevax.problems.likelihoods import LinearPredictor
+from langevax.problems.losses import Loss
 from langevax.sampling.preconditioning import coordinates_of, find_mode
 from langevax.sklearn.kernel_langevin.evidence import one_thread
 from langevax.sklearn.table import bucket, padded, subsample
@@ -43,11 +44,7 @@ class PosteriorCoordinates(NamedTuple):
 
 @one_thread
 def posterior_coordinates(
-    posterior: Posterior,
-    likelihood: Likelihood,
-    start: Array,
-    seed: int,
-    num_draws: int = 8,
+    posterior: Posterior, start: Array, seed: int, num_draws: int = 8
 ) -> PosteriorCoordinates:
     """Return the coordinates of this posterior, by curvatures averaged over draws about the mode, found from `start`."""
     problem, temperature = posterior
@@ -56,7 +53,7 @@ def posterior_coordinates(
     optimum, _ = find_mode(in_prior_units.problem, in_prior_units.from_position(start))
     mode = np.asarray(in_prior_units.to_position(optimum), np.float64)
     precision = np.asarray(problem.precision, np.float64).reshape(-1)
-    curvatures = Curvatures(problem, likelihood)
+    curvatures = Curvatures(problem)
     rng = np.random.default_rng(seed)
     normal = np.sqrt(temperature) * rng.normal(size=(num_draws, *mode.shape))
     hessian = curvatures.about(mode, precision, normal)
@@ -79,14 +76,13 @@ def posterior_coordinates(
 class Curvatures:
     """Curvatures of a likelihood on some of the rows; of several outputs, the largest at each row."""
 
-    def __init__(
-        self, problem: FiniteSum, likelihood: Likelihood, most_rows: int = 4096
-    ):
+    def __init__(self, problem: FiniteSum, most_rows: int = 4096):
         features, targets, weights = (
             np.asarray(array) for array in (*problem.data, problem.weights)
         )
         rows = subsample(int(problem.size), most_rows)
-        self.likelihood = likelihood
+        assert isinstance(problem.loss, LinearPredictor)
+        self.likelihood: Loss = problem.loss.likelihood
         self.features: np.ndarray = features[rows].astype(np.float64)
         self.weights: np.ndarray = weights[rows].astype(np.float64)
         self.targets: np.ndarray = padded(targets[rows], bucket(len(rows)))
@@ -106,18 +102,15 @@ class Curvatures:
         mean = np.zeros(len(self.features))
         for x in positions:
             z = padded((self.features @ x).astype(np.float32), len(self.targets))
-            curvatures = np.asarray(_curvatures(self.likelihood, z, self.targets))[
-                : len(self.features)
-            ]
-            mean += np.maximum(
-                curvatures if curvatures.ndim == 1 else curvatures.max(axis=1), 0.0
-            )
+            curvatures = np.asarray(_curvatures(self.likelihood, z, self.targets))
+            of_rows = curvatures.reshape(len(z), -1).max(axis=1)
+            mean += np.maximum(of_rows[: len(mean)], 0.0)
         weights = self.weights * mean / (len(positions) * self.weights.sum())
         return (self.features.T * weights) @ self.features
 
 
 @eqx.filter_jit
-def _curvatures(likelihood: Likelihood, z: Any, y: Any) -> Array:
+def _curvatures(likelihood: Loss, z: Any, y: Any) -> Array:
     """Return the likelihood's second derivative in each output, row by row."""
 
     def one(z: Array, y: Array) -> Array:

@@ -21,10 +21,10 @@ from langevax.integrators import Exponential
 from langevax.problems.finite_sum import FiniteSum, Posterior
 from langevax.problems.likelihoods import (
     Gaussian,
-    Likelihood,
     LinearPredictor,
     Residual,
 )
+from langevax.problems.losses import Loss
 from langevax.run import Run
 from langevax.samplers import PCNL, Langevin
 from langevax.sampling import NUTS
@@ -59,49 +59,58 @@ class Draws(NamedTuple):
     """method, reason, thinning, evaluations, seconds, doubts."""
 
 
-class FunctionProblem(NamedTuple):
-    """Rows seen by the eigenfunctions of a kernel, and the likelihood of their targets."""
+class FunctionTask(NamedTuple):
+    """Rows of a posterior of functions."""
 
-    features: np.ndarray
-    """(n, modes)."""
+    likelihood: Loss
     targets: np.ndarray
+    """Of the likelihood."""
     weights: np.ndarray
-    eigenvalues: np.ndarray
-    """(modes,) prior variances of the coefficients."""
-    likelihood: Likelihood
     num_outputs: int | None
     """Number of functions; None for one."""
 
-    def posterior(self) -> Posterior:
-        """Return the posterior of coefficients (modes,) or (modes, num_outputs), padded."""
-        n, num_modes = self.features.shape
-        total = float(self.weights.sum())
-        width = width_of(num_modes)
-        wide = widened(self.features.astype(np.float32), width)
-        precision = np.ones(width)  # of modes that are padding
-        precision[:num_modes] = 1 / (total * self.eigenvalues)
-        precision = jnp.asarray(precision, jnp.float32)
-        if self.num_outputs is not None:
-            precision = precision[:, None]
-        features, targets, weights = (
-            padded(array, bucket(n))
-            for array in (wide, self.targets, self.weights.astype(np.float32))
-        )
-        loss = LinearPredictor(self.likelihood)
-        rows = FiniteSum(loss, (features, targets), None, precision, weights, n)
-        return Posterior(rows, 1 / total)
+
+def posterior_of(
+    task: FunctionTask, features: np.ndarray, eigenvalues: np.ndarray
+) -> Posterior:
+    """Return the posterior of coefficients (modes,) or (modes, num_outputs), padded."""
+    n, num_modes = features.shape
+    total = float(task.weights.sum())
+    width = width_of(num_modes)
+    wide = widened(features.astype(np.float32), width)
+    precision = np.ones(width)  # of modes that are padding
+    precision[:num_modes] = 1 / (total * eigenvalues)
+    precision = precision.astype(np.float32)
+    if task.num_outputs is not None:
+        precision = precision[:, None]
+    inputs, targets, weights = (
+        padded(array, bucket(n))
+        for array in (wide, task.targets, task.weights.astype(np.float32))
+    )
+    # numbers of the likelihood are traced
+    likelihood = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), task.likelihood)
+    loss = LinearPredictor(likelihood)
+    rows = inputs, targets
+    problem = FiniteSum(loss, rows, None, jnp.asarray(precision), weights, n)
+    return Posterior(problem, 1 / total)
 
 
-def draw(problem: FunctionProblem, options: ChainOptions, seed: int) -> Draws:
+def draw(
+    task: FunctionTask,
+    features: np.ndarray,
+    eigenvalues: np.ndarray,
+    options: ChainOptions,
+    seed: int,
+) -> Draws:
     """Return draws of the coefficients, without warnings of single ones: `KernelLangevinDiagnostics` sees functions."""
-    posterior = problem.posterior()
-    likelihood = problem.likelihood
-    several = () if problem.num_outputs is None else (problem.num_outputs,)
-    start = jnp.zeros((len(posterior.problem.precision), *several), jnp.float32)
-    chosen = chain_arguments(options, posterior, likelihood, start.size)
+    posterior = posterior_of(task, features, eigenvalues)
+    width = len(posterior.problem.precision)
+    outputs = () if task.num_outputs is None else (task.num_outputs,)
+    start = jnp.zeros((width, *outputs), jnp.float32)
+    chosen = chain_arguments(options, posterior, task.likelihood, start.size)
     coordinates = None
     if chosen["preconditioner"] == "hessian":
-        coordinates = posterior_coordinates(posterior, likelihood, start, seed)
+        coordinates = posterior_coordinates(posterior, start, seed)
         posterior = coordinates.posterior
         start = jnp.asarray(coordinates.mode)
         chosen["preconditioner"] = None  # its curvature is 1
@@ -111,8 +120,8 @@ def draw(problem: FunctionProblem, options: ChainOptions, seed: int) -> Draws:
     coefficients = samples.positions
     if coordinates is not None:
         coefficients = coordinates.coefficients(coefficients)
-    coefficients = coefficients[:, :, : len(problem.eigenvalues)]
-    if several:  # a function common to all classes has no effect, and mixes slowly
+    coefficients = coefficients[:, :, : len(eigenvalues)]
+    if outputs:  # a function common to all classes has no effect, and mixes slowly
         coefficients = coefficients - coefficients.mean(-1, keepdims=True)
     names = ("method", "reason", "thinning", "evaluations", "seconds")
     history = {name: getattr(samples, name) for name in names}
@@ -123,7 +132,7 @@ def draw(problem: FunctionProblem, options: ChainOptions, seed: int) -> Draws:
 def chain_arguments(
     options: ChainOptions,
     posterior: Posterior,
-    likelihood: Likelihood,
+    likelihood: Loss,
     num_coordinates: int,
     most_rows: int = 4096,
 ) -> dict[str, Any]:

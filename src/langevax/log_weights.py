@@ -1,0 +1,96 @@
+"""Particles with logarithms of weights, up to a constant: their mean, how many are effective, and resampling.
+
+Arrays of NumPy are computed by NumPy, in double precision where they are resampled; those of JAX by JAX, also inside a
+program. Resampling turns weights into whole numbers, whose sums do not depend on the order of summation, so that the
+particles drawn do not depend on how they are split over devices.
+"""
+
+from types import ModuleType
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, Float, Int
+
+LogWeights = Float[Array, " particles"] | Float[np.ndarray, " particles"]
+"""Up to a constant."""
+Whole = Int[Array, " _"] | Int[np.ndarray, " _"]
+
+LEAST_EFFECTIVE = 0.5
+"""Share of the particles that weights have to leave effective; below it a cloud is resampled."""
+
+
+def log_mean_exp(logs: Any, axis: int = -1) -> Any:
+    """Return the logarithm of the mean of exp(logs) over an axis.
+
+    >>> float(log_mean_exp(np.array([1000.0, 1000.0 + np.log(3)])).round(4))  # 1000 + log 2
+    1000.6931
+    """
+    if _library(logs) is jnp:
+        size = jnp.asarray(logs.shape[axis], logs.dtype)
+        return logsumexp(logs, axis=axis) - jnp.log(size)
+    largest = logs.max(axis, keepdims=True)
+    shift = np.where(np.isfinite(largest), largest, 0)
+    with np.errstate(divide="ignore"):
+        mean = np.log(np.mean(np.exp(logs - shift), axis))
+    return mean + shift.squeeze(axis)
+
+
+def normalised(log_weights: Any, axis: int = -1) -> Any:
+    """Return weights of sum one over an axis."""
+    xp = _library(log_weights)
+    weights = xp.exp(log_weights - xp.max(log_weights, axis=axis, keepdims=True))
+    return weights / xp.sum(weights, axis=axis, keepdims=True)
+
+
+def effective_share(log_weights: LogWeights) -> Any:
+    """Return (sum w)^2 / sum w^2 over the number of particles; 0 of weights that are not finite."""
+    xp = _library(log_weights)
+    finite = xp.all(xp.isfinite(log_weights))
+    shares = normalised(xp.where(finite, log_weights, 0))
+    share = 1 / xp.sum(shares**2) / shares.shape[0]
+    return xp.where(finite, share, 0) if xp is jnp else float(finite * share)
+
+
+def systematic(log_weights: LogWeights, offset: Any, size: int | None = None) -> Any:
+    """Return (size,) indices of a systematic resample: each particle comes floor or ceil of size times its weight.
+
+    Args:
+        log_weights: (particles,).
+        offset: in [0, 1), drawn uniformly; 1/2 needs no key.
+        size: as many as there are particles by default.
+    """
+    weights, positions = integer_weights(log_weights, offset, size)
+    return at(_library(weights).cumsum(weights), positions)
+
+
+def integer_weights(
+    log_weights: LogWeights, offset: Any, size: int | None = None
+) -> tuple[Any, Any]:
+    """Return (weights, positions) as integers: of particles, and of children on the cumulative weights.
+
+    Positions are a mean weight apart, the first at `offset` in [0, 1) of one. 30 bits tell a million particles apart
+    better than the 24 of float32.
+    """
+    xp = _library(log_weights)
+    logs = log_weights if xp is jnp else np.asarray(log_weights, np.float64)
+    size = len(logs) if size is None else size
+    whole = xp.int64 if logs.dtype.itemsize > 4 else xp.int32
+    one = 2 ** (xp.iinfo(whole).bits - 2) // size
+    weights = xp.exp(logs - xp.max(logs))
+    scale = size / len(logs) * one / xp.mean(weights)
+    positions = xp.arange(size, dtype=whole) * one
+    start = xp.asarray(offset * one).astype(whole)
+    return xp.round(weights * scale).astype(whole), positions + start
+
+
+def at(sums: Whole, positions: Whole) -> Any:
+    """Return the particles at `positions` on the cumulative weights `sums`."""
+    xp = _library(sums)
+    found = xp.searchsorted(sums, positions, side="right")
+    return xp.minimum(found, len(sums) - 1).astype(xp.int32)
+
+
+def _library(array: Any) -> ModuleType:
+    return np if isinstance(array, np.ndarray) else jnp
