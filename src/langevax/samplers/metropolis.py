@@ -55,7 +55,7 @@ class Metropolis(Algorithm):
         proposal: Any,
         noise: PyTree,
         step: IntScalar | int,
-    ) -> FloatScalar | float:
+    ) -> Any:
         """Return the logarithm of the Metropolis ratio of a proposal."""
 
     def init(
@@ -159,7 +159,7 @@ class MALA(Metropolis):
         proposal: MALAState,
         noise: PyTree,
         step: IntScalar | int,
-    ) -> FloatScalar:
+    ) -> Any:
         h, temperature, scale = self._sizes(state, step)
         # forward residual is scale * xi; backward is x - x' + h grad U(x') = h (grad U(x) + grad U(x')) - scale * xi
         backward = jax.tree.map(
@@ -209,11 +209,12 @@ class _OnFunctions(Metropolis):
                 )
 
 
-class PCNState(NamedTuple):
-    """Position and value there."""
+class PCNLState(NamedTuple):
+    """Position, value and its gradient there, which is None in a chain of pCN."""
 
     position: PyTree
     value: FloatScalar
+    gradient: PyTree = None
 
 
 class PCN(_OnFunctions):
@@ -246,16 +247,16 @@ class PCN(_OnFunctions):
 
     largest_step_size: ClassVar[float] = 1.0
 
-    def evaluate(self, problem: Problem, position: PyTree) -> PCNState:
-        return PCNState(position, problem.value(position))
+    def evaluate(self, problem: Problem, position: PyTree) -> PCNLState:
+        return PCNLState(position, problem.value(position))
 
     def propose(
-        self, precision: PyTree, state: PCNState, noise: PyTree, step: IntScalar | int
+        self, precision: PyTree, state: PCNLState, noise: PyTree, step: IntScalar | int
     ) -> PyTree:
         s = at_step(self.step_size, step)
         temperature = at_step(self.temperature, step)
 
-        def moved(precision: Any, u: Array, xi: Array) -> Array:
+        def moved(precision: Any, u: Any, xi: Any) -> Any:
             sqrt = _library(u).sqrt
             h, T, p = _numbers_like(u, s, temperature, precision)
             return sqrt(1 - h**2) * u + h * sqrt(T / p) * xi
@@ -265,21 +266,13 @@ class PCN(_OnFunctions):
     def log_ratio(
         self,
         precision: PyTree,
-        state: PCNState,
-        proposal: PCNState,
+        state: PCNLState,
+        proposal: PCNLState,
         noise: PyTree,
         step: IntScalar | int,
-    ) -> FloatScalar:
+    ) -> Any:
         (T,) = _numbers_like(state.value, at_step(self.temperature, step))
         return (state.value - proposal.value) / T
-
-
-class PCNLState(NamedTuple):
-    """Position, value and its gradient there."""
-
-    position: PyTree
-    value: FloatScalar
-    gradient: PyTree
 
 
 class PCNL(_OnFunctions):
@@ -307,7 +300,7 @@ class PCNL(_OnFunctions):
         t = at_step(self.step_size, step)
         temperature = at_step(self.temperature, step)
 
-        def moved(precision: Any, u: Array, g: Array, xi: Array) -> Array:
+        def moved(precision: Any, u: Any, g: Any, xi: Any) -> Any:
             h, T, p = _numbers_like(u, t, temperature, precision)
             scale = _library(u).sqrt(8 * h * T / p)
             return ((2 - h) * u - 2 * h * g / p + scale * xi) / (2 + h)
@@ -321,12 +314,12 @@ class PCNL(_OnFunctions):
         proposal: PCNLState,
         noise: PyTree,
         step: IntScalar | int,
-    ) -> FloatScalar:
+    ) -> Any:
         t = at_step(self.step_size, step)
 
         def forward_less_backward(
-            precision: Any, u: Array, g: Array, v: Array, k: Array
-        ) -> Array:
+            precision: Any, u: Any, g: Any, v: Any, k: Any
+        ) -> Any:
             h, p = _numbers_like(u, t, precision)
             terms = (v - u) * (g + k) / 2 + h / 4 * (
                 (u + v) * (g - k) + (g - k) * (g + k) / p

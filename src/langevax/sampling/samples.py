@@ -26,7 +26,8 @@ from langevax.sampling.draws import TunedChains, following, record_of
 from langevax.sampling.methods import MAX_BIAS, StepSizeBias
 from langevax.sampling.modes import Mode
 from langevax.sampling.preconditioning import CoordinateMap
-from langevax.sampling.solver_chains import HostWalk, SolveCounts, run_chains
+from langevax.sampling.solver import SolveCounts
+from langevax.sampling.solver_chains import HostLoop, HostWalk, counts_of
 from langevax.sampling.summary_table import SummaryTable, statistics
 from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
 
@@ -152,9 +153,9 @@ class Samples:
     ) -> "Samples":
         """Return all draws as `extend` does, without warnings."""
         if self.walk is not None:
-            further = run_chains(
-                self.walk, self.result.state, num_samples, self.thinning, key, progress
-            )
+            chains = len(self.draws)
+            loop = HostLoop(num_samples, chains, self.thinning, progress)
+            further = loop.record(self.walk, self.result.state, key)
         else:
             further = simulate(
                 following(self.algorithm, self.result),
@@ -176,7 +177,7 @@ class Samples:
             seconds=self.seconds + further.seconds,
             solves=self.solves
             if self.walk is None or self.solves is None
-            else self.solves.plus(further.counts),
+            else self.solves.plus(counts_of(further)),
         )
 
     def warn(self) -> None:
@@ -219,9 +220,7 @@ class Samples:
     @property
     def num_solves(self) -> int | None:
         """Solves of the forward map and of its adjoint together; None where `solves` is."""
-        return (
-            None if self.solves is None else self.solves.forward + self.solves.adjoint
-        )
+        return None if self.solves is None else self.solves.evaluations
 
     @property
     def ess(self) -> float:
