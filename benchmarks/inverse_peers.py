@@ -122,7 +122,7 @@ def blackjax_nuts(
     """Return draws of NUTS with a diagonal metric, whose gradients call the solver."""
     import blackjax
 
-    before, like = solver.num_solves + solver.num_adjoints, jax.ShapeDtypeStruct
+    before, like = solver.counts.evaluations, jax.ShapeDtypeStruct
     shapes = like((), np.float32), like((solver.num_modes,), np.float32)
 
     def on_host(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +173,7 @@ def blackjax_nuts(
     return PeerRun(
         "NUTS (BlackJAX)",
         draws.astype(np.float64),
-        solver.num_solves + solver.num_adjoints - before,
+        solver.counts.evaluations - before,
     )
 
 
@@ -204,7 +204,7 @@ def _chains(
 
     remembered, before = (
         RememberedSolver(solver),
-        solver.num_solves + solver.num_adjoints,
+        solver.counts.evaluations,
     )
     model = cuqi.model.Model(
         lambda z: remembered.predict(z),
@@ -228,6 +228,4 @@ def _chains(
             sampler.warmup(warmup)
         sampler.sample(samples)
         chains.append(np.asarray(sampler.get_samples().samples).T[-samples:])
-    return PeerRun(
-        name, np.stack(chains), solver.num_solves + solver.num_adjoints - before
-    )
+    return PeerRun(name, np.stack(chains), solver.counts.evaluations - before)

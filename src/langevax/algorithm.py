@@ -86,7 +86,7 @@ class Algorithm(eqx.Module):
         """Return the state after one step; `step` is an int32 counted from 0 and shared by all chains."""
 
 
-def at_step(value: Any, step: IntScalar) -> Any:
+def at_step(value: Any, step: IntScalar | int) -> Any:
     """Return a schedule's value at a step, or a number as it is.
 
     A compiled schedule that ends at 0, such as `optax.linear_schedule(0.5, 0.0, 10)`, may round to below 0

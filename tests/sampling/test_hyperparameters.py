@@ -23,6 +23,7 @@ from langevax.sampling.hyperparameter_chains import (
 from langevax.sampling.hyperparameter_draws import find_modes
 from langevax.sampling.inverse import solver_of
 from langevax.sampling.reference import exact_reference
+from langevax.sampling.solver import Solve
 from langevax.sampling.solver_walk import SolverWalk
 from tests.errorbars import LIMIT
 from tests.gaussian_laws import linear_inverse_posterior
@@ -203,7 +204,8 @@ def test_each_step_of_hyperparameters_has_the_law_of_quadrature(kind):
         mu, level = target.variances(u), target.level(u)
         x = linear.draw(linear.factor(mu, level), mu, level, rng)
         residual = MATRIX @ x - DATA
-        state = InterwovenState(u, x, float(residual @ residual) / 2, residual, None)
+        misfit = float(residual @ residual) / (2 * level**2)
+        state = InterwovenState(u, Solve(x / np.sqrt(mu), misfit, residual))
         moved = (
             state if kind in ("independent", "walk") else walk.move_centred(state, rng)
         )
@@ -213,8 +215,9 @@ def test_each_step_of_hyperparameters_has_the_law_of_quadrature(kind):
         if (
             kind == "independent" and moved is not state
         ):  # what the state holds of the function is that of its x
-            residual = MATRIX @ moved.x - DATA
-            np.testing.assert_allclose(moved.energy, residual @ residual / 2, rtol=1e-5)
+            residual = MATRIX @ walk.function(moved) - DATA
+            misfit = residual @ residual / (2 * target.level(u) ** 2)
+            np.testing.assert_allclose(moved.solve.misfit, misfit, rtol=1e-5)
     assert_law(np.array(draws).reshape(3, 800, 2), *quadrature(), least_ess=150)
 
 

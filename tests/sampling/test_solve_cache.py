@@ -65,9 +65,9 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
     solver, draws = draw(again, tmp_path / "solves.db")
     np.testing.assert_array_equal(draws.positions, expected.positions)
     assert draws.solves[:3] == expected.solves[:3]
-    assert solver.tally.read > 200
+    assert solver.cache.num_read > 200
     assert (
-        solver.num_solves + solver.num_adjoints - solver.tally.read
+        solver.counts.evaluations - solver.cache.num_read
         <= again.calls
         < whole.calls - 200
     )
@@ -76,7 +76,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
     assert read.calls < 100  # the checks alone
     solver, draws = draw(Counted(), tmp_path / "solves.db", parallel=2)
     np.testing.assert_array_equal(draws.positions, expected.positions)
-    assert solver.tally.read > 200
+    assert solver.cache.num_read > 200
 
 
 @pytest.mark.slow
@@ -109,9 +109,9 @@ def test_other_data_and_noise_read_the_same_solves(tmp_path):
     target = langevax.inverse_problem(
         solver, DATA + 0.1, noise=2 * NOISE, prior=PRIOR, cache=tmp_path / "solves.db"
     )
-    assert target.solver.tally.read == 0
+    assert target.solver.cache.num_read == 0
     target.solver.predict(np.zeros(PRIOR.num_modes))
-    assert target.solver.tally.read == 1
+    assert target.solver.cache.num_read == 1
 
 
 @pytest.mark.parametrize("content", [b"not a data base, but text", None])
@@ -136,7 +136,7 @@ def test_a_cache_that_breaks_ends_the_run_and_is_not_a_failed_solve(tmp_path):
     connection.close()
     with refuses(SolveCacheError):
         target.solver.solve(np.ones(PRIOR.num_modes))
-    assert target.solver.tally.failed == 0
+    assert target.solver.counts.failed == 0
 
 
 def test_solves_that_fail_are_tried_again(tmp_path):
@@ -152,7 +152,7 @@ def test_solves_that_fail_are_tried_again(tmp_path):
     high[0] = 50
     for _ in range(2):
         assert target.solver.solve(high).misfit == np.inf
-    assert (target.solver.tally.failed, target.solver.tally.read) == (2, 0)
+    assert (target.solver.counts.failed, target.solver.cache.num_read) == (2, 0)
 
 
 def test_maps_in_jax_need_no_cache(tmp_path):

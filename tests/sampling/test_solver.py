@@ -11,8 +11,8 @@ from langevax import spaces
 from langevax.problems.problem import hessian_product
 from langevax.sampling import HMC, GaussianNoise, SolverWarning
 from langevax.sampling.inverse import solver_of
+from langevax.sampling.moves import Turn, state_at
 from langevax.sampling.reference import NearReference, NormalReference, find_reference
-from langevax.sampling.solver_chains import with_moments_of
 from langevax.sampling.solver_walk import SolverWalk
 from tests.errorbars import LIMIT
 from tests.gaussian_laws import linear_inverse_posterior
@@ -336,9 +336,7 @@ def test_every_solve_is_counted(algorithm):
     target = langevax.inverse_problem(
         forward, np.exp(DATA), 0.1, PRIOR, adjoint=adjoint
     )
-    assert (target.solver.num_solves, target.solver.num_adjoints) == tuple(
-        calls.values()
-    )
+    assert target.solver.counts[:2] == tuple(calls.values())
     built = dict(calls)
     draws = langevax.sample(
         target, key=KEY, num_samples=20, num_warmup=10, algorithm=algorithm
@@ -748,14 +746,14 @@ def test_coordinates_of_a_reference_have_the_potential_of_the_posterior():
     np.testing.assert_allclose(root, reference.stretch(np.eye(5)), atol=1e-12)
 
 
-def test_a_state_moved_to_another_reference_is_the_state_computed_there():
+def test_a_reference_with_the_moments_of_draws_has_the_slope_of_its_own_psi():
     target = langevax.inverse_problem(
         exponential, np.exp(DATA), 0.1, PRIOR, adjoint=exponential_adjoint
     )
     rng = np.random.default_rng(0)
     first = find_reference(target.solver, np.zeros(NUM_MODES), rng)
     draws = first.to_prior_units(1.5 * rng.standard_normal((400, NUM_MODES)))
-    second = with_moments_of(first, draws)
+    second = first.with_moments_of(draws)
     covariance = np.cov(draws @ first.directions, rowvar=False)
     root = second.stretch(np.eye(NUM_MODES))
     np.testing.assert_allclose(
@@ -763,11 +761,14 @@ def test_a_state_moved_to_another_reference_is_the_state_computed_there():
         covariance,
         atol=0.3 * covariance.max(),
     )
-    here = SolverWalk(target.solver, first, "pcnl", 1.0).state_at(draws[0])
-    moved = SolverWalk(target.solver, first, "pcnl", 1.0).moved_to(here, second)
-    there = SolverWalk(target.solver, second, "pcnl", 1.0).state_at(draws[0])
-    np.testing.assert_allclose(moved.slope, there.slope, rtol=1e-8, atol=1e-8)
-    assert moved.psi == pytest.approx(there.psi)
+    solver = target.solver
+    w, _, slope = state_at(second, solver.with_gradient(solver.solve(draws[0])))
+    step = 1e-4 * rng.standard_normal(NUM_MODES)
+    ahead, behind = (
+        state_at(second, solver.solve(second.to_prior_units(w + sign * step))).value
+        for sign in (1, -1)
+    )
+    assert ahead - behind == pytest.approx(2 * slope @ step, rel=1e-5)
 
 
 def test_a_turn_keeps_the_energy_and_comes_back():
@@ -779,11 +780,11 @@ def test_a_turn_keeps_the_energy_and_comes_back():
         target.solver, np.zeros(NUM_MODES), np.random.default_rng(0)
     )
     walk = SolverWalk(target.solver, reference, "hmc", 1.0)
-    here = walk.state_at(
-        reference.to_prior_units(np.random.default_rng(1).standard_normal(NUM_MODES))
-    )
+    solver = target.solver
+    w = np.random.default_rng(1).standard_normal(NUM_MODES)
+    here = solver.with_gradient(solver.solve(reference.to_prior_units(w)))
     errors = [
-        abs(walk._by_turning(here, h, np.random.default_rng(2))[1])
+        abs(Turn(h).propose(walk, here, np.random.default_rng(2))[1])
         for h in (0.02, 0.01)
     ]
     assert 0 < errors[1] < 0.01
@@ -803,19 +804,18 @@ def test_a_turn_keeps_the_energy_and_comes_back():
             return 1
 
     h, v = 0.9, np.random.default_rng(3).standard_normal(NUM_MODES)
-    end, log_ratio = walk._by_turning(here, h, Given(v))
-    kicked = v - h / 2 * here.slope
-    w, u = (
-        np.cos(h) * here.w + np.sin(h) * kicked,
-        np.cos(h) * kicked - np.sin(h) * here.w,
+    arrival, log_ratio = Turn(h).propose(walk, here, Given(v))
+    start, end = state_at(reference, here), state_at(reference, arrival)
+    kicked = v - h / 2 * start.gradient
+    np.testing.assert_allclose(
+        end.position, np.cos(h) * start.position + np.sin(h) * kicked
     )
-    np.testing.assert_allclose(end.w, w)
-    arrived = u - h / 2 * end.slope
+    arrived = np.cos(h) * kicked - np.sin(h) * start.position - h / 2 * end.gradient
     energies = [
-        state.psi + (state.w @ state.w + speed @ speed) / 2
-        for state, speed in ((here, v), (end, arrived))
+        state.value + (state.position @ state.position + speed @ speed) / 2
+        for state, speed in ((start, v), (end, arrived))
     ]
     assert log_ratio == pytest.approx(energies[0] - energies[1])
-    back, other = walk._by_turning(end, h, Given(-arrived))
-    np.testing.assert_allclose(back.w, here.w, atol=1e-9)
+    back, other = Turn(h).propose(walk, arrival, Given(-arrived))
+    np.testing.assert_allclose(back.z, here.z, atol=1e-9)
     assert other == pytest.approx(-log_ratio)

@@ -7,6 +7,7 @@ import pytest
 import langevax
 from langevax import spaces
 from langevax.sampling import GaussianNoise
+from langevax.sampling.moves import Around, ByFit
 from langevax.sampling.reference import NormalReference, find_reference
 from langevax.sampling.solver import Solve
 from langevax.sampling.solver_walk import SolverWalk
@@ -129,10 +130,10 @@ def test_a_chain_on_the_fit_leaves_the_fitted_posterior_invariant():
 def test_every_proposal_is_accepted_where_the_map_is_linear():
     walk, rng = linear_walk(), np.random.default_rng(0)
     walk.add_fit(solves_of(walk, 60, rng), [True] * 60)
-    assert [move.kind for move in walk.moves] == ["reference", "fit"]
-    state = walk.state_at(np.ones(NUM_MODES))
+    assert [type(move) for move in walk.moves] == [Around, ByFit]
+    solve = walk.solver.solve(np.ones(NUM_MODES))
     for _ in range(10):
-        state, log_ratio = walk._by_fit(state, 1.0, rng)
+        solve, log_ratio = walk.moves[1].propose(walk, solve, rng)
         assert abs(log_ratio) < 1e-5
 
 
@@ -141,19 +142,15 @@ def test_draws_are_those_of_the_posterior_whatever_the_fit():
     """Every second coefficient of the fit is wrong by a half: moments of the normal posterior, to their error."""
     walk, rng = linear_walk(), np.random.default_rng(0)
     walk.add_fit(solves_of(walk, 60, rng), [True] * 60)
-    wrong = walk.fit.root * np.where(np.arange(walk.fit.root.shape[1]) % 2, 1.5, 1.0)
-    walk.fit, walk.weights = (
-        walk.fit._replace(root=wrong, ceiling=np.inf),
-        np.array([0.0, 1.0]),
-    )
-    state, draws, rates = (
-        walk.state_at(walk.reference.mean),
-        np.empty((2000, NUM_MODES)),
-        [],
-    )
+    fit = walk.moves[1].fit
+    wrong = fit.root * np.where(np.arange(fit.root.shape[1]) % 2, 1.5, 1.0)
+    walk.moves[1] = ByFit(fit._replace(root=wrong, ceiling=np.inf))
+    walk.weights = np.array([0.0, 1.0])
+    state = walk.solver.solve(walk.reference.mean)
+    draws, rates = np.empty((2000, NUM_MODES)), []
     for i in range(len(draws)):
         step = walk.step(state, rng)
-        state, draws[i] = step.state, step.state.w
+        state, draws[i] = step.state, walk.coordinates(step.state)
         rates.append(step.acceptance)
     assert 0.3 < np.mean(rates) < 0.95
     effective = len(draws) / 4  # at least, by the autocorrelation at this acceptance
@@ -178,8 +175,8 @@ def test_the_ratio_is_that_of_posterior_and_fitted_densities():
         np.random.default_rng(0),
     )
     walk.add_fit(solves_of(walk, 80, rng), [True] * 80)
-    fit, state = walk.fit, walk.state_at(reference.mean + 0.3)
-    proposal, log_ratio = walk._by_fit(state, 1.0, rng)
+    fit, here = walk.moves[1].fit, target.solver.solve(reference.mean + 0.3)
+    there, log_ratio = walk.moves[1].propose(walk, here, rng)
 
     def log_posterior(z):
         predicted = np.exp(ROWS @ (np.sqrt(np.asarray(PRIOR.eigenvalues, float)) * z))
@@ -192,8 +189,9 @@ def test_the_ratio_is_that_of_posterior_and_fitted_densities():
         psi = min(np.sum((fit.root @ phi) ** 2) / 2 + (z @ z - c @ c) / 2, fit.ceiling)
         return -psi - w @ w / 2
 
-    expected = log_posterior(proposal.solve.z) - log_posterior(state.solve.z)
-    expected -= log_fitted(proposal.w) - log_fitted(state.w)
+    expected = log_posterior(there.z) - log_posterior(here.z)
+    after, before = map(reference.from_prior_units, (there.z, here.z))
+    expected -= log_fitted(after) - log_fitted(before)
     assert abs(log_ratio) > 1e-3
     assert log_ratio == pytest.approx(expected, abs=1e-6)
 
@@ -211,7 +209,7 @@ def test_no_fit_without_solves_or_of_predictions_that_jump():
         for solve in solves_of(walk, 100, rng)
     ]
     walk.add_fit(noisy, [True] * 100)
-    assert walk.moves == []
+    assert len(walk.moves) == 1
 
 
 @pytest.mark.slow
@@ -234,7 +232,7 @@ def test_acceptance_does_not_fall_with_the_number_of_modes():
         places = reference.to_prior_units(rng.standard_normal((150, num_modes)))
         walk.add_fit([walk.solver.solve(z) for z in places], [True] * 150)
         walk.weights = np.array([0.0, 1.0])
-        state, accepted = walk.state_at(reference.mean), []
+        state, accepted = walk.solver.solve(reference.mean), []
         for _ in range(150):
             step = walk.step(state, rng)
             state = step.state

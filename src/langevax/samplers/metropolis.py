@@ -4,8 +4,13 @@ MALA (Roberts and Tweedie, 1996) proposes a Langevin step. pCN and pCNL (Cotter,
 Science 2013) sample exp(-value / T) against the Gaussian N(0, C) of the quadratic part, C = T / precision in each mode.
 Both proposals leave that Gaussian invariant, so that acceptance depends on `value` alone and does not fall with the
 number of modes.
+
+Proposals and acceptance of pCN and pCNL are arithmetic on arrays of JAX or of NumPy: chains on a solver in Python
+(`langevax.sampling.moves`) take theirs from here.
 """
 
+from abc import abstractmethod
+from types import ModuleType
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import jax
@@ -22,6 +27,82 @@ from langevax.problems.problem import Problem
 StateT = TypeVar("StateT", bound=tuple)
 
 
+class Metropolis(Algorithm):
+    """A proposal from standard normal numbers, accepted or refused: the parts of MALA, pCN and pCNL."""
+
+    step_size: Hyperparameter | Literal["auto"] = "auto"
+    temperature: Hyperparameter | Literal["auto"] = "auto"
+
+    def __check_init__(self) -> None:
+        is_positive = {"positive": True, "schedule": True, "auto": True}
+        checks.number("step_size", self.step_size, **is_positive)
+        checks.number("temperature", self.temperature, **is_positive)
+
+    @abstractmethod
+    def evaluate(self, problem: Problem, position: PyTree) -> Any:
+        """Return the state at a position."""
+
+    @abstractmethod
+    def propose(
+        self, precision: PyTree, state: Any, noise: PyTree, step: IntScalar | int
+    ) -> PyTree:
+        """Return the proposed position; `noise` is standard normal and shaped like the position."""
+
+    @abstractmethod
+    def log_ratio(
+        self,
+        precision: PyTree,
+        state: Any,
+        proposal: Any,
+        noise: PyTree,
+        step: IntScalar | int,
+    ) -> Any:
+        """Return the logarithm of the Metropolis ratio of a proposal."""
+
+    def init(
+        self, problem: Problem, position: PyTree, key: PRNGKey
+    ) -> tuple[Any, Info]:
+        state = self.evaluate(problem, position)
+        return state, {
+            "evaluations": problem.size,
+            "acceptance": jnp.ones_like(state[1]),
+        }
+
+    def step(
+        self, problem: Problem, state: Any, key: PRNGKey, step: IntScalar
+    ) -> tuple[Any, Info]:
+        noise_key, accept_key = random.split(key)
+        noise = trees.normal_like(state.position, key=noise_key)
+        return self.step_with_noise(problem, state, noise, accept_key, step)
+
+    def step_with_noise(
+        self,
+        problem: Problem,
+        state: Any,
+        noise: PyTree,
+        accept_key: PRNGKey,
+        step: IntScalar,
+    ) -> tuple[Any, Info]:
+        """Return a step whose noise, standard normal and shaped like the position, was drawn by the caller."""
+        precision = problem.precision
+        proposal = self.evaluate(problem, self.propose(precision, state, noise, step))
+        log_ratio = self.log_ratio(precision, state, proposal, noise, step)
+        chosen, acceptance = accepted(accept_key, log_ratio, proposal, state)
+        return chosen, {"evaluations": problem.size, "acceptance": acceptance}
+
+
+def accepted(
+    key: PRNGKey, log_ratio: FloatScalar, proposal: StateT, state: StateT
+) -> tuple[StateT, FloatScalar]:
+    """Return the proposal or the old state, and the acceptance; a ratio that is NaN is never accepted."""
+    log_acceptance = jnp.where(
+        jnp.isnan(log_ratio), -jnp.inf, jnp.minimum(log_ratio, 0)
+    )
+    accept = jnp.log(random.uniform(key, dtype=log_ratio.dtype)) < log_acceptance
+    chosen = jax.tree.map(lambda new, old: jnp.where(accept, new, old), proposal, state)
+    return chosen, jnp.exp(log_acceptance)
+
+
 class MALAState(NamedTuple):
     """Position, potential and its gradient there."""
 
@@ -30,7 +111,7 @@ class MALAState(NamedTuple):
     gradient: PyTree
 
 
-class MALA(Algorithm):
+class MALA(Metropolis):
     """Metropolis-adjusted Langevin algorithm: samples exp(-potential / temperature) without discretisation error.
 
         x' = x - h grad U(x) + sqrt(2 h T) xi,      U the potential, quadratic part included
@@ -54,100 +135,69 @@ class MALA(Algorithm):
         True
     """
 
-    step_size: Hyperparameter | Literal["auto"] = "auto"
-    temperature: Hyperparameter | Literal["auto"] = "auto"
+    def evaluate(self, problem: Problem, position: PyTree) -> MALAState:
+        return MALAState(position, *problem.potential_and_gradient(position))
 
-    def __check_init__(self) -> None:
-        is_positive = {"positive": True, "schedule": True, "auto": True}
-        checks.number("step_size", self.step_size, **is_positive)
-        checks.number("temperature", self.temperature, **is_positive)
-
-    def init(
-        self, problem: Problem, position: PyTree, key: PRNGKey
-    ) -> tuple[MALAState, Info]:
-        potential, gradient = problem.potential_and_gradient(position)
-        info = {"evaluations": problem.size, "acceptance": jnp.ones_like(potential)}
-        return MALAState(position, potential, gradient), info
-
-    def step(
+    def propose(
         self,
-        problem: Problem,
-        state: MALAState,
-        key: PRNGKey,
-        step: IntScalar,
-    ) -> tuple[MALAState, Info]:
-        noise_key, accept_key = random.split(key)
-        return self.step_with_noise(
-            problem,
-            state,
-            trees.normal_like(state.position, key=noise_key),
-            accept_key,
-            step,
-        )
-
-    def step_with_noise(
-        self,
-        problem: Problem,
+        precision: PyTree,
         state: MALAState,
         noise: PyTree,
-        accept_key: PRNGKey,
-        step: IntScalar,
-    ) -> tuple[MALAState, Info]:
-        """Return a step whose noise, standard normal and shaped like the position, was drawn by the caller."""
-        dtype = state.potential.dtype
-        h = jnp.asarray(at_step(self.step_size, step), dtype)
-        temperature = jnp.asarray(at_step(self.temperature, step), dtype)
-        scale = jnp.sqrt(2 * h * temperature)
-
-        position = jax.tree.map(
+        step: IntScalar | int,
+    ) -> PyTree:
+        h, _, scale = self._sizes(state, step)
+        return jax.tree.map(
             lambda x, g, xi: x - h * g + scale * xi,
             state.position,
             state.gradient,
             noise,
         )
-        potential, gradient = problem.potential_and_gradient(position)
+
+    def log_ratio(
+        self,
+        precision: PyTree,
+        state: MALAState,
+        proposal: MALAState,
+        noise: PyTree,
+        step: IntScalar | int,
+    ) -> Any:
+        h, temperature, scale = self._sizes(state, step)
         # forward residual is scale * xi; backward is x - x' + h grad U(x') = h (grad U(x) + grad U(x')) - scale * xi
         backward = jax.tree.map(
             lambda g, new, xi: h * (g + new) - scale * xi,
             state.gradient,
-            gradient,
+            proposal.gradient,
             noise,
         )
         change = trees.dot(noise, noise) / 2 - trees.dot(backward, backward) / (
             4 * h * temperature
         )
-        log_ratio = (state.potential - potential) / temperature + change
-        return _accept(
-            accept_key,
-            log_ratio,
-            MALAState(position, potential, gradient),
-            state,
-            problem,
-        )
+        return (state.potential - proposal.potential) / temperature + change
+
+    def _sizes(
+        self, state: MALAState, step: IntScalar | int
+    ) -> tuple[Array, Array, Array]:
+        """Return h, T and sqrt(2 h T)."""
+        dtype = state.potential.dtype
+        h = jnp.asarray(at_step(self.step_size, step), dtype)
+        temperature = jnp.asarray(at_step(self.temperature, step), dtype)
+        return h, temperature, jnp.sqrt(2 * h * temperature)
 
 
-class _PreconditionedCrankNicolson(Algorithm):
+class _OnFunctions(Metropolis):
     """Arguments of pCN and pCNL, whose proposals need a Gaussian in every mode."""
 
     largest_step_size: ClassVar[float]
 
-    step_size: Hyperparameter | Literal["auto"] = "auto"
-    temperature: Hyperparameter | Literal["auto"] = "auto"
-
     def __check_init__(self) -> None:
-        is_positive = {"positive": True, "schedule": True, "auto": True}
-        checks.number("step_size", self.step_size, **is_positive)
-        checks.number("temperature", self.temperature, **is_positive)
-        largest = self.largest_step_size
-        if (
-            not callable(self.step_size)
-            and not checks.is_auto(self.step_size)
-            and checks.is_concrete(self.step_size)
-            and np.any(np.asarray(self.step_size) > largest)
-        ):
-            longest = np.max(np.asarray(self.step_size))
+        super().__check_init__()
+        size = self.step_size
+        if callable(size) or checks.is_auto(size) or not checks.is_concrete(size):
+            return
+        longest = np.max(np.asarray(size))
+        if longest > self.largest_step_size:
             raise ValueError(
-                f"step_size must be at most {largest:g}, got {longest}; pass a smaller one."
+                f"step_size must be at most {self.largest_step_size:g}, got {longest}; pass a smaller one."
             )
 
     def check(self, problem: Problem) -> None:
@@ -160,14 +210,15 @@ class _PreconditionedCrankNicolson(Algorithm):
                 )
 
 
-class PCNState(NamedTuple):
-    """Position and value there."""
+class PCNLState(NamedTuple):
+    """Position, value and its gradient there, which is None in a chain of pCN."""
 
     position: PyTree
     value: FloatScalar
+    gradient: PyTree = None
 
 
-class PCN(_PreconditionedCrankNicolson):
+class PCN(_OnFunctions):
     """Preconditioned Crank-Nicolson: exact, without gradients.
 
         v = sqrt(1 - s^2) u + s C^{1/2} xi,      accepted with probability min(1, exp((value(u) - value(v)) / T))
@@ -197,50 +248,35 @@ class PCN(_PreconditionedCrankNicolson):
 
     largest_step_size: ClassVar[float] = 1.0
 
-    def init(
-        self, problem: Problem, position: PyTree, key: PRNGKey
-    ) -> tuple[PCNState, Info]:
-        value = problem.value(position)
-        return PCNState(position, value), {
-            "evaluations": problem.size,
-            "acceptance": jnp.ones_like(value),
-        }
+    def evaluate(self, problem: Problem, position: PyTree) -> PCNLState:
+        return PCNLState(position, problem.value(position))
 
-    def step(
-        self,
-        problem: Problem,
-        state: PCNState,
-        key: PRNGKey,
-        step: IntScalar,
-    ) -> tuple[PCNState, Info]:
-        noise_key, accept_key = random.split(key)
+    def propose(
+        self, precision: PyTree, state: PCNLState, noise: PyTree, step: IntScalar | int
+    ) -> PyTree:
         s = at_step(self.step_size, step)
         temperature = at_step(self.temperature, step)
-        noise = trees.normal_like(state.position, key=noise_key)
 
-        def propose(precision: Any, u: Array, xi: Array) -> Array:
-            h, T, p = (
-                jnp.asarray(number, u.dtype) for number in (s, temperature, precision)
-            )
-            return jnp.sqrt(1 - h**2) * u + h * jnp.sqrt(T / p) * xi
+        def moved(precision: Any, u: Any, xi: Any) -> Any:
+            sqrt = _library(u).sqrt
+            h, T, p = _numbers_like(u, s, temperature, precision)
+            return sqrt(1 - h**2) * u + h * sqrt(T / p) * xi
 
-        position = trees.map_prefix(propose, problem.precision, state.position, noise)
-        proposal = PCNState(position, problem.value(position))
-        log_ratio = (state.value - proposal.value) / jnp.asarray(
-            temperature, state.value.dtype
-        )
-        return _accept(accept_key, log_ratio, proposal, state, problem)
+        return trees.map_prefix(moved, precision, state.position, noise)
 
-
-class PCNLState(NamedTuple):
-    """Position, value and its gradient there."""
-
-    position: PyTree
-    value: FloatScalar
-    gradient: PyTree
+    def log_ratio(
+        self,
+        precision: PyTree,
+        state: PCNLState,
+        proposal: PCNLState,
+        noise: PyTree,
+        step: IntScalar | int,
+    ) -> Any:
+        (T,) = _numbers_like(state.value, at_step(self.temperature, step))
+        return (state.value - proposal.value) / T
 
 
-class PCNL(_PreconditionedCrankNicolson):
+class PCNL(_OnFunctions):
     """Preconditioned Crank-Nicolson Langevin (infinity-MALA): pCN with a gradient step.
 
         v = ((2 - t) u - 2t grad value(u) / precision + sqrt(8t) C^{1/2} xi) / (2 + t)
@@ -256,77 +292,58 @@ class PCNL(_PreconditionedCrankNicolson):
 
     largest_step_size: ClassVar[float] = 2.0
 
-    def init(
-        self, problem: Problem, position: PyTree, key: PRNGKey
-    ) -> tuple[PCNLState, Info]:
-        value, gradient = problem.value_and_gradient(position)
-        info = {"evaluations": problem.size, "acceptance": jnp.ones_like(value)}
-        return PCNLState(position, value, gradient), info
+    def evaluate(self, problem: Problem, position: PyTree) -> PCNLState:
+        return PCNLState(position, *problem.value_and_gradient(position))
 
-    def step(
-        self,
-        problem: Problem,
-        state: PCNLState,
-        key: PRNGKey,
-        step: IntScalar,
-    ) -> tuple[PCNLState, Info]:
-        noise_key, accept_key = random.split(key)
+    def propose(
+        self, precision: PyTree, state: PCNLState, noise: PyTree, step: IntScalar | int
+    ) -> PyTree:
         t = at_step(self.step_size, step)
         temperature = at_step(self.temperature, step)
-        noise = trees.normal_like(state.position, key=noise_key)
 
-        def propose(precision: Any, u: Array, g: Array, xi: Array) -> Array:
-            h, T, p = (
-                jnp.asarray(number, u.dtype) for number in (t, temperature, precision)
-            )
-            return ((2 - h) * u - 2 * h * g / p + jnp.sqrt(8 * h * T / p) * xi) / (
-                2 + h
-            )
+        def moved(precision: Any, u: Any, g: Any, xi: Any) -> Any:
+            h, T, p = _numbers_like(u, t, temperature, precision)
+            scale = _library(u).sqrt(8 * h * T / p)
+            return ((2 - h) * u - 2 * h * g / p + scale * xi) / (2 + h)
 
-        position = trees.map_prefix(
-            propose, problem.precision, state.position, state.gradient, noise
-        )
-        proposal = PCNLState(position, *problem.value_and_gradient(position))
+        return trees.map_prefix(moved, precision, state.position, state.gradient, noise)
+
+    def log_ratio(
+        self,
+        precision: PyTree,
+        state: PCNLState,
+        proposal: PCNLState,
+        noise: PyTree,
+        step: IntScalar | int,
+    ) -> Any:
+        t = at_step(self.step_size, step)
 
         def forward_less_backward(
-            precision: Any, u: Array, g: Array, v: Array, k: Array
-        ) -> Array:
-            h = jnp.asarray(t, u.dtype)
-            p = jnp.asarray(precision, u.dtype)
-            return jnp.sum(
-                (v - u) * (g + k) / 2
-                + h / 4 * ((u + v) * (g - k) + (g - k) * (g + k) / p)
+            precision: Any, u: Any, g: Any, v: Any, k: Any
+        ) -> Any:
+            h, p = _numbers_like(u, t, precision)
+            terms = (v - u) * (g + k) / 2 + h / 4 * (
+                (u + v) * (g - k) + (g - k) * (g + k) / p
             )
+            return terms.sum()
 
         terms = trees.map_prefix(
             forward_less_backward,
-            problem.precision,
+            precision,
             state.position,
             state.gradient,
-            position,
+            proposal.position,
             proposal.gradient,
         )
-        change = state.value - proposal.value + jax.tree.reduce(jnp.add, terms)
-        return _accept(
-            accept_key,
-            change / jnp.asarray(temperature, change.dtype),
-            proposal,
-            state,
-            problem,
-        )
+        change = state.value - proposal.value + sum(jax.tree.leaves(terms))
+        (T,) = _numbers_like(change, at_step(self.temperature, step))
+        return change / T
 
 
-def _accept(
-    key: PRNGKey,
-    log_ratio: FloatScalar,
-    proposal: StateT,
-    state: StateT,
-    problem: Problem,
-) -> tuple[StateT, Info]:
-    """Return the proposal or the old state, and the info of the step; a proposal of NaN is never accepted."""
-    log_acceptance = jnp.where(
-        jnp.isnan(log_ratio), -jnp.inf, jnp.minimum(log_ratio, 0)
-    )
-    accept = jnp.log(random.uniform(key, dtype=log_ratio.dtype)) < log_acceptance
-    chosen = jax.tree.map(lambda new, old: jnp.where(accept, new, old), proposal, state)
-    return chosen, {"evaluations": problem.size, "acceptance": jnp.exp(log_acceptance)}
+def _library(array: Any) -> ModuleType:
+    return jnp if isinstance(array, jax.Array) else np
+
+
+def _numbers_like(array: Any, *numbers: Any) -> list[Any]:
+    """Return numbers in the library and the dtype of an array."""
+    return [_library(array).asarray(number, array.dtype) for number in numbers]

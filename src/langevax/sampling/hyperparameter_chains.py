@@ -29,8 +29,7 @@ from langevax.sampling.hyperparameters import (
 )
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import ForwardSolver, Solve, Vector
-from langevax.sampling.solver_chains import ACCEPTANCE_GOAL
-from langevax.sampling.solver_walk import LONGEST_STEP, ChainState, SolverWalk, WalkStep
+from langevax.sampling.solver_walk import SolverWalk, WalkStep
 
 LogDensity = Callable[[Logarithms], float]
 
@@ -103,17 +102,12 @@ class LinearData(NamedTuple):
     def law(self, mu: Vector, level: float) -> NormalReference:
         """Return the posterior of z = x / sqrt(mu)."""
         if not len(self.rows):
-            return prior_law(len(mu))
+            return NormalReference.standard(len(mu))
         left, values, right = np.linalg.svd(
             self.rows * np.sqrt(mu) / level, full_matrices=False
         )
         mean = (left.T @ self.data / level) * values / (1 + values**2) @ right
         return NormalReference(mean, right.T, 1 / np.sqrt(1 + values**2))
-
-
-def prior_law(num_modes: int) -> NormalReference:
-    """Return N(0, I)."""
-    return NormalReference(np.zeros(num_modes), np.zeros((num_modes, 1)), np.ones(1))
 
 
 class ProposalLaw(NamedTuple):
@@ -302,35 +296,40 @@ def slice_step(
             right = proposal
 
 
-def scales_of(target: HierarchicalInverseProblem) -> Vector:
-    """Return deviations of the base problem's prior: units of the draws, and of the solver's coefficients."""
-    return np.sqrt(np.asarray(target.base.prior.eigenvalues, np.float64))
-
-
-def solver_at(
-    target: HierarchicalInverseProblem, solver: ForwardSolver, u: Logarithms
-) -> ForwardSolver:
-    """Return the base problem's solver in units of the prior and the noise at u."""
-    return solver.in_units(
-        np.sqrt(target.variances(u)) / scales_of(target), target.noise(u)
-    )
-
-
 class HyperparameterWalk(ABC):
-    """Of both walks: what is recorded of a state, and the warnings."""
+    """Of both walks: what is recorded of a state, and the proposals of the hyperparameters."""
 
     dynamics: str
-    law: ProposalLaw
-    """Proposals of the hyperparameters."""
 
-    def __init__(self, target: HierarchicalInverseProblem, solver: ForwardSolver):
+    def __init__(
+        self,
+        target: HierarchicalInverseProblem,
+        solver: ForwardSolver,
+        law: ProposalLaw,
+    ):
         self.target = target
         self.solver = solver
-        self.scales = scales_of(target)
+        """In units of the base problem's prior."""
+        self.scales = target.scales
+        self.first_law = law
+        self.law = law
+        """Proposals of the hyperparameters."""
+        self.visited: list[list[Logarithms]] = []
 
     @abstractmethod
     def step(self, state: Any, rng: np.random.Generator) -> WalkStep:
         """Return the next state of a chain."""
+
+    @abstractmethod
+    def function(self, state: Any) -> Vector:
+        """Return the coefficients of a state."""
+
+    def learn(self, steps: list[WalkStep], number: int, num_steps: int) -> None:
+        """Take proposals with moments of the later half of the steps so far, at each quarter of a warm-up."""
+        self.visited.append([step.state.u for step in steps])
+        if number + 1 in (num_steps // 4, num_steps // 2, 3 * num_steps // 4):
+            later = self.visited[len(self.visited) // 2 :]
+            self.law = self.first_law.with_moments_of(np.concatenate(later))
 
     @property
     def num_coordinates(self) -> int:
@@ -339,11 +338,7 @@ class HyperparameterWalk(ABC):
 
     def coordinates(self, state: Any) -> Vector:
         """Return the numbers that are recorded of a state."""
-        return np.concatenate([state.x / self.scales, state.u])
-
-    def solver_at(self, u: Logarithms) -> ForwardSolver:
-        """Return the solver in units of the prior and the noise at u."""
-        return solver_at(self.target, self.solver, u)
+        return np.concatenate([self.function(state) / self.scales, state.u])
 
     def first_logarithms(
         self, log_density: LogDensity, rng: np.random.Generator
@@ -377,11 +372,11 @@ class CollapsedWalk(HyperparameterWalk):
         linear: LinearData,
         rng: np.random.Generator,
     ):
-        super().__init__(target, solver)
         self.linear = linear
-        self.law = ProposalLaw.about_modes(
-            self.log_density, target.centre, target.deviation, rng
-        )
+        self.target = target
+        centre, deviation = target.centre, target.deviation
+        law = ProposalLaw.about_modes(self.log_density, centre, deviation, rng)
+        super().__init__(target, solver, law)
 
     def state_at(self, u: Logarithms) -> CollapsedState | None:
         """Return a state without its function, or None where the density of u is zero."""
@@ -395,11 +390,9 @@ class CollapsedWalk(HyperparameterWalk):
         except np.linalg.LinAlgError:  # far out, where numbers of the prior overflow
             return None
         log_density = self.linear.log_evidence(factor, level) + log_prior
-        return (
-            CollapsedState(u, log_density, factor, np.zeros(len(mu)))
-            if np.isfinite(log_density)
-            else None
-        )
+        if not np.isfinite(log_density):
+            return None
+        return CollapsedState(u, log_density, factor, np.zeros(len(mu)))
 
     def log_density(self, u: Logarithms) -> float:
         """Return that of u given the data, up to a constant."""
@@ -412,54 +405,37 @@ class CollapsedWalk(HyperparameterWalk):
         for propose in (self.law.independent, self.law.walk):
             u, log_ratio = propose(state.u, rng)
             proposal = self.state_at(u)
-            log_ratio += (
-                -np.inf
-                if proposal is None
-                else proposal.log_density - state.log_density
-            )
+            if proposal is None:
+                rates.append(0.0)
+                continue
+            log_ratio += proposal.log_density - state.log_density
             rates.append(np.exp(min(log_ratio, 0.0)))
-            if proposal is not None and np.log(rng.uniform()) < log_ratio:
+            if np.log(rng.uniform()) < log_ratio:
                 state = proposal
         mu = self.target.variances(state.u)
-        level = self.target.level(state.u)
-        return WalkStep(
-            state._replace(x=self.linear.draw(state.factor, mu, level, rng)),
-            float(np.mean(rates)),
-            0.0,
-            0,
-        )
+        x = self.linear.draw(state.factor, mu, self.target.level(state.u), rng)
+        return WalkStep(state._replace(x=x), float(np.mean(rates)))
+
+    def function(self, state: CollapsedState) -> Vector:
+        """Return the coefficients of a state."""
+        return state.x
 
     def is_linear_at(self, coordinates: Vector, nats: float = 0.1) -> bool:
         """True where the misfit of the map at a draw is that of the linear one, to so many nats."""
-        x = self.scales * coordinates[: len(self.scales)]
-        u = coordinates[len(self.scales) :]
-        solve = self.solver_at(u).solve(x / np.sqrt(self.target.variances(u)))
+        number = len(self.scales)
+        x = self.scales * coordinates[:number]
+        u = coordinates[number:]
+        z = x / np.sqrt(self.target.variances(u))
+        solve = self.target.solver_at(self.solver, u).solve(z)
         expected = self.linear.misfit(x, self.target.level(u))
         return bool(abs(solve.misfit - expected) < nats + 1e-3 * expected)
 
 
 class InterwovenState(NamedTuple):
-    """One chain: hyperparameters and function, and the last solve, in units without noise."""
+    """One chain: hyperparameters, and the last solve in the units of prior and noise there."""
 
     u: Logarithms
-    x: Vector
-    energy: float
-    """The misfit times the squared level of the noise."""
-    residual: np.ndarray
-    gradient: Vector | None
-    """Of the energy in x, for pCNL."""
-
-
-class FreeStep(NamedTuple):
-    """A step of the warm-up in which hyperparameters move."""
-
-    state: InterwovenState
-    kind: str
-    """Of the whitened step."""
-    rate: float
-    """Acceptance of the whitened step."""
-    function_rate: float
-    """Acceptance of the step of the function."""
+    solve: Solve
 
 
 class InterwovenWalk(HyperparameterWalk):
@@ -467,6 +443,9 @@ class InterwovenWalk(HyperparameterWalk):
 
     shares: ClassVar[dict[str, float]] = {"independent": 0.4, "walk": 0.4, "prior": 0.2}
     """Of the whitened steps."""
+    acceptance: ClassVar[float] = 0.3
+    """Of whitened steps, to which warm-up adapts their lengths."""
+    longest: ClassVar[float] = 3.0
 
     def __init__(
         self,
@@ -476,63 +455,41 @@ class InterwovenWalk(HyperparameterWalk):
         function_walk: SolverWalk,
         references: list[LinearData],
     ):
-        super().__init__(target, solver)
-        self.law = law
+        super().__init__(target, solver, law)
         self.function_walk = function_walk
         self.references = references
         """The first reference is that of pCN."""
         self.dynamics = function_walk.dynamics
-        self.step_size = function_walk.step_size
         self.walk_scales = {"walk": 1.0, "prior": 1.0}
 
-    def state_of(
-        self, state: ChainState, deviations: Vector, level: float, u: Logarithms
-    ) -> InterwovenState:
-        """Return the state at u of a chain of the function alone, in units of these deviations and this noise."""
-        assert state.solve.residual is not None
-        gradient = (
-            None if state.gradient is None else state.gradient / deviations * level**2
-        )
-        energy = state.solve.misfit * level**2
-        return InterwovenState(
-            u, deviations * state.solve.z, energy, state.solve.residual, gradient
-        )
+    def function(self, state: InterwovenState) -> Vector:
+        """Return the coefficients of a state."""
+        return self.target.units(state.u).deviations * state.solve.z
 
     def step(self, state: InterwovenState, rng: np.random.Generator) -> WalkStep:
-        """Return the next state of a chain."""
-        state, rate = self.move_function(state, rng)
-        state = self.move_centred(state, rng)
-        state, _, _ = self.move_whitened(state, rng)
-        return WalkStep(state, rate, 0.0, 0)
+        """Return the next state of a chain: the function moves, then hyperparameters by both steps."""
+        moved = self._walk_at(state.u).step(state.solve, rng)
+        state = self.move_centred(state._replace(solve=moved.state), rng)
+        state, kind, rate = self.move_whitened(state, rng)
+        return WalkStep(state, moved.acceptance, learnt=(kind, rate))
 
-    def free_step(
-        self, chain: tuple[InterwovenState, np.random.Generator]
-    ) -> "FreeStep":
-        """Return a step of the warm-up."""
-        state, rng = chain
-        state, rate = self.move_function(state, rng)
-        return FreeStep(*self.move_whitened(self.move_centred(state, rng), rng), rate)
-
-    def adapt(self, step: "FreeStep", number: int) -> None:
-        """Adapt the step sizes for the `number`-th time."""
-        gain = 1 / np.sqrt(number + 1)
-        if not self.function_walk.moves:
-            change = float(
-                np.exp(gain * (step.function_rate - ACCEPTANCE_GOAL[self.dynamics]))
-            )
-            self.step_size = min(LONGEST_STEP[self.dynamics], self.step_size * change)
-        if step.kind in self.walk_scales:
-            change = float(np.exp(gain * (step.rate - ACCEPTANCE_GOAL["pcn"])))
-            self.walk_scales[step.kind] = min(3.0, self.walk_scales[step.kind] * change)
+    def learn(self, steps: list[WalkStep], number: int, num_steps: int) -> None:
+        """Adapt the step sizes and the proposals."""
+        super().learn(steps, number, num_steps)
+        for step in steps:
+            self.function_walk.adapt(step.acceptance, number)
+            kind, rate = step.learnt
+            if kind in self.walk_scales:
+                change = np.exp((rate - self.acceptance) / np.sqrt(number + 1))
+                length = float(self.walk_scales[kind] * change)
+                self.walk_scales[kind] = min(self.longest, length)
 
     def _walk_at(self, u: Logarithms) -> SolverWalk:
         """Return that of the function at u."""
         walk = copy(self.function_walk)
-        walk.solver = self.solver_at(u)
-        walk.step_size = self.step_size
-        laws = self._laws_at(u)
-        walk.reference = laws[0]
-        walk.modes = laws
+        walk.solver = self.target.solver_at(self.solver, u)
+        walk.modes = self._laws_at(u)
+        walk.reference = walk.modes[0]
         return walk
 
     def _laws_at(self, u: Logarithms) -> list[NormalReference]:
@@ -540,63 +497,39 @@ class InterwovenWalk(HyperparameterWalk):
         level = self.target.level(u)
         return [linear.law(mu, level) for linear in self.references]
 
-    def move_function(
-        self, state: InterwovenState, rng: np.random.Generator
-    ) -> tuple[InterwovenState, float]:
-        """Take a step of pCN or pCNL at the present hyperparameters."""
-        walk = self._walk_at(state.u)
-        level = self.target.level(state.u)
-        deviations = np.sqrt(self.target.variances(state.u))
-        z = state.x / deviations
-        w = walk.reference.from_prior_units(z)
-        misfit = state.energy / level**2
-        gradient = (
-            None if state.gradient is None else state.gradient * deviations / level**2
-        )
-        slope = None if gradient is None else walk.slope_of(gradient, z, w)
-        psi = misfit + float(z @ z - w @ w) / 2
-        step = walk.step(
-            ChainState(Solve(z, misfit, state.residual), w, psi, slope, gradient), rng
-        )
-        new: ChainState = step.state
-        if new.solve.z is z:
-            return state, step.acceptance
-        return self.state_of(new, deviations, level, state.u), step.acceptance
-
     def move_centred(
         self, state: InterwovenState, rng: np.random.Generator
     ) -> InterwovenState:
         """Sample each hyperparameter given the function, by a slice."""
+        before = self.target.units(state.u)
+        x = before.deviations * state.solve.z
+        energy = state.solve.misfit * before.level**2
+        size = self.solver.data.size
+
+        def given_residual(u: Logarithms) -> float:
+            level = self.target.level(u)
+            return -energy / level**2 - size * float(np.log(level))
+
+        def given_function(u: Logarithms) -> float:
+            mu = self.target.variances(u)
+            return -float(np.sum(np.log(mu) + x**2 / mu)) / 2
+
         u = state.u.copy()
         for i, name in enumerate(self.target.names):
-            conditional = (
-                self._given_residual if name == NOISE else self._given_function
-            )
+            conditional = given_residual if name == NOISE else given_function
 
             def log_density(
-                number: float, i: int = i, conditional: Any = conditional
+                number: float, i: int = i, conditional: LogDensity = conditional
             ) -> float:
                 moved = u.copy()
                 moved[i] = number
                 log_prior = self.target.log_prior(moved)
-                return (
-                    log_prior + conditional(moved, state)
-                    if np.isfinite(log_prior)
-                    else -np.inf
-                )
+                is_possible = np.isfinite(log_prior)
+                return log_prior + conditional(moved) if is_possible else -np.inf
 
-            u[i] = slice_step(
-                log_density, u[i], 2 * float(np.linalg.norm(self.law.roots[0][i])), rng
-            )
-        return state._replace(u=u)
-
-    def _given_residual(self, u: Logarithms, state: InterwovenState) -> float:
-        level = self.target.level(u)
-        return -state.energy / level**2 - self.solver.data.size * float(np.log(level))
-
-    def _given_function(self, u: Logarithms, state: InterwovenState) -> float:
-        mu = self.target.variances(u)
-        return -float(np.sum(np.log(mu) + state.x**2 / mu)) / 2
+            width = 2 * float(np.linalg.norm(self.law.roots[0][i]))
+            u[i] = slice_step(log_density, u[i], width, rng)
+        return InterwovenState(u, before.rescaled(state.solve, self.target.units(u)))
 
     def move_whitened(
         self, state: InterwovenState, rng: np.random.Generator, kind: str | None = None
@@ -607,52 +540,25 @@ class InterwovenWalk(HyperparameterWalk):
         u, log_ratio = propose(state.u, rng, self.walk_scales.get(kind, 1.0))
         if not np.isfinite(self.target.log_prior(u)):
             return state, kind, 0.0
-        law, new_law = (
-            prior_law(len(state.x)) if kind == "prior" else self._laws_at(place)[0]
-            for place in (state.u, u)
+        law = new_law = NormalReference.standard(self.solver.num_modes)
+        if kind != "prior":
+            law, new_law = self._laws_at(state.u)[0], self._laws_at(u)[0]
+        new_z = new_law.to_prior_units(law.from_prior_units(state.solve.z))
+        proposal = InterwovenState(
+            u, self.target.solver_at(self.solver, u).solve(new_z)
         )
-        deviations, new_deviations = (
-            np.sqrt(self.target.variances(place)) for place in (state.u, u)
-        )
-        z = state.x / deviations
-        new_z = new_law.to_prior_units(law.from_prior_units(z))
-        solver = self.solver_at(u)
-        level = self.target.level(u)
-        solve = solver.solve(new_z)
-        if solve.residual is None:
+        if proposal.solve.residual is None:
             return state, kind, 0.0
-        log_ratio += self._log_density(u, solve.misfit, new_z, new_law)
-        log_ratio -= self._log_density(
-            state.u, state.energy / self.target.level(state.u) ** 2, z, law
-        )
+        log_ratio += self._log_density(proposal, new_law)
+        log_ratio -= self._log_density(state, law)
         rate = float(np.exp(min(log_ratio, 0.0))) if np.isfinite(log_ratio) else 0.0
-        if not np.log(rng.uniform()) < log_ratio:
-            return state, kind, rate
-        gradient = None
-        if self.dynamics == "pcnl":
-            gradient = solver.gradient(solve)
-            if gradient is None:
-                return state, kind, 0.0
-            gradient = gradient / new_deviations * level**2
-        energy = solve.misfit * level**2
-        return (
-            InterwovenState(
-                u, new_deviations * new_z, energy, solve.residual, gradient
-            ),
-            kind,
-            rate,
-        )
+        is_accepted = np.log(rng.uniform()) < log_ratio
+        return proposal if is_accepted else state, kind, rate
 
-    def _log_density(
-        self, u: Logarithms, misfit: float, z: Vector, law: NormalReference
-    ) -> float:
+    def _log_density(self, state: InterwovenState, law: NormalReference) -> float:
         """Return that of u and w."""
+        u, solve = state
         log_volume = float(np.sum(np.log(law.scales)))
         log_noise = self.solver.data.size * float(np.log(self.target.level(u)))
-        return (
-            self.target.log_prior(u)
-            - misfit
-            - float(z @ z) / 2
-            + log_volume
-            - log_noise
-        )
+        log_function = -solve.misfit - float(solve.z @ solve.z) / 2
+        return self.target.log_prior(u) + log_function + log_volume - log_noise

@@ -12,17 +12,15 @@ from langevax import checks
 from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
 from langevax.run import Result
-from langevax.samplers import PCN, PCNL
+from langevax.run.options import ProgressOption
 from langevax.sampling.choice import Requested
-from langevax.sampling.draws import TunedChains
 from langevax.sampling.hyperparameter_chains import (
     CollapsedWalk,
     HyperparameterWalk,
+    InterwovenState,
     InterwovenWalk,
     LinearData,
     ProposalLaw,
-    scales_of,
-    solver_at,
 )
 from langevax.sampling.hyperparameters import (
     HierarchicalCoordinates,
@@ -30,6 +28,7 @@ from langevax.sampling.hyperparameters import (
     Logarithms,
 )
 from langevax.sampling.inverse import solver_of
+from langevax.sampling.inverse_draws import SolverUse
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.reference import (
     IndependentDraws,
@@ -39,16 +38,8 @@ from langevax.sampling.reference import (
     find_references,
 )
 from langevax.sampling.samples import Samples
-from langevax.sampling.solve_threads import SolveThreads
 from langevax.sampling.solver import ForwardSolver
-from langevax.sampling.solver_chains import (
-    SolveCounts,
-    first_states,
-    generator,
-    run_chains,
-    walk_progress,
-    warm_up,
-)
+from langevax.sampling.solver_chains import HostLoop, generator
 from langevax.sampling.solver_walk import Dynamics, SolverWalk
 
 
@@ -61,7 +52,7 @@ class HierarchicalRun(NamedTuple):
     num_chains: int
     num_warmup: int | Literal["auto"]
     thinning: int | Literal["auto"]
-    progress: bool | Literal["auto"]
+    progress: ProgressOption
     key: PRNGKey
     default_warmup = 400
     """Steps, half of them with fixed hyperparameters."""
@@ -73,37 +64,21 @@ class HierarchicalRun(NamedTuple):
         """Return draws; raise where one of the other arguments asks for what these chains do not have."""
         self._check(start, others)
         began = time.perf_counter()
-        (pilot_key, chain_key) = random.split(self.key)
+        pilot_key, chain_key = random.split(self.key)
         solver = solver_of(self.target.base)
+        use = SolverUse(solver, solver.counts, began)
         rng = generator(pilot_key)
-        before = SolveCounts.of(solver)
         x, u = self.target.start_from(start)
         chains = None
         if self.dynamics == "auto":
             chains = self._collapsed(solver, rng, chain_key)
         if chains is None:
             chains = self._interwoven(solver, x, u, rng, chain_key)
-        counts = SolveCounts.of(solver).since(before)
-        spent = counts.forward + counts.adjoint
-        walk = chains.walk
-        return Samples.of(
-            TunedChains(
-                chains.algorithm,
-                chains.result,
-                float(getattr(chains.algorithm, "step_size", 1.0)),
-                self._thinning,
-                spent,
-            ),
-            CoordinateMap((HierarchicalCoordinates(self.target, walk.scales),)),
-            None,
-            temperature=1.0,
-            method=walk.dynamics,
-            reason=chains.reason,
-            modes=[],
-            evaluations=spent,
-            seconds=time.perf_counter() - began,
-            walk=walk,
-            solves=counts,
+        walk, result, algorithm, reason = chains
+        coordinates = HierarchicalCoordinates(self.target, self.target.scales)
+        tuned = use.chains(algorithm, result, self._loop.thinning)
+        return use.samples(
+            tuned, CoordinateMap((coordinates,)), 1.0, walk.dynamics, reason, walk
         )
 
     def _check(self, start: PyTree, others: Mapping[str, Any]) -> None:
@@ -132,25 +107,17 @@ class HierarchicalRun(NamedTuple):
             return None
         target = self.target
         linear = LinearData.of(
-            solver, exact, scales_of(target), target.level(target.centre)
+            solver, exact, target.scales, target.level(target.centre)
         )
         walk = CollapsedWalk(target, solver, linear, rng)
         states = [
             walk.state_at(walk.first_logarithms(walk.log_density, rng))
             for _ in range(self.num_chains)
         ]
-        number = self.num_warmup
-        if number == "auto":
-            number = self.default_collapsed_warmup
-        visited = []
-        law = walk.law
-        for step in range(number):
-            states = [
-                walk.step(state, rng).state for state in states if state is not None
-            ]
-            visited.append([state.u for state in states])
-            walk.law = _adapted(law, walk.law, visited, step, number)
-        result = self._run(walk, states, key)
+        states = self._loop.warm_up(
+            walk, states, self._warmup(self.default_collapsed_warmup), rng
+        )
+        result = self._loop.record(walk, states, key)
         draws = result.positions.reshape(-1, walk.num_coordinates)
         verified = np.linspace(0, len(draws) - 1, self.num_verified).astype(int)
         if not all(walk.is_linear_at(draw) for draw in draws[verified]):
@@ -175,46 +142,25 @@ class HierarchicalRun(NamedTuple):
         dynamics = self._dynamics(solver)
         target = self.target
         law, references, u = find_modes(target, solver, x, u, rng)
-        there = solver_at(target, solver, u)
-        deviations = np.sqrt(target.variances(u))
+        there = target.solver_at(solver, u)
         function_walk = SolverWalk(there, references[0], dynamics, 1.0)
         if len(references) > 1 or function_walk.is_far_from_normal(rng):
             function_walk.mix(references)
-        num_warmup = self.num_warmup
-        if num_warmup == "auto":
-            num_warmup = self.default_warmup
+        num_warmup = self._warmup(self.default_warmup)
         fixed = num_warmup // 2
-        free = num_warmup - num_warmup // 2
-        bar = walk_progress(function_walk, num_warmup * self.num_chains, self.progress)
-        starts = first_states(function_walk, references, self.num_chains, None, rng)
-        with SolveThreads(min(solver.parallel, self.num_chains)) as threads:
-            starts = warm_up(function_walk, starts, fixed, True, rng, bar, threads)
-        level = target.level(u)
-        linear = [
-            LinearData.of(there, reference, deviations, level)
-            for reference in (function_walk.reference, *references[1:])
-        ]
+        solves = function_walk.first_states(references, self.num_chains, None, rng)
+        solves = self._loop.warm_up(function_walk, solves, fixed, rng)
+        laws = [function_walk.reference, *references[1:]]
+        units = target.units(u)
+        linear = [LinearData.of(there, law, *units) for law in laws]
         walk = InterwovenWalk(target, solver, law, function_walk, linear)
-        states = [
-            walk.state_of(
-                start, deviations, level, walk.first_logarithms(target.log_prior, rng)
+        states = []
+        for solve in solves:
+            first = walk.first_logarithms(target.log_prior, rng)
+            states.append(
+                InterwovenState(first, units.rescaled(solve, target.units(first)))
             )
-            for start in starts
-        ]
-        visited = []
-        rngs = rng.spawn(len(states))
-        with SolveThreads(min(solver.parallel, self.num_chains)) as threads:
-            for number in range(free):
-                steps = list(
-                    threads.map(walk.free_step, list(zip(states, rngs, strict=True)))
-                )
-                for step in steps:
-                    walk.adapt(step, number)
-                states = [step.state for step in steps]
-                visited.append([state.u for state in states])
-                walk.law = _adapted(law, walk.law, visited, number, free)
-                bar.update((fixed + number + 1) * self.num_chains, steps[0].rate)
-        bar.close()
+        states = self._loop.warm_up(walk, states, num_warmup - fixed, rng)
         why = (
             "the forward map is not linear, or too large for its matrix"
             if self.dynamics == "auto"
@@ -222,8 +168,8 @@ class HierarchicalRun(NamedTuple):
         )
         return WalkedChains(
             walk,
-            self._run(walk, states, key),
-            (PCN if dynamics == "pcn" else PCNL)(walk.step_size, 1.0),
+            self._loop.record(walk, states, key),
+            function_walk.algorithm(1.0),
             f"{why}: steps of the function alternate with steps of the hyperparameters, centred and whitened",
         )
 
@@ -237,13 +183,12 @@ class HierarchicalRun(NamedTuple):
         return "pcn" if self.dynamics == "pcn" else "pcnl"
 
     @property
-    def _thinning(self) -> int:
-        return 1 if self.thinning == "auto" else self.thinning
+    def _loop(self) -> HostLoop:
+        thinning = 1 if self.thinning == "auto" else self.thinning
+        return HostLoop(self.num_samples, self.num_chains, thinning, self.progress)
 
-    def _run(self, walk: HyperparameterWalk, states: list[Any], key: PRNGKey) -> Result:
-        return run_chains(
-            walk, states, self.num_samples, self._thinning, key, self.progress
-        )
+    def _warmup(self, default: int) -> int:
+        return default if self.num_warmup == "auto" else self.num_warmup
 
 
 class WalkedChains(NamedTuple):
@@ -253,16 +198,6 @@ class WalkedChains(NamedTuple):
     result: Result
     algorithm: Algorithm
     reason: str
-
-
-def _adapted(
-    first: ProposalLaw, law: ProposalLaw, visited: list[Any], step: int, number: int
-) -> ProposalLaw:
-    """Return proposals with moments of the later half of the steps so far, at each quarter of a warm-up."""
-    if step + 1 not in (number // 4, number // 2, 3 * number // 4):
-        return law
-    later = np.array(visited[len(visited) // 2 :])
-    return first.with_moments_of(later.reshape(-1, later.shape[2]))
 
 
 def find_modes(
@@ -279,26 +214,18 @@ def find_modes(
     The mode of the function at fixed hyperparameters and that of these for the map linearised there are found in turn,
     until these move by less than `settled` deviations.
     """
-    walk = None
+    law = None
     for _ in range(max_rounds):
-        there = solver_at(target, solver, u)
-        deviations = np.sqrt(target.variances(u))
-        reference = find_reference(there, x / deviations, rng)
-        walk = CollapsedWalk(
-            target,
-            solver,
-            LinearData.of(there, reference, deviations, target.level(u)),
-            rng,
-        )
-        move = np.linalg.norm(
-            np.linalg.solve(walk.law.roots[0], walk.law.centres[0] - u)
-        )
-        x = deviations * reference.mean
-        u = walk.law.centres[0]
-        if move < settled:
+        there = target.solver_at(solver, u)
+        units = target.units(u)
+        reference = find_reference(there, x / units.deviations, rng)
+        linear = LinearData.of(there, reference, *units)
+        law = CollapsedWalk(target, solver, linear, rng).law
+        move = np.linalg.solve(law.roots[0], law.centres[0] - u)
+        x = units.deviations * reference.mean
+        u = law.centres[0]
+        if np.linalg.norm(move) < settled:
             break
-    assert walk is not None
-    references = find_references(
-        solver_at(target, solver, u), x / np.sqrt(target.variances(u)), rng
-    )
-    return walk.law, references, u
+    assert law is not None
+    start = x / target.units(u).deviations
+    return law, find_references(target.solver_at(solver, u), start, rng), u

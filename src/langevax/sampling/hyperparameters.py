@@ -12,7 +12,7 @@ with m data and p(u) the hyperpriors' densities of the logarithms.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from langevax.problems.coordinates import Reparametrised
 from langevax.problems.problem import Problem, Scalar
 from langevax.sampling.inverse import InverseProblem
 from langevax.sampling.noise import GaussianNoise
+from langevax.sampling.solver import ForwardSolver, Solve
 from langevax.spaces import GaussianPrior, MaternPrior
 from langevax.spaces.matern_prior import Hyperprior
 
@@ -33,6 +34,24 @@ FUNCTION = "function"
 NOISE = "noise"
 
 Logarithms = Float[np.ndarray, " hyperparameters"]
+
+
+class Units(NamedTuple):
+    """Units of a solve: deviations of the prior, and the level of the noise."""
+
+    deviations: Float[np.ndarray, " modes"]
+    level: float
+
+    def rescaled(self, solve: Solve, units: "Units") -> Solve:
+        """Return a solve of the same function in other units."""
+        wider = units.deviations / self.deviations
+        quieter = (self.level / units.level) ** 2
+        gradient = solve.gradient
+        return solve._replace(
+            z=solve.z / wider,
+            misfit=solve.misfit * quieter,
+            gradient=None if gradient is None else gradient * wider * quieter,
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -110,6 +129,19 @@ class HierarchicalInverseProblem:
     def level(self, u: Any) -> Any:
         """Return the deviation of the noise, 1 where that is known."""
         return 1.0 if self.known_noise is not None else self.values(u)[NOISE]
+
+    def units(self, u: Logarithms) -> "Units":
+        """Return the units of a solve at u."""
+        return Units(np.sqrt(self.variances(u)), float(self.level(u)))
+
+    @property
+    def scales(self) -> Float[np.ndarray, " modes"]:
+        """Deviations of the base problem's prior: units of the draws, and of the solver's coefficients."""
+        return np.sqrt(np.asarray(self.base.prior.eigenvalues, np.float64))
+
+    def solver_at(self, solver: ForwardSolver, u: Logarithms) -> ForwardSolver:
+        """Return the base problem's solver in units of the prior and the noise at u."""
+        return solver.in_units(self.units(u).deviations / self.scales, self.noise(u))
 
     def noise(self, u: Logarithms) -> GaussianNoise:
         """Return the noise at u."""

@@ -5,16 +5,16 @@ sampled by pCN, pCNL or Hamiltonian dynamics in a loop on the host.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from langevax._typing import PRNGKey, PyTree
-from langevax.run.options import Run
-from langevax.samplers import PCN, PCNL
+from langevax.algorithm import Algorithm
+from langevax.run import Result, Run
 from langevax.sampling.choice import Requested
 from langevax.sampling.draws import TunedChains
 from langevax.sampling.exact import independent_chains, reference_coordinates
@@ -26,17 +26,55 @@ from langevax.sampling.reference import (
     find_references,
 )
 from langevax.sampling.samples import Samples
-from langevax.sampling.solve_threads import SolveThreads
-from langevax.sampling.solver import ForwardSolver
-from langevax.sampling.solver_chains import (
-    SolveCounts,
-    first_states,
-    generator,
-    run_chains,
-    walk_progress,
-    warm_up,
+from langevax.sampling.solver import ForwardSolver, SolveCounts, Vector
+from langevax.sampling.solver_chains import HostLoop, HostWalk, generator
+from langevax.sampling.solver_walk import (
+    FEW_MODES,
+    HOST_DYNAMICS,
+    Dynamics,
+    SolverWalk,
 )
-from langevax.sampling.solver_walk import FEW_MODES, LONGEST_STEP, Dynamics, SolverWalk
+
+
+class SolverUse(NamedTuple):
+    """A solver, and what it had done when its use began."""
+
+    solver: ForwardSolver
+    before: SolveCounts
+    began: float
+
+    def chains(
+        self, algorithm: Algorithm, result: Result, thinning: int
+    ) -> TunedChains:
+        """Return chains on the host and what they cost."""
+        step_size = float(getattr(algorithm, "step_size", 1.0))
+        spent = self.solver.counts.since(self.before).evaluations
+        return TunedChains(algorithm, result, step_size, thinning, spent)
+
+    def samples(
+        self,
+        chains: TunedChains,
+        coordinates: CoordinateMap,
+        temperature: float,
+        method: str,
+        reason: str,
+        walk: HostWalk | None = None,
+    ) -> Samples:
+        """Return draws with the solves and the time since."""
+        counts = self.solver.counts.since(self.before)
+        return Samples.of(
+            chains,
+            coordinates,
+            None,
+            temperature=temperature,
+            method=method,
+            reason=reason,
+            modes=[],
+            evaluations=counts.evaluations,
+            seconds=time.perf_counter() - self.began,
+            walk=walk,
+            solves=counts,
+        )
 
 
 class InverseRun(NamedTuple):
@@ -51,11 +89,9 @@ class InverseRun(NamedTuple):
     thinning: int | Literal["auto"]
     step_size: float | Literal["auto"]
     preconditioner: str | None
-    start: Float[Array, " modes"]
+    start: Float[Any, " modes"]
     chain_start: Callable[[PRNGKey], PyTree] | None
-    progress: bool | Literal["auto"]
-    saving: Mapping[str, Any]
-    """`checkpoint` and `resume`."""
+    run: Run
     key: PRNGKey
     default_warmup = 200
     """Steps."""
@@ -66,38 +102,29 @@ class InverseRun(NamedTuple):
         """Return draws, or None where the general way is to be taken."""
         began = time.perf_counter()
         target = self.target
-        pilot_key, *keys = random.split(self.key, 4)
+        in_python = target.solver is not None
+        size = target.prior.num_modes * len(target.prior.basis.grid)
         if self.dynamics == "auto":
-            size = target.prior.num_modes * len(target.prior.basis.grid)
-            large = size > self.most_numbers
-            solver = (
-                target.solver
-                if target.solver is not None or large
-                else solver_of(target)
-            )
-            if solver is not None:
-                before = SolveCounts.of(solver)
-                exact = exact_reference(solver, generator(pilot_key))
-                if exact is not None:
-                    return self._independent(solver, before, exact, keys, began)
-                if target.solver is not None:
-                    return self._walk(solver, before, keys, began)
-                if self._is_far_from_normal(solver, generator(pilot_key)):
-                    return self._walk(solver, before, keys, began)
-        elif self.dynamics == "hmc" or (
-            target.solver is not None and self.dynamics in ("pcn", "pcnl")
-        ):
-            solver = target.solver or solver_of(target)
-            return self._walk(solver, SolveCounts.of(solver), keys, began)
-        return None
+            is_tried = in_python or size <= self.most_numbers
+        else:
+            asks_walk = in_python and self.dynamics in ("pcn", "pcnl")
+            is_tried = asks_walk or self.dynamics == "hmc"
+        if not is_tried:
+            return None
+        pilot_key, *keys = random.split(self.key, 4)
+        solver = solver_of(target)
+        use = SolverUse(solver, solver.counts, began)
+        if self.dynamics == "auto":
+            exact = exact_reference(solver, generator(pilot_key))
+            if exact is not None:
+                return self._independent(use, exact, keys[0])
+            rng = generator(pilot_key)
+            if not (in_python or self._is_far_from_normal(solver, rng)):
+                return None
+        return self._walk(use, keys)
 
     def _independent(
-        self,
-        solver: ForwardSolver,
-        before: SolveCounts,
-        exact: NormalReference,
-        keys: list[PRNGKey],
-        began: float,
+        self, use: SolverUse, exact: NormalReference, key: PRNGKey
     ) -> Samples:
         coordinates = self._coordinates(exact)
         temperature = self.target.temperature
@@ -106,33 +133,44 @@ class InverseRun(NamedTuple):
             temperature,
             self.num_samples,
             self.num_chains,
-            keys[0],
-            Run(**self.saving, progress=self.progress),
+            key,
+            self.run,
         )
-        counts = SolveCounts.of(solver).since(before)
-        return self._samples(
-            chains,
-            coordinates,
-            "exact",
-            "the forward map is linear and the noise Gaussian: draws of the normal posterior are independent",
-            counts,
-            began,
-        )
+        reason = "the forward map is linear and the noise Gaussian: draws of the normal posterior are independent"
+        return use.samples(chains, coordinates, temperature, "exact", reason)
 
-    def _walk(
-        self,
-        solver: ForwardSolver,
-        before: SolveCounts,
-        keys: list[PRNGKey],
-        began: float,
-    ) -> Samples:
+    def _walk(self, use: SolverUse, keys: list[PRNGKey]) -> Samples:
+        solver = use.solver
         dynamics, reason = self._dynamics(solver)
+        self._check(dynamics)
+        rng = generator(keys[0])
+        is_adaptive = isinstance(self.step_size, str)
+        first_size = 1.0 if isinstance(self.step_size, str) else self.step_size
+        references = self._references(solver, rng)
+        walk = SolverWalk(solver, references[0], dynamics, first_size)
+        if is_adaptive and (len(references) > 1 or walk.is_far_from_normal(rng)):
+            walk.mix(references)
+        states = walk.first_states(
+            references, self.num_chains, self._start_of_chain(keys[1]), rng
+        )
+        thinning = 1 if self.thinning == "auto" else self.thinning
+        loop = HostLoop(self.num_samples, self.num_chains, thinning, self.run.progress)
+        steps = self.default_warmup if self.num_warmup == "auto" else self.num_warmup
+        states = loop.warm_up(walk, states, steps, rng, is_adaptive)
+        run = loop.record(walk, states, keys[2])
+        temperature = self.target.temperature
+        chains = use.chains(walk.algorithm(temperature), run, thinning)
+        coordinates = self._coordinates(walk.reference)
+        return use.samples(chains, coordinates, temperature, dynamics, reason, walk)
+
+    def _check(self, dynamics: Dynamics) -> None:
+        """Raise where an argument asks for what chains on the host do not have."""
         if self.preconditioner == "diagonal":
             raise ValueError(
                 "preconditioner='diagonal' is not for a forward map in Python; pass 'low-rank', 'auto', or None for "
                 "the prior's own proposals."
             )
-        if self.saving["checkpoint"] is not None:
+        if self.run.checkpoint is not None:
             remedy = (
                 "pass algorithm=langevax.PCNL(), or draw in parts with Samples.extend"
                 if self.target.solver is None
@@ -141,65 +179,21 @@ class InverseRun(NamedTuple):
             raise ValueError(
                 f"checkpoint is for chains in JAX, and these run on the host: {remedy}."
             )
-        scales = self._scales
-        rng = generator(keys[0])
-        thinning = 1 if self.thinning == "auto" else self.thinning
-        if self.preconditioner is None:
-            references = [
-                NormalReference(
-                    np.zeros(len(scales)), np.zeros((len(scales), 1)), np.ones(1)
-                )
-            ]
-        else:
-            references = find_references(
-                solver, np.asarray(self.start, np.float64) / scales, rng
-            )
-        is_adaptive = isinstance(self.step_size, str)
-        if (
-            not isinstance(self.step_size, str)
-            and self.step_size > LONGEST_STEP[dynamics]
-        ):
+        longest = HOST_DYNAMICS[dynamics].longest
+        if not isinstance(self.step_size, str) and self.step_size > longest:
             raise ValueError(
-                f"step_size={self.step_size:g} is beyond {LONGEST_STEP[dynamics]:.4g}, at which proposals of "
+                f"step_size={self.step_size:g} is beyond {longest:.4g}, at which proposals of "
                 f"{dynamics.upper()} are independent of the state; pass less, or 'auto'."
             )
-        walk = SolverWalk(
-            solver,
-            references[0],
-            dynamics,
-            1.0 if isinstance(self.step_size, str) else self.step_size,
-        )
-        if is_adaptive and (len(references) > 1 or walk.is_far_from_normal(rng)):
-            walk.mix(references)
-        num_warmup = self.num_warmup
-        if num_warmup == "auto":
-            num_warmup = self.default_warmup
-        bar = walk_progress(walk, num_warmup * self.num_chains, self.progress)
-        states = first_states(
-            walk,
-            references,
-            self.num_chains,
-            self._start_of_chain(scales, keys[1]),
-            rng,
-        )
-        with SolveThreads(min(solver.parallel, self.num_chains)) as threads:
-            states = warm_up(walk, states, num_warmup, is_adaptive, rng, bar, threads)
-        bar.close()
-        run = run_chains(
-            walk, states, self.num_samples, thinning, keys[2], self.progress
-        )
-        coordinates = self._coordinates(walk.reference)
-        temperature = self.target.temperature
-        algorithm = (PCN if dynamics == "pcn" else PCNL)(walk.step_size, temperature)
-        counts = SolveCounts.of(solver).since(before)
-        chains = TunedChains(
-            algorithm,
-            run,
-            float(walk.step_size),
-            thinning,
-            counts.forward + counts.adjoint,
-        )
-        return self._samples(chains, coordinates, dynamics, reason, counts, began, walk)
+
+    def _references(
+        self, solver: ForwardSolver, rng: np.random.Generator
+    ) -> list[NormalReference]:
+        """Return the laws at the modes, or the prior where the preconditioner is None."""
+        if self.preconditioner is None:
+            return [NormalReference.standard(solver.num_modes)]
+        start = np.asarray(self.start, np.float64) / self._scales
+        return find_references(solver, start, rng)
 
     def _is_far_from_normal(
         self, solver: ForwardSolver, rng: np.random.Generator
@@ -208,17 +202,15 @@ class InverseRun(NamedTuple):
 
         There are several modes, or few coefficients whose law is far from normal about the only one.
         """
-        if self.preconditioner != "auto" or self.saving["checkpoint"] is not None:
+        if self.preconditioner != "auto" or self.run.checkpoint is not None:
             return False
-        references = find_references(
-            solver, np.asarray(self.start, np.float64) / self._scales, rng
-        )
+        references = self._references(solver, rng)
         if len(references) > 1 or solver.num_modes > FEW_MODES:
             return len(references) > 1
         return SolverWalk(solver, references[0], "pcn", 1.0).is_far_from_normal(rng)
 
     @property
-    def _scales(self) -> Float[np.ndarray, " modes"]:
+    def _scales(self) -> Vector:
         """Deviations of the prior."""
         return np.sqrt(np.asarray(self.target.prior.eigenvalues, np.float64))
 
@@ -241,41 +233,15 @@ class InverseRun(NamedTuple):
             )
         return dynamics, f"algorithm={dynamics.upper()} was passed"
 
-    def _start_of_chain(
-        self, scales: Float[np.ndarray, " modes"], key: PRNGKey
-    ) -> Callable[[int], Float[np.ndarray, " modes"]] | None:
+    def _start_of_chain(self, key: PRNGKey) -> Callable[[int], Vector] | None:
         start = self.chain_start
         if start is None:
             return None
         return lambda chain: (
-            np.asarray(start(random.fold_in(key, chain)), np.float64) / scales
+            np.asarray(start(random.fold_in(key, chain)), np.float64) / self._scales
         )
 
     def _coordinates(self, reference: NormalReference) -> CoordinateMap:
         return reference_coordinates(
             self.target.problem, self.target.start, reference, self.target.temperature
-        )
-
-    def _samples(
-        self,
-        chains: TunedChains,
-        coordinates: CoordinateMap,
-        method: str,
-        reason: str,
-        counts: SolveCounts,
-        began: float,
-        walk: SolverWalk | None = None,
-    ) -> Samples:
-        return Samples.of(
-            chains,
-            coordinates,
-            None,
-            temperature=self.target.temperature,
-            method=method,
-            reason=reason,
-            modes=[],
-            evaluations=counts.forward + counts.adjoint,
-            seconds=time.perf_counter() - began,
-            walk=walk,
-            solves=counts,
         )

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable
-from typing import Any, overload
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,36 +25,12 @@ from langevax.sampling.inverse import (
 )
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.solve_cache import SolveCache
-from langevax.sampling.solver import Adjoint, ForwardSolver, SolverMisfit
+from langevax.sampling.solver import Adjoint, ForwardSolver, misfit_problem
 from langevax.sampling.umbridge import UMBridgeModel
 from langevax.spaces import GaussianPrior, MaternPrior
 from langevax.spaces.matern_prior import Distribution, Hyperprior
 
 
-@overload
-def inverse_problem(
-    forward_map: ForwardMap,
-    data: ArrayLike,
-    noise: float | ArrayLike | GaussianNoise,
-    prior: GaussianPrior,
-    *,
-    adjoint: Adjoint | None = None,
-    prior_mean: ArrayLike = 0.0,
-    parallel: int = 1,
-    cache: str | os.PathLike[str] | None = None,
-) -> InverseProblem: ...
-@overload
-def inverse_problem(
-    forward_map: ForwardMap,
-    data: ArrayLike,
-    noise: float | ArrayLike | GaussianNoise | Distribution,
-    prior: GaussianPrior | MaternPrior,
-    *,
-    adjoint: Adjoint | None = None,
-    prior_mean: ArrayLike = 0.0,
-    parallel: int = 1,
-    cache: str | os.PathLike[str] | None = None,
-) -> InverseProblem | HierarchicalInverseProblem: ...
 def inverse_problem(
     forward_map: ForwardMap,
     data: ArrayLike,
@@ -197,9 +173,7 @@ def _of_numbers(
         warnings.warn(warning, SolverWarning, stacklevel=4)
     if cache is not None:
         solver.use_cache(SolveCache(cache))
-    problem = SolverMisfit(
-        precision=precision, solver=solver, scales=jnp.sqrt(prior.eigenvalues)
-    )
+    problem = misfit_problem(solver, jnp.sqrt(prior.eigenvalues), precision)
     return InverseProblem(
         problem, temperature, prior, forward_map, exact, noise, mean, solver
     )

@@ -35,6 +35,11 @@ class NormalReference(NamedTuple):
     scales: Float[np.ndarray, " r"]
     """Deviations along them."""
 
+    @classmethod
+    def standard(cls, num_modes: int) -> "NormalReference":
+        """Return N(0, I), the prior."""
+        return cls(np.zeros(num_modes), np.zeros((num_modes, 1)), np.ones(1))
+
     def stretch(self, w: np.ndarray) -> np.ndarray:
         """Return C^{1/2} w, for w with leading axes."""
         return w + (w @ self.directions * (self.scales - 1)) @ self.directions.T
@@ -56,6 +61,28 @@ class NormalReference(NamedTuple):
         root = self.stretch(np.eye(len(self.mean)))
         scales, directions = np.linalg.eigh(root)
         return NormalReference(self.mean, directions, scales)
+
+    def with_moments_of(
+        self, draws: Float[np.ndarray, "draw modes"], prior_weight: float = 5
+    ) -> "NormalReference":
+        """Return the law with the mean and covariance of draws along its directions.
+
+        The earlier covariance counts for `prior_weight` draws for each direction.
+        """
+        along = draws @ self.directions
+        count, rank = along.shape
+        weight = count / (count + prior_weight * rank)
+        centre = along.mean(0)
+        centred = along - centre
+        covariance = weight * centred.T @ centred / count
+        covariance += (1 - weight) * np.diag(self.scales**2)
+        shift = weight * (centre - self.mean @ self.directions)
+        variances, rotation = np.linalg.eigh(covariance)
+        return NormalReference(
+            self.mean + self.directions @ shift,
+            self.directions @ rotation,
+            np.sqrt(np.maximum(variances, 1e-12)),
+        )
 
 
 class Information(NamedTuple):
@@ -105,9 +132,9 @@ class Information(NamedTuple):
         """Return the gradient of the misfit: by the adjoint, or in the span of the basis."""
         assert solve.residual is not None
         if solver.adjoint is not None:
-            gradient = solver.gradient(solve)
-            if gradient is not None:
-                return gradient
+            solved = solver.with_gradient(solve)
+            if solved is not None and solved.gradient is not None:
+                return solved.gradient
         weighted = solver.noise.times_precision(solve.residual).reshape(-1)
         return self.basis @ (self.products.reshape(len(self.products), -1) @ weighted)
 
@@ -233,7 +260,7 @@ def find_references(
     here = solver.solve(start)
     if here.residual is None:
         raise ValueError(
-            f"forward_map fails at the start ({solver.tally.first_failure}); start where it is defined."
+            f"forward_map fails at the start ({solver.counts.first_failure}); start where it is defined."
         )
     modes: list[PosteriorMode] = []
     more = rng.spawn(1)[0]

@@ -150,8 +150,7 @@ class Request:
             self.preconditioner,
             posterior.position,
             posterior.function,
-            self.run.progress,
-            {"checkpoint": self.run.checkpoint, "resume": self.run.resume},
+            self.run,
             self.key,
         )
         return run.draws()

@@ -27,7 +27,8 @@ from langevax.sampling.draws import TunedChains, following, record_of
 from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.modes import Mode
 from langevax.sampling.preconditioning import CoordinateMap
-from langevax.sampling.solver_chains import HostWalk, SolveCounts, run_chains
+from langevax.sampling.solver import SolveCounts
+from langevax.sampling.solver_chains import HostLoop, HostWalk, counts_of
 from langevax.sampling.summary_table import SummaryTable, statistics
 from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
 
@@ -154,14 +155,9 @@ class Samples:
     def followed(self, num_samples: int, *, key: PRNGKey, run: Run) -> "Samples":
         """Return all draws as `extend` does, without warnings."""
         if self.walk is not None:
-            further = run_chains(
-                self.walk,
-                self.result.state,
-                num_samples,
-                self.thinning,
-                key,
-                run.progress,
-            )
+            chains = len(self.draws)
+            loop = HostLoop(num_samples, chains, self.thinning, run.progress)
+            further = loop.record(self.walk, self.result.state, key)
         else:
             further = simulate(
                 following(self.algorithm, self.result),
@@ -183,7 +179,7 @@ class Samples:
             seconds=self.seconds + further.seconds,
             solves=self.solves
             if self.walk is None or self.solves is None
-            else self.solves.plus(further.counts),
+            else self.solves.plus(counts_of(further)),
         )
 
     def warn(self) -> None:
@@ -226,9 +222,7 @@ class Samples:
     @property
     def num_solves(self) -> int | None:
         """Solves of the forward map and of its adjoint together; None where `solves` is."""
-        return (
-            None if self.solves is None else self.solves.forward + self.solves.adjoint
-        )
+        return None if self.solves is None else self.solves.evaluations
 
     @property
     def ess(self) -> float:

@@ -9,7 +9,8 @@ import os
 import sqlite3
 import threading
 import weakref
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,6 +41,8 @@ class SolveCache:
 
     def __init__(self, file: str | os.PathLike[str], wait: float = 60.0):
         self.file, self.lock = os.fspath(file), threading.Lock()
+        self.num_read = 0
+        """Solves that were read instead of made."""
         try:
             self.connection = sqlite3.connect(
                 self.file, timeout=wait, check_same_thread=False
@@ -53,6 +56,25 @@ class SolveCache:
                 f"cache {self.file!r} cannot be used as a file of solves ({error}); name a new file in a folder that "
                 "you may write to."
             ) from error
+
+    def over(
+        self, kind: Kind, function: Callable[..., object]
+    ) -> Callable[..., object]:
+        """Return a function of arrays that reads its results here, and stores those that are new; never what it raises."""
+
+        def cached(*arguments: np.ndarray) -> object:
+            stored = self.read(kind, *arguments)
+            if stored is not None:
+                with self.lock:
+                    self.num_read += 1
+                return stored
+            result: Any = function(*(argument.copy() for argument in arguments))
+            returned = np.ma.filled(result, np.nan)
+            if returned.dtype.kind in "fiu":
+                self.write(kind, returned, *arguments)
+            return returned
+
+        return cached
 
     def read(self, kind: Kind, *arguments: np.ndarray) -> np.ndarray | None:
         """Return the result of a call with these arguments; None where there is none."""

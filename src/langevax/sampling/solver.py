@@ -6,14 +6,15 @@ With z ~ N(0, I) the coefficients in units of the prior, the function is f = mea
 
 with Phi the values on the grid of the functions sqrt(mu_k) f_k. A solve that raises, or returns a number that is not
 finite, has an infinite misfit: Metropolis methods reject it. Solves run one after the other in the calling thread, or
-those of several chains at once in threads, in float64, on copies of their arguments.
+those of several chains at once in threads, in float64, on copies of their arguments. A cache wraps the map and its
+adjoint (`SolveCache.over`); `misfit_problem` is the misfit as a problem for compiled programs.
 """
 
 import copy
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +22,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from langevax import checks
+from langevax._typing import PyTree
 from langevax.problems import host
-from langevax.problems.problem import Indices, Problem, Scalar
+from langevax.problems.problem import Function
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.solve_cache import Kind, SolveCache, SolveCacheError
 from langevax.sampling.solve_threads import Returned, SolveThreads, alternating
@@ -42,29 +44,55 @@ class Solve(NamedTuple):
     """Infinite where the solve failed."""
     residual: np.ndarray | None
     """G(f) - y; None where the solve failed."""
+    gradient: Vector | None = None
+    """Of the misfit, where it was asked for."""
+
+
+class SolveCounts(NamedTuple):
+    """Numbers of solves, those that failed included."""
+
+    forward: int = 0
+    adjoint: int = 0
+    failed: int = 0
+    first_failure: str = ""
+    """Why the first one failed."""
+
+    @property
+    def evaluations(self) -> int:
+        """Solves of the map and of its adjoint together."""
+        return self.forward + self.adjoint
+
+    def plus(self, other: "SolveCounts", sign: int = 1) -> "SolveCounts":
+        """Return the sum with other counts, or the difference."""
+        forward, adjoint, failed = (
+            a + sign * b for a, b in zip(self[:3], other[:3], strict=True)
+        )
+        reason = self.first_failure or other.first_failure
+        return SolveCounts(forward, adjoint, failed, reason)
+
+    def since(self, before: "SolveCounts") -> "SolveCounts":
+        """Return the counts without earlier ones."""
+        return self.plus(before, -1)
 
 
 class SolveTally:
     """Counts of solves, one for all the units in which a solver is used, and parts of it for single chains."""
 
     def __init__(self, whole: "SolveTally | None" = None):
-        self.solves = self.adjoints = self.failed = self.read = 0
-        self.first_failure = ""
-        self.whole, self.lock = whole, threading.Lock()
+        self.counts = SolveCounts()
+        self.whole = whole
+        self.lock = threading.Lock()
 
-    def count(
-        self, name: Literal["solves", "adjoints", "failed", "read"], reason: str = ""
-    ) -> None:
-        """Count one, here and in the whole."""
+    def add(self, counts: SolveCounts) -> None:
+        """Add counts, here and in the whole."""
         with self.lock:
-            setattr(self, name, getattr(self, name) + 1)
-            self.first_failure = self.first_failure or reason
+            self.counts = self.counts.plus(counts)
         if self.whole is not None:
-            self.whole.count(name, reason)
+            self.whole.add(counts)
 
 
 class ForwardSolver:
-    """The forward map with its counters; `num_solves` and `num_adjoints` include solves that failed."""
+    """The forward map with its counters."""
 
     def __init__(
         self,
@@ -98,19 +126,15 @@ class ForwardSolver:
         self.parallel = parallel
         """Number of threads that solve at once."""
         self.cache: SolveCache | None = None
-        """Solves of earlier runs, and of this one."""
 
     @property
     def num_modes(self) -> int:
         return len(self.synthesis)
 
     @property
-    def num_solves(self) -> int:
-        return self.tally.solves
-
-    @property
-    def num_adjoints(self) -> int:
-        return self.tally.adjoints
+    def counts(self) -> SolveCounts:
+        """Of all solves so far."""
+        return self.tally.counts
 
     def in_units(self, scales: Vector, noise: GaussianNoise) -> "ForwardSolver":
         """Return this solver with coefficients in units of `scales` times the present ones, and with other noise.
@@ -158,111 +182,72 @@ class ForwardSolver:
         return predicted
 
     def _call(self, z: Vector) -> object:
-        self.tally.count("solves")
-        return self._read_or_call("forward_map", self.forward_map, self.function(z))
-
-    def _read_or_call(
-        self, kind: Kind, function: Callable[..., object], *arguments: np.ndarray
-    ) -> object:
-        """Return what a function of the user returns, or has returned; what it raises is not stored."""
-        if self.cache is None:
-            return function(*arguments)
-        if (stored := self.cache.read(kind, *arguments)) is not None:
-            self.tally.count("read")
-            return stored
-        result: Any = function(*(argument.copy() for argument in arguments))
-        returned = np.ma.filled(result, np.nan)
-        if returned.dtype.kind in "fiu":
-            self.cache.write(kind, returned, *arguments)
-        return returned
+        self.tally.add(SolveCounts(forward=1))
+        return self.forward_map(self.function(z))
 
     def use_cache(self, cache: SolveCache) -> None:
         """Read solves from a file and store them there; raise where those in it are another solver's."""
-        z = np.random.default_rng(1).standard_normal(self.num_modes) / 2
-        kinds: list[tuple[Kind, Callable[..., object], tuple[np.ndarray, ...]]]
-        kinds = [
-            ("forward_map", self.forward_map, (self.function(place),))
-            for place in (0 * z, z)
-        ]
+        zero = np.zeros(self.num_modes)
+        other = np.random.default_rng(1).standard_normal(self.num_modes) / 2
+        for z in (zero, other):
+            self.tally.add(SolveCounts(forward=1))
+            _compare(cache, "forward_map", self.forward_map, self.function(z))
         if self.adjoint is not None:
-            kinds.append(
-                (
-                    "adjoint",
-                    self.adjoint,
-                    (self.function(0 * z), np.ones(self.data.shape)),
-                )
-            )
-        for kind, function, arguments in kinds:
-            self.tally.count("adjoints" if kind == "adjoint" else "solves")
-            try:
-                fresh = np.asarray(
-                    function(*(argument.copy() for argument in arguments)), np.float64
-                )
-            except ServerUnreachable:
-                raise
-            except Exception:  # a solve that fails is not stored
-                continue
-            stored = cache.read(kind, *arguments)
-            if stored is not None and not (
-                stored.shape == fresh.shape and _agree(stored.astype(np.float64), fresh)
-            ):
-                raise ValueError(
-                    f"cache {cache.file!r} holds solves of another solver: its {kind} returned other numbers than this "
-                    "one for the same function; name another file."
-                )
-            cache.write(kind, fresh, *arguments)
+            self.tally.add(SolveCounts(adjoint=1))
+            arguments = self.function(zero), np.ones(self.data.shape)
+            _compare(cache, "adjoint", self.adjoint, *arguments)
+            self.adjoint = cache.over("adjoint", self.adjoint)
+        self.forward_map = cache.over("forward_map", self.forward_map)
         self.cache = cache
 
     def solve(self, z: Vector) -> Solve:
         """Return the misfit, infinite where the map raises or returns what is not finite."""
+        residual = self._finite(
+            lambda: _real(self.predict(z)) - self.data,
+            "predictions that are not finite",
+        )
+        if residual is None:
+            return Solve(z, np.inf, None)
+        weighted = residual * self.noise.times_precision(residual)
+        return Solve(z, float(np.sum(weighted) / 2), residual)
+
+    def with_gradient(self, solve: Solve) -> Solve | None:
+        """Return a solve with the gradient of its misfit, by the adjoint; None where either fails."""
+        residual = solve.residual
+        if solve.gradient is not None:
+            return solve
+        if residual is None:
+            return None
+        gradient = self._finite(
+            lambda: self.transposed(solve.z, self.noise.times_precision(residual)),
+            "a product with the adjoint that is not finite",
+        )
+        return None if gradient is None else solve._replace(gradient=gradient)
+
+    def _finite(
+        self, numbers: Callable[[], np.ndarray], otherwise: str
+    ) -> np.ndarray | None:
+        """Return what a call of the user's function gives; None, a failure, where it raises or is not finite."""
         try:
             with np.errstate(all="ignore"):
-                residual = _real(self.predict(z)) - self.data
-            if np.isfinite(residual).all():
-                return Solve(
-                    z,
-                    float(np.sum(residual * self.noise.times_precision(residual)) / 2),
-                    residual,
-                )
-            reason = "predictions that are not finite"
+                result = numbers()
+            if np.isfinite(result).all():
+                return result
+            reason = otherwise
         except (_WrongShape, ServerUnreachable, SolveCacheError):
             raise
         except (
             Exception
-        ) as error:  # whatever a solver raises where it does not converge
+        ) as error:  # a solver raises anything where it does not converge
             reason = f"{type(error).__name__}: {error}"
-        self.tally.count("failed", reason)
-        return Solve(z, np.inf, None)
-
-    def gradient(self, solve: Solve) -> Vector | None:
-        """Return the gradient of the misfit at a solve, by the adjoint; None where that fails."""
-        assert solve.residual is not None
-        try:
-            with np.errstate(all="ignore"):
-                gradient = self.transposed(
-                    solve.z, self.noise.times_precision(solve.residual)
-                )
-            if np.isfinite(gradient).all():
-                return gradient
-            reason = "a product with the adjoint that is not finite"
-        except (_WrongShape, ServerUnreachable, SolveCacheError):
-            raise
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-        self.tally.count("failed", reason)
+        self.tally.add(SolveCounts(failed=1, first_failure=reason))
         return None
 
     def transposed(self, z: Vector, residual: np.ndarray) -> Vector:
         """Return Phi^T J^T residual; exceptions of the adjoint pass."""
         assert self.adjoint is not None
-        self.tally.count("adjoints")
-        product = _real(
-            np.asarray(
-                self._read_or_call(
-                    "adjoint", self.adjoint, self.function(z), np.array(residual)
-                )
-            )
-        )
+        self.tally.add(SolveCounts(adjoint=1))
+        product = _real(np.asarray(self.adjoint(self.function(z), np.array(residual))))
         if product.shape != self.grid_shape:
             raise _WrongShape(
                 f"adjoint returned shape {product.shape}, but the function has shape {self.grid_shape} on "
@@ -306,11 +291,11 @@ class ForwardSolver:
                 f"forward_map is not deterministic: two calls at the mean of the prior differ by {gap:.2g}; fix its "
                 "random numbers, and leave out what it remembers between calls."
             )
-        failed = self.tally.failed
+        before = self.counts
         places = rng.standard_normal((num_draws, self.num_modes))
         draws = [self.solve(place) for place in places]
-        failed = self.tally.failed - failed
-        reason = self.tally.first_failure
+        failed = self.counts.since(before).failed
+        reason = self.counts.first_failure
         if failed == num_draws:
             raise ValueError(
                 f"forward_map failed at all of {num_draws} draws of the prior ({reason}); pass a map that is "
@@ -339,7 +324,7 @@ class ForwardSolver:
         """
         raw = [self._call(place) for place in places[:2]]
         are_separate = not np.shares_memory(np.asarray(raw[0]), np.asarray(raw[1]))
-        alone = [self._with_gradient(self.solve(place)) for place in places]
+        alone = [self._solved(place) for place in places]
         start = threading.Barrier(self.parallel)
 
         def repeat(thread: int) -> bool:
@@ -350,8 +335,7 @@ class ForwardSolver:
             number = 0
             with alternating():
                 while same and (number < 2 or time.perf_counter() < end):
-                    results = self._with_gradient(self.solve(expected[0].z))
-                    same = all(map(_agree, _numbers(results), _numbers(expected)))
+                    same = _same(self._solved(expected.z), expected)
                     number += 1
             return same
 
@@ -362,9 +346,10 @@ class ForwardSolver:
                 "behind a UM-Bridge server, or leave parallel out."
             )
 
-    def _with_gradient(self, solve: Solve) -> tuple[Solve, Vector | None]:
-        is_usable = self.adjoint is not None and solve.residual is not None
-        return solve, self.gradient(solve) if is_usable else None
+    def _solved(self, z: Vector) -> Solve:
+        """Return a solve, with its gradient where there is one."""
+        solve = self.solve(z)
+        return (self.adjoint and self.with_gradient(solve)) or solve
 
     def _check_adjoint(
         self, z: Vector, rng: np.random.Generator, largest: float = 0.02
@@ -400,18 +385,38 @@ class ForwardSolver:
                 )
 
 
+def _compare(
+    cache: SolveCache, kind: Kind, function: Callable[..., Any], *arguments: np.ndarray
+) -> None:
+    """Store a call; raise where the file holds other numbers for it."""
+    try:
+        copies = (argument.copy() for argument in arguments)
+        fresh = np.asarray(function(*copies), np.float64)
+    except ServerUnreachable:
+        raise
+    except Exception:  # a solve that fails is not stored
+        return
+    stored = cache.read(kind, *arguments)
+    if stored is not None and not (
+        stored.shape == fresh.shape and _agree(stored.astype(np.float64), fresh)
+    ):
+        raise ValueError(
+            f"cache {cache.file!r} holds solves of another solver: its {kind} returned other numbers than this "
+            "one for the same function; name another file."
+        )
+    cache.write(kind, fresh, *arguments)
+
+
 def _agree(numbers: np.ndarray, others: np.ndarray, rounding: float = 1e-6) -> bool:
     """True where they differ by the rounding of the largest of them."""
     largest = max(float(np.abs(others).max()), np.finfo(np.float64).tiny)
     return float(np.abs(numbers - others).max()) <= rounding * largest
 
 
-def _numbers(results: tuple[Solve, Vector | None]) -> list[np.ndarray]:
-    """Return residual and gradient, a number that none has where there is none."""
-    (_, _, residual), gradient = results
-    return [
-        np.full(1, 1e300) if array is None else array for array in (residual, gradient)
-    ]
+def _same(solve: Solve, other: Solve) -> bool:
+    """True where residuals and gradients agree, or both are missing."""
+    pairs = (solve.residual, other.residual), (solve.gradient, other.gradient)
+    return all(a is b if a is None or b is None else _agree(a, b) for a, b in pairs)
 
 
 def _real(numbers: np.ndarray) -> np.ndarray:
@@ -425,75 +430,41 @@ class _WrongShape(ValueError):
     """A result of another shape: a mistake of the map wherever it is called, and not a solve that failed."""
 
 
-class SolverMisfit(Problem):
-    """`(1/m) misfit` of a solver as a problem of one component, called from compiled programs.
+def misfit_problem(
+    solver: ForwardSolver, scales: Float[Array, " modes"], precision: PyTree
+) -> Function:
+    """Return `(1/m) misfit` at position = scales z as a problem, whose solver is called from compiled programs.
 
     The gradient needs an adjoint. A solve that fails has an infinite value and a gradient of 0.
     """
+    size = solver.data.size
 
-    solver: ForwardSolver
-    scales: Float[Array, " modes"]
-    """Of the prior: position = scales z."""
-    precision: Float[Array, " modes"]
+    def value(z: np.ndarray) -> np.ndarray:
+        return np.asarray(solver.solve(np.array(z, np.float64)).misfit / size)
 
-    @property
-    def size(self) -> int:
-        return 1
+    def both(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        solve = solver.with_gradient(solver.solve(np.array(z, np.float64)))
+        if solve is None or solve.gradient is None:
+            return np.asarray(np.inf), np.zeros(len(z))
+        return np.asarray(solve.misfit / size), solve.gradient / size
 
-    @property
-    def max_size(self) -> int:
-        return 1
+    @jax.custom_vjp
+    def mean_misfit(position: Array) -> Array:
+        like = jax.ShapeDtypeStruct((), position.dtype)
+        return host.call(value, like, position / scales.astype(position.dtype))
 
-    def value(self, position: Float[Array, " modes"]) -> Scalar:
-        def mean_misfit(z: np.ndarray) -> np.ndarray:
-            return np.asarray(
-                self.solver.solve(np.array(z, np.float64)).misfit
-                / self.solver.data.size
-            )
-
-        return host.call(
-            mean_misfit,
-            jax.ShapeDtypeStruct((), position.dtype),
-            position / self._scales(position),
-        )
-
-    def gradient(self, position: Float[Array, " modes"]) -> Float[Array, " modes"]:
-        return self.value_and_gradient(position)[1]
-
-    def value_and_gradient(
-        self, position: Float[Array, " modes"]
-    ) -> tuple[Scalar, Float[Array, " modes"]]:
-        if self.solver.adjoint is None:
+    def forward(position: Array) -> tuple[Array, Array]:
+        if solver.adjoint is None:
             raise ValueError(
                 "forward_map has no gradient: pass adjoint=, write it in JAX, or sample with algorithm=langevax.PCN()."
             )
+        scale = scales.astype(position.dtype)
+        like = jax.ShapeDtypeStruct((), position.dtype), position
+        value, gradient = host.call(both, like, position / scale)
+        return value, gradient / scale
 
-        def both(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            solve = self.solver.solve(np.array(z, np.float64))
-            gradient = None if solve.residual is None else self.solver.gradient(solve)
-            if gradient is None:
-                return np.asarray(np.inf), np.zeros(len(z))
-            return np.asarray(
-                solve.misfit / self.solver.data.size
-            ), gradient / self.solver.data.size
+    def backward(gradient: Array, change: Array) -> tuple[Array]:
+        return (change * gradient,)
 
-        like = (
-            jax.ShapeDtypeStruct((), position.dtype),
-            jax.ShapeDtypeStruct(position.shape, position.dtype),
-        )
-        value, gradient = host.call(both, like, position / self._scales(position))
-        return value, gradient / self._scales(position)
-
-    def gradient_at(
-        self, position: Float[Array, " modes"], indices: Indices
-    ) -> Float[Array, " modes"]:
-        return self.gradient(position)
-
-    def gradients_at(
-        self, position: Float[Array, " modes"], indices: Indices
-    ) -> Float[Array, "batch modes"]:
-        gradient = self.gradient(position)
-        return jnp.broadcast_to(gradient, (len(indices), *gradient.shape))
-
-    def _scales(self, position: Float[Array, " modes"]) -> Float[Array, " modes"]:
-        return self.scales.astype(position.dtype)
+    mean_misfit.defvjp(forward, backward)
+    return Function(mean_misfit, precision)

@@ -24,6 +24,7 @@ from langevax._typing import FloatScalar, IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info
 from langevax.gradients import batches
 from langevax.problems.problem import Problem
+from langevax.samplers.metropolis import accepted
 from langevax.sampling.nuts import Adaptation
 from langevax.sampling.tolerances import PROBED_ROWS, SMALLEST_BATCH
 
@@ -127,11 +128,9 @@ class SubsampledHMC(Algorithm):
         end, q, _ = lax.fori_loop(0, num_leapfrogs, leapfrog, (x, p, slope(x)))
         potential = problem.potential(end)
         log_ratio = (state.potential - potential + (p @ p - q @ q) / 2) / temperature
-        log_acceptance = jnp.where(
-            jnp.isnan(log_ratio), -jnp.inf, jnp.minimum(log_ratio, 0)
+        (position, potential), acceptance = accepted(
+            accept_key, log_ratio, (end, potential), (x, state.potential)
         )
-        accept = jnp.log(random.uniform(accept_key, dtype=dtype)) < log_acceptance
-        acceptance = jnp.exp(log_acceptance)
         adapted = state.adaptation.with_acceptance(
             jnp.minimum(acceptance / jnp.asarray(self.ceiling, dtype), 1)
         )
@@ -139,8 +138,6 @@ class SubsampledHMC(Algorithm):
         adaptation = jax.tree.map(
             lambda a, b: jnp.where(is_adapted, a, b), adapted, state.adaptation
         )
-        position = jnp.where(accept, end, x)
-        potential = jnp.where(accept, potential, state.potential)
         used = jnp.int32(problem.size) + (num_leapfrogs + 2) * self.batch_size
         new = SubsampledState(position, potential, state.centre_gradient, adaptation)
         return new, {"evaluations": used, "acceptance": acceptance}
