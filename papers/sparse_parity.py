@@ -41,7 +41,7 @@ from claims import Check, Claim, Findings, Size, dataset, sweep, variables
 from drawing import level, points, ticks
 from estimates import mean_and_error
 from langevax.figures.theme import INK, SEQUENTIAL
-from langevax.meanfield import MFLD, anneal, halving
+from langevax.meanfield import MFLD, cooling_rounds, halving
 from langevax.problems import losses, neurons
 from langevax.problems.mean_field import MeanFieldRisk
 
@@ -88,7 +88,7 @@ def network(
         risk.prior(TEMPERATURE, NUM_PARTICLES),
         halving(TEMPERATURE, rounds),
     )
-    run = anneal(
+    run = cooling_rounds(
         lambda t: MFLD(STEP_SIZE, t),
         risk,
         start,

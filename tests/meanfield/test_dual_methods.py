@@ -243,7 +243,7 @@ def test_rounds_of_annealing_keep_the_prior_and_lower_the_risk():
         jnp.zeros(4),
         precision=2 * RIDGE,
     )
-    rounds = meanfield.anneal(
+    rounds = meanfield.cooling_rounds(
         lambda T: MFLD(1.0, T),
         risk,
         risk.prior(T, 20_000),
@@ -370,7 +370,7 @@ def test_a_mistake_is_named(make, error, facts):
 
 def test_an_empty_list_of_temperatures_is_named():
     with refuses(ValueError, "temperatures"):
-        meanfield.anneal(
+        meanfield.cooling_rounds(
             lambda T: MFLD(1.0, T),
             risk_of(),
             risk_of().prior(T, 5),

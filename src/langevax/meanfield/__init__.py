@@ -1,9 +1,10 @@
 """Mean-field Langevin dynamics and dual methods: networks trained as a law over neurons."""
 
+from langevax import renamed
 from langevax.meanfield.certificate import Certificate, certify
 from langevax.meanfield.duality_gap import DualEstimate, duality_gap
 from langevax.meanfield.fictitious_play import FictitiousPlay
-from langevax.meanfield.mfld import MFLD, anneal, halving
+from langevax.meanfield.mfld import MFLD, cooling_rounds, halving
 from langevax.meanfield.pda import PDA
 from langevax.meanfield.psdca import PSDCA
 
@@ -14,9 +15,10 @@ __all__ = [
     "Certificate",
     "DualEstimate",
     "FictitiousPlay",
-    "anneal",
     "certify",
+    "cooling_rounds",
     "duality_gap",
     "halving",
 ]
 __dir__ = __all__.copy
+__getattr__ = renamed.getattr_of(__name__)

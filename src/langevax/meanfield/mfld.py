@@ -133,7 +133,7 @@ def steps_at(
     )
 
 
-def anneal(
+def cooling_rounds(
     algorithm: Callable[[float], Algorithm],
     risk: MeanFieldRisk,
     start: PyTree | Callable[[PRNGKey], PyTree] | Result,
@@ -160,7 +160,7 @@ def anneal(
         >>> import jax, jax.numpy as jnp, langevax
         >>> X, y = jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
         >>> risk = langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, X, y, precision=0.01)
-        >>> rounds = langevax.meanfield.anneal(
+        >>> rounds = langevax.meanfield.cooling_rounds(
         ...     lambda T: langevax.meanfield.MFLD(0.5, T), risk, risk.prior(0.01, 100), halving(0.01, 3),
         ...     key=jax.random.key(0), num_steps=100,
         ... )
