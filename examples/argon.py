@@ -1,11 +1,11 @@
-"""A rugged function and the odds: the lowest energy of seven argon atoms, and how likely it is that a lower one exists.
+"""A rugged function and its basins: the lowest energy of seven argon atoms, and how likely it is that a lower one exists.
 
 Atoms attract each other from afar and repel each other nearby (Lennard-Jones). Seven of them have four stable shapes,
 known from exhaustive searches; the lowest has the energy -16.505384. A search that starts once ends in any of them.
-`minimize` states the odds that a better minimum is unseen. Turned copies of a shape have one energy and are counted as
+`minimize` states how many better basins are expected unseen. Turned copies of a shape have one energy and are counted as
 one.
 
-Run it: `python examples/argon.py`. It prints shapes, energies and odds, and writes out/argon.png.
+Run it: `python examples/argon.py`. It prints shapes, energies and that number, and writes out/argon.png.
 """
 
 from pathlib import Path
@@ -54,7 +54,7 @@ def draw(axes: plt.Axes, atoms: np.ndarray) -> None:
 
 
 def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
-    """The shapes in which independent searches end, and the odds."""
+    """The shapes in which independent searches end, and how many better ones are expected."""
     with jax.enable_x64():
         result = lx.minimize(
             energy,
@@ -71,7 +71,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     )
     for level, share in zip(KNOWN, of_known, strict=True):
         print(f"energy {level:.6f}: {share:.0%} of the searches")
-    print(f"odds that a better one is unseen: {result.odds:.2f}")
+    print(f"better basins expected unseen: {result.expected_better_basins:.2f}")
     print(
         f"best {result.fun:.6f} after {result.nfev:,} energies and {result.njev:,} gradients"
     )
@@ -99,7 +99,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         draw(axes.inset_axes((0.0, 0.5, 0.45, 0.5)), np.asarray(result.x))
     return {
         "energy": float(result.fun),
-        "odds": float(result.odds),
+        "expected_better_basins": float(result.expected_better_basins),
         "known": float(of_known.sum()),
     }
 

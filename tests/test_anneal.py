@@ -575,7 +575,7 @@ def test_the_message_says_how_far_chains_agree(places, values, num_chains, words
         Minimum(np.array([x], np.float64), float(value), np.zeros(1), 0.0, 0.0)
         for x, value in zip(places, values, strict=True)
     ]
-    assert agreement(group(minima, num_chains, 0.1, 0.01), num_chains).startswith(words)
+    assert agreement(group(minima, num_chains, 0.1, 0.01)).startswith(words)
 
 
 # -- bad input ----------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ from benchmarks.minimize import exchange, functions, nist, solvers
 from benchmarks.predictive import rivals
 from langevax import trees
 from langevax.keys import unrolled
-from langevax.optimize import local_search, portfolio
+from langevax.optimize import landscape, local_search
 from tests.sentences import refuses
 
 pytestmark = pytest.mark.slow
@@ -565,13 +565,13 @@ def test_searches_of_minimize_are_charged_to_the_step_that_reaches_the_target():
         ]
         meter = solvers.Lockstep(0.01)
         with meter.watching():
-            portfolio.values(problem, frame, starts)
-            portfolio.local_searches(problem, frame, starts, 4, 100)
+            landscape.values(problem, frame, starts)
+            landscape.local_searches(problem, frame, starts, 4, 100)
     step = 2 + next(i for i, fun in enumerate(lowest) if fun <= 0.01)
     assert step < ends.evaluations.min()
     assert meter.hit == 3 + 4 * 3 * step
     assert meter.cost == 3 + 4 * ends.evaluations.sum()
-    assert portfolio.local_searches is local_search.local_searches
+    assert landscape.local_searches is local_search.local_searches
 
 
 def test_a_grid_that_ends_before_the_law_of_an_optimum_does_is_refused(monkeypatch):

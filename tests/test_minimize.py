@@ -1,4 +1,4 @@
-"""`minimize`: transcripts of its steps, known minima, the odds, SciPy's habits, honest words, and bad input."""
+"""`minimize`: transcripts of its steps, known minima, basins expected, SciPy's habits, honest words, and bad input."""
 
 import math
 import re
@@ -313,10 +313,10 @@ def test_evolution_finds_a_minimum_by_the_order_of_values():
     assert np.sum(scales * law.mean**2) < 1e-8
 
 
-# -- odds ---------------------------------------------------------------------------------------------------------
+# -- basins expected ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_odds_are_the_mean_number_of_unseen_better_basins():
+def test_it_is_the_mean_number_of_unseen_better_basins():
     """Over laws with a uniform number of basins and uniform sizes: those in which 30 searches meet exactly 3."""
     rng, searches, seen = np.random.default_rng(0), 30, 3
     better = []
@@ -353,7 +353,7 @@ def test_copies_of_a_minimum_count_as_one_unless_the_best_value_is_rarer_than_th
     assert tally(ys, fun, moved, 1e-6, 1.0) == (8, 5, 3)
     assert tally(ys[1:6], fun[1:6], moved[1:6], 1e-6, 1.0) == (5, 5, 1)
     assert (
-        tally(ys, fun, moved, 1e-6, 0.5).odds == math.inf
+        tally(ys, fun, moved, 1e-6, 0.5).expected_better == math.inf
     )  # none of these saw the best
     assert tally(ys[:0], fun[:0], moved[:0], 1e-6, 0.5) == (0, 0, 0)
 
@@ -369,7 +369,7 @@ def test_few_basins_are_all_found_and_the_promise_is_met():
     np.testing.assert_allclose(result.x, -1.0356, atol=1e-3)
     assert result.basins[0].fun == pytest.approx(-0.6109, abs=2e-3)
     assert sum(basin.share for basin in result.basins) == pytest.approx(1)
-    assert result.odds <= 0.1
+    assert result.expected_better_basins <= 0.1
     words = r"A better basin is unlikely: the expected number of unseen better basins is 0\.\d+ \(at most 0.1 was asked\)"
     assert re.match(words, result.message)
     assert result.history["fun"][-1] == pytest.approx(result.fun, abs=1e-5)
@@ -377,9 +377,13 @@ def test_few_basins_are_all_found_and_the_promise_is_met():
     assert result.nit > 11 * 3 + 2  # the two of one value may count as one
     assert result.nfev > result.njev > result.nit
     surer = minimize(
-        two_wells, jnp.full(2, 0.9), key=KEY, bounds=[(-2.0, 2.0)] * 2, max_odds=0.01
+        two_wells,
+        jnp.full(2, 0.9),
+        key=KEY,
+        bounds=[(-2.0, 2.0)] * 2,
+        max_better_basins=0.01,
     )
-    assert surer.odds <= 0.01
+    assert surer.expected_better_basins <= 0.01
     assert surer.nit > 3 / 0.01
     words = r"\d+ of \d+ local searches ended at the best value, the others in [23] worse basins\."
     assert re.search(words, surer.message)
@@ -441,7 +445,7 @@ def test_a_promise_that_is_not_met_is_no_success():
         rastrigin, jnp.full(2, 4.0), key=KEY, bounds=BOX, max_evaluations=3000
     )
     assert (result.success, result.status) == (False, 1)
-    assert result.odds > 0.1
+    assert result.expected_better_basins > 0.1
     assert result.message.startswith(
         "Spent the 3,000 evaluations before a better basin became unlikely:"
     )
@@ -777,10 +781,10 @@ REFUSED = {
         TypeError,
         "max_evaluations",
     ),
-    "odds of nothing": (
-        refused(max_odds=0.0),
+    "basins of nothing": (
+        refused(max_better_basins=0.0),
         ValueError,
-        "max_odds 0 0.0",
+        "max_better_basins 0 0.0",
     ),
     "one start": (
         refused(spread=0.0),

@@ -15,7 +15,7 @@ import scipy.optimize as scipy
 
 import langevax as lx
 from benchmarks.minimize.exchange import replica_exchange
-from langevax.optimize import portfolio
+from langevax.optimize import landscape
 
 GRADIENT = 4
 SHGO_COORDINATES = 5
@@ -50,7 +50,7 @@ class Lockstep:
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Count what is computed meanwhile."""
-        search, values = portfolio.local_searches, portfolio.values
+        search, values = landscape.local_searches, landscape.values
 
         def counted_search(
             problem: Any, frame: Any, starts: Any, lanes: int, limit: int, *others: Any
@@ -79,8 +79,8 @@ class Lockstep:
             return fun
 
         with (
-            mock.patch.object(portfolio, "local_searches", counted_search),
-            mock.patch.object(portfolio, "values", counted_values),
+            mock.patch.object(landscape, "local_searches", counted_search),
+            mock.patch.object(landscape, "values", counted_values),
         ):
             yield
 
@@ -345,7 +345,7 @@ def ours(
     return Run(
         result.fun,
         meter.hit,
-        bool(result.odds <= 0.1),
+        bool(result.expected_better_basins <= 0.1),
         time.process_time() - began,
         stop,
     )

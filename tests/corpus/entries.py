@@ -518,7 +518,7 @@ ENTRIES: dict[str, Entry] = {
             "x0": (np.ones(2, np.float32), ARRAY),
             "key": (jax.random.key(0), KEY),
             "max_evaluations": (200, COUNT),
-            "max_odds": (0.5, POSITIVE),
+            "max_better_basins": (0.5, POSITIVE),
             "spread": (0.1, POSITIVE),
             "use_gradients": (True, FLAG),
             "run": (QUIET, OBJECT),
@@ -1221,17 +1221,24 @@ ENTRIES: dict[str, Entry] = {
         },
         accepted=frozenset({"metric = a word"}),  # metrics have any names
     ),
+    "langevax.flower.ClientRules": Entry(
+        lambda **arguments: flower.ClientRules(**arguments).deadline,
+        {
+            "number": (2, COUNT),
+            "weights": ("size", WORD),
+            "deadline": (1.0, POSITIVE),
+            "join_seconds": (1.0, POSITIVE),
+            "patience": (2, COUNT),
+        },
+    ),
     "langevax.flower.FederatedStrategy": Entry(
         lambda **arguments: flower.FederatedStrategy(**arguments).deadline,
         {
             "algorithm": (federated.FedAvg(0.1, 2), OBJECT),
             "position": (np.zeros(2, np.float32), TREE),
             "key": (jax.random.key(0), KEY),
-            "num_clients": (2, COUNT),
-            "weights": ("size", WORD),
-            "deadline": (1.0, POSITIVE),
-            "join_seconds": (1.0, POSITIVE),
-            "patience": (2, COUNT),
+            "clients": (flower.ClientRules(), OBJECT),
+            "run": (lx.Run(), OBJECT),
             "stop_at_collapse": (True, FLAG),
             "best": (flower.BestModel(), OBJECT),
             "callbacks": ([], OBJECT),

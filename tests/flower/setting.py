@@ -6,7 +6,7 @@ import jax
 
 import langevax
 from langevax.federated import FLEDGE
-from langevax.flower import FederatedStrategy, Task, client_app
+from langevax.flower import ClientRules, FederatedStrategy, Task, client_app
 from tests.flower.local_grid import LocalGrid
 from tests.flower.rows import CLIENTS, NUM_CLIENTS, START, loss, problem
 
@@ -25,7 +25,12 @@ def grid_of(algorithm, num_clients=NUM_CLIENTS, **options):
 
 
 def strategy_of(algorithm, **options):
+    """A strategy, with the options of its rules of clients and of its run by their own names."""
     options = {"deadline": 0.05, "join_seconds": 5.0} | options
-    strategy = FederatedStrategy(algorithm, START, key=KEY, **options)
+    parts = {
+        name: kind(**{f: options.pop(f) for f in kind.__annotations__ if f in options})
+        for name, kind in (("clients", ClientRules), ("run", langevax.Run))
+    }
+    strategy = FederatedStrategy(algorithm, START, key=KEY, **parts, **options)
     strategy.poll_seconds = 0.001
     return strategy

@@ -1,6 +1,7 @@
 """Clients that die, start again, come late or leave for good, and a server that dies."""
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -184,7 +185,7 @@ def test_a_client_that_comes_later_joins_and_one_that_left_comes_back():
         strategy_of(FLEDGE_SERVER, patience=1),
         grid_of(FLEDGE_SERVER, num_clients=NUM_CLIENTS - 1),
     )
-    strategy.num_clients = NUM_CLIENTS - 1
+    strategy.clients = dataclasses.replace(strategy.clients, number=NUM_CLIENTS - 1)
     advance(strategy, grid, 1)
     grid.connect(LATER_NODE, NUM_CLIENTS - 1, NUM_CLIENTS)
     go_on(strategy, grid, 1)
@@ -220,7 +221,7 @@ def test_a_node_without_a_partition_id_is_rejected_with_the_remedy():
 def test_too_few_clients_are_waited_for_and_then_named():
     with refuses(TimeoutError, "5 7 0.02 0 1 2 3 4"):
         advance(
-            strategy_of(FLEDGE_SERVER, num_clients=7, join_seconds=0.02),
+            strategy_of(FLEDGE_SERVER, number=7, join_seconds=0.02),
             grid_of(FLEDGE_SERVER),
             1,
         )

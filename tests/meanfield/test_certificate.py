@@ -175,7 +175,7 @@ def test_bounds_are_made_small_enough_for_the_effort_that_a_climb_leaves(monkeyp
         return bound(search, ascent, size)
 
     def choose_sizes(search):
-        search.size, search.num_particles = 1024, 512
+        search.known = dataclasses.replace(search.known, size=1024, num_particles=512)
 
     monkeypatch.setattr(interval_search, "_bound", bound)
     monkeypatch.setattr(IntervalSearch, "choose_sizes", choose_sizes)
@@ -219,11 +219,12 @@ def test_estimates_err_with_a_small_probability_in_all_rounds_together():
     """Levels add up to at most 5 %, and the ends are Student's."""
     search = search_of(smooth())
     levels = []
-    for search.rounds in range(8):
-        levels.append(search.level)
+    for rounds in range(8):
+        search.known = interval_search.Known(rounds=rounds)
+        levels.append(search.known.level)
         estimate = search.log_partition(2.0, 0.1, "walks")
         assert estimate.high == pytest.approx(
-            2 + 0.1 * student.ppf(1 - search.level, RUNS - 1)
+            2 + 0.1 * student.ppf(1 - search.known.level, RUNS - 1)
         )
     assert 0.045 < sum(levels) <= 0.05
     bound = UpperBound(1.0, 0.1, 5, np.zeros(3))
@@ -235,13 +236,13 @@ def test_the_ends_that_are_kept_are_the_best():
     search, dual = search_of(problem), problem.optimal_dual().astype(np.float32)
     for value in (3.0, 1.0, 2.0, math.nan):
         search.keep_upper(UpperBound(value, 0.0, 5, np.full(3, value)))
-    assert search.upper[0] == 1
-    assert search.upper[1].outputs[0] == 1
+    assert search.known.upper[0] == 1
+    assert search.known.upper[1].outputs[0] == 1
     noisy = UpperBound(0.5, 10.0, 5, np.zeros(3))  # the least value
     search.keep_upper(noisy, UpperBound(0.9, 0.001, 5, np.zeros(3)))
     # the least of two ends holds where both do: each has half of the level
-    assert search.upper[0] == pytest.approx(
-        0.9 + 0.001 * student.ppf(1 - search.level / 10, 5)
+    assert search.known.upper[0] == pytest.approx(
+        0.9 + 0.001 * student.ppf(1 - search.known.level / 10, 5)
     )
     log_partition = search.log_partition(problem.log_partition(dual), 0.0, "walks")
     for share in (0.0, 1.0, 0.5):
@@ -249,8 +250,8 @@ def test_the_ends_that_are_kept_are_the_best():
             dual * np.float32(share),
             log_partition._replace(high=log_partition.value * (share == 1)),
         )
-    assert search.lower[0] == pytest.approx(problem.lower(dual), abs=1e-5)
-    np.testing.assert_array_equal(search.lower[1], dual)
+    assert search.known.lower[0] == pytest.approx(problem.lower(dual), abs=1e-5)
+    np.testing.assert_array_equal(search.known.lower[1], dual)
 
 
 def noisy_runs(num_cells=2):

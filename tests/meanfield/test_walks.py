@@ -53,7 +53,7 @@ def test_the_estimate_of_a_frozen_plan_has_no_bias(start):
             np.eye(1),
         )
         if start == "prior":
-            plan, _ = plan_along(clouds, [tilt], 1000)
+            plan = plan_along(clouds, [tilt], 1000)
         else:
             plan = plan_from_start(clouds, tilt, start_of(clouds), 1000, cells)
         assert plan.complete
@@ -72,12 +72,16 @@ def test_weights_at_the_end_are_of_the_last_law():
     dual = 0.8 * problem.optimal_dual()
     with closing(problem.clouds(1)) as clouds:
         tilt = problem.tilt(dual)
-        plan, _ = plan_along(clouds, [tilt], 1000)
+        plan = plan_along(clouds, [tilt], 1000)
         walked = walk(clouds, plan, 20, 500)
         shares = normalised(walked.log_weights)
         runs = zip(walked.clouds, shares, strict=True)
+        one = np.zeros(500, int)
         outputs = np.array(
-            [clouds.sums(tilt, cloud, own[None])[0][0, :, 0] for cloud, own in runs]
+            [
+                clouds.cell_sums(tilt, cloud, own, one, 1)[0][0, :, 0]
+                for cloud, own in runs
+            ]
         )
     expected = problem.grid.outputs(problem.grid.gibbs(dual))
     assert_mean(outputs, expected, slack=0.01, wrong=np.zeros(6))
@@ -87,9 +91,7 @@ def test_a_walk_back_from_exact_draws_estimates_one_over_z():
     problem = smooth("logistic", temperature=0.01)
     dual = 0.8 * problem.optimal_dual()
     with closing(problem.clouds(2)) as clouds:
-        plan, _ = plan_along(
-            clouds, [problem.tilt(0.5 * dual), problem.tilt(dual)], 1000
-        )
+        plan = plan_along(clouds, [problem.tilt(0.5 * dual), problem.tilt(dual)], 1000)
         back = walk_back(clouds, plan, problem.draws(dual, (100, 100)))
     assert_mean(np.exp(problem.log_partition(dual) - back)[:, None], 1.0, wrong=0.5)
 
@@ -100,7 +102,7 @@ def test_a_mode_that_a_walk_misses_makes_the_walk_back_too_high():
     problem = needle()
     dual = -0.1 * np.asarray(problem.risk.targets)
     with closing(problem.clouds(3)) as clouds:
-        plan, _ = plan_along(clouds, [problem.tilt(dual)], 500)
+        plan = plan_along(clouds, [problem.tilt(dual)], 500)
         forward = walk(clouds, plan, 4, 250).log_partition
         draws = problem.draws(dual, (4, 250))
         back = walk_back(clouds, plan, draws)
@@ -130,7 +132,7 @@ def test_log_z_of_linear_neurons_is_that_of_the_closed_form():
     expected -= linear_log_partition(0 * dual, inputs, ridge, temperature)
     with closing(Clouds(law, 20, jax.random.key(0))) as clouds:
         tilt = law.tilt(jnp.asarray(dual, jnp.float32), temperature)
-        plan, _ = plan_along(clouds, [tilt], 500)
+        plan = plan_along(clouds, [tilt], 500)
         walked = walk(clouds, plan, 16, 500)
         means = np.einsum("rp,rpd->rd", normalised(walked.log_weights), walked.clouds)
     assert_mean(
@@ -216,8 +218,10 @@ def test_blocks_change_nothing():
             clouds.values(clouds.target(tilt), cloud[-37:]).exponent, values[-37:]
         )
         assert clouds.features(cloud).shape == (len(cloud), 6)
-        weights = np.random.default_rng(0).uniform(size=(2, len(cloud)))
-        outputs, exponents = clouds.sums(tilt, cloud, weights)
+        weights = np.random.default_rng(0).uniform(size=len(cloud))
+        labels = np.arange(len(cloud)) % 2
+        outputs, exponents = clouds.cell_sums(tilt, cloud, weights, labels, 2)
+    weights = np.where(labels == np.arange(2)[:, None], weights, 0)
     expected = weights @ (3 * np.tanh(np.float64(cloud) * problem.risk.inputs[:, 0]))
     np.testing.assert_allclose(outputs[..., 0], expected, atol=0.05)
     np.testing.assert_allclose(exponents, weights @ values, rtol=1e-4)
@@ -234,14 +238,20 @@ def test_sums_of_cells_are_those_of_each_cell():
         before = clouds.work
         outputs, exponents = clouds.cell_sums(tilt, cloud, weights, labels, 5)
         work = clouds.work - before
-        expected = clouds.sums(
-            tilt, cloud, np.where(labels == np.arange(5)[:, None], weights, 0)
+        one = np.zeros(len(cloud), int)
+        alone = np.where(labels == np.arange(5)[:, None], weights, 0)
+        outputs_alone, exponents_alone = (
+            np.concatenate(parts)
+            for parts in zip(
+                *(clouds.cell_sums(tilt, cloud, own, one, 1) for own in alone),
+                strict=True,
+            )
         )
-        assert clouds.work - before - work == work
+        assert clouds.work - before - work == 5 * work
     assert outputs.shape == (5, 6, 1)
     assert not outputs[2].any()
-    np.testing.assert_allclose(outputs, expected[0], rtol=2e-4)
-    np.testing.assert_allclose(exponents, expected[1], rtol=2e-4)
+    np.testing.assert_allclose(outputs, outputs_alone, rtol=2e-4)
+    np.testing.assert_allclose(exponents, exponents_alone, rtol=2e-4)
 
 
 def test_descents_that_have_ended_cost_nothing_more():

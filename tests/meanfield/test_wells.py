@@ -22,7 +22,7 @@ def test_a_needle_that_walks_miss_is_met(loss):
     dual = -0.1 * np.asarray(problem.risk.targets)
     expected, tilt = problem.log_partition(dual), problem.tilt(dual)
     with closing(problem.clouds()) as clouds:
-        plan, _ = plan_along(clouds, [tilt], 500)
+        plan = plan_along(clouds, [tilt], 500)
         missed = walk(clouds, plan, 4, 250).log_partition.max()
         met = wells.search(clouds, tilt, [clouds.prior(100)])
     assert missed < expected - 3

@@ -223,7 +223,7 @@ def test_moves_of_a_certificate_exchange_nothing_with_the_host(monkeypatch, read
 
         return run
 
-    for name in ("_moved", "_features", "_sums", "_cell_sums", "_descended"):
+    for name in ("_moved", "_features", "_cell_sums", "_descended"):
         monkeypatch.setattr(clouds_module, name, guarded(getattr(clouds_module, name)))
     with closing(Clouds(law, 12, jax.random.key(0))) as clouds:
         cloud, numbers = clouds.prior(2 * clouds.block), []
@@ -233,7 +233,6 @@ def test_moves_of_a_certificate_exchange_nothing_with_the_host(monkeypatch, read
             clouds.moved(target, cloud, factor, 0.1, num_moves)
             numbers.append(reads.number)
         clouds.features(cloud)
-        clouds.sums(tilt, cloud, np.ones((1, len(cloud))))
         clouds.cell_sums(
             tilt, cloud, np.ones(len(cloud)), np.zeros(len(cloud), np.int32), 1
         )

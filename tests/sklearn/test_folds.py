@@ -23,7 +23,7 @@ from langevax.sklearn.intervals import upper_quantile
 from langevax.sklearn.model_selection import (
     SEARCHES,
     _above_least,
-    anneal,
+    annealed_clouds,
     choose_by_validation,
 )
 from langevax.sklearn.solvers import Schedule
@@ -130,7 +130,9 @@ def test_folds_centre_targets_by_their_own_rows(regressor):
 def test_annealing_ends_at_the_law_of_a_longer_run(regressor):
     """Outputs after a path of five temperatures, beside those of a fit at the last one: within Monte-Carlo error."""
     network, temperatures = regressor.network_, np.array([0.5, 0.2, 0.1, 0.05, 0.03])
-    ended = anneal(network.risk(1.0), temperatures, SCHEDULE, 400, jax.random.key(1))
+    ended = annealed_clouds(
+        network.risk(1.0), temperatures, SCHEDULE, 400, jax.random.key(1)
+    )
     X, y = diabetes()
     fit = MeanFieldRegressor(temperature=0.03, num_particles=400, random_state=3).fit(
         X[:300], y[:300]

@@ -14,7 +14,7 @@ with checks.needs("flower", "langevax.flower"):
     from langevax.flower.client import client_app
     from langevax.flower.evaluation import BestModel
     from langevax.flower.server import server_app
-    from langevax.flower.strategy import FederatedStrategy
+    from langevax.flower.strategy import ClientRules, FederatedStrategy
     from langevax.flower.task import Task
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BestModel",
+    "ClientRules",
     "FederatedStrategy",
     "Task",
     "client_app",

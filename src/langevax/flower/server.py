@@ -23,9 +23,9 @@ from langevax.flower.evaluation import (
     RoundRecord,
     lines_of,
 )
-from langevax.flower.strategy import Evaluate, FederatedStrategy
+from langevax.flower.strategy import ClientRules, Evaluate, FederatedStrategy
 from langevax.flower.task import Task
-from langevax.run import keep_compiled_programs
+from langevax.run import Run, keep_compiled_programs
 from langevax.run.checkpoint import write_atomically
 
 RUN_CONFIG: dict[str, Any] = {
@@ -79,19 +79,20 @@ def serve(
         task.algorithm_of(run_config),
         task.start_of(run_config),
         key=jax.random.key(int(config["seed"])),
-        num_clients=int(config["num-clients"]) or "auto",
-        weights=str(config["weights"]),
-        deadline=float(config["deadline"]),
-        join_seconds=float(config["join-seconds"]),
-        patience=int(config["patience"]),
+        clients=ClientRules(
+            int(config["num-clients"]) or "auto",
+            str(config["weights"]),
+            float(config["deadline"]),
+            float(config["join-seconds"]),
+            int(config["patience"]),
+        ),
         best=BestModel(
             str(config["best-metric"]),
             config["best-mode"],
             int(config["stop-after"]) or None,
         ),
         callbacks=callbacks,
-        checkpoint=str(config["checkpoint"]) or None,
-        resume=bool(config["resume"]),
+        run=Run(str(config["checkpoint"]) or None, bool(config["resume"])),
     )
     evaluate = None
     if task.evaluate is not None:

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from logging import INFO, WARNING, getLogger
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Never
@@ -36,7 +37,7 @@ from langevax.flower.transport import (
     send_and_receive,
 )
 from langevax.renamed import refuse_former
-from langevax.run import CheckpointError
+from langevax.run import CheckpointError, Run
 from langevax.run.identity import digest
 
 MAX_SILENT = 3  # exchanges in a row without an answer that end a run
@@ -50,6 +51,44 @@ class Sent(NamedTuple):
     request: ExchangeRequest
     clients: list[int]
     messages: list[Message]
+
+
+@dataclass(frozen=True)
+class ClientRules:
+    """Which clients a `FederatedStrategy` waits for, how long, and how it weighs them.
+
+    Attributes:
+        number: clients to wait for before the first round; "auto" waits for as many as the clients say there are
+            (`num-partitions` in their node config).
+        weights: "size" weighs clients by their rows, "uniform" gives equal weights.
+        deadline: seconds for one exchange; the first may take long, since engines start processes.
+        join_seconds: seconds for all clients to introduce themselves.
+        patience: exchanges in a row that a client may miss.
+
+    Raises:
+        TypeError, ValueError: an invalid argument.
+
+    Example:
+        >>> from langevax.flower import ClientRules
+        >>> ClientRules(number=8, deadline=30.0).patience
+        3
+    """
+
+    number: int | Literal["auto"] = "auto"
+    weights: str = "size"
+    deadline: float = 60.0
+    join_seconds: float = 120.0
+    patience: int = 3
+
+    def __post_init__(self) -> None:
+        checks.number("deadline", self.deadline, positive=True)
+        checks.number("join_seconds", self.join_seconds, positive=True)
+        checks.positive_int("patience", self.patience)
+        checks.positive_int("number", self.number, auto=True)
+        if self.weights not in ("size", "uniform"):
+            raise ValueError(
+                f"weights must be 'size' or 'uniform', got {checks.shown(self.weights)}."
+            )
 
 
 class FederatedStrategy(Strategy):
@@ -68,20 +107,15 @@ class FederatedStrategy(Strategy):
         algorithm: one of `langevax.federated`, the same as the clients'.
         position: the start, a pytree of floating arrays.
         key: as of `langevax.simulate`.
-        num_clients: clients to wait for before the first round; "auto" waits for as many as the clients say there are
-            (`num-partitions` in their node config).
-        weights: "size" weighs clients by their rows, "uniform" gives equal weights.
-        deadline: seconds for one exchange; the first may take long, since engines start processes.
-        join_seconds: seconds for all clients to introduce themselves.
-        patience: exchanges in a row that a client may miss.
+        clients: which are waited for, how long, and their weights: `ClientRules(number=8)`.
         stop_at_collapse: end a run whose losses, as the clients evaluate them, show that it has collapsed; see
             `langevax.federated.CollapseWatch`. The first evaluation is that of the start.
         best: the metric by which the best model is kept, and whether the run ends when it no longer improves: a
             `BestModel`; None keeps the one with the smallest loss.
         callbacks: each is called as `callback(record)` after a round, where the record has `.round`, `.metrics`,
             `.clients` (their metrics, by partition), `.counts` and `.position`; one that returns True stops the run.
-        checkpoint: folder for the server's state after every round; None for none.
-        resume: continue from there if it holds a run of the same algorithm, key and model.
+        run: `langevax.Run(checkpoint=folder, resume=True)` saves the server's state there after every round, and
+            continues if the folder holds a run of the same algorithm, key and model.
 
     Attributes:
         loop: the server's state; `.position`, `.step`, `.counts`.
@@ -107,26 +141,16 @@ class FederatedStrategy(Strategy):
         position: PyTree,
         *,
         key: PRNGKey,
-        num_clients: int | Literal["auto"] = "auto",
-        weights: str = "size",
-        deadline: float = 60.0,
-        join_seconds: float = 120.0,
-        patience: int = 3,
+        clients: ClientRules = ClientRules(),
         stop_at_collapse: bool = True,
         best: BestModel | None = None,
         callbacks: Sequence[Callable[[RoundRecord], bool | None]] = (),
-        checkpoint: str | Path | None = None,
-        resume: bool = False,
+        run: Run = Run(),
     ):
-        checks.number("deadline", deadline, positive=True)
-        checks.number("join_seconds", join_seconds, positive=True)
-        checks.positive_int("patience", patience)
+        checks.instance("clients", clients, ClientRules, "ClientRules(number=8)")
+        checks.instance("run", run, Run, "langevax.Run(checkpoint=folder)")
+        checks.flag("resume", run.resume)
         checks.flag("stop_at_collapse", stop_at_collapse)
-        checks.positive_int("num_clients", num_clients, auto=True)
-        if weights not in ("size", "uniform"):
-            raise ValueError(
-                f"weights must be 'size' or 'uniform', got {checks.shown(weights)}."
-            )
         if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
             raise TypeError(
                 f"callbacks must be a list of functions callback(record), got {checks.shown(callbacks)}; "
@@ -141,16 +165,18 @@ class FederatedStrategy(Strategy):
         self.description: str = wire.description(algorithm=algorithm)
         self.identity: str = _identity(algorithm, position, key)
         self.registry: NodeRegistry = NodeRegistry(
-            weights, patience, trees.dtype_of(self.loop.position), self.description
+            clients.weights,
+            clients.patience,
+            trees.dtype_of(self.loop.position),
+            self.description,
         )
         self.checker: ReplyChecker = ReplyChecker(secrets.token_hex(8))
-        self.num_clients: int | None = (
-            None if isinstance(num_clients, str) else num_clients
+        self.clients = clients
+        self.deadline: float = clients.deadline
+        self.run = run
+        self.checkpoint: Path | None = (
+            None if run.checkpoint is None else Path(run.checkpoint)
         )
-        self.deadline: float = deadline
-        self.join_seconds = join_seconds
-        self.checkpoint: Path | None = None if checkpoint is None else Path(checkpoint)
-        self.resume = resume
         self.history: list[ExchangeRecord] = []
         self.rounds: list[RoundRecord] = []
         self.on_exchange: Callable[[ExchangeRecord], None] = lambda record: None
@@ -331,14 +357,16 @@ class FederatedStrategy(Strategy):
         """Wait for clients, and start the run or resume the one in the checkpoint."""
         saved = None
         if self.checkpoint is not None and checkpoints.exists(self.checkpoint):
-            if not self.resume:
+            if not self.run.resume:
                 raise CheckpointError(
-                    f"checkpoint {str(self.checkpoint)!r} already holds a run; pass resume=True to continue it, or "
+                    f"checkpoint {str(self.checkpoint)!r} already holds a run; pass resume=True in Run to continue it, or "
                     "name another folder."
                 )
             saved = checkpoints.load(self.checkpoint, self.identity)
         registry = self.registry
-        registry.wait_for(grid, self.num_clients, self.join_seconds, self.poll_seconds)
+        rules = self.clients
+        number = None if isinstance(rules.number, str) else rules.number
+        registry.wait_for(grid, number, rules.join_seconds, self.poll_seconds)
         if saved is None:
             self.loop.start(registry.set_clients(registry.candidates()))
         else:
@@ -386,7 +414,9 @@ class FederatedStrategy(Strategy):
         needed = getattr(self.loop.algorithm, "clients_per_round", None) or 1
         if len(registry.candidates()) < needed:
             log(WARNING, "%s: waiting for %d clients", why, needed)
-            registry.wait_for(grid, needed, self.join_seconds, self.poll_seconds)
+            registry.wait_for(
+                grid, needed, self.clients.join_seconds, self.poll_seconds
+            )
         self.loop.start(registry.set_clients(registry.candidates()))
         self._restart_reason = ""
         log(WARNING, "Restarting with clients %s: %s", registry.partitions, why)
@@ -397,7 +427,7 @@ class FederatedStrategy(Strategy):
         registry.connected = set(grid.get_node_ids())
         if not any(map(registry.node_of, range(len(registry.partitions)))):
             log(WARNING, "No client is connected; waiting for one")
-            registry.wait_for(grid, 1, self.join_seconds, self.poll_seconds)
+            registry.wait_for(grid, 1, self.clients.join_seconds, self.poll_seconds)
         began = time.monotonic()
         sent = self._messages()
         received = send_and_receive(

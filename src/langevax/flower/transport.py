@@ -119,7 +119,7 @@ class NodeRegistry:
                 of = "clients" if not needed else f"of {needed} clients"
                 raise TimeoutError(
                     f"{len(here)} {of} introduced themselves within {seconds:g} s ({here}); start the others, ask for "
-                    f"fewer (num_clients), or wait longer (join_seconds).{rejected}"
+                    f"fewer, or wait longer: ClientRules(number, join_seconds=).{rejected}"
                 )
             time.sleep(poll_seconds)
 

@@ -24,7 +24,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -34,6 +34,7 @@ from jaxtyping import Float
 
 from langevax import checks
 from langevax._typing import PRNGKey
+from langevax.meanfield.certificate_file import SearchFile
 from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.duality_gap import check_bounded
 from langevax.meanfield.gibbs_law import GibbsLaw
@@ -182,13 +183,17 @@ def certify(
     with blas_threads(risk), report_to(run.progress) as report:
         search = IntervalSearch(risk, float(temperature), moves, report, trained)
         try:
-            search.open(run)
+            if run.checkpoint is not None:
+                file = SearchFile.of(run.checkpoint, risk, float(temperature))
+                search.save = file.save
+                search.known = file.load(moves, bool(run.resume))
             search.allow(DEFAULT_EFFORT if effort is None else effort, cpu_seconds)
             close(search)
         finally:
             moves.close()
-    search.seconds += time.process_time() - began
-    search.save()
+    seconds = search.known.seconds + time.process_time() - began
+    search.known = replace(search.known, seconds=seconds)
+    search.save(search.known, moves)
     return _certificate(search)
 
 
@@ -224,63 +229,49 @@ def _inner(risk: MeanFieldRisk, law: GibbsLaw, cloud: ArrayLike) -> np.ndarray:
 
 
 def _certificate(search: IntervalSearch) -> Certificate:
-    low = search.lower
-    high = search.upper
-    prior_objective = search.prior_objective
-    lower = low[0] if low is not None else -math.inf
-    upper = high[0] if high is not None else math.inf
-    trusted = math.isfinite(upper - lower) and upper - lower <= TRUSTED * (
-        prior_objective - lower
-    )
-    shape = (search.risk.max_size, *search.risk.neuron.output_shape)
+    known = search.known
+    lower = known.lower[0] if known.lower is not None else -math.inf
+    upper = known.upper[0] if known.upper is not None else math.inf
+    trusted = math.isfinite(upper - lower) and search.narrow(TRUSTED)
+    nothing = np.zeros(search.output_shape)
     return Certificate(
         lower_bound=lower,
         upper_bound=upper,
-        prior_objective=prior_objective,
-        trustworthy=bool(trusted),
-        verdict=_verdict(search, lower, upper, prior_objective, bool(trusted)),
-        dual=low[1] if low is not None else np.zeros(shape),
-        outputs=high[1].outputs if high is not None else np.zeros(shape),
-        num_descents=search.descents,
+        prior_objective=known.prior_objective,
+        trustworthy=trusted,
+        verdict=_verdict(search, lower, upper, trusted),
+        dual=known.lower[1] if known.lower is not None else nothing,
+        outputs=known.upper[1].outputs if known.upper is not None else nothing,
+        num_descents=known.descents,
         work=search.clouds.work,
-        cpu_seconds=search.seconds,
+        cpu_seconds=known.seconds,
         effort=search.effort,
         row_shares=_row_shares(search.risk),
-        history=tuple(search.history),
+        history=known.history,
     )
 
 
-def _verdict(
-    search: IntervalSearch,
-    lower: float,
-    upper: float,
-    prior_objective: float,
-    trusted: bool,
-) -> str:
+def _verdict(search: IntervalSearch, lower: float, upper: float, trusted: bool) -> str:
+    known = search.known
     width = max(upper - lower, np.finfo(float).eps)
     places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 3
     between = f"between {lower:.{places}f} and {upper:.{places}f}"
     if trusted:
-        if not np.any(
-            search.lower[1] if search.lower is not None else 0
-        ):  # D(0) needs no search
-            return f"The least training objective lies {between} (95 % each end)."
-        if not search.descents:
-            return (
-                f"The least training objective lies {between} (95 % each end; the lower one by walks alone, since none "
-                "of the searches for wells ended in one)."
+        promise = "95 % each end"
+        # D(0) needs no search
+        if known.lower is not None and np.any(known.lower[1]):
+            promise += "; the lower one " + (
+                f"unless a well was missed that holds less than {3 / known.descents:.1%} of {known.descents:,} searches"
+                if known.descents
+                else "by walks alone, since none of the searches for wells ended in one"
             )
-        basin = 3 / search.descents
-        return (
-            f"The least training objective lies {between} (95 % each end; the lower one unless a well was missed that "
-            f"holds less than {basin:.1%} of {search.descents:,} searches)."
-        )
-    refusal = search.refusal.format(more=f"raise effort (it was {search.effort:.0e})")
+        return f"The least training objective lies {between} ({promise})."
+    refusal = known.refusal.format(more=f"raise effort (it was {search.effort:.0e})")
     if not math.isfinite(lower):
         return (
             f"Not certified: at most {upper:.3g}, with no lower end, since {refusal}."
         )
-    share = (upper - lower) / max(prior_objective - lower, np.finfo(float).tiny)
+    share = (upper - lower) / max(known.prior_objective - lower, np.finfo(float).tiny)
     return f"Not certified: {between}, {min(share, 1):.0%} of what the untrained prior leaves, since {refusal}."
 
 

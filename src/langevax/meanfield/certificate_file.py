@@ -7,17 +7,21 @@ archive's own checks and a hash of the problem refuse one that was altered or is
 import hashlib
 import io
 import json
+import os
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from langevax import checks
 from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.homotopy import Ascent
+from langevax.meanfield.interval_search import Known
 from langevax.meanfield.upper_bound import UpperBound
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run.checkpoint import CheckpointError, write_atomically
@@ -49,17 +53,6 @@ DAMAGE = (
 )
 
 
-@runtime_checkable
-class SavedSearch(Protocol):
-    """The parts of a search that are not single numbers."""
-
-    clouds: Clouds
-    history: list[tuple[int, float, float]]
-    lower: tuple[float, np.ndarray] | None
-    upper: tuple[float, UpperBound] | None
-    ascent: Ascent | None
-
-
 def problem_hash(risk: MeanFieldRisk, temperature: float) -> str:
     """Return a hash of all that a certificate is about."""
     digest = hashlib.sha256(f"{temperature!r} {jax.tree.structure(risk)}".encode())
@@ -68,36 +61,76 @@ def problem_hash(risk: MeanFieldRisk, temperature: float) -> str:
     return digest.hexdigest()
 
 
-def save_search(file: Path, search: SavedSearch, problem: str) -> None:
-    """Write the state of a search."""
-    state: dict[str, Any] = {"format": SEARCH_FORMAT, "problem": problem}
-    state |= {name: getattr(search, name) for name in SEARCH_NUMBERS}
-    state |= {
-        "work": search.clouds.work,
-        "draws": search.clouds.draws,
-    }
-    arrays: dict[str, np.ndarray] = {}
-    if search.lower is not None:
-        state["lower"], arrays["lower"] = search.lower
-    if search.upper is not None:
-        high, bound = search.upper
-        state["upper"] = [high, bound.value, bound.error, bound.freedom]
-        arrays["upper"] = bound.outputs
-    if (ascent := search.ascent) is not None:
-        state["ascent"] = {name: getattr(ascent, name) for name in ASCENT_NUMBERS}
-        arrays |= {"dual": ascent.dual, "cloud": ascent.cloud}
-        arrays |= {"path": np.stack([np.asarray(tilt) for tilt in ascent.path])}
-        arrays |= {"counted": np.array(ascent.counted)}
-    arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
-    content = io.BytesIO()
-    np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, content.getbuffer())
-    except OSError as error:
-        raise CheckpointError(
-            f"checkpoint {str(file)!r} cannot be written ({error.strerror})."
-        ) from error
+@dataclass(frozen=True)
+class SearchFile:
+    """A file in which the search for one problem is kept."""
+
+    path: Path
+    problem: str
+    """Its hash."""
+
+    @classmethod
+    def of(
+        cls, checkpoint: str | os.PathLike[str], risk: MeanFieldRisk, temperature: float
+    ) -> "SearchFile":
+        """Return the file of a certificate."""
+        checks.local_path("checkpoint", checkpoint)
+        return cls(Path(checkpoint), problem_hash(risk, temperature))
+
+    def save(self, known: Known, clouds: Clouds) -> None:
+        """Write what is known, and where the random numbers and the work are."""
+        state: dict[str, Any] = {"format": SEARCH_FORMAT, "problem": self.problem}
+        state |= {name: getattr(known, name) for name in SEARCH_NUMBERS}
+        state |= {"work": clouds.work, "draws": clouds.draws}
+        arrays: dict[str, np.ndarray] = {}
+        if known.lower is not None:
+            state["lower"], arrays["lower"] = known.lower
+        if known.upper is not None:
+            high, bound = known.upper
+            state["upper"] = [high, bound.value, bound.error, bound.freedom]
+            arrays["upper"] = bound.outputs
+        if (ascent := known.ascent) is not None:
+            state["ascent"] = {name: getattr(ascent, name) for name in ASCENT_NUMBERS}
+            arrays |= {"dual": ascent.dual, "cloud": ascent.cloud}
+            arrays |= {"path": np.stack([np.asarray(tilt) for tilt in ascent.path])}
+            arrays |= {"counted": np.array(ascent.counted)}
+        arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
+        content = io.BytesIO()
+        np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, content.getbuffer())
+        except OSError as error:
+            raise CheckpointError(
+                f"checkpoint {str(self.path)!r} cannot be written ({error.strerror})."
+            ) from error
+
+    def load(self, clouds: Clouds, resume: bool) -> Known:
+        """Return what the file knows, if there is one, and set the work and the random numbers to where they were.
+
+        Raises:
+            CheckpointError: the file is there and `resume` is False, is damaged, of another format or problem.
+        """
+        where = f"checkpoint {str(self.path)!r}"
+        if not self.path.exists():
+            return Known()
+        if not resume:
+            raise CheckpointError(
+                f"{where} exists; pass resume=True to go on with it, or name another file."
+            )
+        state, arrays = read_search(self.path)
+        if state["problem"] != self.problem:
+            raise CheckpointError(
+                f"{where} is of other rows, another network or temperature; name another file."
+            )
+        try:
+            known = _known(state, arrays, clouds.dtype)
+            clouds.work, clouds.draws = state["work"], state["draws"]
+        except DAMAGE as error:
+            raise CheckpointError(
+                f"{where} is not a search that certify saved ({error}); name another file."
+            ) from error
+        return known
 
 
 def read_search(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -124,40 +157,17 @@ def read_search(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return state, arrays
 
 
-def load_search(file: Path, search: SavedSearch, problem: str) -> None:
-    """Set the state of a search to that in a file.
-
-    Raises:
-        CheckpointError: the file is damaged, of another format, or of another problem.
-    """
-    where = f"checkpoint {str(file)!r}"
-    state, arrays = read_search(file)
-    if state["problem"] != problem:
-        raise CheckpointError(
-            f"{where} is of other rows, another network or temperature; name another file."
-        )
-    try:
-        _restore(search, state, arrays)
-    except DAMAGE as error:
-        raise CheckpointError(
-            f"{where} is not a search that certify saved ({error}); name another file."
-        ) from error
-
-
-def _restore(
-    search: SavedSearch, state: dict[str, Any], arrays: dict[str, np.ndarray]
-) -> None:
-    for name in SEARCH_NUMBERS:
-        setattr(search, name, state[name])
-    search.history = [tuple(point) for point in state["history"]]
-    search.clouds.work, search.clouds.draws = state["work"], state["draws"]
+def _known(state: dict[str, Any], arrays: dict[str, np.ndarray], dtype: Any) -> Known:
+    fields = {name: state[name] for name in SEARCH_NUMBERS}
+    fields["history"] = tuple(tuple(point) for point in state["history"])
     if "lower" in state:
-        search.lower = state["lower"], arrays["lower"]
+        fields["lower"] = state["lower"], arrays["lower"]
     if "upper" in state:
         high, value, error, freedom = state["upper"]
-        search.upper = high, UpperBound(value, error, freedom, arrays["upper"])
+        fields["upper"] = high, UpperBound(value, error, freedom, arrays["upper"])
     if "ascent" in state:
-        path = [jnp.asarray(tilt, search.clouds.dtype) for tilt in arrays["path"]]
-        fields: dict[str, Any] = {name: arrays[name] for name in ("dual", "cloud")}
-        fields |= {name: state["ascent"][name] for name in ASCENT_NUMBERS}
-        search.ascent = Ascent(**fields, path=path, counted=tuple(arrays["counted"]))
+        parts: dict[str, Any] = {name: arrays[name] for name in ("dual", "cloud")}
+        parts |= {name: state["ascent"][name] for name in ASCENT_NUMBERS}
+        path = [jnp.asarray(tilt, dtype) for tilt in arrays["path"]]
+        fields["ascent"] = Ascent(**parts, path=path, counted=tuple(arrays["counted"]))
+    return Known(**fields)

@@ -216,19 +216,6 @@ def _features(law: ParticleLaw, cloud: Cloud) -> Array:
 
 @in_float32
 @eqx.filter_jit
-def _sums(
-    law: ParticleLaw, tilt: Tilt, cloud: Cloud, weights: Array
-) -> tuple[Array, Array]:
-    """Return sums over particles of each row of `weights` (cells, particles): of E[h] (cells, rows, columns), of e."""
-    activity = law.activity(tilt, cloud)
-    outputs = jax.vmap(lambda slopes: (weights * slopes) @ activity.features, 1, 2)(
-        activity.slopes
-    )
-    return outputs, weights @ activity.exponent
-
-
-@in_float32
-@eqx.filter_jit
 def _cell_sums(
     law: ParticleLaw,
     tilt: Tilt,
@@ -237,7 +224,7 @@ def _cell_sums(
     labels: Array,
     num_cells: int,
 ) -> tuple[Array, Array]:
-    """Return `_sums` of cells that are disjoint: each particle has one weight and the label of its cell."""
+    """Return sums over the particles of each cell: of E[h] (cells, rows, columns), and of e."""
     activity = law.activity(tilt, cloud)
 
     def apart(values: Array) -> Array:
@@ -435,24 +422,6 @@ class Clouds:
             self.blocks(lambda _, block: _features(self.law, block), cloud)
         )[: len(cloud)]
 
-    def sums(
-        self, tilt: Tilt, cloud: np.ndarray, weights: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return sums over particles of E[h] (cells, rows, columns) and e (cells,) with weights (cells, particles)."""
-        self.spend(len(cloud) / 2)
-        missing = -len(cloud) % self.block
-        parts = np.pad(weights, ((0, 0), (0, missing))).reshape(
-            len(weights), -1, self.block
-        )
-        done = self.blocks(
-            lambda k, block: _sums(
-                self.law, tilt, block, jnp.asarray(parts[:, k], self.dtype)
-            ),
-            cloud,
-        )
-        outputs = np.sum([part.astype(np.float64) for part, _ in done], axis=0)
-        return outputs, np.sum([part.astype(np.float64) for _, part in done], axis=0)
-
     def cell_sums(
         self,
         tilt: Tilt,
@@ -461,7 +430,7 @@ class Clouds:
         labels: np.ndarray,
         num_cells: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return `sums` of disjoint cells, with the weight (particles,) of each particle and the label of its cell."""
+        """Return sums of E[h] (cells, rows, columns) and e (cells,), of particles with weights and the labels of cells."""
         self.spend(len(cloud) / 2)
         weighed = self._filled(weights)
         parts = self._filled(labels)

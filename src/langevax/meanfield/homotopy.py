@@ -11,7 +11,7 @@ training of few particles leaves is far from it.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -28,8 +28,11 @@ from langevax.log_weights import (
     systematic,
 )
 from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, EffortSpent
-from langevax.meanfield.gibbs_law import GibbsLaw, ParticleLaw, Tilt
-from langevax.meanfield.walks import MetricAdaptation
+from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
+from langevax.meanfield.walks import (
+    Pilot,
+    log_ratio,
+)
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
 
@@ -447,7 +450,7 @@ class _Line:
 
     def _ratio(self, tilt: Tilt) -> np.ndarray:
         sums = jnp.asarray(self.features @ np.asarray(tilt))
-        return np.asarray(_log_ratio(self.clouds.law, sums), np.float64)
+        return np.asarray(log_ratio(self.clouds.law, sums), np.float64)
 
     def at(self, step: float) -> tuple[np.ndarray, Tilt, np.ndarray]:
         """Return the dual at `step`, its tilt, and the log weights."""
@@ -465,6 +468,145 @@ class _Line:
         return 0.0
 
 
+class Rung(NamedTuple):
+    """A climb between two steps."""
+
+    pilot: Pilot
+    ratio: np.ndarray
+    """a = g / T."""
+    tilt: Tilt
+    temperature: float
+    log_partition: float
+    path: tuple[Tilt, ...] = ()
+    cooling: float = CLIMB.first_cooling
+    last: tuple[np.ndarray, ...] = ()
+    """The duals of the last temperature."""
+    short: int = 0
+    """Rounds of steps that were not whole, since the last whole one or since the cloud grew."""
+    step: float = 1.0
+    """Share of Newton's step that was taken; 0 where none could be."""
+    effective: float = 1.0
+    """Share of the particles that its weights left effective."""
+
+    @property
+    def dual(self) -> np.ndarray:
+        """g of the ratio, at this temperature."""
+        return self.ratio * self.temperature
+
+    def cooled(self, temperature: float) -> "Rung":
+        """Lower the temperature after a whole step, as fast as weights allow; more slowly after a short one."""
+        if self.step < CLIMB.whole:
+            if self.temperature == temperature:
+                return self
+            return self._replace(cooling=CLIMB.next_cooling(1.1 * self.cooling))
+        if self.temperature == temperature:
+            return self._replace(last=(*self.last, self.dual))
+        factor = 0.9 if self.effective > 0.8 else 1.0 if self.effective > 0.65 else 1.1
+        cooling = CLIMB.next_cooling(factor * self.cooling)
+        lower = max(temperature, cooling * self.temperature)
+        return self._replace(cooling=cooling, temperature=lower)
+
+
+@dataclass(frozen=True)
+class Climb:
+    """The two steps of a climb to one temperature: Newton's to the next law, and moves under it."""
+
+    clouds: Clouds
+    risk: MeanFieldRisk
+    temperature: float
+    newton: Newton
+    moves: int
+
+    def first(self, size: int) -> Rung:
+        """Return the prior."""
+        law = self.clouds.law
+        hottest = CLIMB.first_temperature * float(self.risk.neuron.bound) ** 2
+        ratio = np.zeros((self.risk.max_size, *self.risk.neuron.output_shape))
+        tilt = law.tilt(jnp.asarray(ratio, self.clouds.dtype), 1.0)
+        pilot = Pilot.of(self.clouds.prior(size))
+        return Rung(pilot, ratio, tilt, max(self.temperature, hottest), 0.0)
+
+    def again(self, first: Rung, start: Ascent) -> Rung:
+        """Return the end of an ascent, with at least as many particles as the first cloud has."""
+        size = len(first.pilot.cloud)
+        pilot = Pilot.of(start.cloud)
+        if len(start.cloud) < size:
+            even = np.zeros(len(start.cloud))
+            offset = self.newton.generator.uniform()
+            pilot = pilot.resampled(systematic(even, offset, size))
+        path = tuple(start.path[:-1] if start.reached else start.path)
+        ratio = start.dual / np.float64(start.temperature)
+        return Rung(pilot, ratio, start.path[-1], start.temperature, np.nan, path)
+
+    def reweighed(self, rung: Rung) -> Rung:
+        """Take Newton's step as far as weights allow, and resample."""
+        clouds = self.clouds
+        cloud = rung.pilot.cloud
+        features = clouds.features(cloud)
+        dual = rung.dual
+        before = self.newton.products
+        target = self.newton.target(dual, features, rung.tilt, rung.temperature)
+        # a product takes 4 C operations a feature, a gradient about 6 a coordinate and the tanh
+        products = (self.newton.products - before) * self.newton.num_outputs
+        clouds.spend(products * len(cloud) / (1.5 * clouds.law.size + 8))
+        line = _Line(
+            clouds,
+            self.risk,
+            features,
+            rung.tilt,
+            dual,
+            target - dual,
+            rung.temperature,
+        )
+        step = line.longest()
+        if step == 0:
+            return rung._replace(step=0.0)
+        feasible, tilt, log_weights = line.at(step)
+        weights = normalised(log_weights)
+        short = 0 if step >= CLIMB.whole else rung.short + 1
+        length = len(cloud)
+        # noise of z takes directions that the losses do not ask for: about its rank over the number of particles
+        if short == CLIMB.patience and length < CLIMB.largest_cloud:
+            length = 2 * length
+            short = 0
+        parents = systematic(log_weights, self.newton.generator.uniform(), length)
+        return rung._replace(
+            pilot=rung.pilot.measured(weights).resampled(parents),
+            ratio=feasible / rung.temperature,
+            tilt=tilt,
+            log_partition=rung.log_partition + float(log_mean_exp(log_weights)),
+            path=(*rung.path, tilt),
+            short=short,
+            step=step,
+            effective=effective_share(log_weights),
+        )
+
+    def moved(self, rung: Rung) -> Rung:
+        """Move the cloud under its law, then change the temperature."""
+        target = self.clouds.target(rung.tilt)
+        pilot, _ = rung.pilot.moved(self.clouds, target, self.moves)
+        return rung._replace(pilot=pilot).cooled(self.temperature)
+
+    def ascent(self, rung: Rung, earlier: tuple[np.ndarray, ...]) -> Ascent:
+        """Return the end: the mean of the last duals, with `earlier` ones of the same temperature."""
+        law = self.clouds.law
+        reached = len(rung.last) == CLIMB.last_rounds
+        counted = (*earlier, *rung.last[-COUNTED_DUALS:])
+        # the last law passed has a dual at every temperature: only its objective is another one
+        mean = np.mean(counted, axis=0) if counted else rung.ratio * self.temperature
+        dual = np.asarray(project(self.risk, jnp.asarray(mean, self.clouds.dtype)))
+        path = [*rung.path, law.tilt(jnp.asarray(dual), self.temperature)]
+        return Ascent(
+            dual,
+            rung.pilot.cloud,
+            path,
+            rung.temperature,
+            reached,
+            counted,
+            rung.log_partition,
+        )
+
+
 def climb(
     clouds: Clouds,
     risk: MeanFieldRisk,
@@ -480,90 +622,26 @@ def climb(
     `moves` are those that the cloud makes under each law.
     """
     law = clouds.law
-    generator = clouds.generator()
     assert isinstance(law, GibbsLaw)
-    newton = Newton(risk, law, generator)
-    adaptation = MetricAdaptation(law.size)
-    cooling = CLIMB.first_cooling
-    now = max(temperature, CLIMB.first_temperature * float(risk.neuron.bound) ** 2)
-    ratio = np.zeros((risk.max_size, *risk.neuron.output_shape))  # a = g / T
-    tilt = law.tilt(jnp.asarray(ratio, clouds.dtype), 1.0)
-    cloud = clouds.prior(size)
-    path = []
-    log_partition = 0.0
+    newton = Newton(risk, law, clouds.generator())
+    steps = Climb(clouds, risk, temperature, newton, moves)
+    rung = steps.first(size)
     if start is not None:
-        now = start.temperature
-        cloud = start.cloud
-        log_partition = np.nan
-        ratio = start.dual / np.float64(now)
-        tilt = start.path[-1]
-        path = start.path[:-1] if start.reached else list(start.path)
-        if len(cloud) < size:
-            even = np.zeros(len(cloud))
-            cloud = cloud[systematic(even, generator.uniform(), size)]
-    last = []
-    short = 0
+        rung = steps.again(rung, start)
     try:
         for _ in range(CLIMB.most_rounds):
-            if len(last) == CLIMB.last_rounds:
+            rung = steps.reweighed(rung)
+            if rung.step == 0:
                 break
-            features = clouds.features(cloud)
-            dual = ratio * now
-            before = newton.products
-            direction = newton.target(dual, features, tilt, now) - dual
-            # a product takes 4 C operations a feature, a gradient about 6 a coordinate and the tanh
-            clouds.spend(
-                (newton.products - before)
-                * len(cloud)
-                * newton.num_outputs
-                / (1.5 * law.size + 8)
-            )
-            line = _Line(clouds, risk, features, tilt, dual, direction, now)
-            step = line.longest()
-            if step == 0:
+            at = f"{rung.temperature:.2g}, {len(rung.pilot.cloud):,}"
+            rung = steps.moved(rung)
+            progress(f"dual at temperature {at} neurons")
+            if len(rung.last) == CLIMB.last_rounds:
                 break
-            feasible, tilt, log_weights = line.at(step)
-            log_partition += float(log_mean_exp(log_weights))
-            ratio = feasible / now
-            path.append(tilt)
-            weights = normalised(log_weights)
-            adaptation.measure(cloud, weights)
-            whole = step >= CLIMB.whole
-            short = 0 if whole else short + 1
-            # noise of z takes directions that the losses do not ask for: about its rank over the number of particles
-            length = len(cloud)
-            if short == CLIMB.patience and length < CLIMB.largest_cloud:
-                length = 2 * length
-                short = 0
-            cloud = cloud[systematic(log_weights, generator.uniform(), length)]
-            cloud, _, acceptance = clouds.moved(
-                clouds.target(tilt), cloud, adaptation.factor, adaptation.step, moves
-            )
-            adaptation.learn(acceptance)
-            progress(f"dual at temperature {now:.2g}, {len(cloud):,} neurons")
-            if now == temperature:
-                if whole:
-                    last.append(ratio * now)
-            elif whole:
-                share = effective_share(log_weights)
-                cooling *= 0.9 if share > 0.8 else 1.0 if share > 0.65 else 1.1
-                cooling = CLIMB.next_cooling(cooling)
-                now = max(temperature, cooling * now)
-            else:
-                cooling = CLIMB.next_cooling(1.1 * cooling)
     except EffortSpent as spent:
-        if path:
-            spent.ascent = Ascent(np.asarray(ratio * now), cloud, path, now, False)
+        if rung.path:
+            spent.ascent = Ascent(
+                rung.dual, rung.pilot.cloud, list(rung.path), rung.temperature, False
+            )
         raise
-    reached = now == temperature and len(last) == CLIMB.last_rounds
-    # the last law passed has a dual at every temperature: only its objective is another one
-    counted = (() if start is None else start.counted) + tuple(last[-COUNTED_DUALS:])
-    mean = np.mean(counted, axis=0) if counted else ratio * temperature
-    dual = np.asarray(project(risk, jnp.asarray(mean, clouds.dtype)))
-    path.append(law.tilt(jnp.asarray(dual), temperature))
-    return Ascent(dual, cloud, path, now, reached, counted, log_partition)
-
-
-@eqx.filter_jit
-def _log_ratio(law: ParticleLaw, sums: Array) -> Array:
-    return law.log_ratio(sums)
+    return steps.ascent(rung, () if start is None else start.counted)

@@ -99,91 +99,116 @@ def sample_gibbs(
         (True, True)
     """
     check_proposal(proposal)
-    key = unrolled(key)
     dtype = risk.inputs.dtype
-    temperature = jnp.asarray(temperature, dtype)
-    precision = jnp.asarray(risk.precision, dtype)
+    sampler = _Sampler(
+        risk,
+        dual,
+        jnp.asarray(temperature, dtype),
+        jnp.asarray(risk.precision, dtype),
+        unrolled(key),
+        proposal,
+        num_moves,
+    )
+    end = lax.while_loop(
+        lambda walk: (walk.b < 1) & (walk.steps < max_temperatures),
+        lambda walk: sampler.tempered(
+            walk
+        ),  # bound methods of traced arrays have no hash
+        sampler.start(num_particles),
+    )
+    present = jnp.zeros(num_particles, jnp.int32).at[end.ancestors].set(1)
+    surviving = jnp.sum(present).astype(dtype) / num_particles
+    return GibbsSample(
+        end.particles,
+        risk.outputs(end.particles),
+        jnp.where(end.b >= 1, end.log_partition, jnp.nan),  # NaN where it was cut short
+        end.steps,
+        surviving,
+        end.acceptance,
+    )
 
-    def ridge(particles: Array) -> Array:
-        return jnp.sum(precision * particles**2, axis=-1) / 2
 
-    def temper(walk: _Walk) -> _Walk:
-        walk_key = random.fold_in(key, walk.steps)
+class _Sampler(eqx.Module):
+    """The steps of `sample_gibbs`."""
+
+    risk: MeanFieldRisk
+    dual: Array
+    temperature: FloatScalar
+    precision: Array
+    key: PRNGKey
+    proposal: Proposal = eqx.field(static=True)
+    num_moves: int = eqx.field(static=True)
+
+    def start(self, num_particles: int) -> _Walk:
+        """Return draws of the prior."""
+        draw = self.risk.prior(self.temperature, num_particles)
+        particles = draw(random.fold_in(self.key, 2**32 - 1))
+        potential = self.risk.of_one_particle(self.dual)
+        values, gradients = jax.vmap(potential.value_and_gradient)(particles)
+        zero = jnp.zeros((), particles.dtype)
+        return _Walk(
+            b=zero,
+            particles=particles,
+            values=values,
+            gradients=gradients,
+            log_partition=zero,
+            ancestors=jnp.arange(num_particles, dtype=jnp.int32),
+            step_size=jnp.asarray(FIRST_RELATIVE_STEP, particles.dtype),
+            acceptance=jnp.ones((), particles.dtype),
+            steps=jnp.int32(0),
+        )
+
+    def tempered(self, walk: _Walk) -> _Walk:
+        """Raise b as far as weights allow, resample, and move."""
+        walk_key = random.fold_in(self.key, walk.steps)
         resample_key, move_key = random.split(walk_key)
-        v = -walk.values / temperature
+        v = -walk.values / self.temperature
         step = _largest_step(v, 1 - walk.b)
         weights = step * v
         log_partition = walk.log_partition + log_mean_exp(weights)
         offset = random.uniform(resample_key, (), weights.dtype)
         parents = systematic(weights, offset)
-        b = jnp.where(step >= 1 - walk.b, jnp.ones_like(walk.b), walk.b + step)
-        particles = walk.particles[parents]
-        values = walk.values[parents]
-        gradients = walk.gradients[parents]
-        tempered = risk.of_one_particle(b * dual)  # its potential is b V_g + ridge
-        if proposal == "pcnl":
-            state = PCNLState(particles, b * values, b * gradients)
-            end, acceptance = pcnl_moves(
-                tempered, state, temperature, walk.step_size, move_key, num_moves
-            )
-            values = end.value / b
-            gradients = end.gradient / b
-        else:
-            state = MALAState(
-                particles,
-                b * values + ridge(particles),
-                b * gradients + precision * particles,
-            )
-            end, acceptance = mala_moves(
-                tempered, state, temperature, walk.step_size, move_key, num_moves
-            )
-            values = (end.potential - ridge(end.position)) / b
-            gradients = (end.gradient - precision * end.position) / b
-        step_size = adapted_step_size(walk.step_size, acceptance, proposal)
-        steps = walk.steps + 1
-        ancestors = walk.ancestors[parents]
-        return _Walk(
-            b,
-            end.position,
-            values,
-            gradients,
-            log_partition,
-            ancestors,
-            step_size,
-            acceptance,
-            steps,
+        resampled = walk._replace(
+            b=jnp.where(step >= 1 - walk.b, jnp.ones_like(walk.b), walk.b + step),
+            particles=walk.particles[parents],
+            values=walk.values[parents],
+            gradients=walk.gradients[parents],
+            log_partition=log_partition,
+            ancestors=walk.ancestors[parents],
+            steps=walk.steps + 1,
+        )
+        return self.moved(resampled, move_key)
+
+    def moved(self, walk: _Walk, key: PRNGKey) -> _Walk:
+        """Move the particles under b V_g + ridge; pCNL knows the ridge itself."""
+        kinds = {"mala": (MALAState, mala_moves), "pcnl": (PCNLState, pcnl_moves)}
+        state, moves = kinds[self.proposal]
+        tempered = self.risk.of_one_particle(walk.b * self.dual)
+        ridge, slopes = self.quadratic(walk.particles)
+        first = state(
+            walk.particles,
+            walk.b * walk.values + ridge,
+            walk.b * walk.gradients + slopes,
+        )
+        end, acceptance = moves(
+            tempered, first, self.temperature, walk.step_size, key, self.num_moves
+        )
+        particles, values, gradients = end
+        ridge, slopes = self.quadratic(particles)
+        return walk._replace(
+            particles=particles,
+            values=(values - ridge) / walk.b,
+            gradients=(gradients - slopes) / walk.b,
+            step_size=adapted_step_size(walk.step_size, acceptance, self.proposal),
+            acceptance=acceptance,
         )
 
-    start = risk.prior(temperature, num_particles)(random.fold_in(key, 2**32 - 1))
-    values, gradients = jax.vmap(risk.of_one_particle(dual).value_and_gradient)(start)
-    zero = jnp.zeros((), dtype)
-    first = _Walk(
-        b=zero,
-        particles=start,
-        values=values,
-        gradients=gradients,
-        log_partition=zero,
-        ancestors=jnp.arange(num_particles, dtype=jnp.int32),
-        step_size=jnp.asarray(FIRST_RELATIVE_STEP, dtype),
-        acceptance=jnp.ones((), dtype),
-        steps=jnp.int32(0),
-    )
-    end = lax.while_loop(
-        lambda walk: (walk.b < 1) & (walk.steps < max_temperatures), temper, first
-    )
-    present = jnp.zeros(num_particles, jnp.int32).at[end.ancestors].set(1)
-    surviving = jnp.sum(present).astype(dtype) / num_particles
-    log_partition = jnp.where(
-        end.b >= 1, end.log_partition, jnp.nan
-    )  # unknown where the walk was cut short
-    return GibbsSample(
-        end.particles,
-        risk.outputs(end.particles),
-        log_partition,
-        end.steps,
-        surviving,
-        end.acceptance,
-    )
+    def quadratic(self, particles: Array) -> tuple[Array | float, Array | float]:
+        """Return the ridge that the state of the moves holds, and its gradient."""
+        if self.proposal == "pcnl":
+            return 0.0, 0.0
+        ridge = jnp.sum(self.precision * particles**2, axis=-1) / 2
+        return ridge, self.precision * particles
 
 
 def _largest_step(

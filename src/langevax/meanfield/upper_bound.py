@@ -177,18 +177,16 @@ def around_cloud(
     size = cloud.shape[1]
     count = max(1, min(most_normals, len(chosen) // (fewest * size)))
     labels = Cells(_centres(clouds, white, count), whitening).of(chosen)
-    shares = [prior_share]
-    means = [np.zeros(size)]
-    covariances = [np.eye(size)]
-    for part in range(count):
-        members = chosen[labels == part]
-        if len(members) < fewest:
-            continue
-        shares.append((1 - prior_share) * len(members) / len(chosen))
-        means.append(members.mean(0))
-        covariances.append(wider * covariance(members))
-    return mixture(
-        np.array(shares), np.array(means), np.array(covariances), clouds.dtype
+    parts = [chosen[labels == part] for part in range(count)]
+    parts = [members for members in parts if len(members) >= fewest]
+    return _with_prior(
+        clouds,
+        prior_share,
+        [(1 - prior_share) * len(members) / len(chosen) for members in parts],
+        np.array([members.mean(0) for members in parts]).reshape(-1, size),
+        np.array([wider * covariance(members) for members in parts]).reshape(
+            -1, size, size
+        ),
     )
 
 
@@ -199,12 +197,25 @@ def at_wells(
     prior_share: float = 0.1,
 ) -> Mixture:
     """Return a mixture of the prior and of normals at wells."""
-    size = clouds.law.size
     count = len(positions)
-    shares = np.array([prior_share, *np.full(count, (1 - prior_share) / count)])
-    means = np.concatenate([np.zeros((1, size)), positions])
-    covariances = np.concatenate([np.eye(size)[None], INFLATION * spreads])
-    return mixture(shares, means, covariances, clouds.dtype)
+    even = [(1 - prior_share) / count] * count
+    return _with_prior(clouds, prior_share, even, positions, INFLATION * spreads)
+
+
+def _with_prior(
+    clouds: Clouds,
+    prior_share: float,
+    shares: list[float],
+    means: np.ndarray,
+    covariances: np.ndarray,
+) -> Mixture:
+    size = clouds.law.size
+    return mixture(
+        np.array([prior_share, *shares]),
+        np.concatenate([np.zeros((1, size)), means]),
+        np.concatenate([np.eye(size)[None], covariances]),
+        clouds.dtype,
+    )
 
 
 def upper_bounds(

@@ -25,7 +25,13 @@ from langevax.log_weights import (
     normalised,
     systematic,
 )
-from langevax.meanfield.clouds import Clouds, Mixture, Values, WalkTarget
+from langevax.meanfield.clouds import (
+    MOVES_PER_LAW,
+    Clouds,
+    Mixture,
+    Values,
+    WalkTarget,
+)
 from langevax.meanfield.gibbs_law import ParticleLaw, Tilt
 from langevax.meanfield.resampling import NEARLY_EVEN
 
@@ -55,20 +61,40 @@ class WalkPlan:
     """Whether it ends at the law it was made for."""
 
 
-class MetricAdaptation:
-    """The metric and the step size that a cloud's moves learn."""
+class Pilot(NamedTuple):
+    """A cloud that goes from law to law, with the metric and the step size that its moves have learnt."""
 
-    def __init__(self, size: int):
-        self.step: float = 1.2 * size ** (-1 / 6)
-        self.factor: np.ndarray = np.eye(size)
+    cloud: np.ndarray
+    factor: np.ndarray
+    step: float
 
-    def measure(self, cloud: np.ndarray, weights: np.ndarray | None = None) -> None:
-        """Take the metric from a weighted cloud, shrunk towards its diagonal."""
-        self.factor = np.linalg.cholesky(covariance(cloud, weights))
+    @classmethod
+    def of(cls, cloud: np.ndarray) -> "Pilot":
+        """Return the pilot that has learnt nothing yet."""
+        size = cloud.shape[1]
+        return cls(cloud, np.eye(size), 1.2 * size ** (-1 / 6))
 
-    def learn(self, acceptance: float, aim: float = 0.7) -> None:
-        """Lengthen or shorten the step towards the acceptance that is aimed at."""
-        self.step = float(np.clip(self.step * np.exp(acceptance - aim), 1e-3, 4.0))
+    def measured(self, weights: np.ndarray | None = None) -> "Pilot":
+        """Take the metric from the weighted cloud, shrunk towards its diagonal."""
+        return self._replace(factor=np.linalg.cholesky(covariance(self.cloud, weights)))
+
+    def resampled(self, parents: np.ndarray) -> "Pilot":
+        """Take these particles of the cloud."""
+        return self._replace(cloud=self.cloud[parents])
+
+    def moved(
+        self,
+        clouds: Clouds,
+        target: WalkTarget,
+        num_moves: int = MOVES_PER_LAW,
+        aim: float = 0.7,
+    ) -> tuple["Pilot", Values]:
+        """Move the cloud, and lengthen or shorten the step towards the acceptance that is aimed at."""
+        cloud, values, acceptance = clouds.moved(
+            target, self.cloud, self.factor, self.step, num_moves
+        )
+        step = float(np.clip(self.step * np.exp(acceptance - aim), 1e-3, 4.0))
+        return self._replace(cloud=cloud, step=step), values
 
 
 def covariance(
@@ -97,10 +123,6 @@ def largest_step(
         middle = (low + high) / 2
         low, high = (middle, high) if share_of(middle) >= even else (low, middle)
     return low
-
-
-def _resampled(clouds: Clouds, cloud: np.ndarray, change: np.ndarray) -> np.ndarray:
-    return cloud[systematic(change, clouds.generator().uniform())]
 
 
 class _Resampling:
@@ -165,100 +187,96 @@ def plan_from_start(
     clouds: Clouds, tilt: Tilt, start: Mixture, size: int, cells: Cells
 ) -> WalkPlan:
     """Make the plan of q_0^(1 - b) (prior e^v)^b by a pilot of `size` particles that is resampled within cells."""
-    cloud = clouds.drawn(start, size)
-    adaptation = MetricAdaptation(clouds.law.size)
+    pilot = Pilot.of(clouds.drawn(start, size))
     resampling = _Resampling()
-    values = clouds.values(clouds.target(tilt, 0.0, 0.0, start), cloud)
+    values = clouds.values(clouds.target(tilt, 0.0, 0.0, start), pilot.cloud)
     b = 0.0
     laws = []
     while b < 1 and len(laws) < MOST_LAWS:
         slope = values.log_prior + values.exponent - values.log_start
-        labels = cells.of(cloud)
-        step = largest_step(
-            lambda step: _share_within(labels, step * slope),  # noqa: B023
-            1 - b,
-            NEARLY_EVEN,
-        )
+        labels = cells.of(pilot.cloud)
+        share_of = lambda step: _share_within(labels, step * slope)  # noqa: B023
+        step = largest_step(share_of, 1 - b, NEARLY_EVEN)
         if step == 0:
             break
         b = 1.0 if step >= 1 - b else b + step
-        share = _share_within(labels, step * slope)
-        cloud = cloud[resample_within(clouds.generator(), labels, step * slope)[0]]
-        adaptation.measure(cloud)
-        target = clouds.target(tilt, b, b, start)
-        used = adaptation.step
-        cloud, values, acceptance = clouds.moved(target, cloud, adaptation.factor, used)
-        laws.append(Step(tilt, b, b, adaptation.factor, used, resampling.due(share)))
-        adaptation.learn(acceptance)
+        parents, _ = resample_within(clouds.generator(), labels, step * slope)
+        pilot = pilot.resampled(parents).measured()
+        due = resampling.due(share_of(step))
+        laws.append(Step(tilt, b, b, pilot.factor, pilot.step, due))
+        pilot, values = pilot.moved(clouds, clouds.target(tilt, b, b, start))
     return WalkPlan(laws, start, b >= 1)
 
 
-def plan_along(
-    clouds: Clouds, tilts: list[Tilt], size: int
-) -> tuple[WalkPlan, np.ndarray]:
+def plan_along(clouds: Clouds, tilts: list[Tilt], size: int) -> WalkPlan:
     """Make the plan of a walk from the prior along tilts, each followed by as many between as weights ask for."""
-    cloud = clouds.prior(size)
-    adaptation = MetricAdaptation(clouds.law.size)
+    pilot = Pilot.of(clouds.prior(size))
     resampling = _Resampling()
     current = np.zeros_like(np.asarray(tilts[0]))
     following = 0
     laws = []
     while following < len(tilts) and len(laws) < MOST_LAWS:
-        features = clouds.features(cloud)
-        sums = features @ current
-        before = _log_ratio(clouds.law, sums)
-        while following + 1 < len(tilts):  # optima nearer than a step are passed over
-            beyond = (
-                _log_ratio(clouds.law, features @ np.asarray(tilts[following + 1]))
-                - before
-            )
-            if effective_share(beyond) < EFFECTIVE_SHARE:
-                break
+        line = _TiltLine(clouds.law, clouds.features(pilot.cloud), current)
+        while (  # optima nearer than a step are passed over
+            following + 1 < len(tilts)
+            and effective_share(line.to(tilts[following + 1])) >= EFFECTIVE_SHARE
+        ):
             following += 1
         aim = np.asarray(tilts[following])
-        change = features @ aim - sums
-        difference = lambda share: (
-            _log_ratio(clouds.law, sums + share * change) - before  # noqa: B023
+        log_weights_at = line.towards(aim)
+        share = largest_step(
+            lambda share: effective_share(log_weights_at(share)),  # noqa: B023
+            1.0,
         )
-        share = largest_step(lambda share: effective_share(difference(share)), 1.0)  # noqa: B023
         if share == 0:
             break
-        log_weights = difference(share)
+        log_weights = log_weights_at(share)
         if share == 1:
             current = aim
             following = following + 1
         else:
             current = current + np.asarray(share, current.dtype) * (aim - current)
-        adaptation.measure(cloud, normalised(log_weights))
-        cloud = _resampled(clouds, cloud, log_weights)
+        weights = normalised(log_weights)
+        parents = systematic(log_weights, clouds.generator().uniform())
+        pilot = pilot.measured(weights).resampled(parents)
         tilt = jnp.asarray(current, clouds.dtype)
-        used = adaptation.step
-        cloud, _, acceptance = clouds.moved(
-            clouds.target(tilt), cloud, adaptation.factor, used
+        due = resampling.due(effective_share(log_weights))
+        laws.append(Step(tilt, 1.0, 1.0, pilot.factor, pilot.step, due))
+        pilot, _ = pilot.moved(clouds, clouds.target(tilt))
+    return WalkPlan(laws, None, following >= len(tilts))
+
+
+class _TiltLine:
+    """The log weights of a cloud, from its own tilt to others."""
+
+    def __init__(self, law: ParticleLaw, features: np.ndarray, tilt: np.ndarray):
+        self.law = law
+        self.features = features
+        self.sums = features @ tilt
+        self.before = _log_ratio(law, self.sums)
+
+    def to(self, tilt: Tilt) -> np.ndarray:
+        """Return the log weights of a tilt."""
+        return _log_ratio(self.law, self.features @ np.asarray(tilt)) - self.before
+
+    def towards(self, aim: np.ndarray) -> Callable[[float], np.ndarray]:
+        """Return the log weights as a function of the share of the way to a tilt."""
+        change = self.features @ aim - self.sums
+        return lambda share: (
+            _log_ratio(self.law, self.sums + share * change) - self.before
         )
-        laws.append(
-            Step(
-                tilt,
-                1.0,
-                1.0,
-                adaptation.factor,
-                used,
-                resampling.due(effective_share(log_weights)),
-            )
-        )
-        adaptation.learn(acceptance)
-    return WalkPlan(laws, None, following >= len(tilts)), cloud
 
 
 def _log_ratio(law: ParticleLaw, sums: np.ndarray) -> np.ndarray:
     """Return v from s, in NumPy: what a pilot asks some dozen times."""
     if law.output_weight is None:
         return sums.sum(1).astype(np.float64)
-    return np.asarray(_ratio(law, jnp.asarray(sums)), np.float64)
+    return np.asarray(log_ratio(law, jnp.asarray(sums)), np.float64)
 
 
 @eqx.filter_jit
-def _ratio(law: ParticleLaw, sums: Array) -> Array:
+def log_ratio(law: ParticleLaw, sums: Array) -> Array:
+    """Return v from s."""
     return law.log_ratio(sums)
 
 

@@ -54,44 +54,36 @@ def search(
         enough: share of the proposals that is effective where their mean weight is the mass; below it may be the normal
             around the bottom.
     """
-    size = clouds.law.size
-    half = num_descents // 2
-    starts = [
-        clouds.prior(half),
-        clouds.prior(half) * np.asarray(wider(size), clouds.dtype),
-    ]
-    for other in others:
-        chosen = clouds.generator().choice(
-            len(other), min(len(other), half // len(others)), replace=False
-        )
-        starts.append(other[chosen])
-    ends, energies, _ = clouds.descended(tilt, np.concatenate(starts), num_steps)
-    positions = []
-    masses = []
-    covariances = []
-    for position, log_mass, covariance in _bottoms(
-        clouds, tilt, _lowest(ends, energies, apart)
-    ):
-        if any(np.linalg.norm(position - other) < apart for other in positions):
-            continue
-        positions.append(position)
-        masses.append(log_mass)
-        covariances.append(covariance)
-    if not positions:
-        return Wells(
-            -np.inf, np.zeros((0, size)), np.zeros(0), np.zeros((0, size, size)), 0
-        )
-    where = np.array(positions)
-    logs = np.array(masses)
-    spreads = np.array(covariances)
-    laplace = float(np.logaddexp.reduce(logs))
+    starts = _starts(clouds, others, num_descents // 2)
+    ends, energies, _ = clouds.descended(tilt, starts, num_steps)
+    met: list[tuple[np.ndarray, float, np.ndarray]] = []
+    for bottom in _bottoms(clouds, tilt, _lowest(ends, energies, apart)):
+        if all(np.linalg.norm(bottom[0] - other[0]) >= apart for other in met):
+            met.append(bottom)
+    if not met:
+        size = clouds.law.size
+        nothing = np.zeros((0, size)), np.zeros(0), np.zeros((0, size, size))
+        return Wells(-np.inf, *nothing, 0)
+    where, logs, spreads = (np.array(part) for part in zip(*met, strict=True))
     start = mixture(
         np.exp(logs - logs.max()) + 0.01, where, INFLATION * spreads, clouds.dtype
     )
     value, share = _importance(clouds, tilt, start)
     # few effective proposals err downwards: then whichever is larger
-    log_partition = value if share > enough else max(value, laplace)
-    return Wells(log_partition, where, logs, spreads, len(ends))
+    if share <= enough:
+        value = max(value, float(np.logaddexp.reduce(logs)))
+    return Wells(value, where, logs, spreads, len(ends))
+
+
+def _starts(clouds: Clouds, others: list[np.ndarray], half: int) -> np.ndarray:
+    """Return draws of the prior, as many of the wider prior, and half as many as all of these from `others`."""
+    wide = np.asarray(wider(clouds.law.size), clouds.dtype)
+    starts = [clouds.prior(half), clouds.prior(half) * wide]
+    for other in others:
+        number = min(len(other), half // len(others))
+        chosen = clouds.generator().choice(len(other), number, replace=False)
+        starts.append(other[chosen])
+    return np.concatenate(starts)
 
 
 def _importance(clouds: Clouds, tilt: Tilt, start: Mixture) -> tuple[float, float]:

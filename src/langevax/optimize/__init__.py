@@ -1,4 +1,4 @@
-"""Global optimisation: a function in, SciPy's `OptimizeResult` out, with the odds that there is a better minimum."""
+"""Global optimisation: a function in, SciPy's `OptimizeResult` out, with the expected number of better basins."""
 
 from langevax.optimize.anneal import anneal
 from langevax.optimize.minima import Basin

@@ -14,14 +14,14 @@ these chains also draw from exp(-fun / T) at one temperature, and take batches o
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, ArrayLike
+from jaxtyping import Array, ArrayLike, Float
 
 from langevax import checks
 from langevax._typing import PRNGKey, PyTree
@@ -34,7 +34,7 @@ from langevax.optimize.arguments import (
     Schedule,
     to_position,
 )
-from langevax.optimize.minima import Basin, Grouping, Minimum
+from langevax.optimize.minima import Basin, Minimum
 from langevax.optimize.schedules import Geometric
 from langevax.optimize.search import (
     Search,
@@ -244,73 +244,90 @@ def _intermediate_result(
     )
 
 
+class _Polished(NamedTuple):
+    """Where the chains and the best place end, after a descent if it was asked for."""
+
+    best: Minimum
+    reached: bool
+    ends: Float[np.ndarray, "chains d"]
+    values: Float[np.ndarray, " chains"]
+    evaluations: int
+    basins: list[Basin]
+    grouping: minima.Grouping | None
+
+
+def _unpolished(search: Search) -> _Polished:
+    values = np.asarray(potentials(search.problem, search.positions), np.float64)
+    search.update_best(values, search.positions)
+    best = minima.evaluate(search.problem, search.best, search.box)
+    ends = np.asarray(search.positions)
+    return _Polished(best, True, ends, values, search.size, [], None)
+
+
+def _polished(search: Search, like: PyTree[Array], step_size: float) -> _Polished:
+    """Descend from the ends of all chains and the best place, and group them into basins."""
+    before = _unpolished(search)
+    num_chains = len(before.ends)
+    points = [
+        minima.descend(search.problem, x, step_size, search.box)
+        for x in (*before.ends, search.best)
+    ]
+    best = min(
+        points, key=lambda point: point.fun if np.isfinite(point.fun) else np.inf
+    )
+    survey = search.survey
+    near = minima.tolerances(points, survey.spread_above(best.fun), survey.scale)
+    grouping = minima.group(points, num_chains, *near)
+    basins = [
+        Basin(
+            points[end].fun, int(chains) / num_chains, to_position(points[end].x, like)
+        )
+        for end, chains in zip(grouping.best_ends, grouping.chains, strict=True)
+    ]
+    return _Polished(
+        best,
+        minima.is_minimum(best, step_size, survey.size_of_values),
+        np.stack([point.x for point in points[:-1]]),
+        np.array([point.fun for point in points[:-1]]),
+        sum(point.evaluations for point in points),
+        basins,
+        grouping,
+    )
+
+
 def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResult":
     """Polish the ends of a search, group them into basins, and describe how it ended."""
     from scipy.optimize import OptimizeResult
 
-    problem = search.problem
-    box = search.box
     history = search.history
     last = max(search.steps - 1, 0)
     temperature = value_at(search.temperature, last)
     step_size = value_at(search.step_size, last)
-    ends = np.asarray(search.positions)
-    num_chains = len(search.positions)
-    values = np.asarray(potentials(problem, search.positions), np.float64)
-    search.update_best(values, search.positions)
-
-    best = minima.evaluate(problem, search.best, box)
-    basins = []
-    grouping = None
-    reached = True
-    nfev = search.evaluations + num_chains * search.size
-    if polish:
-        unit = step_size or value_at(search.step_size, 0)  # a schedule may end at 0
-        points = [minima.descend(problem, x, unit, box) for x in (*ends, search.best)]
-        nfev += sum(point.evaluations for point in points)
-        best = min(
-            points, key=lambda point: point.fun if np.isfinite(point.fun) else np.inf
-        )
-        reached = minima.is_minimum(best, unit, search.survey.size_of_values)
-        ends = np.stack([p.x for p in points[:-1]])
-        values = np.array([p.fun for p in points[:-1]])
-        near = minima.tolerances(
-            points, search.survey.spread_above(best.fun), search.survey.scale
-        )
-        grouping = minima.group(points, num_chains, *near)
-        for members in grouping.basins:
-            share = sum(i < num_chains for i in members) / num_chains
-            basins.append(
-                Basin(
-                    points[members[0]].fun,
-                    share,
-                    to_position(points[members[0]].x, like),
-                )
-            )
-    else:
-        nfev += search.size
+    unit = step_size or value_at(search.step_size, 0)  # a schedule may end at 0
+    end = _polished(search, like, unit) if polish else _unpolished(search)
+    num_chains = len(end.ends)
     if search.diverged_at is not None:
         status = AnnealStatus.DIVERGED
     elif search.stopped:
         status = AnnealStatus.STOPPED
     else:
-        status = AnnealStatus.CONVERGED if reached else AnnealStatus.NOT_REACHED
+        status = AnnealStatus.CONVERGED if end.reached else AnnealStatus.NOT_REACHED
     return OptimizeResult(
-        x=to_position(best.x, like),
-        fun=best.fun,
-        jac=to_position(best.jac.astype(best.x.dtype), like),
-        success=search.diverged_at is None and reached,
+        x=to_position(end.best.x, like),
+        fun=end.best.fun,
+        jac=to_position(end.best.jac.astype(end.best.x.dtype), like),
+        success=search.diverged_at is None and end.reached,
         status=int(status),
-        message=_message(search, step_size, best, reached, grouping),
+        message=_message(search, step_size, end),
         nit=search.steps,
-        nfev=nfev,
-        x_chains=to_position(ends, like),
-        fun_chains=values,
+        nfev=search.evaluations + num_chains * search.size + end.evaluations,
+        x_chains=to_position(end.ends, like),
+        fun_chains=end.values,
         x_starts=to_position(search.starts, like),
-        basins=basins,
+        basins=end.basins,
         temperature=temperature,
         step_size=step_size,
-        gibbs_gap=ends.shape[1] * temperature / 2,
+        gibbs_gap=end.ends.shape[1] * temperature / 2,
         history={
             "nit": np.array([state.step for state in history], int),
             "nfev": np.array([state.evaluations for state in history], int),
@@ -322,13 +339,7 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
     )
 
 
-def _message(
-    search: Search,
-    step_size: float,
-    best: Minimum,
-    reached: bool,
-    grouping: Grouping | None,
-) -> str:
+def _message(search: Search, step_size: float, end: _Polished) -> str:
     """Return how the run ended, whether the step was halved, whether x is a minimum, and how far chains agree."""
     sentences = [f"Finished all {search.num_steps} steps."]
     if search.stopped:
@@ -345,15 +356,15 @@ def _message(
         sentences.append(
             f"Chains had diverged with larger steps: step_size was halved {times}, to {step_size:.3g}."
         )
-    if not reached:
+    if not end.reached:
         sentences.append(
-            f"Polishing reached no minimum: the gradient at x has norm {np.linalg.norm(best.jac):.3g}. fun may have a "
+            f"Polishing reached no minimum: the gradient at x has norm {np.linalg.norm(end.best.jac):.3g}. fun may have a "
             "kink there, be unbounded below, or be too flat for its dtype; try bounds, or float64."
         )
-    if grouping is None:
+    if end.grouping is None:
         sentences.append(
             "The chains are not polished; polish=True descends from their ends and distinguishes basins."
         )
-    elif reached:  # basins are those of minima
-        sentences.append(minima.agreement(grouping, len(search.starts)))
+    elif end.reached:  # basins are those of minima
+        sentences.append(minima.agreement(end.grouping))
     return " ".join(sentences)

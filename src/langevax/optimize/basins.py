@@ -1,4 +1,4 @@
-"""Basins of local searches, and the odds that an unseen one is better.
+"""Basins of local searches, and the expected number of unseen better ones.
 
 N independent searches met w basins. Under a uniform law of their number and of their sizes, the expected number of
 basins in all is w (N - 1) / (N - w - 2) (Boender and Rinnooy Kan, Math. Programming 37, 1987), so that
@@ -31,7 +31,7 @@ class Tally(NamedTuple):
     """Searches that ended at the best value."""
 
     @property
-    def odds(self) -> float:
+    def expected_better(self) -> float:
         """Expected number of unseen better basins."""
         return unseen_better(self.searches, self.basins) if self.at_best else math.inf
 
@@ -52,13 +52,15 @@ def group_ends(
     fun: Float[np.ndarray, " searches"],
     moved: Bool[np.ndarray, " searches"],
     difference: float,
+    distance: float | None = None,
 ) -> tuple[Int[np.ndarray, " searches"], Int[np.ndarray, " basins"]]:
     """Return the basin of each end, and the best end of each basin, in order of value.
 
-    Ends are in one basin where they are near in place, and in value up to `difference`. A search that has not moved,
+    Ends are in one basin where they are near in place, up to `distance` (`NEAR` by default), and in value up to
+    `difference`. A search that has not moved,
     as on a plateau, is a basin of its own.
     """
-    distance = NEAR * math.sqrt(ys.shape[1])
+    distance = NEAR * math.sqrt(ys.shape[1]) if distance is None else distance
     labels = np.zeros(len(fun), int)
     best_ends = np.zeros(0, int)
     for i in np.argsort(fun, kind="stable"):

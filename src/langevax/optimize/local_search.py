@@ -24,6 +24,10 @@ from jaxtyping import Array, Bool, Float, Int
 from langevax._typing import FloatScalar, IntScalar
 from langevax.problems.problem import Problem
 
+Vector = Float[Array, " d"]
+Place = Float[np.ndarray, " d"]
+Places = Float[np.ndarray, "places d"]
+Values = Float[np.ndarray, " places"]
 LBFGS_MEMORY = 16  # last steps, whose differences are the curvature
 FIRST_LENGTH = 0.02  # of the first step, in units of the box, where none is passed
 HOME = 1e-3
@@ -53,12 +57,12 @@ RULES = Rules()
 class Frame(NamedTuple):
     """The units of a search: `x = center + scale * y`, with the bounds of both."""
 
-    center: Float[Array, " d"]
-    scale: Float[Array, " d"]
-    lower: Float[Array, " d"]
-    upper: Float[Array, " d"]
-    x_lower: Float[Array, " d"]
-    x_upper: Float[Array, " d"]
+    center: Vector
+    scale: Vector
+    lower: Vector
+    upper: Vector
+    x_lower: Vector
+    x_upper: Vector
 
     def to_x(self, y: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
         """Return positions, which rounding does not carry out of the box."""
@@ -68,9 +72,9 @@ class Frame(NamedTuple):
 class SearchEnds(NamedTuple):
     """Ends of searches, as NumPy arrays."""
 
-    y: Float[np.ndarray, "searches d"]
-    fun: Float[np.ndarray, " searches"]
-    start_fun: Float[np.ndarray, " searches"]
+    y: Places
+    fun: Values
+    start_fun: Values
     evaluations: Int[np.ndarray, " searches"]
     """Values with gradients."""
     moved: Bool[np.ndarray, " searches"]
@@ -85,7 +89,7 @@ class Limits(NamedTuple):
     evaluations: IntScalar
     target: FloatScalar
     """Of the value, which they are to reach."""
-    home: Float[Array, " d"]
+    home: Vector
     """A minimum that is known already, to which they have come back within `radius`; none where that is negative."""
     radius: FloatScalar
 
@@ -93,11 +97,11 @@ class Limits(NamedTuple):
 class LocalSearch(NamedTuple):
     """One search between two evaluations."""
 
-    y: Float[Array, " d"]
+    y: Vector
     fun: FloatScalar
-    gradient: Float[Array, " d"]
+    gradient: Vector
     start_fun: FloatScalar
-    direction: Float[Array, " d"]
+    direction: Vector
     step: FloatScalar
     moves: Float[Array, "memory d"]
     """Of the last accepted steps, the newest last; zero where there is none."""
@@ -113,16 +117,14 @@ class LocalSearch(NamedTuple):
 
 
 def value_and_gradient(
-    problem: Problem, frame: Frame, y: Float[Array, " d"]
-) -> tuple[FloatScalar, Float[Array, " d"]]:
+    problem: Problem, frame: Frame, y: Vector
+) -> tuple[FloatScalar, Vector]:
     """Return both in the units of the frame."""
     value, gradient = problem.potential_and_gradient(frame.to_x(y))
     return value, gradient * frame.scale
 
 
-def free(
-    frame: Frame, y: Float[Array, " d"], gradient: Float[Array, " d"]
-) -> Bool[Array, " d"]:
+def free(frame: Frame, y: Vector, gradient: Vector) -> Bool[Array, " d"]:
     """Return the coordinates that descent does not push out of the box."""
     return ~(
         ((y <= frame.lower) & (gradient > 0)) | ((y >= frame.upper) & (gradient < 0))
@@ -130,11 +132,11 @@ def free(
 
 
 def descent_direction(
-    gradient: Float[Array, " d"],
+    gradient: Vector,
     unbound: Bool[Array, " d"],
     moves: Float[Array, "memory d"],
     changes: Float[Array, "memory d"],
-) -> Float[Array, " d"]:
+) -> Vector:
     """Return -H g on the free coordinates, by the two loops of L-BFGS; a short step along -g without pairs."""
     q = jnp.where(unbound, gradient, 0)
     moves = jnp.where(unbound, moves, 0)
@@ -191,6 +193,59 @@ def _begin(
     )
 
 
+class Trial(NamedTuple):
+    """The next evaluation of a search, and what it says of the step."""
+
+    y: Vector
+    fun: FloatScalar
+    gradient: Vector
+    move: Vector
+    change: Vector
+    """Of the gradient along it."""
+    slope: FloatScalar
+    """Where the move begins, along it."""
+    finite: Bool[Array, ""]
+    accepted: Bool[Array, ""]
+    curved: Bool[Array, ""]
+    """True where the change of gradient is a curvature."""
+
+
+def _trial(
+    problem: Problem, frame: Frame, unit: FloatScalar, search: LocalSearch
+) -> Trial:
+    y = jnp.clip(search.y + search.step * search.direction, frame.lower, frame.upper)
+    value, gradient = (part / unit for part in value_and_gradient(problem, frame, y))
+    move = y - search.y
+    change = gradient - search.gradient
+    slope = search.gradient @ move
+    finite = jnp.isfinite(value) & jnp.isfinite(gradient).all()
+    accepted = (
+        finite
+        & (slope < 0)
+        & (value <= search.fun + RULES.armijo * slope)
+        & (value < search.fun)
+    )
+    straight = RULES.straight * jnp.linalg.norm(move) * jnp.linalg.norm(change)
+    curved = move @ change > straight
+    return Trial(y, value, gradient, move, change, slope, finite, accepted, curved)
+
+
+def _pairs(
+    search: LocalSearch, trial: Trial, fails: Bool[Array, ""]
+) -> tuple[Float[Array, "memory d"], Float[Array, "memory d"]]:
+    """Return the moves and changes that are remembered: none after a failure."""
+
+    def remembered(before: Array, newest: Array) -> Array:
+        longer = jnp.concatenate([before[1:], newest[None]])
+        kept = jnp.where(fails, jnp.zeros_like(before), before)
+        return jnp.where(trial.accepted, jnp.where(trial.curved, longer, before), kept)
+
+    return (
+        remembered(search.moves, trial.move),
+        remembered(search.changes, trial.change),
+    )
+
+
 def advance(
     problem: Problem,
     frame: Frame,
@@ -202,77 +257,60 @@ def advance(
 
     Values and gradients of the search are in this unit.
     """
-    y = jnp.clip(search.y + search.step * search.direction, frame.lower, frame.upper)
-    value, gradient = (part / unit for part in value_and_gradient(problem, frame, y))
-    move = y - search.y
-    slope = search.gradient @ move
-    finite = jnp.isfinite(value) & jnp.isfinite(gradient).all()
-    accept = (
-        finite
-        & (slope < 0)
-        & (value <= search.fun + RULES.armijo * slope)
-        & (value < search.fun)
-    )
-
-    change = gradient - search.gradient
-    curved = move @ change > RULES.straight * jnp.linalg.norm(move) * jnp.linalg.norm(
-        change
-    )
-    moves = jnp.where(
-        curved, jnp.concatenate([search.moves[1:], move[None]]), search.moves
-    )
-    changes = jnp.where(
-        curved, jnp.concatenate([search.changes[1:], change[None]]), search.changes
-    )
-
-    ended = search.quiet & ~accept
+    trial = _trial(problem, frame, unit, search)
+    accept = trial.accepted
     fails = ~accept & (search.backtracks >= RULES.max_backtracks)
-    forgotten = jnp.zeros_like(moves)
-    moves = jnp.where(accept, moves, jnp.where(fails, forgotten, search.moves))
-    changes = jnp.where(accept, changes, jnp.where(fails, forgotten, search.changes))
-    at = jnp.where(accept, y, search.y)
-    now = jnp.where(accept, value, search.fun)
-    slopes = jnp.where(accept, gradient, search.gradient)
-    unbound = free(frame, at, slopes)
-    direction = descent_direction(slopes, unbound, moves, changes)
-    direction = jnp.where(accept | fails, direction, search.direction)
-
-    shortened = search.step * jnp.where(
-        finite, lowest_of_cubic(value - search.fun, slope, gradient @ move), 0.1
+    moves, changes = _pairs(search, trial, fails)
+    y = jnp.where(accept, trial.y, search.y)
+    fun = jnp.where(accept, trial.fun, search.fun)
+    gradient = jnp.where(accept, trial.gradient, search.gradient)
+    unbound = free(frame, y, gradient)
+    direction = jnp.where(
+        accept | fails,
+        descent_direction(gradient, unbound, moves, changes),
+        search.direction,
     )
-    longer = jnp.where(curved, 1, jnp.minimum(2 * search.step, 1e6)).astype(y.dtype)
-    step = jnp.where(accept, longer, jnp.where(fails, 1, shortened))
-
-    promise = -jnp.where(unbound, slopes, 0) @ direction * step
-    rounding = RULES.roundings * jnp.finfo(y.dtype).eps * jnp.abs(now)
-    quiet = (
-        accept & curved & (promise <= RULES.gain * (search.start_fun - now) + rounding)
+    step = _next_step(search, trial, fails)
+    promise = -jnp.where(unbound, gradient, 0) @ direction * step
+    rounding = RULES.roundings * jnp.finfo(y.dtype).eps * jnp.abs(fun)
+    least = RULES.gain * (search.start_fun - fun) + rounding
+    stepped = accept & trial.curved
+    quiet = stepped & (promise <= least)
+    settled = (
+        (search.quiet & ~accept) | (quiet & search.quiet) | ~jnp.any(direction != 0)
     )
     exhausted = fails & ~jnp.any(search.moves != 0)
-    settled = ended | (quiet & search.quiet) | ~jnp.any(direction != 0)
-    hopeless = (
-        accept & curved & (now - RULES.abandoned * promise > limits.target / unit)
+    hopeless = stepped & (fun - RULES.abandoned * promise > limits.target / unit)
+    back = accept & (jnp.linalg.norm(y - limits.home) <= limits.radius)
+    left = search.evaluations + 1 < limits.evaluations
+    return search._replace(
+        y=y,
+        fun=fun,
+        gradient=gradient,
+        direction=direction,
+        step=step,
+        moves=moves,
+        changes=changes,
+        backtracks=jnp.where(accept | fails, 0, search.backtracks + 1),
+        evaluations=search.evaluations + 1,
+        accepted=search.accepted + accept.astype(jnp.int32),
+        quiet=quiet,
+        settled=settled,
+        active=search.active & ~(settled | exhausted | hopeless | back) & left,
     )
-    back = accept & (jnp.linalg.norm(at - limits.home) <= limits.radius)
-    active = ~(settled | exhausted | hopeless | back) & (
-        search.evaluations + 1 < limits.evaluations
+
+
+def _next_step(
+    search: LocalSearch, trial: Trial, fails: Bool[Array, ""]
+) -> FloatScalar:
+    """Return 1 after a step or a new start, more on a plateau, and less after a trial that is too high."""
+    lowest = lowest_of_cubic(
+        trial.fun - search.fun, trial.slope, trial.gradient @ trial.move
     )
-    return LocalSearch(
-        at,
-        now,
-        slopes,
-        search.start_fun,
-        direction,
-        step,
-        moves,
-        changes,
-        jnp.where(accept | fails, 0, search.backtracks + 1),
-        search.evaluations + 1,
-        search.accepted + accept.astype(jnp.int32),
-        quiet,
-        settled,
-        search.active & active,
-    )
+    shortened = search.step * jnp.where(trial.finite, lowest, 0.1)
+    longer = jnp.where(trial.curved, 1, jnp.minimum(2 * search.step, 1e6))
+    longer = longer.astype(search.step.dtype)
+    return jnp.where(trial.accepted, longer, jnp.where(fails, 1, shortened))
 
 
 def lowest_of_cubic(rise: Array, slope: Array, slope_ahead: Array) -> Array:
@@ -325,12 +363,12 @@ def power_of_two(number: FloatScalar) -> FloatScalar:
 def local_searches(
     problem: Problem,
     frame: Frame,
-    starts: Float[np.ndarray, "searches d"],
+    starts: Places,
     lanes: int,
     limit: int,
     target: float = np.inf,
-    first: Float[np.ndarray, " searches"] | float = FIRST_LENGTH,
-    home: Float[np.ndarray, " d"] | None = None,
+    first: Values | float = FIRST_LENGTH,
+    home: Place | None = None,
 ) -> SearchEnds:
     """Return where L-BFGS ends from each of up to `lanes` starts; one program serves any number of them.
 
@@ -386,9 +424,7 @@ def _values(
     return lax.fori_loop(0, (number + size - 1) // size, block, nothing)
 
 
-def values(
-    problem: Problem, frame: Frame, ys: Float[np.ndarray, "places d"]
-) -> Float[np.ndarray, " places"]:
+def values(problem: Problem, frame: Frame, ys: Places) -> Values:
     """Return the values at any number of places, infinite where they are not numbers; one program serves them all."""
     fun = np.empty(len(ys))
     for first in range(0, len(ys), CHUNK):
@@ -402,13 +438,11 @@ def values(
 
 
 @eqx.filter_jit
-def _slope(problem: Problem, frame: Frame, y: Float[Array, " d"]) -> Float[Array, " d"]:
+def _slope(problem: Problem, frame: Frame, y: Vector) -> Vector:
     return value_and_gradient(problem, frame, y)[1]
 
 
-def gradient_at(
-    problem: Problem, frame: Frame, y: Float[np.ndarray, " d"]
-) -> Float[np.ndarray, " d"]:
+def gradient_at(problem: Problem, frame: Frame, y: Place) -> Place:
     """Return the gradient at a place."""
     return np.asarray(
         _slope(problem, frame, jnp.asarray(y, frame.scale.dtype)), np.float64

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from langevax._typing import FloatScalar, PyTree
 from langevax.optimize.arguments import Box
+from langevax.optimize.basins import group_ends
 from langevax.problems.problem import Problem
 
 
@@ -133,11 +134,12 @@ class Basin(NamedTuple):
 class Grouping(NamedTuple):
     """Minima by basin, the best first."""
 
-    basins: list[list[int]]
-    """Indices of the minima; the first of each basin is its best."""
-    num_at_best: int
-    """Chains that ended at the best value, in any basin."""
-    num_best_basins: int
+    best_ends: Int[np.ndarray, " basins"]
+    """Index of the best minimum of each."""
+    chains: Int[np.ndarray, " basins"]
+    """Number of chains that ended in each."""
+    at_best: Bool[np.ndarray, " basins"]
+    """True of those of the best value."""
 
 
 def group(
@@ -149,23 +151,13 @@ def group(
         minima: of the chains, then of other places, which do not count as chains.
         distance, difference: up to which two minima are one, in place and in value.
     """
-    basins: list[list[int]] = []
-    for i in map(int, np.argsort([m.fun for m in minima], kind="stable")):
-        for members in basins:
-            best = minima[members[0]]
-            apart = np.linalg.norm(np.subtract(minima[i].x, best.x, dtype=float))
-            if minima[i].fun - best.fun <= difference and apart <= distance:
-                members.append(i)
-                break
-        else:
-            basins.append([i])
-    lowest = float(np.nanmin([m.fun for m in minima]))
-    at_best = [
-        sum(i < num_chains for i in members)
-        for members in basins
-        if minima[members[0]].fun - lowest <= difference
-    ]
-    return Grouping(basins, sum(at_best), sum(chains > 0 for chains in at_best))
+    fun = np.array([m.fun for m in minima])
+    places = np.stack([m.x for m in minima]).astype(float)
+    all_moved = np.ones(len(fun), bool)
+    labels, best_ends = group_ends(places, fun, all_moved, difference, distance)
+    chains = np.bincount(labels[:num_chains], minlength=len(best_ends))
+    at_best = fun[best_ends] - np.nanmin(fun) <= difference
+    return Grouping(best_ends, chains, at_best)
 
 
 def tolerances(
@@ -185,29 +177,29 @@ def tolerances(
     ) * spread + 100 * eps * abs(lowest)
 
 
-def agreement(grouping: Grouping, num_chains: int) -> str:
+def agreement(grouping: Grouping) -> str:
     """Return a sentence on how far the chains agree, and what to do where they do not."""
-    at_best = grouping.num_at_best
-    best = grouping.num_best_basins
-    others = (
-        sum(any(i < num_chains for i in members) for members in grouping.basins) - best
-    )
+    chains = grouping.chains
+    total = int(chains.sum())
+    at_best = int(chains[grouping.at_best].sum())
+    best = int(np.sum(chains[grouping.at_best] > 0))
+    others = int(np.sum(chains[~grouping.at_best] > 0))
     more = "raise num_steps or num_chains"
-    if num_chains == 1 and at_best:
+    if total == 1 and at_best:
         return (
             "One chain cannot tell whether there is a better basin; raise num_chains."
         )
     if at_best == 0:
         return f"No chain ended in the best basin, which was only met on the way; {more}, or cool further."
     if at_best == 1:
-        return f"Only 1 of {num_chains} chains ended in the best basin: there may well be a better one; {more}."
-    if at_best < num_chains:
+        return f"Only 1 of {total} chains ended in the best basin: there may well be a better one; {more}."
+    if at_best < total:
         where = "the best basin" if best == 1 else f"{best} basins of the best value"
         rest = f"{others} worse ones" if others > 1 else "a worse one"
-        return f"{at_best} of {num_chains} chains ended in {where}, the others in {rest}; to be surer, {more}."
+        return f"{at_best} of {total} chains ended in {where}, the others in {rest}; to be surer, {more}."
     if best > 1:
-        return f"All {num_chains} chains ended at the best value, in {best} distinct minima."
-    return f"All {num_chains} chains ended in one basin."
+        return f"All {total} chains ended at the best value, in {best} distinct minima."
+    return f"All {total} chains ended in one basin."
 
 
 @eqx.filter_jit

@@ -1,8 +1,8 @@
 """`minimize`: global minima by a portfolio of searches with one budget, with SciPy's interface.
 
 Local searches from everywhere, scans along axes, basin hopping and CMA-ES, in the order of cost (`portfolio`), until
-the odds of an unseen better basin are low enough (`basins`). No method can guarantee a global minimum of a function
-that it knows at finitely many places; the odds are what independent searches support.
+few unseen better basins are expected (`basins`). No method can guarantee a global minimum of a function that it knows at
+finitely many places; the expected number is what independent searches support.
 """
 
 from collections.abc import Callable
@@ -29,12 +29,13 @@ from langevax.optimize.arguments import (
     to_position,
 )
 from langevax.optimize.basins import Tally, group_ends
-from langevax.optimize.constraints import Constraints, ConstraintsLike, as_constraints
-from langevax.optimize.local_search import Frame, gradient_at
+from langevax.optimize.constraints import ConstraintsLike, as_constraints
+from langevax.optimize.landscape import GRADIENT_COST, Landscape
+from langevax.optimize.local_search import Frame, Place, Places, gradient_at
 from langevax.optimize.minima import Basin
-from langevax.optimize.multipliers import Constrained, Penalties, Rounds
-from langevax.optimize.newton import Polished
-from langevax.optimize.portfolio import GRADIENT_COST, Portfolio
+from langevax.optimize.newton import Polished, polish
+from langevax.optimize.penalties import Constrained, Penalties, Refinement
+from langevax.optimize.portfolio import Portfolio
 from langevax.optimize.search import draw_with
 from langevax.optimize.values_only import FiniteDifferences, as_values
 from langevax.problems.finite_sum import FiniteSum
@@ -67,7 +68,7 @@ def minimize(
     bounds: BoundsLike = None,
     constraints: ConstraintsLike = (),
     max_evaluations: int | Literal["auto"] = "auto",
-    max_odds: float = 0.1,
+    max_better_basins: float = 0.1,
     spread: ArrayLike | Literal["auto"] = "auto",
     use_gradients: bool = True,
     callback: Callback = None,
@@ -88,11 +89,11 @@ def minimize(
         constraints: as in SciPy, one or a list of `NonlinearConstraint(c, lb, ub)`, `LinearConstraint(A, lb, ub)` and
             {"type": "ineq", "fun": g} for g(x) >= 0, or "eq" for g(x) = 0. c and g get the position and are
             differentiated by JAX (their jac and hess are not used); an evaluation of `fun` and of all of them is one.
-            They are kept by penalties with multipliers, so that places outside are visited; fun may be NaN there. Not
-            with a `Problem` of rows.
+            Penalties lead to basins, which SciPy's SLSQP refines, so that places outside are visited; fun may be NaN
+            there. Not with a `Problem` of rows.
         max_evaluations: budget in values of `fun`; a gradient counts as 4 of them, without `use_gradients` as d + 1.
             "auto" is 10,000 for each coordinate, and less for a sum over many rows.
-        max_odds: the promise. The search ends, with `success`, when the expected number of unseen better basins is
+        max_better_basins: the promise. The search ends, with `success`, when the expected number of unseen better basins is
             at most this.
         spread: standard deviation of the starts around x0, > 0, a float or one for each number. "auto" draws uniformly
             between two finite bounds; elsewhere it is |x0|, or 1 where x0 is 0.
@@ -106,20 +107,20 @@ def minimize(
         A `scipy.optimize.OptimizeResult`. Positions are NumPy arrays in the structure of x0.
 
         - x, fun, jac: the best minimum, its value and gradient.
-        - success: the promise was met: the odds are at most `max_odds`, and x is a minimum to rounding. It does not
-          say that x is the global one.
+        - success: the promise was met: `expected_better_basins` is at most `max_better_basins`, and x is a minimum to
+          rounding. It does not say that x is the global one.
           With constraints it also says that `maxcv` is small, and that no end of a search with a lower penalised value
           is left.
         - status: 0; 1 the budget was spent before; 2 x is not a minimum; 3 fun falls without end; 4 no place that
           satisfies the constraints was met; 99 stopped.
-        - message: the odds, what they rest on, and what to do.
-        - odds: the expected number of unseen better basins, from how often independent searches, or runs of hopping
-          and evolution, ended at the best value (Boender and Rinnooy Kan). Basins of one value count as one where
-          the best value is not rarer than the next.
+        - message: that number, what it rests on, and what to do.
+        - expected_better_basins: the expected number of unseen better basins, from how often independent searches, or
+          runs of hopping and evolution, ended at the best value (Boender and Rinnooy Kan). Basins of one value count
+          as one where the best value is not rarer than the next.
         - nit: local searches. nfev, njev: values and gradients, of a finite sum those of single rows.
         - basins: list of `Basin(fun, share, x)`, the distinct minima of the independent local searches and the best,
           best first, at most 100 of them, with their share of those searches.
-          With constraints those alone that satisfy them, after the multipliers, with `fun` itself.
+          With constraints those alone that satisfy them, refined, with `fun` itself.
         - history: dict of arrays over batches of searches: nfev, njev, fun (best so far; with constraints it includes
           penalties, here and in callbacks).
         - maxcv: with constraints, the largest violation at x, in the units of c.
@@ -133,7 +134,7 @@ def minimize(
         >>> def two_wells(x):
         ...     return jnp.sum((x**2 - 1) ** 2) + 0.3 * jnp.sum(x)
         >>> result = minimize(two_wells, jnp.array([0.9, 0.9]), key=jax.random.key(0), bounds=[(-2.0, 2.0)] * 2)
-        >>> result.x.round(2), result.success, result.odds <= 0.1
+        >>> result.x.round(2), result.success, result.expected_better_basins <= 0.1
         (array([-1.04, -1.04], dtype=float32), True, True)
     """
     stops = arguments.as_callback(callback)
@@ -142,14 +143,8 @@ def minimize(
     run.refuse_checkpoint("minimize")
     checks.flag("use_gradients", use_gradients)
     checks.positive_int("max_evaluations", max_evaluations, auto=True)
-    checks.number("max_odds", max_odds, positive=True)
-    if not isinstance(spread, str):
-        spread = np.asarray(spread) if isinstance(spread, list | tuple) else spread
-    checks.number("spread", spread, positive=True, auto=True)
-    if callable(x0) and not isinstance(spread, str):
-        raise ValueError(
-            f"spread is {spread!r}, but x0 is a function that draws the starts; leave spread out."
-        )
+    checks.number("max_better_basins", max_better_basins, positive=True)
+    spread = _checked_spread(spread, x0)
     arguments.as_problem(fun)
     with (
         nullcontext() if use_gradients else jax.enable_x64(),
@@ -160,52 +155,62 @@ def minimize(
         box = arguments.as_box(bounds, like)
         arguments.check_inside(places, box)
         frame = _frame(places, box, spread)
-        problem = _on_vectors(fun, like, frame, use_gradients)
-        limits = as_constraints(constraints, like, use_gradients)
-        penalties = None
-        if limits is not None:
-            penalties = _penalties(problem, limits, frame, use_gradients)
-            ones = jnp.ones_like(limits.sides)
-            problem = penalties.at(ones, 0 * ones)
-        elif not use_gradients:
-            problem = FiniteDifferences(problem, frame.scale, frame.x_upper)
-        rng = np.random.default_rng(np.asarray(random.key_data(draw_key)).tolist())
-        d = places.shape[-1]
-        budget: float = (
-            _default_budget(problem, d)
-            if isinstance(max_evaluations, str)
-            else max_evaluations
-        )
 
-        def stop(searched: Portfolio) -> bool:
+        def stop(land: Landscape) -> bool:
             report(
-                f"minimize: lowest {searched.best_fun:.6g}",
-                min(1.0, searched.spent / searched.budget),
+                f"minimize: lowest {land.best_fun:.6g}",
+                min(1.0, land.spent / land.budget),
             )
-            return stops is not None and stops(_intermediate_result(searched, like))
+            return stops is not None and stops(_intermediate_result(land, like))
 
-        portfolio = Portfolio(
+        plain = _on_vectors(fun, like, frame, use_gradients)
+        limits = as_constraints(constraints, like, use_gradients)
+        rng = np.random.default_rng(np.asarray(random.key_data(draw_key)).tolist())
+        problem = plain
+        if not use_gradients:
+            problem = FiniteDifferences(plain, frame.scale, frame.x_upper)
+        d = places.shape[-1]
+        land = Landscape(
             problem,
-            problem if penalties else _coarse(problem, fun, like, rng),
+            _coarse(problem, fun, like, rng) if limits is None else problem,
             frame,
             rng,
-            budget,
-            float(max_odds),
+            _budget(max_evaluations, problem, d),
             GRADIENT_COST if use_gradients else d + 1,
-            not isinstance(spread, str),
-            _draws(x0, frame) if callable(x0) else None,
-            stop,
+            around=not isinstance(spread, str),
+            starts=_draws(x0, frame) if callable(x0) else None,
+            stops=stop,
         )
+        refinement = None
+        if limits is not None:
+            _check_one_row(plain)
+            refinement = Refinement(
+                land, Penalties(plain, limits, frame, use_gradients)
+            )
         first = np.atleast_2d(places)[0].astype(np.float64)
         start = (first - np.asarray(frame.center)) / np.asarray(frame.scale)
-        _check_start(portfolio, problem, frame, start)
-        rounds = Rounds(portfolio, penalties) if penalties else None
+        _check_start(land, start)
+        portfolio = Portfolio(land, float(max_better_basins))
         portfolio.run(np.clip(start, frame.lower, frame.upper))
-        if rounds is None or _falls(portfolio):
-            return _result(portfolio, portfolio.polish(), like)
-        outcome = rounds.run()
-        result = _result(portfolio, outcome.end, like)
-        return _constrained(result, portfolio, outcome, like)
+        if refinement is None or _falls(land):
+            return _result(portfolio, polish(land), like)
+        outcome = refinement.run(portfolio)
+        best = outcome.best
+        end = Polished(best.y, best.fun, best.left, best.reached, 0)
+        return _constrained(_result(portfolio, end, like), land, outcome, like)
+
+
+def _checked_spread(
+    spread: ArrayLike | Literal["auto"], x0: object
+) -> ArrayLike | Literal["auto"]:
+    if isinstance(spread, list | tuple):
+        spread = np.asarray(spread)
+    checks.number("spread", spread, positive=True, auto=True)
+    if callable(x0) and not isinstance(spread, str):
+        raise ValueError(
+            f"spread is {spread!r}, but x0 is a function that draws the starts; leave spread out."
+        )
+    return spread
 
 
 def _places(
@@ -240,30 +245,32 @@ def _on_vectors(
     return problem
 
 
-def _penalties(
-    problem: Problem, constraints: Constraints, frame: Frame, use_gradients: bool
-) -> Penalties:
+def _check_one_row(problem: Problem) -> None:
     if int(problem.size) != 1:
         raise ValueError(
             f"constraints are taken with a function, but fun is a problem of {int(problem.size)} rows; pass "
             "fun=problem.potential, which takes all rows for each value."
         )
-    return Penalties(problem, constraints, frame, use_gradients)
 
 
-def _default_budget(
-    problem: Problem, dimension: int, evaluations: int = 10_000
+def _budget(
+    max_evaluations: int | Literal["auto"],
+    problem: Problem,
+    dimension: int,
+    evaluations: int = 10_000,
 ) -> float:
-    """Return so many evaluations for each coordinate, and less of a long sum."""
-    return evaluations * dimension / max(1, int(problem.size) / WHOLE_SUM_ROWS)
+    """Return so many evaluations for each coordinate by default, and less of a long sum."""
+    if isinstance(max_evaluations, str):
+        return evaluations * dimension / max(1, int(problem.size) / WHOLE_SUM_ROWS)
+    return max_evaluations
 
 
 def _draws(
     x0: Callable[[PRNGKey], PyTree], frame: Frame
-) -> Callable[[int, np.random.Generator], Float[np.ndarray, "places d"]]:
+) -> Callable[[int, np.random.Generator], Places]:
     """Return a function that draws starts, in units of the frame."""
 
-    def starts(number: int, rng: np.random.Generator) -> Float[np.ndarray, "places d"]:
+    def starts(number: int, rng: np.random.Generator) -> Places:
         seeds = random.split(random.key(int(rng.integers(2**31))), number)
         vectors = jax.vmap(lambda seed: ravel_pytree(x0(seed))[0])(seeds)
         away = np.asarray(vectors, np.float64) - np.asarray(frame.center)
@@ -325,14 +332,13 @@ def _coarse(
     )
 
 
-def _check_start(
-    portfolio: Portfolio, problem: Problem, frame: Frame, start: Float[np.ndarray, " d"]
-) -> None:
+def _check_start(land: Landscape, start: Place) -> None:
     """Raise where fun or its gradient is not finite at x0; a function x0 may draw such starts."""
-    if portfolio.starts is not None:
+    if land.starts is not None:
         return
-    value = float(problem.potential(frame.to_x(jnp.asarray(start, frame.scale.dtype))))
-    slope = float(np.linalg.norm(gradient_at(problem, frame, start)))
+    place = land.frame.to_x(jnp.asarray(start, land.frame.scale.dtype))
+    value = float(land.problem.potential(place))
+    slope = float(np.linalg.norm(gradient_at(land.problem, land.frame, start)))
     for name, number in (("fun", value), ("the norm of the gradient of fun", slope)):
         if not np.isfinite(number):
             raise ValueError(
@@ -340,46 +346,45 @@ def _check_start(
             )
 
 
-def _intermediate_result(portfolio: Portfolio, like: PyTree[Array]) -> "OptimizeResult":
+def _intermediate_result(land: Landscape, like: PyTree[Array]) -> "OptimizeResult":
     from scipy.optimize import OptimizeResult
 
     return OptimizeResult(
-        x=to_position(portfolio.x(portfolio.best_y), like),
-        fun=portfolio.best_fun,
-        nit=portfolio.searches,
-        nfev=portfolio.nfev,
-        njev=portfolio.njev,
+        x=to_position(land.x(land.best_y), like),
+        fun=land.best_fun,
+        nit=land.searches,
+        nfev=land.nfev,
+        njev=land.njev,
     )
 
 
 def _basins(portfolio: Portfolio, like: PyTree[Array], most: int = 100) -> list[Basin]:
-    ends = portfolio.multistart_ends
-    best = portfolio.best_y[None]
+    land = portfolio.land
+    ends = portfolio.multistart.ends
+    best = land.best_y[None]
     ys = np.concatenate([ends.y.reshape(-1, best.shape[1]), best])
-    fun = np.append(ends.fun, portfolio.best_fun)
+    fun = np.append(ends.fun, land.best_fun)
     labels, best_ends = group_ends(
-        ys, fun, np.append(ends.moved, True), portfolio.difference
+        ys, fun, np.append(ends.moved, True), land.difference
     )
     shares = np.bincount(labels[:-1], minlength=len(best_ends)) / max(1, len(ends.fun))
     return [
-        Basin(float(fun[i]), float(share), to_position(portfolio.x(ys[i]), like))
+        Basin(float(fun[i]), float(share), to_position(land.x(ys[i]), like))
         for i, share in list(zip(best_ends, shares, strict=True))[:most]
     ]
 
 
-def _falls(portfolio: Portfolio, far: float = 1e6) -> bool:
+def _falls(land: Landscape, far: float = 1e6) -> bool:
     """Return whether the lowest place is infinitely low, or `far` units away along a coordinate without bounds."""
-    free = ~np.isfinite(portfolio.upper - portfolio.lower)
-    return not np.isfinite(portfolio.best_fun) or bool(
-        np.any(np.abs(portfolio.best_y[free]) > far)
+    free = ~np.isfinite(land.upper - land.lower)
+    return not np.isfinite(land.best_fun) or bool(
+        np.any(np.abs(land.best_y[free]) > far)
     )
 
 
-def _jac(
-    portfolio: Portfolio, gradient: Float[np.ndarray, " d"], like: PyTree[Array]
-) -> PyTree[np.ndarray]:
+def _jac(land: Landscape, gradient: Place, like: PyTree[Array]) -> PyTree[np.ndarray]:
     """Return a gradient in units of the frame as one in those of the user."""
-    scale = portfolio.frame.scale
+    scale = land.frame.scale
     whole = gradient / np.asarray(scale, np.float64)
     return to_position(whole.astype(scale.dtype), like)
 
@@ -389,32 +394,30 @@ def _result(
 ) -> "OptimizeResult":
     from scipy.optimize import OptimizeResult
 
-    odds = portfolio.odds
-    falls = _falls(portfolio)
+    land = portfolio.land
+    expected = portfolio.expected_better_basins
+    kept = expected <= portfolio.largest_expected
+    falls = _falls(land)
     if falls:
         status = MinimizeStatus.UNBOUNDED
-    elif portfolio.stopped:
+    elif land.stopped:
         status = MinimizeStatus.STOPPED
     elif not end.reached:
         status = MinimizeStatus.NOT_REACHED
     else:
-        status = (
-            MinimizeStatus.PROMISE_MET
-            if odds <= portfolio.max_odds
-            else MinimizeStatus.BUDGET_SPENT
-        )
-    nfev, njev, fun = map(np.array, zip(*portfolio.history, strict=True))
+        status = MinimizeStatus.PROMISE_MET if kept else MinimizeStatus.BUDGET_SPENT
+    nfev, njev, fun = map(np.array, zip(*land.history, strict=True))
     return OptimizeResult(
-        x=to_position(portfolio.x(portfolio.best_y), like),
-        fun=portfolio.best_fun,
-        jac=_jac(portfolio, end.gradient, like),
-        success=end.reached and odds <= portfolio.max_odds and not falls,
+        x=to_position(land.x(land.best_y), like),
+        fun=land.best_fun,
+        jac=_jac(land, end.gradient, like),
+        success=end.reached and kept and not falls,
         status=int(status),
-        message=_message(portfolio, end, status, odds, like),
-        odds=odds,
-        nit=portfolio.searches,
-        nfev=portfolio.nfev,
-        njev=portfolio.njev,
+        message=_message(portfolio, end, status, expected),
+        expected_better_basins=expected,
+        nit=land.searches,
+        nfev=land.nfev,
+        njev=land.njev,
         basins=_basins(portfolio, like),
         history={"nfev": nfev, "njev": njev, "fun": fun},
     )
@@ -422,70 +425,74 @@ def _result(
 
 def _constrained(
     result: "OptimizeResult",
-    portfolio: Portfolio,
+    land: Landscape,
     outcome: Constrained,
     like: PyTree[Array],
     most: int = 100,
 ) -> "OptimizeResult":
     """Return the result with the place that satisfies the constraints, its value, and what can be said of it."""
     best = outcome.best
-    x = portfolio.x(outcome.best.y)
-    message = f"Constraints are kept by penalties with multipliers: the largest violation is {best.violation:.2g}"
-    message += (
-        f" (of {best.name}), which lowers fun by about {best.bought:.1g}. "
-        if best.violation > 0
-        else ". "
-    )
+    x = land.x(best.y)
     if not best.feasible:
-        where = np.array2string(np.asarray(x), precision=3, threshold=6)
-        message = (
-            "no place that satisfies the constraints was met; the smallest violation met is "
-            f"{best.violation:.3g} (of {best.name}) at x = {where}. They may contradict each other; if not, start "
-            "inside of them, pass bounds, or raise max_evaluations."
-        )
-        if result.status == MinimizeStatus.STOPPED:
-            message = f"{result.message} And {message}"
-        else:
+        result.message = _infeasible(result, outcome, x)
+        if result.status != MinimizeStatus.STOPPED:
             result.status = int(MinimizeStatus.INFEASIBLE)
-        result.message = message
     else:
-        if outcome.left:
-            message += f"{outcome.left} ends of searches that may be better were not refined; raise max_evaluations. "
-            if result.status == MinimizeStatus.PROMISE_MET:
-                result.status = int(MinimizeStatus.BUDGET_SPENT)
-        message += f"{result.message} Basins are counted on fun with its penalties, before multipliers."
-        if result.status == MinimizeStatus.BUDGET_SPENT:
-            message += " The rest of max_evaluations is reserved for the multipliers."
-        if result.status == MinimizeStatus.NOT_REACHED:
-            message += " The gradient is that of fun with penalties and multipliers."
-        result.message = message
+        if outcome.left and result.status == MinimizeStatus.PROMISE_MET:
+            result.status = int(MinimizeStatus.BUDGET_SPENT)
+        result.message = _of_constraints(result, outcome)
     result.update(
         x=to_position(x, like),
         fun=best.fun,
-        jac=_jac(portfolio, outcome.gradient, like),
+        jac=_jac(land, best.gradient, like),
         success=bool(result.success and best.feasible and not outcome.left),
         maxcv=best.violation,
         basins=[
-            Basin(end.fun, end.share, to_position(portfolio.x(end.y), like))
+            Basin(end.fun, end.share, to_position(land.x(end.y), like))
             for end in outcome.basins[:most]
         ],
     )
     return result
 
 
-def _message(
-    portfolio: Portfolio,
-    end: Polished,
-    status: MinimizeStatus,
-    odds: float,
-    like: PyTree[Array],
-) -> str:
-    """Return why the search ended, the odds, what they rest on, and what to do."""
-    if status == MinimizeStatus.UNBOUNDED:
-        where = np.array2string(
-            np.asarray(portfolio.x(portfolio.best_y)), precision=3, threshold=6
+def _infeasible(result: "OptimizeResult", outcome: Constrained, x: Place) -> str:
+    best = outcome.best
+    where = np.array2string(x, precision=3, threshold=6)
+    message = (
+        "no place that satisfies the constraints was met; the smallest violation met is "
+        f"{best.violation:.3g} (of {best.name}) at x = {where}. They may contradict each other; if not, start "
+        "inside of them, pass bounds, or raise max_evaluations."
+    )
+    stopped = result.status == MinimizeStatus.STOPPED
+    return f"{result.message} And {message}" if stopped else message
+
+
+def _of_constraints(result: "OptimizeResult", outcome: Constrained) -> str:
+    best = outcome.best
+    message = f"Penalties lead to basins, which SLSQP refines: the largest violation is {best.violation:.2g}"
+    if best.violation > 0:
+        message += f" (of {best.name}), which lowers fun by about {best.bought:.1g}"
+    message += ". "
+    if outcome.left:
+        message += f"{outcome.left} ends of searches that may be better were not refined; raise max_evaluations. "
+    message += f"{result.message} Basins are counted on fun with its penalties."
+    if result.status == MinimizeStatus.BUDGET_SPENT:
+        message += " The rest of max_evaluations is reserved for refining."
+    if result.status == MinimizeStatus.NOT_REACHED:
+        message += (
+            " The gradient is that of fun with the multipliers of the constraints."
         )
-        return f"fun falls without end: at x = {where} it is {portfolio.best_fun:.3g}; pass bounds."
+    return message
+
+
+def _message(
+    portfolio: Portfolio, end: Polished, status: MinimizeStatus, expected: float
+) -> str:
+    """Return why the search ended, how many better basins are expected, what that rests on, and what to do."""
+    land = portfolio.land
+    if status == MinimizeStatus.UNBOUNDED:
+        where = np.array2string(land.x(land.best_y), precision=3, threshold=6)
+        return f"fun falls without end: at x = {where} it is {land.best_fun:.3g}; pass bounds."
     names = (
         ("local search", "local searches"),
         ("run of hopping", "runs of hopping"),
@@ -495,18 +502,21 @@ def _message(
     evidence = " ".join(
         _agreement(counted, *name) for counted, name in tallies if counted.searches
     )
-    expected = f"{odds:.2g}" if np.isfinite(odds) else "unknown"
-    promise = f"the expected number of unseen better basins is {expected} (at most {portfolio.max_odds:g} was asked)"
+    number = f"{expected:.2g}" if np.isfinite(expected) else "unknown"
+    promise = (
+        f"the expected number of unseen better basins is {number} (at most {portfolio.largest_expected:g} was "
+        "asked)"
+    )
     if status == MinimizeStatus.NOT_REACHED:
         return (
             f"x is not a minimum to rounding: the gradient there has norm {np.linalg.norm(end.gradient):.3g} in units "
             f"of the box. fun may have a kink there, or be too flat for its dtype; try float64. {evidence}"
         )
     if status == MinimizeStatus.STOPPED:
-        return f"Stopped by the callback after {portfolio.searches} local searches: {promise}. {evidence}"
+        return f"Stopped by the callback after {land.searches} local searches: {promise}. {evidence}"
     if status == MinimizeStatus.BUDGET_SPENT:
         return (
-            f"Spent the {portfolio.budget:,.0f} evaluations before a better basin became unlikely: {promise}. "
+            f"Spent the {land.budget:,.0f} evaluations before a better basin became unlikely: {promise}. "
             f"{evidence} Raise max_evaluations to be surer."
         )
     return f"A better basin is unlikely: {promise}. {evidence}"

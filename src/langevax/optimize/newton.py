@@ -14,16 +14,26 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from langevax.optimize.local_search import Frame, value_and_gradient
-from langevax.problems.problem import Problem
+from langevax.optimize.landscape import GRADIENT_COST, Landscape
+from langevax.optimize.local_search import (
+    Frame,
+    Place,
+    Vector,
+    gradient_at,
+    value_and_gradient,
+)
+from langevax.problems.problem import NO_FORWARD_MODE, Problem
+
+MOST_COORDINATES = 64
+"""Up to which Newton's steps end the best."""
 
 
 class Polished(NamedTuple):
     """The end of a polish, in units of the frame."""
 
-    y: Float[np.ndarray, " d"]
+    y: Place
     fun: float
-    gradient: Float[np.ndarray, " d"]
+    gradient: Place
     reached: bool
     """True where a Newton step promises no more than rounding."""
     evaluations: int
@@ -34,7 +44,7 @@ class Derivatives(NamedTuple):
     """Value, gradient and Hessian at a place."""
 
     fun: float
-    gradient: Float[np.ndarray, " d"]
+    gradient: Place
     hessian: Float[np.ndarray, "d d"]
 
     @property
@@ -49,7 +59,7 @@ class Derivatives(NamedTuple):
 
 @eqx.filter_jit
 def _derivatives(
-    problem: Problem, frame: Frame, y: Float[Array, " d"]
+    problem: Problem, frame: Frame, y: Vector
 ) -> tuple[Array, Array, Array]:
     value, gradient = value_and_gradient(problem, frame, y)
     return (
@@ -62,7 +72,7 @@ def _derivatives(
 def newton(
     problem: Problem,
     frame: Frame,
-    start: Float[np.ndarray, " d"],
+    start: Place,
     size: float,
     steps: int,
     *,
@@ -137,7 +147,7 @@ def _flatter(
 
 def newton_step(
     at: Derivatives, unbound: np.ndarray, damping: float
-) -> tuple[Float[np.ndarray, " d"], float]:
+) -> tuple[Place, float]:
     """Return a damped step on the free coordinates, and what the model of it gains."""
     step = np.zeros(len(unbound))
     gradient = at.gradient[unbound]
@@ -153,3 +163,30 @@ def newton_step(
     )
     step[unbound] = -(axes @ (slopes / sizes)) / diagonal
     return step, float(np.sum(slopes**2 / sizes)) / 2
+
+
+def polish(
+    land: Landscape, share: float = 0.25, fewest: int = 16, most: int = 500
+) -> Polished:
+    """Go to the minimum below the best place, to rounding; by Newton's method where there are Hessians.
+
+    Newton's steps may take a `share` of the budget beyond it, or the `fewest`, and are at most so many.
+    """
+    y = land.best_y
+    if land.best_fun == -np.inf:
+        return Polished(y, land.best_fun, np.full(len(y), np.nan), False, 0)
+    ends = land.descend(y[None])
+    settled = float(ends.start_fun[0] - ends.fun[0]) <= land.difference
+    slopes = gradient_at(land.problem, land.frame, land.best_y)
+    end = Polished(land.best_y, land.best_fun, slopes, settled, 1)
+    if len(y) <= MOST_COORDINATES and land.gradient_cost == GRADIENT_COST:
+        affordable = share * land.budget / (GRADIENT_COST * (1 + len(y)))
+        steps = int(np.clip(affordable, fewest, most))
+        try:
+            end = newton(land.problem, land.frame, land.best_y, land.size, steps)
+        except (TypeError, ValueError) as error:
+            if not any(words in str(error) for words in NO_FORWARD_MODE):
+                raise
+    land.update(end.y[None], np.array([end.fun]))
+    land.add_gradients(end.evaluations, land.problem)
+    return end

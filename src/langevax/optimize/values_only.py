@@ -53,13 +53,21 @@ class FiniteDifferences(Function):
         return self.value_and_gradient(position)[1]
 
     def value_and_gradient(self, position: PyTree) -> tuple[Scalar, PyTree]:
-        value = self.value(position)
-        steps = float(np.sqrt(jnp.finfo(position.dtype).eps)) * jnp.maximum(
-            jnp.abs(position), self.scale
-        )
-        steps = jnp.where(position + steps > self.upper, -steps, steps)
-        ahead = jax.vmap(self.value)(position + jnp.diag(steps))
-        return value, (ahead - value) / steps
+        return forward_differences(self.value, position, self.scale, self.upper)
+
+
+def forward_differences(
+    fun: Callable[[Array], Array],
+    x: Float[Array, " d"],
+    scale: Float[Array, " d"],
+    upper: Float[Array, " d"],
+) -> tuple[Float[Array, "*values"], Float[Array, "*values d"]]:
+    """Return the value or the values at x, and their slopes."""
+    value = fun(x)
+    steps = float(np.sqrt(jnp.finfo(x.dtype).eps)) * jnp.maximum(jnp.abs(x), scale)
+    steps = jnp.where(x + steps > upper, -steps, steps)
+    ahead = jax.vmap(fun)(x + jnp.diag(steps))
+    return value, jnp.moveaxis(ahead - value, 0, -1) / steps
 
 
 def as_values(fun: Callable[[PyTree], object] | Problem, position: PyTree) -> Problem:

@@ -148,7 +148,7 @@ def certify(
                 missing = search.missing_shares()
             finally:
                 clouds.close()
-    search.seconds = time.process_time() - began
+    search.known = replace(search.known, seconds=time.process_time() - began)
     return _certificate(search, law, missing)
 
 
@@ -166,11 +166,12 @@ def _certificate(
     lower = -math.inf
     upper = math.inf
     outputs = np.ones(size)
-    if search.lower is not None and not search.is_capped:
-        lower = nats(search.lower[0])
-    if search.upper is not None:
-        upper = nats(search.upper[0])
-        outputs = search.upper[1].outputs
+    known = search.known
+    if known.lower is not None and not search.is_capped:
+        lower = nats(known.lower[0])
+    if known.upper is not None:
+        upper = nats(known.upper[0])
+        outputs = known.upper[1].outputs
     certified = references + np.log(np.maximum(outputs, np.finfo(float).tiny))
     bounds = -math.inf, math.inf
     if share < 1 and math.isfinite(upper - lower):
@@ -181,7 +182,7 @@ def _certificate(
     certificate = LawCertificate(
         lower_bound=lower,
         upper_bound=upper,
-        bayes_objective=nats(search.prior_objective),
+        bayes_objective=nats(known.prior_objective),
         bayes_share=share,
         score_bounds=bounds,
         law_score=score,
@@ -192,13 +193,13 @@ def _certificate(
         missing_share=missing[0],
         least_missing_share=missing[1],
         log_scores=certified,
-        effective_draws=search.effective,
-        num_descents=search.descents,
+        effective_draws=search.evidence.effective,
+        num_descents=known.descents,
         work=search.clouds.work,
-        cpu_seconds=search.seconds,
+        cpu_seconds=known.seconds,
         effort=search.effort,
         history=tuple(
-            (work, nats(low), nats(high)) for work, low, high in search.history
+            (work, nats(low), nats(high)) for work, low, high in known.history
         ),
     )
     refusal = search.reason.format(more=MORE.format(effort=search.effort))

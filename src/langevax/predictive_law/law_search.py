@@ -9,7 +9,7 @@ particles is about p_eff / (2 M) nats too low.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -20,7 +20,12 @@ from jaxtyping import Array, Float
 from langevax.log_weights import effective_share, log_mean_exp, normalised, systematic
 from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, WalkTarget
 from langevax.meanfield.homotopy import COUNTED_DUALS, Ascent, mean_gap
-from langevax.meanfield.interval_search import FEWEST_CLOUD, IntervalSearch, unmet_wells
+from langevax.meanfield.interval_search import (
+    FEWEST_CLOUD,
+    IntervalSearch,
+    Known,
+    unmet_wells,
+)
 from langevax.meanfield.upper_bound import (
     UpperBound,
     around_cloud,
@@ -32,7 +37,7 @@ from langevax.meanfield.walks import (
     EFFECTIVE_SHARE,
     MOST_LAWS,
     Cells,
-    MetricAdaptation,
+    Pilot,
     largest_step,
     plan_from_start,
     walk,
@@ -43,6 +48,7 @@ from langevax.predictive_law.parameter_law import ParameterLaw
 from langevax.predictive_law.path import evenly_spaced
 from langevax.problems.losses import LogScore, Loss, linear
 
+NOT_REACHED = "the effort ended before walks from the prior reached this law; {more}"
 SMALLER_SHARE = ", or certify a smaller share of Bayes"
 
 
@@ -102,12 +108,14 @@ class Climbing:
     """A weighted cloud whose dual is climbed to."""
 
     clouds: Clouds
-    cloud: np.ndarray
+    pilot: Pilot
     log_weights: np.ndarray
     tilt: np.ndarray
 
-    def __post_init__(self) -> None:
-        self.adaptation = MetricAdaptation(self.clouds.law.size)
+    @property
+    def cloud(self) -> np.ndarray:
+        """The particles."""
+        return self.pilot.cloud
 
     def improve(self, ratios: np.ndarray, weight: float) -> None:
         """Take Newton's steps on this cloud."""
@@ -118,15 +126,9 @@ class Climbing:
     def move(self, target: WalkTarget, size: int, moves: int) -> None:
         """Resample and move."""
         shares = normalised(self.log_weights)
-        self.adaptation.measure(self.cloud, shares)
-        offset = self.clouds.generator().uniform()
-        cloud = self.cloud[systematic(self.log_weights, offset, size)]
-        factor = self.adaptation.factor
-        step = self.adaptation.step
-        self.cloud, _, acceptance = self.clouds.moved(
-            target, cloud, factor, step, moves
-        )
-        self.adaptation.learn(acceptance)
+        parents = systematic(self.log_weights, self.clouds.generator().uniform(), size)
+        pilot = self.pilot.measured(shares).resampled(parents)
+        self.pilot, _ = pilot.moved(self.clouds, target, moves)
         self.log_weights = np.zeros(size)
 
 
@@ -136,13 +138,11 @@ class LawSearch(IntervalSearch):
 
     particles: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     """Those of the law."""
-    refusal: str = (
-        "the effort ended before walks from the prior reached this law; {more}"
-    )
-    in_cells: bool = True
+    known: Known = field(default_factory=lambda: Known(refusal=NOT_REACHED))
     is_capped: bool = False
     """Whether some likelihood ratio was cut, which no lower end allows."""
-    outside: str = "parameters far from the law's particles"
+    outside = "parameters far from the law's particles"
+    in_cells = True
     sharp = 0.1
     """Nats of the width at which it ends."""
     clouds_of_dual = 8
@@ -157,18 +157,21 @@ class LawSearch(IntervalSearch):
     def begin(self) -> None:
         """Bound J_a by that of the posterior, and choose how large the first round is."""
         self.choose_sizes()
-        # a quarter of a nat is narrow whatever the posterior leaves
-        self.least_left = 1 / self.tilted.num_activations
         posterior = self.tilted.plain_tilt(1.0)
         self.progress("the posterior")
         cloud, log_weights = self._weighted(posterior, self.particles)
         cloud = cloud[systematic(log_weights, self.clouds.generator().uniform())]
         start = around_cloud(self.clouds, cloud)
-        runs = local_runs(self.clouds, posterior, start, cloud, self.size, False)
+        runs = local_runs(self.clouds, posterior, start, cloud, self.known.size, False)
         if runs is not None:
             bound = upper_bounds(self.risk, self.temperature, [runs])[0]
             self.keep_upper(bound)
-            self.prior_objective = bound.value
+            self.known = replace(self.known, prior_objective=bound.value)
+
+    @property
+    def least_left(self) -> float:
+        """A nat: a quarter of one is narrow whatever the posterior leaves."""
+        return 1 / self.tilted.num_activations
 
     def keep_upper(self, *bounds: UpperBound) -> None:
         """Keep the lowest upper end of the laws that give every row a likelihood within the numbers of its dtype."""
@@ -183,7 +186,8 @@ class LawSearch(IntervalSearch):
     def choose_sizes(self) -> None:
         """Set the particles of the first round: the path of minimisers takes some forty laws."""
         super().choose_sizes()
-        self.num_particles = max(FEWEST_CLOUD, self.num_particles // 2)
+        fewer = max(FEWEST_CLOUD, self.known.num_particles // 2)
+        self.known = replace(self.known, num_particles=fewer)
 
     @property
     def reason(self) -> str:
@@ -193,12 +197,13 @@ class LawSearch(IntervalSearch):
                 f"the likelihood of a row varies by more than e^{MAX_EXPONENT:.0f} between parameters, beyond the numbers "
                 "of a certificate; use a likelihood with heavier tails, or certify none"
             )
-        if self.lower is None and self.plan is not None and not self.plan.complete:
+        plan = self.evidence.plan
+        if self.known.lower is None and plan is not None and not plan.complete:
             return (
                 "walks from the prior did not reach this law, of which parts that matter may hold less than one in "
-                f"{self.num_particles:,} particles; {{more}}{SMALLER_SHARE}"
+                f"{self.known.num_particles:,} particles; {{more}}{SMALLER_SHARE}"
             )
-        return self.refusal
+        return self.known.refusal
 
     def is_sharp(self) -> bool:
         """Return whether J_a is known to a tenth of a nat."""
@@ -211,9 +216,7 @@ class LawSearch(IntervalSearch):
     @property
     def width_in_nats(self) -> float:
         """Of all rows."""
-        if self.lower is None or self.upper is None:
-            return math.inf
-        return self.tilted.num_activations * (self.upper[0] - self.lower[0])
+        return self.tilted.num_activations * self.known.width
 
     def climbed(self) -> Ascent:
         """Return the best dual and a cloud of its law, from normals around the law's particles or from the last round.
@@ -226,18 +229,20 @@ class LawSearch(IntervalSearch):
         weight = 1 - float(self.tilted.bayes_share)
         counted = ()
         duals = []
-        if self.ascent is None:
+        before = self.known.ascent
+        if before is None:
             climbing = self._approached(weight)
         else:
-            cloud = self.ascent.cloud
-            climbing = Climbing(clouds, cloud, np.zeros(len(cloud)), -self.ascent.dual)
-            counted = self.ascent.counted
+            cloud = before.cloud
+            nothing = np.zeros(len(cloud))
+            climbing = Climbing(clouds, Pilot.of(cloud), nothing, -before.dual)
+            counted = before.counted
         for number in range(self.clouds_of_dual):
             self.progress(f"dual, {number + 1} of {self.clouds_of_dual}")
             climbing.improve(self._features(climbing.cloud)[:, 2:], weight)
             climbing.move(
                 clouds.target(self._tilt(climbing.tilt)),
-                self.num_particles,
+                self.known.num_particles,
                 2 * MOVES_PER_LAW,
             )
             duals.append(np.log(np.maximum(climbing.tilt, np.finfo(float).tiny)))
@@ -262,10 +267,10 @@ class LawSearch(IntervalSearch):
         bayes_share = float(self.tilted.bayes_share)
         share = 0.0
         start = around_cloud(clouds, self.particles, 0.5)
-        size = self.num_particles
+        size = self.known.num_particles
         climbing = Climbing(
             clouds,
-            clouds.drawn(start, size),
+            Pilot.of(clouds.drawn(start, size)),
             np.zeros(size),
             np.zeros(self.tilted.num_activations),
         )
@@ -318,9 +323,9 @@ class LawSearch(IntervalSearch):
         """
         clouds = self.clouds
         particles = evenly_spaced(self.particles, min(len(self.particles), most))
-        if self.walked is None or self.plan is None or self.wells_met is None:
+        plan, runs, met, estimates, _ = self.evidence
+        if runs is None or plan is None or met is None:
             return 0.0, 0.0
-        runs = self.walked
         of_runs = runs.log_partition - log_mean_exp(runs.log_weights)
         log_weights = (of_runs[:, None] + runs.log_weights).reshape(-1)
         walked = runs.clouds.reshape(len(log_weights), -1)
@@ -331,8 +336,8 @@ class LawSearch(IntervalSearch):
             np.bincount(cells.of(cloud), minlength=num_parts)
             for cloud in (particles, ends)
         )
-        logs = self.wells_met.log_masses[unmet_wells(self.wells_met, particles)]
-        log_partition = max(estimate.value for estimate in self.estimates)
+        logs = met.log_masses[unmet_wells(met, particles)]
+        log_partition = max(estimate.value for estimate in estimates)
         missing = max(
             float(theirs[ours < few * theirs].sum() / len(ends)),
             float(np.exp(logs - log_partition).sum()),
@@ -341,7 +346,7 @@ class LawSearch(IntervalSearch):
         outputs = jnp.asarray(
             normalised(log_weights) @ self._features(walked)[:, 2:], clouds.dtype
         )
-        gap = float(mean_gap(self.risk, outputs, -self.plan.laws[-1].tilt[2:, 0]))
+        gap = float(mean_gap(self.risk, outputs, -plan.laws[-1].tilt[2:, 0]))
         return min(missing, 1.0), least_share(
             missing, self.tilted.num_activations * gap
         )
@@ -361,10 +366,10 @@ class LawSearch(IntervalSearch):
         clouds = self.clouds
         start = around_cloud(clouds, around)
         whole = Cells(np.zeros((1, clouds.law.size)), np.eye(clouds.law.size))
-        plan = plan_from_start(clouds, tilt, start, self.num_particles, whole)
+        plan = plan_from_start(clouds, tilt, start, self.known.num_particles, whole)
         if not plan.complete:
             return around, np.zeros(len(around))
-        walked = walk(clouds, plan, 1, self.num_particles)
+        walked = walk(clouds, plan, 1, self.known.num_particles)
         return walked.clouds[0], walked.log_weights[0]
 
 

@@ -22,7 +22,7 @@ from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.log_weights import log_mean_exp
 from langevax.meanfield.clouds import LOG_2_PI, Clouds
 from langevax.meanfield.gibbs_law import Activity, Cloud, Tilt
-from langevax.meanfield.walks import MetricAdaptation, covariance
+from langevax.meanfield.walks import Pilot, covariance
 from langevax.predictive_law.law_problem import MAX_EXPONENT, LawProblem
 from langevax.predictive_law.path import evenly_spaced
 
@@ -180,21 +180,14 @@ def in_units_of_prior(
     particles = points = evenly_spaced(points, num_particles)
     clouds = Clouds(law, law.num_activations, key)
     volumes = []
-    adaptation = MetricAdaptation(law.size)
-    adaptation.factor = np.eye(law.size)
+    pilot = Pilot.of(particles)
     try:
         while len(volumes) < max_rounds:
             law = law.in_units_of(points)
             clouds.law = law
-            cloud, _, acceptance = clouds.moved(
-                clouds.target(law.plain_tilt(0.0)),
-                law.inner(points),
-                adaptation.factor,
-                adaptation.step,
-                moves,
-            )
-            adaptation.learn(acceptance)
-            points = law.outer(cloud)
+            pilot = pilot._replace(cloud=law.inner(points))
+            pilot, _ = pilot.moved(clouds, clouds.target(law.plain_tilt(0.0)), moves)
+            points = law.outer(pilot.cloud)
             volumes.append(
                 float(np.log(np.diag(np.asarray(law.factor, np.float64))).sum())
             )

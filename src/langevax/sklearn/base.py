@@ -31,7 +31,7 @@ from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
 from langevax.sklearn.model_selection import (
     SEARCHES,
     SearchName,
-    anneal,
+    annealed_clouds,
     choose_by_validation,
     kernel_choice,
 )
@@ -286,7 +286,9 @@ class MeanFieldEstimator(RowEstimator):
         if search == "path" and choice and choice.hotter and not solver.from_prior:
             hotter = schedule._replace(num_steps=SEARCHES[search].stage_steps)
             path = np.array(choice.hotter)
-            return anneal(network.risk(1.0), path, hotter, num_particles, key).position
+            return annealed_clouds(
+                network.risk(1.0), path, hotter, num_particles, key
+            ).position
         risk = network.risk(temperature)
         return risk.prior(temperature, num_particles, solver.antithetic)
 

@@ -209,7 +209,7 @@ class Annealed(NamedTuple):
     """(temperatures, stored rows, ...) of the clouds, at all rows that the risk stores."""
 
 
-def anneal(
+def annealed_clouds(
     risk: MeanFieldRisk,
     temperatures: np.ndarray,
     schedule: Schedule,
@@ -494,7 +494,7 @@ def _left_out(
     for s, scale in enumerate(search.scales):
         fold = network.rescaled(scale).subset(trained, num_rows=network.length)
         risk = fold.risk(1.0, and_at=network.inputs[held])
-        annealed = anneal(
+        annealed = annealed_clouds(
             risk, temperatures[s], schedule, num_particles, random.fold_in(key, s)
         )
         everywhere.append(

@@ -1,0 +1,368 @@
+"""Constraints of `minimize`: penalties lead the portfolio, and SciPy's SLSQP refines the basins that it meets.
+
+    L(x) = f(x) + sum_i w_i / 2 r_i(x)^2,      of inequalities max(0, r_i)^2
+
+Each minimum of L lies below the minimum of f under the constraints in the same basin, so that basins are refined in
+order of L until the next one is not lower than the best that satisfies them. SLSQP (Kraft 1988) ends where f does not
+fall along the linearised constraints. Multipliers l, those of least squares, say whether that is a minimum,
+
+    grad f + J^T l = 0,      l_i >= 0 of inequalities,
+
+and what a violation that is left lowers f by: l_i r_i.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from langevax._typing import FloatScalar
+from langevax.optimize.basins import group_ends
+from langevax.optimize.constraints import Constraints
+from langevax.optimize.landscape import Landscape
+from langevax.optimize.local_search import Frame, Place, Values, Vector
+from langevax.optimize.portfolio import Portfolio
+from langevax.optimize.values_only import FiniteDifferences, forward_differences
+from langevax.problems.coordinates import Raveled
+from langevax.problems.problem import Function, Problem
+
+
+class Penalised(eqx.Module):
+    """L, a function of vectors."""
+
+    penalties: "Penalties"
+    weights: Float[Array, " residuals"]
+
+    def __call__(self, x: Vector) -> FloatScalar:
+        values = self.penalties.measure(x)
+        residuals = values[1:]
+        equal = self.penalties.constraints.equal
+        violations = jnp.where(equal, residuals, jnp.maximum(residuals, 0))
+        return values[0] + jnp.sum(self.weights / 2 * violations**2)
+
+
+class Penalties(eqx.Module):
+    """All of L but its weights."""
+
+    problem: Problem
+    constraints: Constraints
+    frame: Frame
+    use_gradients: bool = eqx.field(static=True)
+
+    def at(self, weights: Float[np.ndarray, " residuals"]) -> Problem:
+        """Return the problem of these weights."""
+        fun = Penalised(self, jnp.asarray(weights, self.frame.scale.dtype))
+        if self.use_gradients:
+            return Function(fun)
+        return FiniteDifferences(Function(fun), self.frame.scale, self.frame.x_upper)
+
+    def measure(self, x: Vector) -> Float[Array, " values"]:
+        """Return f and the residuals at a vector, which `problem` may lay out as a pytree."""
+        problem = self.problem
+        position = problem.to_position(x) if isinstance(problem, Raveled) else x
+        fun = problem.potential(x)
+        return jnp.concatenate([fun[None], self.constraints.residuals(position)])
+
+
+@eqx.filter_jit
+def _measure(penalties: Penalties, ys: Float[Array, "places d"]) -> Array:
+    return jax.vmap(lambda y: penalties.measure(penalties.frame.to_x(y)))(ys)
+
+
+@eqx.filter_jit
+def _linearised(penalties: Penalties, y: Vector) -> tuple[Array, Array]:
+    """Return f and the residuals, and their slopes in units of the box."""
+    frame = penalties.frame
+    x = frame.to_x(y)
+    if penalties.use_gradients:
+        values = penalties.measure(x)
+        slopes = jax.jacrev(penalties.measure)(x)
+    else:
+        values, slopes = forward_differences(
+            penalties.measure, x, frame.scale, frame.x_upper
+        )
+    return values, slopes * frame.scale
+
+
+class Linear(NamedTuple):
+    """f and the residuals at a place, with their slopes."""
+
+    fun: float
+    gradient: Place
+    residuals: Float[np.ndarray, " residuals"]
+    slopes: Float[np.ndarray, "residuals d"]
+
+
+class Refined(NamedTuple):
+    """The end of a refinement."""
+
+    y: Place
+    fun: float
+    gradient: Place
+    """Of f."""
+    left: Place
+    """Of f with multipliers; 0 at a minimum."""
+    violation: float
+    """The largest one, in the units of the constraint."""
+    name: str
+    """Of that constraint."""
+    tolerances: float
+    """The largest violation over what is taken for none."""
+    bought: float
+    """What the violations lower f by, about: the sum of multipliers times violations."""
+    reached: bool
+    share: float = 0.0
+
+    @property
+    def feasible(self) -> bool:
+        """True where the constraints are satisfied to the tolerance."""
+        return self.tolerances <= 1 and np.isfinite(self.fun)
+
+
+class Constrained(NamedTuple):
+    """The end of a search under constraints."""
+
+    best: Refined
+    basins: list[Refined]
+    """Distinct ones that satisfy the constraints, best first."""
+    left: int
+    """Basins that were not refined, though one of them may be better."""
+
+
+class Refinement:
+    """The weights of the penalties of a search, and the refinement of the basins that it meets.
+
+    Args:
+        land: the search, which is set to minimise L with a part of its budget.
+        tolerance: violation that counts as none: what such a move of one coordinate, in units of the box, changes at
+            most.
+    """
+
+    drawn = 128
+    """Places from which weights are taken."""
+    fewest_violations = 4
+    """Of a constraint at these places, below which its scale is its usual distance."""
+    weight = 10.0
+    """Spreads of f that a violation of the usual size costs, twice."""
+    search_share = 0.7
+    """Of the budget, for the search."""
+    iterations = 100
+    """Of one refinement."""
+    most = 64
+    """Basins that are refined."""
+    pool = 256
+    """Of the best ends, that are grouped into basins."""
+
+    def __init__(self, land: Landscape, penalties: Penalties, tolerance: float = 1e-6):
+        self.land = land
+        self.penalties = penalties
+        self.equal: Bool[np.ndarray, " residuals"] = np.asarray(
+            penalties.constraints.equal
+        )
+        self.tolerance: float = max(tolerance, 100 * land.eps)
+        self.accuracy: float = max(1e-12, 10 * land.eps)
+        self.budget: float = land.budget
+        number = int(min(self.drawn, max(2, land.budget / 8)))
+        places = jnp.asarray(land.draw(number), land.frame.scale.dtype)
+        drawn = np.asarray(_measure(penalties, places), np.float64)
+        land.nfev += number
+        land.spent += number
+        fun = drawn[np.isfinite(drawn[:, 0]), 0]
+        low, high = np.quantile(fun, (0.25, 0.75)) if len(fun) else np.zeros(2)
+        self.spread: float = float(high - low) or max(abs(low), abs(high)) or 1.0
+        rest = drawn[np.isfinite(drawn[:, 1:]).all(axis=1), 1:]
+        self.scales: Float[np.ndarray, " residuals"] = np.array(
+            [self._scale(*pair) for pair in zip(rest.T, self.equal, strict=True)]
+        )
+        weights = self.weight * self.spread / self.scales**2
+        land.problem = land.coarse = penalties.at(weights)
+        land.budget = self.search_share * self.budget
+
+    def _scale(self, drawn: Values, equal: bool) -> float:
+        """Return the usual violation at drawn places, or the usual distance where few violate the constraint."""
+        violations = np.abs(drawn) if equal else drawn[drawn > 0]
+        few = len(violations) < self.fewest_violations
+        usual = np.abs(drawn) if few else violations
+        if not len(usual):
+            return 1.0
+        return float(np.median(usual)) or float(usual.max()) or 1.0
+
+    def run(self, portfolio: Portfolio) -> Constrained:
+        """Refine the basins that the portfolio has met until none of the others can be better."""
+        land = self.land
+        land.budget = self.budget
+        ys, fun, shares = self._candidates(portfolio)
+        refined: list[Refined] = []
+        for y, share in zip(ys[: self.most], shares, strict=False):
+            lowest = min((end.fun for end in refined if end.feasible), default=np.inf)
+            if not fun[len(refined)] < lowest - land.difference:
+                break
+            if refined and land.spent >= land.budget:
+                break
+            refined.append(self.refined(y)._replace(share=float(share)))
+        feasible = [end for end in refined if end.feasible]
+        best = min(
+            feasible or refined,
+            key=lambda end: end.fun if end.feasible else end.tolerances,
+        )
+        least = best.fun - land.difference if best.feasible else np.inf
+        left = int(np.sum(fun[len(refined) :] < least))
+        land.budget = self.search_share * self.budget
+        others = [end for end in feasible if end is not best and end.reached]
+        basins = self._basins([best, *others]) if best.feasible else []
+        return Constrained(best, basins, left)
+
+    def _candidates(
+        self, portfolio: Portfolio
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return distinct ends of all searches, the best first, their values and shares of independent searches."""
+        land = self.land
+        many = portfolio.multistart.ends
+        kinds = [many, portfolio.hopping.ends, land.seen]
+        met = [(e.y, e.fun) for e in kinds if len(e.fun)]
+        met.append((land.best_y[None], np.array([land.best_fun])))
+        ys, fun = (np.concatenate(arrays) for arrays in zip(*met, strict=True))
+        order = np.argsort(fun, kind="stable")[: self.pool]
+        moved = np.ones(len(order), bool)
+        labels, best = group_ends(ys[order], fun[order], moved, land.difference)
+        independent = labels[order < len(many.fun)]
+        shares = np.bincount(independent, minlength=len(best))
+        return ys[order][best], fun[order][best], shares / max(1, len(many.fun))
+
+    def linear(self, y: Place) -> Linear:
+        """Return f and the residuals at a place, and count them."""
+        land = self.land
+        at = jnp.asarray(y, land.frame.scale.dtype)
+        values, slopes = (
+            np.asarray(part, np.float64) for part in _linearised(self.penalties, at)
+        )
+        land.add_gradients(1, land.problem)
+        return Linear(float(values[0]), slopes[0], values[1:], slopes[1:])
+
+    def refined(self, start: Place) -> Refined:
+        """Return where SLSQP ends, with what can be said of it."""
+        from scipy.optimize import minimize
+
+        land = self.land
+        first = self.linear(start)
+        last = start, first
+        steep = np.abs(first.slopes).max(axis=1)
+        units = np.clip(np.nan_to_num(steep), 1e-3 * self.scales, self.scales)
+
+        def at(y: np.ndarray) -> Linear:
+            nonlocal last
+            if not np.array_equal(y, last[0]):
+                last = y.copy(), self.linear(np.clip(y, land.lower, land.upper))
+            return last[1]
+
+        def objective(y: np.ndarray) -> tuple[float, np.ndarray]:
+            here = at(y)
+            # so large where it is not a number that the line search turns back
+            fun = here.fun / self.spread if np.isfinite(here.fun) else 1e10
+            return fun, np.nan_to_num(here.gradient, posinf=0, neginf=0) / self.spread
+
+        def side(chosen: np.ndarray, kind: str) -> dict[str, Any]:
+            sign = -1 / units[chosen]
+            return {
+                "type": kind,
+                "fun": lambda y: np.nan_to_num(sign * at(y).residuals[chosen]),
+                "jac": lambda y: np.nan_to_num(sign[:, None] * at(y).slopes[chosen]),
+            }
+
+        affordable = (land.budget - land.spent) / (2 * land.gradient_cost)
+        end = minimize(
+            objective,
+            start,
+            jac=True,
+            method="SLSQP",
+            bounds=np.stack([land.lower, land.upper], axis=1),
+            constraints=[
+                side(chosen, kind)
+                for chosen, kind in ((self.equal, "eq"), (~self.equal, "ineq"))
+                if chosen.any()
+            ],
+            options={
+                "maxiter": int(np.clip(affordable, 2, self.iterations)),
+                "ftol": self.accuracy,
+            },
+        )
+        y = np.clip(end.x, land.lower, land.upper)
+        ends = [self._judged(y, at(y)), self._judged(start, first)]
+        better = ends[0].feasible or ends[0].tolerances < ends[1].tolerances
+        return ends[0] if better else ends[1]
+
+    def _judged(self, y: Place, at: Linear) -> Refined:
+        """Return a place with its violations, and how far from a minimum it is."""
+        violations = np.where(
+            self.equal, np.abs(at.residuals), np.maximum(at.residuals, 0)
+        )
+        violations = np.where(np.isnan(violations), np.inf, violations)
+        tolerances = violations / self._allowed(at.slopes)
+        largest = int(np.argmax(violations))
+        active = self.equal | (at.residuals >= -self._allowed(at.slopes))
+        multipliers, left = self._multipliers(y, at, active)
+        bought = float(np.abs(multipliers) @ violations[active])
+        size = max(self.spread, float(np.linalg.norm(at.gradient)))
+        is_minimum = np.linalg.norm(left) <= 30 * np.sqrt(self.accuracy) * size
+        return Refined(
+            y,
+            at.fun,
+            at.gradient,
+            left,
+            float(violations[largest]),
+            self.penalties.constraints.names[largest],
+            float(tolerances.max()),
+            bought,
+            bool(is_minimum and bought <= self.tolerance * self.spread),
+        )
+
+    def _allowed(
+        self, slopes: Float[np.ndarray, "residuals d"]
+    ) -> Float[np.ndarray, " residuals"]:
+        """Return the violation that is taken for none: that of a tiny move, or of rounding."""
+        sides = np.abs(np.asarray(self.penalties.constraints.sides, np.float64))
+        least = 1e-12 * self.scales + 10 * self.land.eps * sides
+        steep = np.nan_to_num(np.abs(slopes).max(axis=1))
+        return np.maximum(self.tolerance * np.minimum(steep, self.scales), least)
+
+    def _multipliers(
+        self,
+        y: Place,
+        at: Linear,
+        active: Bool[np.ndarray, " residuals"],
+    ) -> tuple[Float[np.ndarray, " active"], Place]:
+        """Return the multipliers of active constraints, and the gradient that they and the bounds leave of f's."""
+        from scipy.optimize import lsq_linear
+
+        land = self.land
+        axes = np.eye(len(y))
+        low = y <= land.lower + self.tolerance
+        high = y >= land.upper - self.tolerance
+        walls = np.concatenate([-axes[low], axes[high]])
+        normals = np.concatenate([at.slopes[active], walls])
+        if not (
+            len(normals)
+            and np.isfinite(normals).all()
+            and np.isfinite(at.gradient).all()
+        ):
+            return np.zeros(int(active.sum())), at.gradient
+        signed = np.append(~self.equal[active], np.ones(len(walls), bool))
+        least = np.where(signed, 0.0, -np.inf)
+        fit = lsq_linear(normals.T, -at.gradient, (least, np.inf))
+        return fit.x[: int(active.sum())], at.gradient + normals.T @ fit.x
+
+    def _basins(self, ends: list[Refined]) -> list[Refined]:
+        """Return the best end of each basin; the first of all ends is that of its own, whatever rounding says."""
+        ys = np.stack([end.y for end in ends])
+        fun = np.array([end.fun for end in ends])
+        moved = np.ones(len(fun), bool)
+        labels, best = group_ends(ys, fun, moved, self.land.difference)
+        shares = np.bincount(labels, [end.share for end in ends], minlength=len(best))
+        chosen = [0 if label == labels[0] else end for label, end in enumerate(best)]
+        return [
+            ends[i]._replace(share=float(share))
+            for i, share in zip(chosen, shares, strict=True)
+        ]
