@@ -5,7 +5,6 @@ not written in the style of its column is refused with its row, so that nothing 
 """
 
 import gzip
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,13 @@ import polars as pl
 
 from langevax.app.errors import BadInput, quoted
 from langevax.app.tables.columns import ReadColumn, read_columns, reread
-from langevax.app.tables.files import MAGIC, LoadedTable, from_text
+from langevax.app.tables.files import (
+    CODE_PAGES,
+    MAGIC,
+    LoadedTable,
+    from_text,
+    in_code_pages,
+)
 from langevax.app.tables.records import Decision, data_row, first_place, option
 from langevax.app.tables.styles import Choices, Style, as_words
 from langevax.data.files import Reader, TextLayout
@@ -76,7 +81,10 @@ def _in_utf8(path: Path, folder: Path, encoding: str, gzipped: bool) -> Path:
             opened(path, "rt", encoding=encoding) as stream,
             target.open("w", encoding="utf-8", newline="\n") as copy,
         ):
-            shutil.copyfileobj(stream, copy)
+            while text := stream.read(HEAD_BYTES):
+                if encoding in CODE_PAGES:
+                    in_code_pages(text.encode(encoding), f"TABLE {str(path)!r}")
+                copy.write(text)
     except UnicodeError as error:
         raise BadInput(
             f"TABLE {str(path)!r} is not in {encoding} throughout ({error}); export it as UTF-8."
