@@ -494,7 +494,7 @@ class ConvertOptions:
       langevax convert 'clicks/*.parquet' --target clicked --out clicks.rows --drop user --drop day
       langevax convert january.csv.gz february.csv.gz --target delay --out flights.rows
 
-    TABLE is CSV, TSV (also gzipped) or Parquet, with a header; several tables are concatenated. Memory stays at a few
+    TABLE is CSV, TSV (also gzipped) in UTF-8, or Parquet, with a header; several tables are concatenated. Memory stays at a few
     hundred MB for any number of rows. Text is read as by `langevax fit`, by the first rows of the file; dates become
     days since 1970, yes and no become 1 and 0. Each decision is printed, and a cell further down that is written
     otherwise is an error that names column and row. So are other words; and missing values, unless --missing says

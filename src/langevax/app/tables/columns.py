@@ -220,21 +220,19 @@ def _plain_columns(
     present, all_plain, points, certain = (
         fact.to_numpy().reshape(len(names), -1) for fact in facts
     )
-    used = present.any(1) & all_plain.all(1)
     points = points.any(1)
     certain = certain.any(1)
+    used = present.any(1) & all_plain.all(1)
     used &= certain | ~points | (separator == ",")
     values = words.cast(pl.Float64, strict=False)
     plain = {}
-    marked = list(map(bool, np.atleast_1d(certain)))
-    fractions = list(map(bool, np.atleast_1d(points)))
     for place in np.flatnonzero(used).tolist():
         name = names[place]
         plain[name] = ReadColumn(
             values.slice(place * frame.height, frame.height).alias(name),
             Style("numeric"),
-            shows=ANSWERS["."] if marked[place] else "",
-            whole=not fractions[place],
+            shows=ANSWERS["."] if certain[place] else "",
+            whole=not points[place],
         )
     return plain
 
@@ -670,33 +668,6 @@ def _far_values(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 # New tables
-
-
-def with_numbers(frame: pl.DataFrame, styles: Mapping[str, Style]) -> pl.DataFrame:
-    """Return a new table with its columns of plain numbers as float64, all at once; others are left as they are.
-
-    Args:
-        frame: the columns as they are in the file.
-        styles: of an earlier table.
-
-    Example:
-        >>> frame = pl.DataFrame({"x": ["1.5", None], "z": ["1.5", "?"]})
-        >>> with_numbers(frame, dict.fromkeys("xz", Style("numeric"))).dtypes
-        [Float64, String]
-    """
-    plain = Style("numeric")
-    words = pl.DataFrame(
-        [
-            column
-            for column in frame
-            if column.dtype == pl.String and styles.get(column.name) == plain
-        ]
-    )
-    numbers = words.cast(pl.Float64, strict=False)
-    finite = np.isfinite(numbers.to_numpy()).sum(0)
-    present = [column.count() for column in words]
-    all_read = np.flatnonzero(finite == present)
-    return frame.with_columns(numbers.to_series(int(place)) for place in all_read)
 
 
 def reread(
