@@ -127,19 +127,6 @@ def test_one_conversion_at_a_time_which_removes_what_killed_ones_left(table, tmp
     }
 
 
-def test_text_that_a_killed_conversion_wrote_anew_is_deleted(table, tmp_path):
-    left = tmp_path / ".shop.rows.0123456789ab.text"
-    left.mkdir()
-    (left / "shop.csv.utf8").write_text("half")
-    assert (
-        langevax(
-            "convert", table, "--target", "bought", "--out", tmp_path / "shop.rows"
-        ).exit_code
-        == 0
-    )
-    assert {path.name for path in tmp_path.iterdir()} == {table.name, "shop.rows"}
-
-
 def test_the_earlier_rows_of_a_killed_replacement_stay(table, tmp_path):
     command = ["convert", table, "--target", "bought", "--out", tmp_path / "shop.rows"]
     assert langevax(*command).exit_code == 0

@@ -5,7 +5,7 @@ import pytest
 
 from langevax.app.errors import BadInput
 from langevax.app.tables import columns
-from langevax.app.tables.columns import of_last_row, read_columns
+from langevax.app.tables.columns import of_far_values, of_last_row, read_columns, reread
 from langevax.app.tables.dates import days_of
 from langevax.app.tables.styles import STAND_FOR_MISSING, Choices, Style, parse
 from tests.sentences import refuses, tells
@@ -31,6 +31,8 @@ def test_each_decision_has_its_evidence():
         "paid": ["Y", "no", "Y", "n", "yes"],
         "city": ["Wien", "wien", "Graz", "Wien", "Graz"],
         "size": ["a", "3", "b", "a", "b"],
+        "half": ["a", "3", "4", "b", None],
+        "month": ["Jan-24", "Feb-24", "Jan-24", "Feb-24", "Mar-24"],
     }
     says = {name: sentence(reading) for name, reading in read(**table).items()}
     for name, evidence in {
@@ -40,7 +42,9 @@ def test_each_decision_has_its_evidence():
         "zip": "'01234' in data row 1 starts with a zero; else pass --read zip=numbers",
         "paid": "yes and no, written 'Y', 'no', 'n' and 'yes'",
         "city": "'Wien' and 'wien' differ only in case",
-        "size": "numbers such as '3' in data row 2 are fewer than half",
+        "size": "1 of 5 cells, such as '3' in data row 2, can be read so",
+        "half": "2 of 4 cells, such as '3' in data row 2, can be read so",
+        "month": "none of 5 cells, such as 'Jan-24' in data row 1, can be read so",
     }.items():
         assert evidence in says[name]
 
@@ -54,11 +58,19 @@ def test_plain_columns_need_no_sentence():
     assert [sentence(reading) for reading in read(**table).values()] == ["", "", ""]
 
 
+def test_words_among_numbers_are_asked_about():
+    for cells in (["1", "2", "3", "4+"], ["1.5", "2.5", "<0.5"]):
+        with refuses(BadInput, "--read x=numbers x=words"):
+            read(x=cells)
+        assert read(choices=["x=words"], x=cells)["x"].values.to_list() == cells
+        reading = read(choices=["x=numbers"], x=cells)["x"]
+        assert reading.style.lenient
+        assert reading.strays == 1
+
+
 @pytest.mark.parametrize(
     "cells",
     [
-        ["1", "2", "3", "4+"],
-        ["1.5", "2.5", "<0.5"],
         ["12.3%", "0.05", "100%", "0.5"],
         ["$5", "€6", "$7", "€8"],
         ["1.5", "2,5", "3.25", "4,75"],
@@ -67,15 +79,28 @@ def test_plain_columns_need_no_sentence():
         ["5 kg", "700 g", "8 kg"],
     ],
 )
-def test_a_column_of_which_most_cells_are_alike_is_asked_about(cells):
-    with refuses(BadInput) as asked:
-        read(x=cells)
+def test_numbers_and_dates_in_two_notations_never_count_as_missing(cells):
     kind = "dates" if "/" in "".join(cells) else "numbers"
-    assert f"--read x={kind}" in str(asked.value)
+    for choices in ([], [f"x={kind}"]):
+        with refuses(BadInput, "--read x=words") as asked:
+            read(choices=choices, x=cells)
+        assert f"--read x={kind}" not in str(asked.value)
     assert read(choices=["x=words"], x=cells)["x"].values.to_list() == cells
-    reading = read(choices=[f"x={kind}"], x=cells)["x"]
-    assert reading.style.lenient
-    assert 0 < reading.strays < len(cells)
+
+
+def test_a_new_cell_in_another_notation_is_refused_whatever_the_user_said():
+    style = read(choices=["x=numbers"], x=["1,5", "2,5", "see page 3"])["x"].style
+    assert reread(pl.Series("x", ["1,5", "lost"]), style, "")[0].to_list() == [
+        1.5,
+        None,
+    ]
+    with refuses(BadInput, "'1.5'"):
+        reread(pl.Series("x", ["1.5", "2.5"]), style, "the training rows")
+
+
+def test_an_answer_that_reads_no_cell_is_refused():
+    with refuses(BadInput, "--read x=numbers x=words 'a'"):
+        read(choices=["x=numbers"], x=["a", "b", "a"])
 
 
 def test_all_questions_are_asked_at_once():
@@ -92,8 +117,6 @@ def test_another_column_decides_and_is_named():
     table = read(";", sold=["1.234", "2.345", "3.456"], size=["0,5", "1,5", "2"])
     assert table["sold"].values.to_list() == [1234, 2345, 3456]
     tells(sentence(table["sold"]), "1234 1.234 'size'")
-    table = read(start=["01/02/2024", "03/04/2024"], end=["25/02/2024", "28/04/2024"])
-    assert table["start"].style.order == "day-first"
     with refuses(BadInput, "'sold'"):
         read(
             ";",
@@ -101,6 +124,12 @@ def test_another_column_decides_and_is_named():
             a=["0.5", "1.5", "2"],
             b=["0,5", "1,5", "2"],
         )
+
+
+@pytest.mark.parametrize("other", ["25/02/2024", "25.02.2024"])
+def test_each_column_shows_the_order_of_its_own_dates(other):
+    with refuses(BadInput, "'start'"):
+        read(start=["01/02/2024", "03/04/2024"], end=[other, "28/04/2024"])
 
 
 @pytest.mark.parametrize(
@@ -182,22 +211,45 @@ def test_integers_beyond_float64_are_words():
 def test_words_without_digits_are_not_tried_as_numbers_or_dates(monkeypatch):
     """Thousands of columns of words are read in seconds so."""
     tried = []
-    real = columns.DETECTORS
+    real = columns.DETECTORS["date"]
 
     def detect(words):
         tried.append(words.name)
-        return real[0](words)
+        return real(words)
 
-    monkeypatch.setattr(columns, "DETECTORS", (detect,))
+    monkeypatch.setattr(columns, "DETECTORS", {"date": detect})
     read(colour=["red", "green", "red"] * 5, code=["a1", "b2", "a1"] * 5)
     assert tried == ["code"]
 
 
 @pytest.mark.parametrize(
     ("last", "number"),
-    [(["t", "7.5", "9"], 1), (["t", "7.5", "8"], 0), (["Source: us", None, None], 1)],
+    [
+        (["t", "7.5", "9"], 1),
+        (["t", "7.5", None], 1),
+        (["t", "7.5", "8"], 0),
+        (["Source: us", None, None], 1),
+    ],
 )
 def test_a_last_row_that_may_not_be_data_is_warned_of(last, number):
     rows = [["a", "1.5", "2"], ["b", "2", "3"], ["a", "4", "4"], last]
     table = read(**dict(zip(("g", "x", "y"), zip(*rows, strict=True), strict=True)))
     assert len(of_last_row(table)) == number
+
+
+@pytest.mark.parametrize(
+    ("cells", "shown"),
+    [
+        (["31", "-999", "54", "40", "-999", "-998", "-998"], "'-999' '-998' 31 54"),
+        (["31", "-999", "54", "40", "-999", "9999", "9999"], "'-999' '9999' 31 54"),
+        (["2024-01-31", "2024-02-01", "2024-03-01", *["9999-12-31"] * 2], "9999-12-31"),
+        (["31", "-999", "54", "40"], None),
+        (["31", "120", "54", "90", "20", "120"], None),
+        (["0", "1", "0", "1", "3", "3"], None),
+    ],
+)
+def test_repeated_values_far_from_the_others_are_warned_of(cells, shown):
+    warnings = of_far_values(read(x=cells))
+    assert len(warnings) == (shown is not None)
+    if warnings:
+        tells(warnings[0].sentence, shown)

@@ -7,7 +7,7 @@ import pytest
 
 from langevax.app.errors import BadInput
 from langevax.app.tables.files import read_table, write_table
-from tests.sentences import refuses
+from tests.sentences import refuses, tells
 
 ROWS = [{"x": "1", "y": "a b"}, {"x": None, "y": "c"}]
 
@@ -143,10 +143,20 @@ def test_rows_without_any_value_stay_where_each_row_has_a_prediction(tmp_path):
     ]
 
 
-def test_another_code_page_is_refused(tmp_path):
-    (tmp_path / "t.csv").write_bytes("x,y\n1,Москва\n".encode("cp1251"))
+@pytest.mark.parametrize(
+    ("page", "word"), [("cp1251", "Москва"), ("cp1250", "Łódź"), ("cp1252", "français")]
+)
+def test_letters_that_code_pages_read_differently_are_refused(tmp_path, page, word):
+    (tmp_path / "t.csv").write_bytes(f"x,y\n1,{word}\n".encode(page))
     with refuses(BadInput, "UTF-8"):
         read_table(tmp_path / "t.csv")
+
+
+def test_letters_that_code_pages_share_are_read_and_the_encoding_is_printed(tmp_path):
+    (tmp_path / "t.csv").write_bytes("x,y\n1,Köln\n".encode("cp1252"))
+    table = read_table(tmp_path / "t.csv")
+    assert table.frame["y"].to_list() == ["Köln"]
+    tells(table.decisions[0].sentence, "Windows-1252 'Köln' UTF-8")
 
 
 def test_a_missing_file_is_answered_with_the_nearest_name(tmp_path):

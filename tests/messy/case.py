@@ -140,7 +140,21 @@ def _difference(case: Case, path: Path) -> str:
     for name, expected in case.columns.items():
         if problem := _column_difference(readings[name], expected):
             return f"column {name!r} {problem}"
+        chosen = any(one.startswith(f"{name}=") for one in case.options)
+        if not chosen and _is_silent(readings[name]):
+            return f"column {name!r} is words with digits, and no decision says so"
     return ""
+
+
+def _is_silent(reading: ReadColumn) -> bool:
+    """Return whether half of the words of a column have digits, and nothing is printed of it."""
+    cells = reading.values.drop_nulls()
+    if reading.kind != "categorical" or reading.useless or not len(cells):
+        return False
+    digits = cells.str.contains("[0-9]").sum()
+    return 2 * digits >= len(cells) and not any(
+        one.topic == "words" for one in reading.decisions
+    )
 
 
 def _typed(labels: Sequence[str | int]) -> list[tuple[str, str]]:

@@ -35,7 +35,7 @@ EXPORTS = [
             '"01.02.2024";"Kauf";"-12,00 €"',
         ),
         None,
-        ("line 1 has",),
+        refusal=("line 1", "delete titles"),
     ),
     Case(
         "questions of a survey as names",
@@ -84,7 +84,7 @@ EXPORTS = [
             "90.5,5.5,3",
         ),
         None,
-        ("two columns named 'weight'",),
+        refusal=("first line", "'weight'"),
     ),
     Case(
         "a file of Weka",
@@ -96,7 +96,7 @@ EXPORTS = [
         "an old code page of Russia",
         "город;x\nМосква;1.5\nТверь;2.5\nМосква;3.5\n".encode("cp1251"),
         None,
-        ("UTF-8",),
+        refusal=("not UTF-8", "CSV UTF-8"),
     ),
 ]
 NUMBERS = [
@@ -123,14 +123,14 @@ NUMBERS = [
     Case(
         "one star and several",
         beside("a", "5 stars", "1 star", "4 stars", "3 stars", "1 star", "2 stars"),
-        None,
-        ("column 'a'",),
+        read_as(number, 5, 1, 4, 3, 1, 2),
+        refusal=("'a'", "'1 star'"),
     ),
     Case(
         "one day and several",
         beside("a", "1 day", "3 days", "14 days", "1 day", "2 days", "7 days"),
-        None,
-        ("column 'a'",),
+        read_as(number, 1, 3, 14, 1, 2, 7),
+        refusal=("'a'", "'1 day'"),
     ),
     Case(
         "currencies as words before the number",
@@ -140,14 +140,14 @@ NUMBERS = [
     Case(
         "places in a race",
         beside("a", "1st", "2nd", "3rd", "1st", "2nd", "4th"),
-        None,
-        ("column 'a'",),
+        read_as(number, 1, 2, 3, 1, 2, 4),
+        refusal=("'a'", "'1st'"),
     ),
     Case(
         "latitudes north and south",
         beside("a", "52.5 N", "33.9 S", "40.7 N", "33.9 S", "52.5 N", "40.7 N"),
         read_as(words, "52.5 N", "33.9 S", "40.7 N", "33.9 S", "52.5 N", "40.7 N"),
-        ("'a'",),
+        refusal=("'a'", "'33.9 S'"),
     ),
     Case(
         "points of as many",
@@ -192,7 +192,7 @@ DATES = [
         "days of a German letter",
         beside("a", "31.01.24", "01.02.24", "15.02.24", "28.02.24"),
         None,
-        ("column 'a'",),
+        refusal=("'a'", "'31.01.24'", "two digits"),
     ),
     Case(
         "times to the millisecond",

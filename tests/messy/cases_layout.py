@@ -108,26 +108,26 @@ LAYOUT = [
     Case(
         "separator line of Excel, then BOM and CRLF",
         "\ufeffsep=;\r\nside;x\r\nnorth;1,5\r\nsouth;2,25\r\nnorth;7,0\r\nsouth;0,5\r\n".encode(),
-        None,
-        ("its first line has no name",),
+        {"side": SIDES, "x": number(1.5, 2.25, 7, 0.5)},
+        refusal=("first line", "'sep='"),
     ),
     Case(
         "title lines above the header",
         b"Quarterly report 2024\nPrepared by: Finance\n\nside,sales\nnorth,12.5\nsouth,7.25\nnorth,3\nsouth,8.5\n",
         {"side": SIDES, "sales": number(12.5, 7.25, 3, 8.5)},
-        refusal=("header",),
+        refusal=("line 1", "delete titles above the header"),
     ),
     Case(
         "title lines that Excel padded with delimiters",
         b"Umsatz 2024;;\n;;\nside;sales;cost\nnorth;12,5;3\nsouth;7,25;4\nnorth;3,0;2\nsouth;8,5;9\n",
         None,
-        ("its first line has no name",),
+        refusal=("first line", "'Umsatz 2024'"),
     ),
     Case(
         "source note below the table",
         b"side;sales\nnorth;12,5\nsouth;7,25\nnorth;3,0\nsouth;8,5\n\nSource: Statistical Office; own calculations\n",
         None,
-        ("column 'sales'",),
+        refusal=("'sales'", "'own calculations' in data row 5"),
     ),
     Case(
         "units in the row below the header",
@@ -137,13 +137,13 @@ LAYOUT = [
             "mass": number(12.5, 7.25, 3, 8.5),
             "length": number(3, 4, 2, 9),
         },
-        refusal=("mass",),
+        refusal=("'mass'", "'kg' in data row 1", "'length'"),
     ),
     Case(
         "header repeated where two files were joined",
         b"side,sales\nnorth,12.5\nsouth,7.25\nside,sales\nnorth,3\nsouth,8.5\n",
         {"side": SIDES, "sales": number(12.5, 7.25, 3, 8.5)},
-        refusal=("sales",),
+        refusal=("'sales' in data row 3",),
     ),
     Case(
         "blank lines and lines of delimiters between the rows",
@@ -159,7 +159,7 @@ LAYOUT = [
         "trailing delimiters below a header without one",
         b"side;x\nnorth;1,5;\nsouth;2,5;\nnorth;7,0;\nsouth;0,5;\n",
         None,
-        ("line 1 has",),
+        refusal=("line 1", "2 fields"),
     ),
     Case(
         "quoted headers with line breaks",
@@ -212,7 +212,7 @@ LAYOUT = [
             "name": words("Smith, J", "Brown, A", "Smith, J", "Brown, A"),
             "x": number(1.5, 2.5, 7, 0.5),
         },
-        refusal=("quote",),
+        refusal=("line 1", "quote"),
     ),
     Case(
         "apostrophes, inch marks and quotes within quotes",
@@ -229,7 +229,7 @@ LAYOUT = [
         b"# Instrument: HPLC 7, method B\n# Exported: 2024-01-31\n"
         b"side,area\nnorth,1.5\nsouth,2.5\nnorth,7\nsouth,0.5\n",
         None,
-        ("line 2 has",),
+        refusal=("line 2", "delete titles above the header"),
     ),
     Case(
         "header missing",
@@ -291,7 +291,7 @@ LAYOUT = [
             "回答": boolean(True, False, True, False),
             "x": number(1.5, 2.5, 7, 0.5),
         },
-        refusal=("UTF-8",),
+        refusal=("not UTF-8",),
     ),
 ]
 
@@ -322,7 +322,7 @@ NOT_LAYOUT = [
         "units in brackets below a German header",
         "Seite;Masse;Länge\n-;[kg];[µm]\nnorth;12,5;3\nsouth;7,25;4\nnorth;3,0;2\nsouth;8,5;9\n".encode(),
         None,
-        ("column 'Masse'",),
+        refusal=("'Masse'", "'[kg]' in data row 1", "'[µm]'"),
     ),
     Case(
         "wavelengths as column names",
@@ -362,7 +362,7 @@ NOT_LAYOUT = [
         "pixels without a header",
         b"5,0,0,13\n3,0,7,1\n5,2,0,0\n3,0,0,9\n",
         None,
-        ("two columns named '0'",),
+        refusal=("first line", "'0'"),
     ),
     Case(
         "a header that starts with #",
@@ -376,7 +376,7 @@ NOT_LAYOUT = [
         "comments above a header that starts with #",
         b"##format=2\n##source=caller,v1\n#chrom,pos\nchr1,101\nchr2,205\nchr1,78\nchr2,93\n",
         None,
-        ("line 1 has",),
+        refusal=("line 1", "delete titles above the header"),
     ),
     Case(
         "a last row whose text starts with Note",
@@ -399,7 +399,7 @@ NOT_LAYOUT = [
         "bounds among whole numbers that are classes",
         b"age,x\n<1,1.5\n1,2.5\n2,7\n3,0.5\n<1,3\n1,2\n",
         None,
-        ("column 'age'",),
+        refusal=("'age'", "'<1'"),
     ),
     Case(
         "bounds that the user counts as missing",

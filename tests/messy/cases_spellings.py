@@ -85,7 +85,7 @@ NUMBERS = [
         "notes behind units",
         beside("12.2 s ¹", "9.5 s", "10.1 s*", "8.8 s[1]", "9.9 s †", "7.0 s"),
         None,
-        ("column 'a'",),
+        refusal=("'a'", "'12.2 s ¹'"),
     ),
     Case(
         "square metres are not notes",
@@ -100,7 +100,7 @@ DATES = [
             "16/02/2018", "43150", "05/03/2018", "25/12/2017", "43160.5", "01/02/2018"
         ),
         None,
-        ("column 'a'",),
+        refusal=("'a'", "'43150'"),
     ),
     Case(
         "days that a spreadsheet may have exchanged with months",
@@ -108,7 +108,7 @@ DATES = [
             "16/02/2018", "43150", "25/03/2018", "25/12/2017", "43160", "13/02/2018"
         ),
         None,
-        ("column 'a'",),
+        refusal=("'a'", "'43150'"),
     ),
 ]
 CASES = [*CLASSES, *CATEGORIES, *NUMBERS, *DATES]

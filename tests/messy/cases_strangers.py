@@ -43,26 +43,26 @@ CASES = [
         "visitors, some of them in thousands",
         column("a", "950", "1.2k", "36", "12.5k"),
         None,
-        ("column 'a'",),
+        refusal=("'a'", "'1.2k'"),
     ),
     # Units
     Case(
         "centimetres that some rows leave out",
         column("a", "36.5 cm", "38.7 cm", "41.2 cm", "39.9 cm", "38"),
         None,
-        ("column 'a'",),
+        refusal=("'a'", "cm", "'38'"),
     ),
     Case(
         "centimetres beside metres without a unit",
         column("a", "36.5 cm", "38.7 cm", "41.2 cm", "39.9 cm", "0.38"),
         None,
-        ("column 'a'",),
+        refusal=("'a'", "cm", "'0.38'"),
     ),
     Case(
         "an age of 90 and more",
         column("a", "20", "27", "34", "61", "75", "90+"),
         None,
-        ("column 'a'",),
+        refusal=("'a'", "'90+'"),
     ),
     Case(
         "amounts in whole thousands",
@@ -74,20 +74,20 @@ CASES = [
         "thousands between tabs",
         csv("a\tx", *(f"{1 + i % 3}.{100 + i}\t{3 * i % 7}" for i in N)),
         None,
-        ("a", "two ways"),
+        refusal=("'a'", "--read a=decimal-point", "--read a=decimal-comma"),
     ),
     # Times and dates
     Case(
         "one year of two digits first",
         column("a", "24-01-28", "24-02-03", "24-11-15", "24-12-22"),
         None,
-        ("a", "year"),
+        refusal=("'a'", "'24-01-28'", "two digits"),
     ),
     Case(
         "births of two digits",
         column("a", "01.01.30", "15.02.54", "07.08.98", "22.12.71"),
         None,
-        ("column 'a'",),
+        refusal=("'a'", "'01.01.30'", "two digits"),
     ),
     Case(
         "dates that a spreadsheet exchanged",
@@ -100,9 +100,55 @@ CASES = [
             "17/04/2024",
         ),
         None,
-        ("column 'a'",),
+        refusal=("'a'", "'2024-02-09 00:00:00'"),
+    ),
+    *(
+        Case(
+            f"months as a person writes them, such as {cells[0]}",
+            column("a", *cells),
+            repeated(words, *cells),
+        )
+        for cells in (
+            ("Jan-24", "Feb-24", "Mar-24"),
+            ("02/2024", "03/2024", "11/2023"),
+            ("Feb 2024", "Mar 2024", "Nov 2023"),
+        )
+    ),
+    Case(
+        "dotted dates beside slashed ones that can be read in two ways",
+        csv("a;b", *(f"1{i % 9}.02.2024;03/0{1 + i % 6}/2024" for i in N)),
+        None,
+        refusal=("'b'", "--read b=day-first", "--read b=month-first"),
+    ),
+    Case(
+        "half of the cells are numbers",
+        column("a", "12", "west", "7", "east"),
+        repeated(words, "12", "west", "7", "east"),
+    ),
+    Case(
+        "numbers in another unit, where words count as missing",
+        column("a", "12 kg", "7 kg", "700 g", "none"),
+        None,
+        refusal=("'a'", "'700 g'"),
+        options=("a=numbers",),
     ),
     # Files
+    *(
+        Case(
+            f"letters that {page} shares with other code pages or not, {word}",
+            f"a,x\n{word},1.5\nBonn,2\n{word},4\nBonn,3\n".encode(page),
+            None
+            if refused
+            else {"a": words(word, "Bonn", word, "Bonn"), "x": number(1.5, 2, 4, 3)},
+            refusal=("not UTF-8",) if refused else (),
+        )
+        for page, word, refused in (
+            ("cp1250", "Łódź", True),
+            ("cp1252", "Besançon à côté", True),
+            ("cp1257", "Rīga", True),
+            ("cp1252", "Düren", False),
+        )
+    ),
     Case(
         "inches within quotation marks",
         csv(
@@ -110,18 +156,18 @@ CASES = [
             *(f'"Monitor {20 + i % 3}"" LCD",{X[i]}'.replace('""', '"') for i in N),
         ),
         None,
-        ("line 2", "double it"),
+        refusal=("line 2", "quotation mark"),
     ),
     Case(
         "two encodings",
         b"a,x\n" + "Köln,1\nBonn,2\n".encode() + "Köln,4\n".encode("cp1252"),
         None,
-        ("neither UTF-8 nor Western European",),
+        refusal=("not UTF-8",),
     ),
     Case(
         "a row of units with a.u.",
         csv("t,a,x", "s,mbar,a.u.", *(f"{i / 2},{1000 + X[i]},{X[i]}" for i in N)),
         None,
-        ("column 't'",),
+        refusal=("'t'", "'s' in data row 1", "'mbar'"),
     ),
 ]

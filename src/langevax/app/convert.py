@@ -1,10 +1,7 @@
 """`langevax convert`: a table larger than memory to a row file."""
 
 import re
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +68,8 @@ def _convert(output: Output, options: ConvertOptions) -> Rows:
     out = options.out
     force = options.force
     paths = matching_files(options.table)
-    with (
-        alone(refuse_existing(out, force), force),
-        _beside(out) as folder,
-    ):
-        heads = [first_rows(path, folder) for path in paths]
+    with alone(refuse_existing(out, force), force):
+        heads = [first_rows(path) for path in paths]
         first = heads[0].table
         check_names(first.frame, "--target", [options.target])
         check_names(first.frame, "--drop", options.drop)
@@ -115,17 +109,6 @@ def _medians(readers: Mapping[str, Any], frame: pl.DataFrame) -> dict[str, float
         name: median if isinstance(median, float) else 0.0
         for name, median in medians.items()
     }
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """Yield a folder beside the row file for text that is written anew; `alone` deletes that of a killed conversion."""
-    folder = out.with_name(f".{out.name}.{secrets.token_hex(6)}.text")
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _of_command(sentence: str, tables: list[Path]) -> str:

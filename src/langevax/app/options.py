@@ -152,8 +152,10 @@ class FitOptions:
     TABLE is CSV, TSV (also gzipped) or Parquet with a header, as spreadsheets and data bases write it. Whether a
     column holds numbers, dates or words is read from all of its values, each decision is printed with its evidence,
     and --dry-run prints them and stops. What can be read in two ways, such as 1,234 or 01/02/2024, is refused, and
-    --read answers. Missing numbers are replaced by the median and marked; a missing word is a category of its own.
-    Columns that only number the rows are left out, and columns that may leak the target are named.
+    --read answers; numbers or dates in two notations are, too. Text is UTF-8; of other encodings, only letters that
+    code pages of Windows share are read. Missing numbers are replaced by the median and marked; a missing word is a
+    category of its own. Columns that only number the rows are left out. Columns that may leak the target, words that
+    look like numbers or dates, and repeated values far from all others, such as -999, are named.
 
     A fifth of the rows is held out for the scores. Where several rows belong to one patient, batch or site, --group
     COLUMN keeps them on one side of every split; otherwise scores and intervals are those of patients already seen.
@@ -190,8 +192,9 @@ class FitOptions:
         Panel.READ,
         "COLUMN=KIND",
         "How to read a column: words, ignore-case (words), numbers, dates, decimal-point, decimal-comma, "
-        "day-first or month-first; it is then used even if it looks like an id. Without COLUMN=, the "
-        "answer for all columns that can be read in two ways. Repeat for more.",
+        "day-first or month-first; it is then used even if it looks like an id, and words among its numbers or "
+        "dates count as missing. Without COLUMN=, the answer for all columns that can be read in two ways. Repeat "
+        "for more.",
         [],
     )
     drop: list[str] = _option(
@@ -407,10 +410,10 @@ class PredictOptions:
       langevax predict wine new.csv --interval 0.9
 
     The columns are `prediction` and, for classes, `probability_CLASS` for each of them. Columns are read as in
-    training, and missing values filled as there. Columns unknown to the model are ignored, unknown categories count
-    as none of its categories, and words among numbers as missing, with a warning on stderr. Lines without data, such
-    as empty ones and totals, get an empty line. Dates in another order, numbers in another unit and a table that
-    lacks a column are refused. The table and the files of the model are never overwritten.
+    training, and missing values filled as there. Columns unknown to the model are ignored, and unknown categories count
+    as none of its categories, with a warning on stderr. An empty line gets an empty line. Numbers and dates in another
+    notation than in training are refused, as is a table that lacks a column; so are words among numbers, unless
+    --read of the fit had them counted as missing. The table and the files of the model are never overwritten.
     """
 
     model: Path = _path("MODEL", "The folder that `langevax fit` made.")
@@ -491,7 +494,7 @@ class ConvertOptions:
       langevax convert 'clicks/*.parquet' --target clicked --out clicks.rows --drop user --drop day
       langevax convert january.csv.gz february.csv.gz --target delay --out flights.rows
 
-    TABLE is CSV, TSV (also gzipped) or Parquet, with a header; several tables are concatenated. Memory stays at a few
+    TABLE is CSV, TSV (also gzipped) in UTF-8, or Parquet, with a header; several tables are concatenated. Memory stays at a few
     hundred MB for any number of rows. Text is read as by `langevax fit`, by the first rows of the file; dates become
     days since 1970, yes and no become 1 and 0. Each decision is printed, and a cell further down that is written
     otherwise is an error that names column and row. So are other words; and missing values, unless --missing says

@@ -52,7 +52,7 @@ class TextLayout:
     """Division of a file of text into rows and columns."""
 
     path: Path
-    """The same text in UTF-8."""
+    """In UTF-8."""
     names: Sequence[str]
     above: int
     """Lines above the first row."""

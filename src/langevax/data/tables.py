@@ -122,14 +122,14 @@ def alone(path: pathlib.Path, overwrite: bool) -> Iterator[None]:
 
 def _clean(path: pathlib.Path) -> None:
     """Delete what conversions to a row file that were killed have left beside it, unless the rows are only there."""
-    unfinished = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{12}}(\.old|\.text)?")
+    unfinished = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{12}}(\.old)?")
     leftovers = [
         folder for folder in path.parent.iterdir() if unfinished.fullmatch(folder.name)
     ]
     if path.exists() or not any(folder.suffix == ".old" for folder in leftovers):
         for folder in leftovers:
             if not folder.is_symlink() and all(
-                file.suffix in (".npy", ".json", ".utf8") for file in folder.glob("*")
+                file.suffix in (".npy", ".json") for file in folder.glob("*")
             ):
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,8 +1,9 @@
 """Kinds of columns: evidence for numbers and dates, one decision on it, and values.
 
-A column is numbers or dates where all of its cells are, in one notation, or stand for a missing value; two notations
-that both fit are decided by other columns of the file, or the user is asked. Where most cells are numbers or dates
-and some are not, the user is asked too. All other columns hold words. Columns that identify their rows are left out.
+A column is numbers or dates where all of its cells are, in one notation, or stand for a missing value. Where two
+notations fit, other columns of the file decide on the decimal separator, and the user is asked about the order of
+dates. Where most cells are numbers or dates and some are not, the user is asked too. All other columns hold words, and
+those that look like numbers or dates are named. Columns that identify their rows are left out.
 """
 
 import re
@@ -44,6 +45,12 @@ CODES = {
 }
 """Why a cell is a code although it could be read as a number."""
 SHORT_YEAR = r"^[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2}(?:[ T].*)?$"
+HOW_TO_WRITE = "write numbers as 1234.5 and dates as 2024-01-31"
+WORD_STYLES = {
+    "words": Style("categorical", verbatim=True),
+    "ignore-case": Style("categorical", ignore_case=True),
+}
+"""Styles of words by the value of --read."""
 ANSWERS: dict[Decimal, str] = {".": "decimal-point", ",": "decimal-comma"}
 IDENTIFIER = re.compile(
     r"(?i:(?:.*[ _.-])?(?:id|uuid|index|no|nr)\.?)|column 1|.*[a-z]I[dD]"
@@ -213,21 +220,19 @@ def _plain_columns(
     present, all_plain, points, certain = (
         fact.to_numpy().reshape(len(names), -1) for fact in facts
     )
-    used = present.any(1) & all_plain.all(1)
     points = points.any(1)
     certain = certain.any(1)
+    used = present.any(1) & all_plain.all(1)
     used &= certain | ~points | (separator == ",")
     values = words.cast(pl.Float64, strict=False)
     plain = {}
-    marked = list(map(bool, np.atleast_1d(certain)))
-    fractions = list(map(bool, np.atleast_1d(points)))
     for place in np.flatnonzero(used).tolist():
         name = names[place]
         plain[name] = ReadColumn(
             values.slice(place * frame.height, frame.height).alias(name),
             Style("numeric"),
-            shows=ANSWERS["."] if marked[place] else "",
-            whole=not fractions[place],
+            shows=ANSWERS["."] if certain[place] else "",
+            whole=not points[place],
         )
     return plain
 
@@ -288,7 +293,10 @@ def _of_dates(words: pl.Series, tried_first: int = 100) -> KindEvidence:
     return KindEvidence("dates", recognised, readings)
 
 
-DETECTORS: tuple[Callable[[pl.Series], KindEvidence], ...] = (_of_dates, _of_numbers)
+DETECTORS: dict[Kind, Callable[[pl.Series], KindEvidence]] = {
+    "date": _of_dates,
+    "numeric": _of_numbers,
+}
 """In the order in which they are believed: eight digits are a date where all cells are."""
 
 
@@ -303,49 +311,55 @@ def _decide(
         return _typed(column)
     words = as_words(column)
     choice = choices.columns.get(column.name, "")
-    if choice == "words":
-        return _words(column, Style("categorical", verbatim=True))
-    if choice == "ignore-case":
-        return _words(column, Style("categorical", ignore_case=True))
-    if choice:
-        return _as_chosen(words, choice)
+    if choice in WORD_STYLES:
+        return _words(column, WORD_STYLES[choice])
     present = words.is_not_null() & ~stands_for_missing(words)
     number = int(present.sum())
-    if not number or not words.str.contains("[0-9]").any():
+    digits = present & words.str.contains("[0-9]")
+    if not number or not (choice or digits.any()):
         return _words(column)
+    if choice:
+        return _as_chosen(words, choice)
     if codes := _why_codes(words):
         return _words(column, why=codes)
     evidence = list[KindEvidence]()
-    for detect in DETECTORS:
+    for detect in DETECTORS.values():
         evidence.append(detect(words))
         if evidence[-1].most() == number:
             break
     best = max(evidence, key=lambda one: (one.most() == number, one.recognised.sum()))
-    if not best.recognised.any():
-        return _words(column)
-    if 2 * best.recognised.sum() <= number:
-        few = places(words, best.recognised)
-        return _words(column, why=f"{best.noun} such as {few} are fewer than half")
-    if best.most() < number:
+    recognised = int(best.recognised.sum())
+    if 2 * recognised > number:
         _ask_about_others(words, best)
-    return _one_way(words, best.best_ways(), separator)
+        return _one_way(words, best.best_ways(), separator)
+    if not recognised and 2 * digits.sum() < number:
+        return _words(column)
+    looks_so = best.recognised if recognised else digits
+    why = (
+        f"{recognised or 'none'} of {count(number, 'cell')}, such as {first_place(words, looks_so)}, can be read so; "
+        f"where they are meant, {HOW_TO_WRITE}"
+    )
+    return _words(column, why=why)
 
 
 def _as_chosen(words: pl.Series, choice: str) -> ReadColumn | Question:
-    """Return a column as the user says, all other words missing."""
-    ways = [
-        replace(way, style=replace(way.style, lenient=True))
-        for detect in DETECTORS
-        for evidence in [detect(words)]
-        for way in evidence.readings
-        if choice in (evidence.noun, way.answer)
-    ]
-    chosen = KindEvidence(choice, words.is_null(), ways)
-    if not chosen.most():
-        raise BadInput(
-            f"{option('--read', words.name, choice)}: no value of the column can be read so; leave it out."
-        )
-    return _one_way(words, chosen.best_ways())
+    """Return a column as the user says, words that are neither numbers nor dates missing."""
+    for detect in DETECTORS.values():
+        evidence = detect(words)
+        ways = [
+            replace(way, style=replace(way.style, lenient=True))
+            for way in evidence.readings
+            if choice in (evidence.noun, way.answer)
+        ]
+        chosen = replace(evidence, readings=ways)
+        if chosen.most():
+            _ask_about_others(words, chosen, lenient=True)
+            return _one_way(words, chosen.best_ways())
+    place = first_place(words, words.is_not_null())
+    raise BadInput(
+        f"{option('--read', words.name, choice)}: none of its cells can be read so, such as {place}; {HOW_TO_WRITE}, "
+        f"or pass {option('--read', words.name, 'words')}."
+    )
 
 
 def _one_way(
@@ -371,23 +385,37 @@ def _why_codes(words: pl.Series) -> str:
     return ""
 
 
-def _ask_about_others(words: pl.Series, best: KindEvidence) -> None:
-    """Raise `BadInput` about the cells that are not read as most of a column are."""
+def _ask_about_others(
+    words: pl.Series, evidence: KindEvidence, lenient: bool = False
+) -> None:
+    """Raise `BadInput` about the cells that are not read as most of a column are.
+
+    Args:
+        words: the cells.
+        evidence: of the kind that most cells are.
+        lenient: whether words count as missing, as the user says; numbers and dates in another notation never do.
+    """
     name = words.name
-    words_option = option("--read", name, "words")
+    as_they_are = option("--read", name, "words")
     short = words.str.contains(SHORT_YEAR).fill_null(False)
-    if best.noun == "dates" and short.any():
+    if evidence.noun == "dates" and short.any():
         raise BadInput(
             f"column {name!r} holds dates with years of two digits ({first_place(words, short)}); write four, or pass "
-            f"{words_option}."
+            f"{as_they_are}."
         )
-    way = best.best_ways()[0]
-    values = way.values
-    what = way.style.describe()
-    others = words.is_not_null() & ~stands_for_missing(words) & values.is_null()
+    way = evidence.best_ways()[0]
+    others = words.is_not_null() & ~stands_for_missing(words) & way.values.is_null()
+    unlike = others & evidence.recognised
+    if not (unlike if lenient else others).any():
+        return
+    as_missing = option("--read", name, evidence.noun)
+    remedy = f"{as_missing} to count others as missing, or {as_they_are}"
+    if unlike.any():
+        others = unlike
+        remedy = as_they_are
     raise BadInput(
-        f"column {name!r} holds {what} in {count(values.count(), 'row')}, but also {places(words, others)}; write all "
-        f"cells alike, or pass {option('--read', name, best.noun)} to count others as missing, or {words_option}."
+        f"column {name!r} holds {way.style.describe()} in {count(way.values.count(), 'row')}, but also "
+        f"{places(words, others)}; write all cells alike, or pass {remedy}."
     )
 
 
@@ -428,7 +456,7 @@ def _read(
         style,
         tuple(decisions),
         strays=int(strays.sum()),
-        shows=way.answer if alone else "",
+        shows=way.answer if alone and style.kind == "numeric" else "",
         whole=style.kind == "numeric" and not alone,
     )
 
@@ -574,7 +602,7 @@ def use_it(name: str, reading: ReadColumn) -> str:
 def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
     """Return a warning where the last row may be a total or a remark.
 
-    A total is the sum of the other rows in every column of numbers, and a remark has a value in one column only.
+    A total is the sum of the other rows in each column of numbers where it has a value; a remark has one value only.
 
     Example:
         >>> frame = pl.DataFrame({"place": list("abt"), "kg": ["1.5", "2", "3.5"]})
@@ -584,52 +612,70 @@ def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
     used = [one for one in readings.values() if one.useless != "it has no values"]
     numbers = [one.values.to_numpy() for one in used if one.kind == "numeric"]
     values = np.stack(numbers, 1) if numbers else np.zeros((1, 1))
+    values = values[:, ~np.isnan(values[-1])]
     sums = np.nansum(values[:-1], 0)
     last = values[-1]
     several = np.count_nonzero(values[:-1]) > len(last)
     present = [one.values[-1] is not None for one in used]
     what = ""
     if several and np.any(last) and np.allclose(sums, last):
-        what = "is the sum of the others in every column of numbers; if it is a total"
+        what = "is the sum of the others in each column of numbers; if it is a total"
     elif len(used) > 2 and sum(present) == 1:
         what = "has a value in one column only; if it is a remark"
     return [Decision("warning", f"The last row {what}, delete it.")] if what else []
 
 
-# New tables
+def of_far_values(readings: Mapping[str, ReadColumn]) -> list[Decision]:
+    """Return a warning on each column with values that may stand for missing ones, such as -999 or 9999-12-31.
 
-
-def with_numbers(frame: pl.DataFrame, styles: Mapping[str, Style]) -> pl.DataFrame:
-    """Return a new table with its columns of plain numbers as float64, all at once; others are left as they are.
-
-    Args:
-        frame: the columns as they are in the file.
-        styles: of an earlier table.
+    These repeat, and are further from the others than the others are from each other.
 
     Example:
-        >>> frame = pl.DataFrame({"x": ["1.5", None], "z": ["1.5", "?"]})
-        >>> with_numbers(frame, dict.fromkeys("xz", Style("numeric"))).dtypes
-        [Float64, String]
+        >>> frame = pl.DataFrame({"age": ["31", "54", "-999", "40", "-999"]})
+        >>> of_far_values(dict(zip(frame.columns, read_columns(frame))))[0].sentence
+        "Column 'age': '-999' is repeated and far from the others, 31 to 54; where it stands for missing, empty the cells."
     """
-    plain = Style("numeric")
-    words = pl.DataFrame(
-        [
-            column
-            for column in frame
-            if column.dtype == pl.String and styles.get(column.name) == plain
-        ]
-    )
-    numbers = words.cast(pl.Float64, strict=False)
-    finite = np.isfinite(numbers.to_numpy()).sum(0)
-    present = [column.count() for column in words]
-    all_read = np.flatnonzero(finite == present)
-    return frame.with_columns(numbers.to_series(int(place)) for place in all_read)
+    decisions = []
+    for name, reading in readings.items():
+        if reading.kind == "categorical" or reading.useless or reading.style.clock:
+            continue
+        far, others = _far_values(reading.values.drop_nulls().to_numpy())
+        if len(far):
+            shown = as_date if reading.kind == "date" else "{:.15g}".format
+            verb = "is" if len(far) == 1 else "are"
+            sentence = (
+                f"Column {name!r}: {listing(map(shown, far))} {verb} repeated and far from the others, "
+                f"{shown(others[0])} to {shown(others[-1])}; where it stands for missing, empty the cells."
+            )
+            decisions.append(Decision("warning", sentence, name))
+    return decisions
+
+
+def _far_values(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values that repeat beyond a gap wider than the others, and these others."""
+    others, rows = np.unique(numbers, return_counts=True)
+    far = others[:0]
+    while len(others) > 3:
+        gaps = np.diff(others)
+        cut = int(gaps.argmax()) + 1
+        low = np.arange(len(others)) < cut
+        beyond = low if 2 * cut <= len(others) else ~low
+        if gaps.max() <= np.ptp(others[~beyond]) or rows[beyond].min() < 2:
+            break
+        far = np.union1d(far, others[beyond])
+        others, rows = others[~beyond], rows[~beyond]
+    return far, others
+
+
+# New tables
 
 
 def reread(
     column: pl.Series, style: Style, where: str, start: int = 0
 ) -> tuple[pl.Series, list[str]]:
-    """Return a column of a new table in the style of an earlier one, and notes; refuse cells of another notation.
+    """Return a column of a new table in the style of an earlier one, and notes.
+
+    Cells of another notation are refused; words are, too, unless the user had them counted as missing.
 
     Args:
         column: the cells.
@@ -649,9 +695,12 @@ def reread(
     strange = words.is_not_null() & values.is_null() & ~stands_for_missing(words)
     if not strange.any():
         return values, []
-    row = int(strange.arg_true()[0])
+    refused = strange
+    if style.lenient:
+        refused = strange & DETECTORS[style.kind](words).recognised
+    row = int((refused if refused.any() else strange).arg_true()[0])
     place = f"{quoted(words[row])} in {data_row(start + row)}"
-    if not style.lenient:
+    if refused.any():
         raise BadInput(
             f"column {column.name!r} holds {place}, which is not {style.describe()} as {where} have it; correct or "
             "empty it."

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -314,11 +314,6 @@ class WideCurves:
     styles: Mapping[str, Style] = field(default_factory=dict)
     """How columns are written that do not hold plain numbers."""
 
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Self:
-        """Read what `asdict` returned and JSON stored."""
-        return cls(**_with_tuples(content))
-
     @property
     def parameters(self) -> dict[str, Any]:
         """Parameters of the encoder: the times, and that missing values are interpolated."""
@@ -357,11 +352,6 @@ class LongCurves:
     styles: Mapping[str, Style] = field(default_factory=dict)
     """How times and values are written where they are not plain numbers."""
 
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Self:
-        """Read what `asdict` returned and JSON stored."""
-        return cls(**_with_tuples(content))
-
     @property
     def parameters(self) -> dict[str, Any]:
         """Parameters of the encoder: the domain, since held-out curves may be the longest."""
@@ -392,13 +382,3 @@ def _ignored(frame: pl.DataFrame, known: set[str]) -> list[str]:
     """Return a note on columns that a model does not know."""
     extra = [name for name in frame.columns if name not in known]
     return [f"Ignored, unknown to the model: {listing(extra)}."] if extra else []
-
-
-def _with_tuples(content: dict[str, Any]) -> dict[str, Any]:
-    """Return what JSON stored of a schema of curves, with tuples for lists, and styles."""
-    tuples = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in content.items()
-    }
-    styles = {name: Style(**style) for name, style in content["styles"].items()}
-    return tuples | {"styles": styles}

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import polars as pl
 
-from langevax.app.errors import BadInput, count, nearest
+from langevax.app.errors import BadInput, count, listing, nearest
 from langevax.app.tables.records import Decision, data_row, first_place
 
 FORMATS = ".csv, .tsv, .csv.gz or .parquet"
@@ -30,6 +30,11 @@ SEPARATOR_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 MAGIC = {"gzip": b"\x1f\x8b", "parquet": b"PAR1", "zip": b"PK\x03\x04"}
 FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 """What a spreadsheet takes for a formula at the beginning of a cell: signs, their full-width forms, and blanks."""
+CODE_PAGES = ("cp1252", "cp1250", "cp1254", "cp1257")
+"""Of Western and Central Europe, Turkey and the Baltic states, which agree in ä, é, ß and €, but not in all letters."""
+NOT_ASCII = r"[^\s,;|\"]*[^\x00-\x7f\xa0][^\s,;|\"]*"
+"""A word with letters beyond ASCII."""
+TO_UTF8 = "export it as UTF-8, in a spreadsheet as CSV UTF-8"
 FIRST_LINES = 200  # that show the separator
 
 
@@ -133,7 +138,11 @@ def decode(data: bytes, where: str) -> tuple[str, str, list[Decision]]:
             raise BadInput(
                 f"{where} is not in UTF-16 throughout ({error}); export it as UTF-8."
             ) from error
-        return _in_windows_1252(data, where)
+        text = in_code_pages(data, where)
+        example = re.search(NOT_ASCII, text)
+        such = f", such as {example[0]!r}" if example else ""
+        sentence = f"The file is not UTF-8 and is read as Windows-1252{such}; if that is wrong, {TO_UTF8}."
+        return text, CODE_PAGES[0], [Decision("file", sentence)]
     if "\0" in text:
         raise BadInput(
             f"{where} is not a table of text (it holds binary data); name a file in {FORMATS}, or export it as UTF-8."
@@ -142,23 +151,24 @@ def decode(data: bytes, where: str) -> tuple[str, str, list[Decision]]:
     return text.removeprefix("\ufeff"), name, said
 
 
-def _in_windows_1252(data: bytes, where: str) -> tuple[str, str, list[Decision]]:
-    """Return text of Western Europe: most letters of its words are those of ASCII, or it is another code page."""
-    try:
-        text = data.decode("cp1252")
-    except UnicodeError:
-        text = ""
-    words = [word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()]
-    letters = "".join(words)
-    foreign = sum(not letter.isascii() for letter in letters)
-    readable_as_utf8 = data.decode("utf-8", "ignore")
-    if not text or 2 * foreign > len(letters) or not readable_as_utf8.isascii():
+def in_code_pages(data: bytes, where: str) -> str:
+    """Return text in a code page of Windows; raise `BadInput` where others with Latin letters read it differently.
+
+    Example:
+        >>> in_code_pages("Größe 5 €".encode("cp1252"), "TABLE 't.csv'")
+        'Größe 5 €'
+    """
+    text, *others = (data.decode(page, "replace") for page in CODE_PAGES)
+    for other in others:
+        if other == text:
+            continue
+        words = re.finditer(NOT_ASCII, text)
+        pairs = ((word[0], other[slice(*word.span())]) for word in words)
+        word, otherwise = next(pair for pair in pairs if pair[0] != pair[1])
         raise BadInput(
-            f"{where} is neither UTF-8 nor Western European throughout; export it as UTF-8."
+            f"{where} is not UTF-8, and code pages differ in how they read it, such as {word!r} or {otherwise!r}; {TO_UTF8}."
         )
-    example = f", such as {words[0]!r}" if words else ""
-    sentence = f"The file is not UTF-8 and is read as Windows-1252 (Western European){example}; otherwise export it as UTF-8."
-    return text, "cp1252", [Decision("file", sentence)]
+    return text
 
 
 # Text to columns of words
@@ -186,7 +196,10 @@ def from_text(data: bytes, where: str, every_row: bool) -> LoadedTable:
     names = [name or f"column {i}" for i, name in enumerate(names, 1)]
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
-        raise BadInput(f"{where} has two columns named {name!r}; rename one of them.")
+        raise BadInput(
+            f"{where} has two columns named {name!r} in its first line, which must name every column; rename one of them, or "
+            "delete the lines above the header."
+        )
     body = "".join(islice(io.StringIO(text), above, None))
     frame = _cells(body, separator, names, above, where)
     _check_header(header, frame, where)
@@ -281,8 +294,9 @@ def _check_header(header: list[str], frame: pl.DataFrame, where: str) -> None:
     for name, column in list(zip(header, frame, strict=True))[1:]:
         if not name.strip() and (column.str.strip_chars() != "").any():
             raise BadInput(
-                f"{where}: its first line has no name for {column.name}, which holds {first_place(column, column != '')}; "
-                "the first line must name every column."
+                f"{where}: its first line, {listing(filter(None, header))}, has no name for {column.name}, which holds "
+                f"{first_place(column, column != '')}; it must name every column, so name it or delete the lines above the "
+                "header."
             )
     values = [
         name for name in frame.columns if re.fullmatch("[-+]?[0-9][-+0-9.,/: ]*", name)
@@ -332,14 +346,15 @@ def write_table(frame: pl.DataFrame, path: Path, argument: str = "--out") -> Non
     temporary = path.with_name(f".{path.name}.part")
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
-        if path.suffix.lower() == ".parquet":
-            frame.write_parquet(temporary)
-        else:
-            without_formulas(frame).write_csv(temporary, separator=separator)
+        with temporary.open("wb") as stream:
+            if path.suffix.lower() == ".parquet":
+                frame.write_parquet(stream)
+            else:
+                without_formulas(frame).write_csv(stream, separator=separator)
         os.replace(temporary, path)
     except OSError as error:
         raise BadInput(
-            f"{argument} {str(path)!r} cannot be written ({error.strerror or _first_line(error)}); "
+            f"{argument} {str(path)!r} cannot be written ({error.strerror}); "
             "name a file in a folder that you may write to."
         ) from error
     finally:

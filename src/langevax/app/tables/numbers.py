@@ -47,9 +47,10 @@ def take_apart(words: pl.Series) -> pl.DataFrame:
 
 
 def unit_of(parts: pl.DataFrame) -> str:
-    """Return the unit that most numbers have, which may be none."""
+    """Return the unit that most numbers have, which may be none; none where as many have none."""
     units = parts.filter(pl.col("body").is_not_null())["unit"].rename("unit")
-    return str(units.value_counts().sort("count", "unit")["unit"].last() or "")
+    by_number = units.value_counts().sort("count", "unit", descending=[True, False])
+    return by_number["unit"][0] if by_number.height else ""
 
 
 def numbers_of(parts: pl.DataFrame, decimal: Decimal, unit: str) -> pl.Series:

@@ -7,9 +7,10 @@ input of their own, and whether training rows had missing values. Decisions on r
 
 import json
 from collections.abc import Container, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import polars as pl
@@ -22,7 +23,6 @@ from langevax.app.tables.columns import (
     constant,
     reread,
     use_it,
-    with_numbers,
 )
 from langevax.app.tables.curves import LongCurves, WideCurves
 from langevax.app.tables.exposures import check_values
@@ -53,14 +53,6 @@ class Column:
     def kind(self) -> Kind:
         """Numbers, dates or words."""
         return self.style.kind
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Self:
-        """Read what `asdict` returned and JSON stored."""
-        span = content["span"] and tuple(content["span"])
-        style = Style(**content["style"])
-        categories = tuple(content["categories"])
-        return cls(**content | {"style": style, "categories": categories, "span": span})
 
     def outside(self, values: pl.Series, share: float = 0.1) -> int:
         """Return how many numbers are beyond those of the training rows by more than a share of their span.
@@ -171,16 +163,6 @@ class Schema:
     exposure: str = ""
     """The column that multiplies the mean of each row's count; empty without one."""
 
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Self:
-        """Read what `asdict` returned and JSON stored."""
-        lists: dict[str, Any] = {
-            "classes": tuple(content["classes"]),
-            "columns": tuple(map(Column.from_json, content["columns"])),
-            "decisions": tuple(Decision(**one) for one in content["decisions"]),
-        }
-        return cls(**content | lists)
-
     @property
     def parameters(self) -> dict[str, Any]:
         """Parameters of the estimator that follow from the table: none."""
@@ -203,7 +185,6 @@ class Schema:
         """Return the columns of the schema as numbers and words, read as in training, and notes for the user."""
         names = [column.name for column in self.columns]
         check_columns(frame, names, argument, self.target)
-        frame = with_numbers(frame, {one.name: one.style for one in self.columns})
         notes = list[str]()
         converted = []
         imputed = list[str]()
@@ -320,6 +301,29 @@ SCHEMAS: dict[str, type[AnySchema]] = {
 }
 
 
+_hints = cache(get_type_hints)
+
+
+def restored(kind: Any, value: Any) -> Any:
+    """Return a value of a type from what `asdict` returned and JSON stored.
+
+    Example:
+        >>> restored(Column, {"name": "x", "style": {"kind": "numeric"}, "missing": False, "span": [0.0, 1.0]}).span
+        (0.0, 1.0)
+    """
+    parts = get_args(kind)
+    if is_dataclass(kind):
+        types = _hints(kind)
+        fields = {name: restored(types[name], one) for name, one in value.items()}
+        return kind(**fields)  # type: ignore[operator]
+    if isinstance(value, dict):
+        return {name: restored(parts[1], one) for name, one in value.items()}
+    if isinstance(value, list):
+        (inner,) = (part for part in (kind, *parts) if get_origin(part) is tuple)
+        return tuple(restored(get_args(inner)[0], one) for one in value)
+    return value
+
+
 def write_schema(schema: AnySchema, path: Path, model: str = "") -> None:
     """Write a schema as JSON; `model` is the hash of the model that it belongs to."""
     (kind,) = (name for name, type_ in SCHEMAS.items() if isinstance(schema, type_))
@@ -355,7 +359,7 @@ def read_schema(path: Path, model: str = "") -> AnySchema:
             raise BadInput(
                 f"{where} belongs to another model than the one beside it; copy the whole folder of a fit."
             )
-        return SCHEMAS[content["kind"]].from_json(content["schema"])
+        return restored(SCHEMAS[content["kind"]], content["schema"])
     except BadInput:
         raise
     except OSError as error:

@@ -5,7 +5,6 @@ not written in the style of its column is refused with its row, so that nothing 
 """
 
 import gzip
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,12 @@ import polars as pl
 
 from langevax.app.errors import BadInput, quoted
 from langevax.app.tables.columns import ReadColumn, read_columns, reread
-from langevax.app.tables.files import MAGIC, LoadedTable, from_text
+from langevax.app.tables.files import (
+    MAGIC,
+    TO_UTF8,
+    LoadedTable,
+    from_text,
+)
 from langevax.app.tables.records import Decision, data_row, first_place, option
 from langevax.app.tables.styles import Choices, Style, as_words
 from langevax.data.files import Reader, TextLayout
@@ -32,8 +36,8 @@ class FirstRows:
     """None for Parquet."""
 
 
-def first_rows(path: Path, folder: Path) -> FirstRows:
-    """Return the first rows of a file; text that polars cannot stream is written anew into `folder`."""
+def first_rows(path: Path) -> FirstRows:
+    """Return the first rows of a file; raise `BadInput` where it is text that polars cannot stream."""
     where = f"TABLE {str(path)!r}"
     try:
         with path.open("rb") as stream:
@@ -50,38 +54,22 @@ def first_rows(path: Path, folder: Path) -> FirstRows:
     if not complete:
         data = _whole_rows(data)
     table = from_text(data, where, every_row=True)
-    text = path
-    if not table.encoding.startswith("utf-8") or b"\r" in data.replace(b"\r\n", b""):
-        text = _in_utf8(path, folder, table.encoding, gzipped)
+    if table.encoding != "utf-8" or b"\r" in data.replace(b"\r\n", b""):
+        raise BadInput(
+            f"{where} is not UTF-8, or has line ends of old Macs; {TO_UTF8}, as files larger than memory are read as "
+            "they are."
+        )
     names = table.frame.columns
-    return FirstRows(table, TextLayout(text, names, table.above, table.separator))
+    return FirstRows(table, TextLayout(path, names, table.above, table.separator))
 
 
 def _whole_rows(data: bytes) -> bytes:
     """Return bytes up to the last line end that is not within quotation marks."""
-    width = 2 if b"\0" in data else 1
     end = len(data)
     while (end := max(data.rfind(b"\n", 0, end), data.rfind(b"\r", 0, end))) > 0:
         if data.count(b'"', 0, end) % 2 == 0:
-            return data[: -(-(end + 1) // width) * width]
+            return data[: end + 1]
     return data
-
-
-def _in_utf8(path: Path, folder: Path, encoding: str, gzipped: bool) -> Path:
-    """Write the text of a file in UTF-8, with plain line ends."""
-    target = folder / f"{path.name}.utf8"
-    opened = gzip.open if gzipped else open
-    try:
-        with (
-            opened(path, "rt", encoding=encoding) as stream,
-            target.open("w", encoding="utf-8", newline="\n") as copy,
-        ):
-            shutil.copyfileobj(stream, copy)
-    except UnicodeError as error:
-        raise BadInput(
-            f"TABLE {str(path)!r} is not in {encoding} throughout ({error}); export it as UTF-8."
-        ) from error
-    return target
 
 
 def readings_of_head(
