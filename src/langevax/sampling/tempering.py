@@ -98,21 +98,22 @@ def tempered_chains(
     rungs = Rungs(ladder, np.full(len(ladder), step_size))
     num_chains = options.lengths.num_chains
     positions = options.start(options.keys.warmup, num_chains * len(ladder))
-    start: Result | Stacked = Stacked(positions.reshape(num_chains, len(ladder), -1))
+    start = Stacked(positions.reshape(num_chains, len(ladder), -1))
+    warm: Result | None = None
     num_warmup = options.lengths.warmup(LADDER.num_rounds * LADDER.round_steps)
     round_steps = math.ceil(num_warmup / LADDER.num_rounds)
     for number in range(LADDER.num_rounds):
-        if isinstance(start, Result):
+        if warm is not None:
             tally = jax.tree.map(
-                lambda sums: jnp.asarray(sums).sum(0), start.state.tally
+                lambda sums: jnp.asarray(sums).sum(0), warm.state.tally
             )  # of all chains
             before = rungs
             if is_adapted:
                 sizes = adapted_step_sizes(rungs.step_sizes, tally)
                 rungs = rungs._replace(step_sizes=sizes)
             rungs = rungs.adapted(tally, may_add=number == 2)
-            start = rungs.start_from(before, start)
-        start = simulate(
+            start = rungs.start_from(before, warm)
+        warm = simulate(
             rungs.algorithm(options.temperature),
             options.problem,
             start,
@@ -122,11 +123,12 @@ def tempered_chains(
             record_every=round_steps,
             progress=options.saving.progress,
         )
-        evaluations += start.evaluations
+        evaluations += warm.evaluations
+    assert warm is not None
     shortest = rungs.step_sizes[0]
     thinning = options.lengths.spacing(max(LADDER.thinning, round(1 / shortest)))
     algorithm = rungs.algorithm(options.temperature)
-    run = options.run(algorithm, start, thinning)
+    run = options.run(algorithm, warm, thinning)
     evaluations += run.evaluations
     return TunedChains(algorithm, run, float(shortest), thinning, evaluations)
 
