@@ -7,6 +7,7 @@ Bouchard-Cote, Deligiannidis, Doucet, JRSS B 2022). Under a normal law in d dime
 """
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Float
 
+from langevax.algorithm import Algorithm
 from langevax.run import Result, Stacked, simulate
 from langevax.samplers import MALA, ReplicaExchange
 from langevax.samplers.replica_exchange import SwapTally
@@ -55,9 +57,10 @@ class Rungs(NamedTuple):
     ladder: Float[np.ndarray, " k"]
     step_sizes: Float[np.ndarray, " k"]
 
-    def algorithm(self, temperature: float) -> ReplicaExchange:
+    def algorithm(self, exchange: ReplicaExchange, temperature: float) -> Algorithm:
         """Return replica exchange of MALA whose coldest temperature is this."""
-        return ReplicaExchange(MALA(self.step_sizes, self.ladder * temperature))
+        steps = MALA(self.step_sizes, self.ladder * temperature)
+        return replace(exchange, algorithm=steps)
 
     def adapted(self, tally: SwapTally, may_add: bool) -> "Rungs":
         """Return rungs at equal shares of the barrier; more of them where they may, and few replicas swap."""
@@ -80,7 +83,7 @@ class Rungs(NamedTuple):
 
 def tempered_chains(
     options: SamplingRun,
-    method: SamplingMethod,
+    exchange: ReplicaExchange,
     mode: Float[Array, " d"],
     step_size: float | None,
     depth: float = 0.0,
@@ -93,7 +96,9 @@ def tempered_chains(
     evaluations = 0
     is_adapted = step_size is None
     if step_size is None:
-        step_size, _, evaluations = tuned_step_size(options, method, mode)
+        step_size, _, evaluations = tuned_step_size(
+            options, SamplingMethod(exchange.algorithm, options.temperature), mode
+        )
     ladder = np.geomspace(1.0, reach, num_temperatures(reach, options.dimension))
     rungs = Rungs(ladder, np.full(len(ladder), step_size))
     num_chains = options.lengths.num_chains
@@ -114,7 +119,7 @@ def tempered_chains(
             rungs = rungs.adapted(tally, may_add=number == 2)
             start = rungs.start_from(before, warm)
         warm = simulate(
-            rungs.algorithm(options.temperature),
+            rungs.algorithm(exchange, options.temperature),
             options.problem,
             start,
             key=random.fold_in(options.keys.warmup, number),
@@ -127,7 +132,7 @@ def tempered_chains(
     assert warm is not None
     shortest = rungs.step_sizes[0]
     thinning = options.lengths.spacing(max(LADDER.thinning, round(1 / shortest)))
-    algorithm = rungs.algorithm(options.temperature)
+    algorithm = rungs.algorithm(exchange, options.temperature)
     run = options.run(algorithm, warm, thinning)
     evaluations += run.evaluations
     return TunedChains(algorithm, run, float(shortest), thinning, evaluations)
