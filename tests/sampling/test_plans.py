@@ -103,3 +103,21 @@ def test_what_sample_chooses_is_a_number_in_simulate(algorithm, facts):
 def test_sizes_that_are_auto_are_refused_by_minimize():
     with refuses(ValueError, "batch_size SVRG 'auto'"):
         gradients.SVRG().check_sizes()
+
+
+@pytest.mark.parametrize("change", [{"step_size": 0.1}, {"variance": 2.0}])
+def test_what_nuts_adapts_is_not_passed_to_sample(change):
+    with refuses(ValueError, "NUTS target_accept"):
+        langevax.sample(
+            normal, jnp.zeros(2), key=KEY, algorithm=langevax.NUTS(**change)
+        )
+
+
+@pytest.mark.slow
+def test_a_period_of_swaps_is_taken_over():
+    exchange = langevax.ReplicaExchange(swap_period=3)
+    options = {"num_samples": 10, "num_chains": 2, "run": QUIET}
+    draws = langevax.sample(
+        normal, jnp.zeros(2), key=KEY, algorithm=exchange, **options
+    )
+    assert draws.algorithm.swap_period == 3

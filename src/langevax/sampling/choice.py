@@ -1,4 +1,4 @@
-"""What the choice between batches and passes rests on: how close to normal the law is, and what each costs.
+"""The grounds for batches or passes: how close to normal the law is, and what each costs.
 
 NUTS is exact and tunes itself, but every step takes full passes. Batches pay where the rows are many and cost much, and
 their bias is understood where the law is close to normal. An effective draw takes about

@@ -1,4 +1,4 @@
-"""What a call of `sample` asks for, checked, and what its plans share: the target, the pilot and the chains."""
+"""A call of `sample`: its arguments, checked, and all that its plans share, the target, the pilot and the chains."""
 
 import time
 from dataclasses import dataclass, field
@@ -14,9 +14,11 @@ from langevax.algorithm import Algorithm
 from langevax.run import Run
 from langevax.samplers import MALA, PCN, PCNL, Langevin, ReplicaExchange
 from langevax.sampling.draws import Lengths, SamplingRun, TunedChains
+from langevax.sampling.exact import normal_posterior
 from langevax.sampling.inverse_draws import InverseRun
 from langevax.sampling.methods import BiasLimit, SamplingMethod
 from langevax.sampling.preconditioning import CoordinateMap, Preconditioner
+from langevax.sampling.reference import NormalReference
 from langevax.sampling.samples import Samples
 from langevax.sampling.starts import Keys
 from langevax.sampling.survey import PilotSurvey, Wishes
@@ -76,7 +78,7 @@ class Request:
             )
         if isinstance(self.algorithm, ReplicaExchange) and not isinstance(steps, MALA):
             raise ValueError(
-                "ReplicaExchange runs MALA in sample; leave its algorithm out, or simulate."
+                "ReplicaExchange runs MALA in sample; leave its algorithm out, or use langevax.simulate."
             )
         if not checks.is_auto(self.step_size) and (
             callable(self.step_size) or np.ndim(self.step_size)
@@ -116,7 +118,7 @@ class Request:
         """Since the call."""
         return time.perf_counter() - self.began
 
-    @property
+    @cached_property
     def keys(self) -> Keys:
         """Of the parts of the run."""
         return Keys.of(self.key)
@@ -127,8 +129,13 @@ class Request:
         return Resolved.of(self.target, self.start, self.temperature, self.keys.start)
 
     @cached_property
+    def normal(self) -> NormalReference | None:
+        """The posterior in units of the prior, where it is known to be a normal law."""
+        return normal_posterior(self.posterior.problem, self.posterior.temperature)
+
+    @cached_property
     def survey(self) -> PilotSurvey:
-        """What the pilot found."""
+        """The pilot, its coordinates and the starts of chains."""
         if not self.is_open:
             self._steps.check(self.posterior.problem)
         is_function = self.is_open and self.posterior.inverse is not None

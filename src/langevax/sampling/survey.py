@@ -1,4 +1,4 @@
-"""What the pilot of `sample` found: modes, coordinates of unit curvature, and from where chains start."""
+"""The pilot of `sample` and its findings: modes, coordinates of unit curvature, and from where chains start."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -37,7 +37,7 @@ from langevax.sampling.target import Resolved, check_finite
 
 
 class Wishes(NamedTuple):
-    """What the dynamics need of a survey."""
+    """Needs of the dynamics."""
 
     preconditioner: Preconditioner | Literal["auto"] | None
     needs_mode: bool
@@ -91,7 +91,7 @@ class PilotSurvey:
 
     @property
     def fit(self) -> NormalFit | None:
-        """How far the law is from the normal law about the mode; None without a mode."""
+        """Departure of the law from the normal law about the mode; None without a mode."""
         return self.exploration.fit
 
     @property

@@ -7,6 +7,7 @@ Bouchard-Cote, Deligiannidis, Doucet, JRSS B 2022). Under a normal law in d dime
 """
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Float
 
+from langevax.algorithm import Algorithm
 from langevax.run import Result, Stacked, simulate
 from langevax.samplers import MALA, ReplicaExchange
 from langevax.samplers.replica_exchange import SwapTally
@@ -55,9 +57,10 @@ class Rungs(NamedTuple):
     ladder: Float[np.ndarray, " k"]
     step_sizes: Float[np.ndarray, " k"]
 
-    def algorithm(self, temperature: float) -> ReplicaExchange:
+    def algorithm(self, exchange: ReplicaExchange, temperature: float) -> Algorithm:
         """Return replica exchange of MALA whose coldest temperature is this."""
-        return ReplicaExchange(MALA(self.step_sizes, self.ladder * temperature))
+        steps = MALA(self.step_sizes, self.ladder * temperature)
+        return replace(exchange, algorithm=steps)
 
     def adapted(self, tally: SwapTally, may_add: bool) -> "Rungs":
         """Return rungs at equal shares of the barrier; more of them where they may, and few replicas swap."""
@@ -80,7 +83,7 @@ class Rungs(NamedTuple):
 
 def tempered_chains(
     options: SamplingRun,
-    method: SamplingMethod,
+    exchange: ReplicaExchange,
     mode: Float[Array, " d"],
     step_size: float | None,
     depth: float = 0.0,
@@ -93,27 +96,30 @@ def tempered_chains(
     evaluations = 0
     is_adapted = step_size is None
     if step_size is None:
-        step_size, _, evaluations = tuned_step_size(options, method, mode)
+        step_size, _, evaluations = tuned_step_size(
+            options, SamplingMethod(exchange.algorithm, options.temperature), mode
+        )
     ladder = np.geomspace(1.0, reach, num_temperatures(reach, options.dimension))
     rungs = Rungs(ladder, np.full(len(ladder), step_size))
     num_chains = options.lengths.num_chains
     positions = options.start(options.keys.warmup, num_chains * len(ladder))
-    start: Result | Stacked = Stacked(positions.reshape(num_chains, len(ladder), -1))
+    start = Stacked(positions.reshape(num_chains, len(ladder), -1))
+    warm: Result | None = None
     num_warmup = options.lengths.warmup(LADDER.num_rounds * LADDER.round_steps)
     round_steps = math.ceil(num_warmup / LADDER.num_rounds)
     for number in range(LADDER.num_rounds):
-        if isinstance(start, Result):
+        if warm is not None:
             tally = jax.tree.map(
-                lambda sums: jnp.asarray(sums).sum(0), start.state.tally
+                lambda sums: jnp.asarray(sums).sum(0), warm.state.tally
             )  # of all chains
             before = rungs
             if is_adapted:
                 sizes = adapted_step_sizes(rungs.step_sizes, tally)
                 rungs = rungs._replace(step_sizes=sizes)
             rungs = rungs.adapted(tally, may_add=number == 2)
-            start = rungs.start_from(before, start)
-        start = simulate(
-            rungs.algorithm(options.temperature),
+            start = rungs.start_from(before, warm)
+        warm = simulate(
+            rungs.algorithm(exchange, options.temperature),
             options.problem,
             start,
             key=random.fold_in(options.keys.warmup, number),
@@ -122,12 +128,12 @@ def tempered_chains(
             record_every=round_steps,
             run=options.saving.unsaved(),
         )
-        evaluations += start.evaluations
-    assert isinstance(start, Result)
+        evaluations += warm.evaluations
+    assert warm is not None
     shortest = rungs.step_sizes[0]
     thinning = options.lengths.spacing(max(LADDER.thinning, round(1 / shortest)))
-    algorithm = rungs.algorithm(options.temperature)
-    run = options.run(algorithm, start, thinning)
+    algorithm = rungs.algorithm(exchange, options.temperature)
+    run = options.run(algorithm, warm, thinning)
     evaluations += run.evaluations
     return TunedChains(algorithm, run, float(shortest), thinning, evaluations)
 

@@ -1,10 +1,6 @@
 """Independent draws of a posterior that is known to be a normal law."""
 
-from langevax.sampling.exact import (
-    independent_chains,
-    normal_posterior,
-    reference_coordinates,
-)
+from langevax.sampling.exact import independent_chains, reference_coordinates
 from langevax.sampling.plans.plan import SamplingPlan, Verdict
 from langevax.sampling.request import Request
 from langevax.sampling.samples import Samples
@@ -15,11 +11,10 @@ class ExactDraws(SamplingPlan):
     """Draws of the normal posterior of rows of `likelihoods.LinearPredictor(Gaussian(...))`."""
 
     def offer(self, request: Request) -> Verdict:
-        posterior = request.posterior
-        if request.preconditioner != "auto" or posterior.inverse is not None:
-            return Verdict(False)
+        if request.preconditioner != "auto" or request.normal is None:
+            return Verdict(False, "the posterior is not known to be a normal law")
         return Verdict(
-            normal_posterior(posterior.problem, posterior.temperature) is not None,
+            True,
             "a linear function with Gaussian prior and noise has a normal posterior, with independent draws",
         )
 
@@ -29,11 +24,10 @@ class ExactDraws(SamplingPlan):
 
     def draws(self, request: Request, reason: str) -> Samples:
         posterior = request.posterior
-        normal = normal_posterior(posterior.problem, posterior.temperature)
-        assert normal is not None
+        assert request.normal is not None
         check_finite(posterior.problem.potential(posterior.position))
         coordinates = reference_coordinates(
-            posterior.problem, posterior.position, normal, posterior.temperature
+            posterior.problem, posterior.position, request.normal, posterior.temperature
         )
         chains = independent_chains(
             coordinates,

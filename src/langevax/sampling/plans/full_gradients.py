@@ -1,5 +1,7 @@
 """NUTS, which is exact, tunes itself and takes full passes: for all that no other plan takes."""
 
+import equinox as eqx
+
 from langevax.sampling.choice import Costs
 from langevax.sampling.nuts import NUTS, TARGET_ACCEPT
 from langevax.sampling.nuts_chains import PeakError, nuts_chains
@@ -23,11 +25,13 @@ class FullGradients(SamplingPlan):
 
     def draws(self, request: Request, reason: str) -> Samples:
         survey = request.survey
-        if request.step_number is not None:
-            raise ValueError("NUTS adapts its own step size; leave step_size 'auto'.")
         target_accept = TARGET_ACCEPT
         if isinstance(request.algorithm, NUTS):
             target_accept = float(request.algorithm.target_accept)
+            if not eqx.tree_equal(request.algorithm, NUTS(target_accept=target_accept)):
+                raise ValueError(
+                    "NUTS adapts its own step size and variances; leave all but target_accept out."
+                )
         options = target_accept, survey.is_near_mode, survey.is_even
         try:
             chains, coordinates = nuts_chains(

@@ -20,8 +20,8 @@ class HMC(eqx.Module):
 
     Example:
         >>> import langevax
-        >>> langevax.sampling.HMC()
-        HMC(step_size='auto')
+        >>> langevax.sampling.HMC(step_size=0.5)
+        HMC(step_size=0.5)
     """
 
     step_size: float | Literal["auto"] = "auto"

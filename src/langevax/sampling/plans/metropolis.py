@@ -39,7 +39,7 @@ class Tempered(SamplingPlan):
         survey = request.survey
         chains = tempered_chains(
             request.chain_run(survey),
-            request.method(request.algorithm.algorithm),
+            request.algorithm,
             survey.mode,
             request.step_number,
             survey.exploration.depth,

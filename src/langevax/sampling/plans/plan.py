@@ -8,11 +8,11 @@ from langevax.sampling.samples import Samples
 
 
 class Verdict(NamedTuple):
-    """Whether a plan applies to a request."""
+    """The answer of a plan to a request: it applies, or not, and why."""
 
     applies: bool
     reason: str = ""
-    """Why, or why not; nothing to say where it is the last to be asked."""
+    """Of either; nothing to say where it is the last to be asked."""
 
 
 class SamplingPlan(ABC):
