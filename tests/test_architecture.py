@@ -409,6 +409,7 @@ ONE_SPELLING = {
     "converge_steps": "num_converge_steps",
     "warmup": "num_warmup",
     "prior_variance": "prior_precision",
+    "prior_scale": "prior_precision",
     "ridge_penalty": "precision",
     "n_iter": "num_steps",
     "n_steps": "num_steps",

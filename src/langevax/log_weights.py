@@ -62,7 +62,7 @@ def systematic(log_weights: LogWeights, offset: Any, size: int | None = None) ->
         size: as many as there are particles by default.
     """
     weights, positions = integer_weights(log_weights, offset, size)
-    return at(_library(weights).cumsum(weights), positions)
+    return particles_at(_library(weights).cumsum(weights), positions)
 
 
 def integer_weights(
@@ -85,7 +85,7 @@ def integer_weights(
     return xp.round(weights * scale).astype(whole), positions + start
 
 
-def at(sums: Whole, positions: Whole) -> Any:
+def particles_at(sums: Whole, positions: Whole) -> Any:
     """Return the particles at `positions` on the cumulative weights `sums`."""
     xp = _library(sums)
     found = xp.searchsorted(sums, positions, side="right")

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from langevax._typing import PRNGKey, PyTree
 from langevax.gradients import batches
+from langevax.log_weights import particles_at
 from langevax.problems.federation import Clients
 
 
@@ -66,11 +67,7 @@ def draw(key: PRNGKey, clients: Clients, clients_per_round: int | None) -> Selec
     )
     offset = random.randint(offset_key, (), 0, whole, jnp.int32)
     points = offset + whole * jnp.arange(clients_per_round, dtype=jnp.int32)
-    ids = order[
-        jnp.searchsorted(
-            jnp.cumsum(units[order], dtype=jnp.int32), points, side="right"
-        )
-    ]
+    ids = order[particles_at(jnp.cumsum(units[order], dtype=jnp.int32), points)]
     return Selection(ids, weights[ids] * whole / units[ids].astype(weights.dtype))
 
 

@@ -18,7 +18,7 @@ from jax import lax, random
 from jaxtyping import Array, Float, Int
 
 from langevax._typing import PRNGKey
-from langevax.log_weights import LogWeights, at, integer_weights
+from langevax.log_weights import LogWeights, integer_weights, particles_at
 
 Cloud = Float[Array, "particles size"]
 
@@ -45,7 +45,7 @@ def resample(
         log_weights, random.uniform(key, (), log_weights.dtype)
     )
     if num_shards == 1:
-        return cloud[at(jnp.cumsum(weights), positions)]
+        return cloud[particles_at(jnp.cumsum(weights), positions)]
     halo = min(size // num_shards, math.ceil(HALO * math.sqrt(size)))
     sums = _cumulative(weights.reshape(num_shards, -1))
     near = _with_halo(sums, halo, below=-1, above=int(jnp.iinfo(sums.dtype).max))
@@ -67,7 +67,7 @@ def resample(
         ).reshape(cloud.shape)
 
     def from_all(cloud: Cloud) -> Cloud:
-        return cloud[at(sums.reshape(size), positions)]
+        return cloud[particles_at(sums.reshape(size), positions)]
 
     return lax.cond(known, from_neighbours, from_all, cloud)
 
