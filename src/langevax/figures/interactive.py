@@ -61,10 +61,9 @@ def rows_of_dots(
         x = _power_axis(np.concatenate(ends), label)
     places = np.arange(len(names))
     coloured = np.ones(len(names), bool) if ours is None else np.asarray(ours, bool)
-    bold = coloured & (ours is not None)
-    short = [shown(name, 24) for name in names]
+    bold: list[bool] = (coloured & (ours is not None)).tolist()
     labels = [
-        f"<b>{name}</b>" if b else name for name, b in zip(short, bold, strict=True)
+        _bold(shown(name, 24), marked) for name, marked in zip(names, bold, strict=True)
     ]
     y = axis(
         range=[len(names) - 0.4, -0.6],
@@ -98,8 +97,8 @@ def rows_of_dots(
     for i, text in enumerate(texts):
         colour = OUR_COLOUR if bold[i] else LIGHT["soft"]
         where = {"x": 1, "xref": "paper", "y": i, "xanchor": "right", "xshift": 62}
-        words = f"<b>{text}</b>" if bold[i] else text
-        note(figure, words, font={**TEXT, "color": colour}, **where)
+        font = {**TEXT, "color": colour}
+        note(figure, _bold(text, bold[i]), font=font, **where)
     figure.update_layout(margin_r=70)
     return figure
 
@@ -226,6 +225,10 @@ def confusion(counts: ArrayLike, classes: Sequence[str]) -> go.Figure:
         hovertemplate="%{hovertext}: %{customdata}<extra></extra>",
     )
     return figure
+
+
+def _bold(text: str, marked: bool) -> str:
+    return f"<b>{text}</b>" if marked else text
 
 
 def _bars(half: np.ndarray, colour: str, **more: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ Loureiro et al. (NeurIPS 2021). Where loss(z) = (1 - z)^2 it is `errors_gaussian
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -62,23 +63,7 @@ def classify_gaussian_design(
         raise ValueError(f"loss is {loss!r}; pass one of {', '.join(_PROXIMAL)}.")
     omega, overlaps = spectrum_of(design)
     total = design.target_variance + noise**2
-    xi, density = _trapezoids()
-    gap_of, loss_of = _PROXIMAL[loss]
-
-    def of_rows(V: float, q: float, m: float) -> tuple[np.ndarray, float]:
-        """(V_hat, q_hat, m_hat) and the training loss; y = -1 at -h is y = 1 at h, so y = 1 counts twice."""
-        h = np.sqrt(q) * xi
-        spread = np.sqrt(max(total - m**2 / q, 1e-12 * total))
-        steepness = m / np.sqrt(q) / spread
-        chance = 2 * density * ndtr(steepness * xi)
-        slope = 2 * density * np.exp(-((steepness * xi) ** 2) / 2) / np.sqrt(2 * np.pi)
-        gap = gap_of(h, V)
-        # - E f' by parts, as the hinge's f bends
-        curvature = gap @ (slope * steepness - xi * chance) / np.sqrt(q)
-        hats = num_samples * np.array(
-            [curvature, chance @ gap**2, slope @ gap / spread]
-        )
-        return hats, float(chance @ loss_of(h + V * gap))
+    rows = _Rows(num_samples, total, loss)
 
     def of_weights(hats: np.ndarray) -> np.ndarray:
         below = 2 * num_samples * ridge + hats[0] * omega
@@ -90,16 +75,41 @@ def classify_gaussian_design(
             ]
         )
 
-    start = of_rows(1.0, 1.0, 0.1 * np.sqrt(total))[0]
+    start = rows.respond(1.0, 1.0, 0.1 * np.sqrt(total))[0]
     V, q, m = of_weights(
-        _settled(lambda hats: of_rows(*of_weights(hats))[0], start, ridge)
+        _settled(lambda hats: rows.respond(*of_weights(hats))[0], start, ridge)
     )
     error = np.arccos(np.clip(m / np.sqrt(q * design.target_variance), -1, 1)) / np.pi
     return Classification(
-        float(error), of_rows(V, q, m)[1], float(np.sqrt(q)), float(m)
+        float(error), rows.respond(V, q, m)[1], float(np.sqrt(q)), float(m)
     )
 
 
+class _Rows(NamedTuple):
+    """The training rows, to which margins respond by the loss."""
+
+    num_samples: float
+    total: float
+    """E t^2 + noise^2"""
+    loss: str
+
+    def respond(self, V: float, q: float, m: float) -> tuple[np.ndarray, float]:
+        """(V_hat, q_hat, m_hat) and the training loss; y = -1 at -h is y = 1 at h, so y = 1 counts twice."""
+        xi, density = _trapezoids()
+        gap_of, loss_of = _PROXIMAL[self.loss]
+        h = np.sqrt(q) * xi
+        spread = np.sqrt(max(self.total - m**2 / q, 1e-12 * self.total))
+        steepness = m / np.sqrt(q) / spread
+        chance = 2 * density * ndtr(steepness * xi)
+        slope = 2 * density * np.exp(-((steepness * xi) ** 2) / 2) / np.sqrt(2 * np.pi)
+        gap = gap_of(h, V)
+        # - E f' by parts, as the hinge's f bends
+        curvature = gap @ (slope * steepness - xi * chance) / np.sqrt(q)
+        hats = [curvature, chance @ gap**2, slope @ gap / spread]
+        return self.num_samples * np.array(hats), float(chance @ loss_of(h + V * gap))
+
+
+@cache
 def _trapezoids(nodes: int = 1201, width: float = 8.0) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of the trapezoidal rule under N(0, 1), at which kinks of the hinge cost 1e-6."""
     xi = np.linspace(-width, width, nodes)

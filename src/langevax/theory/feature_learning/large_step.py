@@ -165,6 +165,14 @@ def normal_nodes(
     return nodes[weights > least_weight], weights[weights > least_weight]
 
 
+class _Point(NamedTuple):
+    samples_per_dim: Array
+    neurons_per_dim: Array
+    num_neurons: Array
+    ridge: Array
+    noise: Array
+
+
 class _Equations(NamedTuple):
     """Both sides of the fixed point with their derivatives in q and in log Q, all in closed form."""
 
@@ -193,7 +201,7 @@ def unified(
 
     Newton steps in log q and log Q are cut at `longest`; a last one longer than `settled` has not found a root.
     """
-    numbers = (samples_per_dim, neurons_per_dim, num_neurons, ridge, noise)
+    numbers = _Point(samples_per_dim, neurons_per_dim, num_neurons, ridge, noise)
     stopped = lax.stop_gradient((numbers, tables))
     start = jnp.concatenate(
         [jnp.log(tables.weights), -jnp.log(ridge + tables.rest @ tables.weights)]
@@ -220,18 +228,19 @@ def unified(
     return Errors(known * (tables.weights @ e - noise**2), known * (squared @ e))
 
 
-def _equations(x: Array, numbers: tuple[Array, ...], tables: Tables) -> _Equations:
-    samples_per_dim, neurons_per_dim, num_neurons, ridge, noise = numbers
+def _equations(x: Array, point: _Point, tables: Tables) -> _Equations:
     log_q, log_Q = jnp.split(x, [len(tables.weights)])
     q = jnp.exp(log_q)
     share = tables.shares * jnp.exp(log_Q)
-    per_neuron = neurons_per_dim / num_neurons
-    rest = neurons_per_dim * tables.rest
+    per_neuron = point.neurons_per_dim / point.num_neurons
+    rest = point.neurons_per_dim * tables.rest
 
     # scaled so that T and S are sums over neurons
-    linear = jnp.sqrt(neurons_per_dim) * tables.linear
-    around = jnp.sqrt(neurons_per_dim) * jnp.concatenate([tables.along, tables.second])
-    stacked = jnp.concatenate([jnp.sqrt(num_neurons) * tables.mean, around])
+    linear = jnp.sqrt(point.neurons_per_dim) * tables.linear
+    around = jnp.sqrt(point.neurons_per_dim) * jnp.concatenate(
+        [tables.along, tables.second]
+    )
+    stacked = jnp.concatenate([jnp.sqrt(point.num_neurons) * tables.mean, around])
     X, U, target_linear = _resolved(linear, share, q, tables.target_linear)
     Y, W, target_mean = _resolved(stacked, jnp.tile(share, 3), q, tables.target_mean)
 
@@ -243,14 +252,15 @@ def _equations(x: Array, numbers: tuple[Array, ...], tables: Tables) -> _Equatio
     explained += over_kinds((W @ (q * tables.target_mean)) ** 2)
     overlaps = (linear * q) @ U.T
     return _Equations(
-        V=(share @ rest + jnp.diag(X) + per_neuron * jnp.diag(Y)) / samples_per_dim,
-        V_q=-(X**2 + per_neuron * Y**2) / samples_per_dim,
-        V_Q=V_Q.T / samples_per_dim,
-        F_q=tables.target_rest + noise**2 + target_mean**2 + target_linear**2,
+        V=(share @ rest + jnp.diag(X) + per_neuron * jnp.diag(Y))
+        / point.samples_per_dim,
+        V_q=-(X**2 + per_neuron * Y**2) / point.samples_per_dim,
+        V_Q=V_Q.T / point.samples_per_dim,
+        F_q=tables.target_rest + point.noise**2 + target_mean**2 + target_linear**2,
         F_Q=-share * explained,
-        inverse=ridge + (rest @ q + jnp.diag(overlaps)) / neurons_per_dim,
-        inverse_q=(rest + U**2) / neurons_per_dim,
-        inverse_Q=-(overlaps**2) * share / neurons_per_dim,
+        inverse=point.ridge + (rest @ q + jnp.diag(overlaps)) / point.neurons_per_dim,
+        inverse_q=(rest + U**2) / point.neurons_per_dim,
+        inverse_Q=-(overlaps**2) * share / point.neurons_per_dim,
     )
 
 
@@ -275,9 +285,9 @@ def _residual(eqs: _Equations, x: Array, tables: Tables) -> Array:
     )
 
 
-def _newton_step(x: Array, numbers: tuple[Array, ...], tables: Tables) -> Array:
+def _newton_step(x: Array, point: _Point, tables: Tables) -> Array:
     """In the logarithms of q and Q."""
-    eqs = _equations(x, numbers, tables)
+    eqs = _equations(x, point, tables)
     q = jnp.exp(x[: len(tables.weights)])
     above = jnp.concatenate([eqs.V_q * q, eqs.V_Q], 1) / (1 + eqs.V)[:, None]
     below = (
