@@ -544,11 +544,10 @@ class InterwovenWalk(HyperparameterWalk):
         if kind != "prior":
             law, new_law = self._laws_at(state.u)[0], self._laws_at(u)[0]
         new_z = new_law.to_prior_units(law.from_prior_units(state.solve.z))
-        proposal = InterwovenState(
-            u, self.target.solver_at(self.solver, u).solve(new_z)
-        )
-        if proposal.solve.residual is None:
+        solve = self.target.solver_at(self.solver, u).at(new_z)
+        if solve is None:
             return state, kind, 0.0
+        proposal = InterwovenState(u, solve)
         log_ratio += self._log_density(proposal, new_law)
         log_ratio -= self._log_density(state, law)
         rate = float(np.exp(min(log_ratio, 0.0))) if np.isfinite(log_ratio) else 0.0

@@ -137,7 +137,7 @@ class HierarchicalInverseProblem:
     @property
     def scales(self) -> Float[np.ndarray, " modes"]:
         """Deviations of the base problem's prior: units of the draws, and of the solver's coefficients."""
-        return np.sqrt(np.asarray(self.base.prior.eigenvalues, np.float64))
+        return self.base.scales
 
     def solver_at(self, solver: ForwardSolver, u: Logarithms) -> ForwardSolver:
         """Return the base problem's solver in units of the prior and the noise at u."""

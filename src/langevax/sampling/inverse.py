@@ -59,6 +59,11 @@ class InverseProblem(NamedTuple):
         """The mean of the prior."""
         return jnp.zeros(self.prior.num_modes, self.prior.eigenvalues.dtype)
 
+    @property
+    def scales(self) -> Float[np.ndarray, " modes"]:
+        """Standard deviations of the prior: units of the solver's coefficients."""
+        return np.sqrt(np.asarray(self.prior.eigenvalues, np.float64))
+
     def check_start(self, start: PyTree) -> None:
         """Raise unless `start` has one coefficient for each mode."""
         expected = (self.prior.num_modes,)
@@ -104,10 +109,9 @@ class InverseProblem(NamedTuple):
                 lambda x: self.forward_map(self.functions(x)), flat, batch_size=64
             )
         else:
-            scales = np.sqrt(np.asarray(self.prior.eigenvalues, np.float64))
             predicted = np.stack(
                 self.solver.each(
-                    self.solver.predict, np.asarray(flat, np.float64) / scales
+                    self.solver.predict, np.asarray(flat, np.float64) / self.scales
                 )
             )
             predicted = jnp.asarray(predicted, jnp.result_type(float))

@@ -192,7 +192,7 @@ class InverseRun(NamedTuple):
         """Return the laws at the modes, or the prior where the preconditioner is None."""
         if self.preconditioner is None:
             return [NormalReference.standard(solver.num_modes)]
-        start = np.asarray(self.start, np.float64) / self._scales
+        start = np.asarray(self.start, np.float64) / self.target.scales
         return find_references(solver, start, rng)
 
     def _is_far_from_normal(
@@ -208,11 +208,6 @@ class InverseRun(NamedTuple):
         if len(references) > 1 or solver.num_modes > FEW_MODES:
             return len(references) > 1
         return SolverWalk(solver, references[0], "pcn", 1.0).is_far_from_normal(rng)
-
-    @property
-    def _scales(self) -> Vector:
-        """Deviations of the prior."""
-        return np.sqrt(np.asarray(self.target.prior.eigenvalues, np.float64))
 
     def _dynamics(self, solver: ForwardSolver) -> tuple[Dynamics, str]:
         if self.dynamics == "auto":
@@ -238,7 +233,8 @@ class InverseRun(NamedTuple):
         if start is None:
             return None
         return lambda chain: (
-            np.asarray(start(random.fold_in(key, chain)), np.float64) / self._scales
+            np.asarray(start(random.fold_in(key, chain)), np.float64)
+            / self.target.scales
         )
 
     def _coordinates(self, reference: NormalReference) -> CoordinateMap:

@@ -141,12 +141,7 @@ def _of_numbers(
     if isinstance(forward_map, UMBridgeModel):
         forward_map.check_size(grid.size)
         adjoint = adjoint or forward_map.adjoint
-    mean = checks.real_array("prior_mean", prior_mean)
-    checks.finite("prior_mean", mean, remedy="pass finite values")
-    if mean.shape not in ((), grid.shape):
-        raise ValueError(
-            f"prior_mean must be one number or of the grid's shape {grid.shape}, got shape {mean.shape}."
-        )
+    mean = _mean(prior_mean, grid.shape)
     temperature = 1 / y.size
     precision = prior.precision(temperature=1 / y.size)
     dtype = _predicted_dtype(forward_map, grid)
@@ -177,6 +172,17 @@ def _of_numbers(
     return InverseProblem(
         problem, temperature, prior, forward_map, exact, noise, mean, solver
     )
+
+
+def _mean(prior_mean: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the checked mean of the prior."""
+    mean = checks.real_array("prior_mean", prior_mean)
+    checks.finite("prior_mean", mean, remedy="pass finite values")
+    if mean.shape not in ((), shape):
+        raise ValueError(
+            f"prior_mean must be one number or of the grid's shape {shape}, got shape {mean.shape}."
+        )
+    return mean
 
 
 def _gaussian(noise: ArrayLike | GaussianNoise) -> GaussianNoise:

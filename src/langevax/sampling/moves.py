@@ -80,10 +80,8 @@ class Around(NamedTuple):
         state = state_at(law, here)
         noise = rng.standard_normal(len(here.z))
         w = self.algorithm.propose(1.0, state, noise, 0)
-        there = setting.solver.solve(law.to_prior_units(w))
-        if self.needs_gradient:
-            there = setting.solver.with_gradient(there)
-        if there is None or there.residual is None:
+        there = setting.solver.at(law.to_prior_units(w), self.needs_gradient)
+        if there is None:
             return REFUSED
         proposal = state_at(law, there)
         return there, self.algorithm.log_ratio(1.0, state, proposal, noise, 0)
@@ -112,7 +110,7 @@ class Turn(NamedTuple):
         for _ in range(rng.integers((parts + 1) // 2, parts + parts // 2 + 1)):
             v = v - h / 2 * slope
             w, v = np.cos(h) * w + np.sin(h) * v, np.cos(h) * v - np.sin(h) * w
-            arrived = solver.with_gradient(solver.solve(law.to_prior_units(w)))
+            arrived = solver.at(law.to_prior_units(w), needs_gradient=True)
             if arrived is None:
                 return REFUSED
             here = arrived
@@ -137,8 +135,8 @@ class FromModes(NamedTuple):
     ) -> Proposal:
         law = setting.modes[rng.integers(len(setting.modes))]
         noise = rng.standard_normal(len(here.z))
-        there = setting.solver.solve(law.to_prior_units(noise))
-        if there.residual is None:
+        there = setting.solver.at(law.to_prior_units(noise))
+        if there is None:
             return REFUSED
         return there, self._excess(setting, there) - self._excess(setting, here)
 
@@ -165,7 +163,7 @@ class ByFit(NamedTuple):
         law = setting.reference
         state = state_at(law, here)
         w, rise = self.fit.end_of_chain(state.position, rng)
-        there = setting.solver.solve(law.to_prior_units(w))
-        if there.residual is None:
+        there = setting.solver.at(law.to_prior_units(w))
+        if there is None:
             return REFUSED
         return there, state.value - state_at(law, there).value + rise

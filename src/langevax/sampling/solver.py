@@ -211,6 +211,13 @@ class ForwardSolver:
         weighted = residual * self.noise.times_precision(residual)
         return Solve(z, float(np.sum(weighted) / 2), residual)
 
+    def at(self, z: Vector, needs_gradient: bool = False) -> Solve | None:
+        """Return the solve at a place, with its gradient where one is needed; None where either fails."""
+        solve = self.solve(z)
+        if needs_gradient:
+            return self.with_gradient(solve)
+        return None if solve.residual is None else solve
+
     def with_gradient(self, solve: Solve) -> Solve | None:
         """Return a solve with the gradient of its misfit, by the adjoint; None where either fails."""
         residual = solve.residual
@@ -349,7 +356,7 @@ class ForwardSolver:
     def _solved(self, z: Vector) -> Solve:
         """Return a solve, with its gradient where there is one."""
         solve = self.solve(z)
-        return (self.adjoint and self.with_gradient(solve)) or solve
+        return solve if self.adjoint is None else self.with_gradient(solve) or solve
 
     def _check_adjoint(
         self, z: Vector, rng: np.random.Generator, largest: float = 0.02
@@ -443,7 +450,7 @@ def misfit_problem(
         return np.asarray(solver.solve(np.array(z, np.float64)).misfit / size)
 
     def both(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        solve = solver.with_gradient(solver.solve(np.array(z, np.float64)))
+        solve = solver.at(np.array(z, np.float64), needs_gradient=True)
         if solve is None or solve.gradient is None:
             return np.asarray(np.inf), np.zeros(len(z))
         return np.asarray(solve.misfit / size), solve.gradient / size

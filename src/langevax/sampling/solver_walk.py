@@ -147,10 +147,8 @@ class SolverWalk:
             for attempt in range(num_tries if start is None else 1):
                 wide = rng.standard_normal(self.solver.num_modes) * 0.8**attempt
                 z = law.to_prior_units(wide) if start is None else start(chain)
-                solve: Solve | None = self.solver.solve(z)
-                if solve and self.moves[0].needs_gradient:
-                    solve = self.solver.with_gradient(solve)
-                if solve is not None and solve.residual is not None:
+                solve = self.solver.at(z, self.moves[0].needs_gradient)
+                if solve is not None:
                     states.append(solve)
                     break
             else:

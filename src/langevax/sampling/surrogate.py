@@ -13,9 +13,10 @@ the reference: as for pCN, acceptance does not fall with the number of modes.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import combinations_with_replacement
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -139,6 +140,141 @@ def monomials(
     return first
 
 
+class UsedSolves(NamedTuple):
+    """Solves to which predictions are fitted, in coordinates along the directions of a reference."""
+
+    directions: Float[np.ndarray, "modes r"]
+    scales: Float[np.ndarray, " r"]
+    mean: Float[np.ndarray, " r"]
+    c: Float[np.ndarray, "n r"]
+    residuals: Float[np.ndarray, "n data"]
+    weights: Float[np.ndarray, " n"]
+    psi: Float[np.ndarray, " n"]
+    energy: Float[np.ndarray, " n"]
+    """By how much the prior's energy exceeds the reference's along the directions."""
+    is_visited: np.ndarray
+    times_precision: Callable[[np.ndarray], np.ndarray]
+    """Products of rows like a residual with the noise's precision."""
+
+    @classmethod
+    def of(
+        cls,
+        reference: NormalReference,
+        noise: GaussianNoise,
+        solves: Sequence[Solve],
+        visited: Sequence[bool],
+    ) -> "UsedSolves":
+        """Weight solves by their energies beyond those of visited ones.
+
+        Where chains are, the fit is to be good, and predictions elsewhere are not to spoil it.
+        """
+        is_visited = np.array(visited, bool)
+        z = np.stack([solve.z for solve in solves])
+        misfits = np.array([solve.misfit for solve in solves])
+        energies = misfits + np.sum(z**2, axis=1) / 2
+        typical = np.quantile(energies[is_visited], FITS.typical)
+        order = np.argsort(reference.scales, kind="stable")
+        directions, scales = reference.directions[:, order], reference.scales[order]
+        mean = reference.mean @ directions
+        c = reference.from_prior_units(z) @ directions
+        prior_energy = np.sum((mean + scales * c) ** 2, axis=1)
+        energy = (prior_energy - np.sum(c**2, axis=1)) / 2
+        return cls(
+            directions,
+            scales,
+            mean,
+            c,
+            np.stack([np.ravel(np.asarray(solve.residual)) for solve in solves]),
+            1 / (1 + np.maximum(energies - typical, 0)),
+            misfits + energy,
+            energy,
+            is_visited,
+            partial(_times_precision, noise, np.shape(solves[0].residual)),
+        )
+
+    @property
+    def ceiling(self) -> float:
+        """The highest psi that chains met."""
+        return float(np.max(self.psi[self.is_visited]))
+
+    def candidates(self) -> Iterator["Monomials"]:
+        """Yield the fits that are tried."""
+        most = min(FITS.most_monomials, FITS.monomials_for_each * len(self.c))
+        for degree in FITS.degrees:
+            factors = factors_of(degree, self.c.shape[1], most)
+            if factors is None:
+                continue
+            phi = monomials(self.c, factors)
+            beyond = np.maximum(np.sum(factors > 0, axis=1) - 1.0, 0.0)
+            for roughness in FITS.roughnesses[: None if degree > 1 else 1]:
+                yield Monomials(factors, phi, roughness**-beyond)
+
+    def left_out(self, tried: "Monomials") -> Float[np.ndarray, " n"]:
+        """Return misfits of each half of the solves by the fit to the other."""
+        part = np.arange(len(self.c)) % 2 == 0
+        misfits = np.empty(len(self.c))
+        for half in (part, ~part):
+            root = self.root(tried, half)
+            misfits[~half] = np.sum((tried.phi[~half] @ root.T) ** 2, axis=1) / 2
+        return misfits
+
+    def cost(
+        self, misfits: Float[np.ndarray, " n"], largest_log: float = 100.0
+    ) -> float:
+        """Return E[p / q] under p, the posterior, with q the one of fitted misfits, from draws of p.
+
+        It is 1 where both are the same, and large where q leaves out places of p, from which chains then hardly move.
+        """
+        fitted = np.minimum(misfits + self.energy, self.ceiling)
+        errors = (self.psi - fitted)[self.is_visited]
+        logarithm = log_mean_exp(errors) + log_mean_exp(-errors)
+        return float(np.exp(min(logarithm, largest_log)))
+
+    def root(
+        self, tried: "Monomials", rows: Any = slice(None), silent: float = 1e-12
+    ) -> Float[np.ndarray, "q monomials"]:
+        """Return R with |R phi|^2 the squared size of the fitted residual, in units of the noise: ridge regression.
+
+        `silent` is the share of the squared residual that is left out.
+        """
+        weights = self.weights[rows, None]
+        stretch = np.sqrt(tried.penalties)
+        scaled = weights * tried.phi[rows] / stretch
+        weighted = weights * self.residuals[rows]
+        if len(scaled) < scaled.shape[1]:
+            gram = _with_ridge(scaled @ scaled.T)
+            coefficients = scaled.T @ np.linalg.solve(gram, weighted)
+        else:
+            gram = _with_ridge(scaled.T @ scaled)
+            coefficients = np.linalg.solve(gram, scaled.T @ weighted)
+        coefficients /= stretch[:, None]
+        number, size = coefficients.shape
+        if size < number:  # as many rows as data
+            eigenvalues, vectors = _eigh(self.times_precision(np.eye(size)))
+            vectors = vectors.T @ coefficients.T
+            return np.sqrt(np.maximum(eigenvalues, 0))[:, None] * vectors
+        gram = coefficients @ self.times_precision(coefficients).T
+        eigenvalues, vectors = _eigh(gram)
+        large = eigenvalues > silent * eigenvalues[-1]
+        return np.sqrt(eigenvalues[large])[:, None] * vectors[:, large].T
+
+
+def _times_precision(
+    noise: GaussianNoise, shape: tuple[int, ...], rows: np.ndarray
+) -> np.ndarray:
+    """Return products of rows, each with the numbers of a residual, with the precision of the noise."""
+    products = [noise.times_precision(row.reshape(shape)) for row in rows]
+    return np.stack(products).reshape(rows.shape)
+
+
+class Monomials(NamedTuple):
+    """A fit that is tried: monomials, their values at the solves, and the penalties of their coefficients."""
+
+    factors: Int[np.ndarray, "monomials degree"]
+    phi: Float[np.ndarray, "n monomials"]
+    penalties: Float[np.ndarray, " monomials"]
+
+
 @np.errstate(all="ignore")
 def fitted_misfit(
     reference: NormalReference,
@@ -153,65 +289,33 @@ def fitted_misfit(
         solves: those of the warm-up; ones that failed are left out.
         visited: of each, whether a chain went there.
     """
-    usable = [
-        (solve, solve.residual, was)
-        for solve, was in zip(solves, visited, strict=True)
-        if solve.misfit < np.inf
-    ]
-    usable = [
-        (solve, residual, was)
-        for solve, residual, was in usable
-        if residual is not None
-    ]
-    is_visited = np.array([was for _, _, was in usable], bool)
-    if len(usable) < FITS.least_solves or not is_visited.any():
+    pairs = zip(solves, visited, strict=True)
+    usable = [(solve, was) for solve, was in pairs if solve.misfit < np.inf]
+    if len(usable) < FITS.least_solves or not any(was for _, was in usable):
         return None
-    z = np.stack([solve.z for solve, _, _ in usable])
-    shape = usable[0][1].shape
-    residuals = np.stack([np.ravel(residual) for _, residual, _ in usable])
-    misfits = np.array([solve.misfit for solve, _, _ in usable])
-    # where chains are, the fit is to be good, and predictions elsewhere are not to spoil it
-    energies = misfits + np.sum(z**2, axis=1) / 2
-    excess = np.maximum(energies - np.quantile(energies[is_visited], FITS.typical), 0)
-    weights = 1 / (1 + excess)
-    order = np.argsort(reference.scales, kind="stable")
-    directions = reference.directions[:, order]
-    c = reference.from_prior_units(z) @ directions
-    scales = reference.scales[order]
-    mean = reference.mean @ directions
-    energy = (np.sum((mean + scales * c) ** 2, axis=1) - np.sum(c**2, axis=1)) / 2
-    ceiling = float(np.max((misfits + energy)[is_visited]))
-    part = np.arange(len(usable)) % 2 == 0
+    used = UsedSolves.of(reference, noise, *zip(*usable, strict=True))
     best = None
     least = FITS.most_cost
-    for degree in FITS.degrees:
-        most = min(FITS.most_monomials, FITS.monomials_for_each * len(usable))
-        factors = factors_of(degree, c.shape[1], most)
-        if factors is None:
-            continue
-        phi = monomials(c, factors)
-        for roughness in FITS.roughnesses[: None if degree > 1 else 1]:
-            penalties = roughness ** -np.maximum(np.sum(factors > 0, axis=1) - 1.0, 0.0)
-            left_out = np.empty(len(usable))
-            for half in (part, ~part):
-                root = _root(
-                    phi[half], residuals[half], weights[half], penalties, noise, shape
-                )
-                left_out[~half] = np.sum((phi[~half] @ root.T) ** 2, axis=1) / 2
-            for share in FITS.shares:
-                cost = _cost(
-                    (misfits + energy - np.minimum(share * left_out + energy, ceiling))[
-                        is_visited
-                    ]
-                )
-                if cost - 1 < FITS.better * (least - 1):
-                    best = (factors, phi, penalties, share)
-                    least = cost
+    for tried in used.candidates():
+        left_out = used.left_out(tried)
+        for share in FITS.shares:
+            cost = used.cost(share * left_out)
+            if cost - 1 < FITS.better * (least - 1):
+                best = tried, share
+                least = cost
     if best is None:
         return None
-    factors, phi, penalties, share = best
-    root = share**0.5 * _root(phi, residuals, weights, penalties, noise, shape)
-    return FittedMisfit(directions, scales, mean, factors, root, ceiling, least)
+    tried, share = best
+    root = share**0.5 * used.root(tried)
+    return FittedMisfit(
+        used.directions,
+        used.scales,
+        used.mean,
+        tried.factors,
+        root,
+        used.ceiling,
+        least,
+    )
 
 
 def factors_of(
@@ -229,58 +333,11 @@ def factors_of(
     return None
 
 
-def _root(
-    phi: np.ndarray,
-    residuals: np.ndarray,
-    weights: np.ndarray,
-    penalties: np.ndarray,
-    noise: GaussianNoise,
-    shape: tuple[int, ...],
-    silent: float = 1e-12,
-) -> Float[np.ndarray, "q monomials"]:
-    """Return R with |R phi|^2 the squared size of the fitted residual, in units of the noise: ridge regression.
-
-    `silent` is the share of the squared residual that is left out.
-    """
-    scaled = weights[:, None] * phi / np.sqrt(penalties)
-    weighted = weights[:, None] * residuals
-    if len(scaled) < scaled.shape[1]:
-        gram = _with_ridge(scaled @ scaled.T)
-        coefficients = scaled.T @ np.linalg.solve(gram, weighted)
-    else:
-        coefficients = np.linalg.solve(
-            _with_ridge(scaled.T @ scaled), scaled.T @ weighted
-        )
-    coefficients /= np.sqrt(penalties)[:, None]
-    if coefficients.shape[1] < len(coefficients):  # as many rows as data
-        products = np.stack(
-            [
-                np.ravel(noise.times_precision(e.reshape(shape)))
-                for e in np.eye(coefficients.shape[1])
-            ]
-        )
-        eigenvalues, vectors = np.linalg.eigh((products + products.T) / 2)
-        return np.sqrt(np.maximum(eigenvalues, 0))[:, None] * (
-            vectors.T @ coefficients.T
-        )
-    whitened = np.stack(
-        [np.ravel(noise.times_precision(row.reshape(shape))) for row in coefficients]
-    )
-    gram = coefficients @ whitened.T
-    eigenvalues, vectors = np.linalg.eigh((gram + gram.T) / 2)
-    large = eigenvalues > silent * eigenvalues[-1]
-    return np.sqrt(eigenvalues[large])[:, None] * vectors[:, large].T
-
-
 def _with_ridge(gram: np.ndarray, ridge: float = 1e-10) -> np.ndarray:
     gram[np.diag_indices_from(gram)] += ridge * np.trace(gram)
     return gram
 
 
-def _cost(errors: np.ndarray, largest_log: float = 100.0) -> float:
-    """Return E[p / q] under p, the posterior, with q the fitted one, from errors at draws of p.
-
-    It is 1 where both are the same, and large where q leaves out places of p, from which chains then hardly move.
-    """
-    logarithm = log_mean_exp(errors) + log_mean_exp(-errors)
-    return float(np.exp(min(logarithm, largest_log)))
+def _eigh(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return eigenvalues and vectors of a matrix that is symmetric to rounding."""
+    return np.linalg.eigh((matrix + matrix.T) / 2)
