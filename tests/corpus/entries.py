@@ -329,6 +329,11 @@ ENTRIES: dict[str, Entry] = {
             "anchor_period": (2, COUNT),
         },
     ),
+    "langevax.Run": Entry(
+        lambda **arguments: lx.Run(**arguments).checkpoint_seconds,
+        {"checkpoint_seconds": (1.0, NON_NEGATIVE)},
+        {"checkpoint": "folder"},
+    ),
     "langevax.Stacked": Entry(
         lambda positions: run(
             algorithm=langevin(),

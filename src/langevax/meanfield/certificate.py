@@ -42,7 +42,7 @@ from langevax.meanfield.homotopy import DIRECT, RowRisk
 from langevax.meanfield.interval_search import TRUSTED, IntervalSearch, close
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.renamed import refuse_former
-from langevax.run.options import Run
+from langevax.run.options import Run, check_run
 from langevax.run.progress import report_to
 
 DEFAULT_EFFORT = 3e9
@@ -173,6 +173,7 @@ def certify(
     checks.number(
         "cpu_seconds", 1.0 if cpu_seconds is None else cpu_seconds, positive=True
     )
+    check_run(run)
     check_bounded(risk)
     risk.prior(temperature, 1)  # refuses a risk without a prior
     began = time.process_time()

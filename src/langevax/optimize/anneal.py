@@ -50,7 +50,7 @@ from langevax.optimize.search import (
     value_at,
 )
 from langevax.renamed import refuse_former
-from langevax.run.options import Run
+from langevax.run.options import Run, check_unsaved
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -150,7 +150,7 @@ def anneal(
     problem = arguments.as_problem(fun)
     checks.typed_key(key)
     checks.flag("polish", polish)
-    run.refuse_checkpoint("anneal")
+    check_unsaved(run, "anneal")
     start_key, curvature_key, run_key = random.split(key, 3)
 
     drawn = callable(x0)

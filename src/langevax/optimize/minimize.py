@@ -41,7 +41,7 @@ from langevax.optimize.values_only import FiniteDifferences, as_values
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.problem import Problem
 from langevax.renamed import refuse_former
-from langevax.run.options import Run
+from langevax.run.options import Run, check_unsaved
 from langevax.run.progress import report_to
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def minimize(
     stops = arguments.as_callback(callback)
     checks.not_forked()
     checks.typed_key(key)
-    run.refuse_checkpoint("minimize")
+    check_unsaved(run, "minimize")
     checks.flag("use_gradients", use_gradients)
     checks.positive_int("max_evaluations", max_evaluations, auto=True)
     checks.number("max_better_basins", max_better_basins, positive=True)

@@ -32,7 +32,7 @@ from langevax.predictive_law.agreement import (
 from langevax.predictive_law.law_search import LawSearch, search_of
 from langevax.predictive_law.parameter_law import ParameterLaw, in_units_of_prior
 from langevax.predictive_law.path import FittedLaw, influences_of
-from langevax.run.options import Run
+from langevax.run.options import Run, check_unsaved
 from langevax.run.progress import report_to
 
 PROVED_SHARE = 0.01
@@ -120,7 +120,7 @@ def certify(
     """Return the interval for the law's share of Bayes, from walks that start at its particles and at the prior."""
     checks.not_forked()
     checks.typed_key(key)
-    run.refuse_checkpoint("a certificate of a predictive law")
+    check_unsaved(run, "a certificate of a predictive law")
     if effort is not None and cpu_seconds is not None:
         raise TypeError("effort and cpu_seconds are two budgets; pass one of them.")
     effort = default_effort if effort is None else effort

@@ -66,9 +66,14 @@ class Run:
         """Return the run of a part that is shown and not saved, such as a warm-up."""
         return Run(progress=self.progress)
 
-    def refuse_checkpoint(self, what: str) -> None:
-        """Raise where there is a checkpoint for what saves nothing."""
-        if self.checkpoint is not None:
-            raise ValueError(
-                f"{what} saves nothing: leave checkpoint out of run=Run(...)."
-            )
+
+def check_run(run: object) -> None:
+    """Raise unless `run` is a `Run`."""
+    checks.instance("run", run, Run, "langevax.Run(checkpoint=folder)")
+
+
+def check_unsaved(run: Run, what: str) -> None:
+    """Raise unless `run` is a `Run` without a checkpoint, since `what` saves nothing."""
+    check_run(run)
+    if run.checkpoint is not None:
+        raise ValueError(f"{what} saves nothing: leave checkpoint out of run=Run(...).")

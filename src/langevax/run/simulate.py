@@ -21,7 +21,7 @@ from langevax.renamed import refuse_former
 from langevax.run import chains, identity, processes, program
 from langevax.run.checkpoint import Checkpoint, CheckpointError
 from langevax.run.identity import RunIdentity
-from langevax.run.options import ProgressOption, Run
+from langevax.run.options import ProgressOption, Run, check_run
 from langevax.run.processes import PeerError
 from langevax.run.program import NO_GRID, Observe
 from langevax.run.progress import Progress
@@ -110,7 +110,7 @@ def simulate(
     checks.not_forked()
     _check_run(algorithm, problem, start, key)
     _check_observers(record, average, callbacks, callback_every)
-    checks.instance("run", run, Run, "langevax.Run(checkpoint=folder)")
+    check_run(run)
     if sharding is not None:
         mesh = "jax.make_mesh((2,), ('chains',))"
         checks.instance("sharding", sharding, (Mesh, NamedSharding), mesh)

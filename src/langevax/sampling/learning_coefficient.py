@@ -29,6 +29,7 @@ from langevax.problems.coordinates import Raveled
 from langevax.problems.problem import Problem, Scalar
 from langevax.renamed import refuse_former
 from langevax.run import Result, Run, simulate
+from langevax.run.options import check_run
 from langevax.run.simulate import position_of
 from langevax.sampling.coefficient import (
     MAX_EXCESS,
@@ -133,60 +134,88 @@ def learning_coefficient(
         )
     checks.not_forked()
     checks.typed_key(key)
-    checks.positive_int("num_samples", num_samples, minimum=4)
-    checks.positive_int("num_chains", num_chains, minimum=2)
-    checks.positive_int("num_warmup", num_warmup, auto=True)
     checks.flag("descend", descend)
-    for name, number in (("temperature", temperature), ("localization", localization)):
-        checks.number(name, number, positive=True, auto=True)
-        if np.size(number) != 1:
-            raise ValueError(
-                f"{name} must be one number, got {checks.shown(number)}; pass a float."
-            )
+    check_run(run)
+    heat = _number("temperature", temperature)
+    gamma = _number("localization", localization)
     law = tempered_loss(loss, params, data, select)
     size = int(law.size)
     num_observed = law.num_observed(observe)
-    batch_size = size if batch_size is None else batch_size
-    checks.positive_int("batch_size", batch_size, auto=True)
-    if not isinstance(batch_size, str):
-        batch_size = int(batch_size)
-        if batch_size > size:
-            raise ValueError(
-                f"batch_size is {batch_size} but data has {size} rows; pass at most {size}, or 'auto'."
-            )
-    heat = math.log(size) / size if isinstance(temperature, str) else float(temperature)
-    minimum = _Minimum.of(
-        law,
-        heat,
-        descend,
-        None if isinstance(localization, str) else float(localization),
-    )
+    lengths = _Lengths.of(num_chains, num_warmup, num_samples, batch_size, size)
+    heat = math.log(size) / size if heat is None else heat
+    minimum = _Minimum.of(law, heat, gamma, descend)
     pilot_key, run_key = random.split(key)
-    counts = (
-        int(num_chains),
-        _Target.default_warmup if isinstance(num_warmup, str) else int(num_warmup),
-        int(num_samples),
-    )
     spent = 0
     target = None
     chains = 0
     for units in get_args(Units):
-        target = _Target.of(minimum, heat, pilot_key, observe, units).after(spent)
-        chains = target.run(batch_size, counts, run_key, run)
+        target = _Target.of(minimum, pilot_key, observe, units, spent)
+        chains = target.run(lengths, run_key, run)
         if not isinstance(chains, int):
             break
         spent = target.evaluations + chains
     assert target is not None
     assert not isinstance(chains, int)
-    return _summary(
-        minimum, target, chains, heat, num_observed, time.perf_counter() - began
-    )
+    return _summary(target, chains, num_observed, time.perf_counter() - began)
+
+
+def _number(name: str, value: float | str) -> float | None:
+    """Return one number, None for "auto"."""
+    checks.number(name, value, positive=True, auto=True)
+    if np.size(value) != 1:
+        raise ValueError(
+            f"{name} must be one number, got {checks.shown(value)}; pass a float."
+        )
+    return None if isinstance(value, str) else float(value)
+
+
+class _Lengths(NamedTuple):
+    """How much is drawn, in chains, steps and draws of each, along how many rows."""
+
+    num_chains: int
+    num_warmup: int
+    num_samples: int
+    batch_size: int | Literal["auto"]
+
+    @classmethod
+    def of(
+        cls,
+        num_chains: int,
+        num_warmup: int | Literal["auto"],
+        num_samples: int,
+        batch_size: int | Literal["auto"] | None,
+        num_rows: int,
+        default_warmup: int = 600,
+    ) -> "_Lengths":
+        """Return the lengths; raise unless these are counts, and there are so many rows."""
+        checks.positive_int("num_samples", num_samples, minimum=4)
+        checks.positive_int("num_chains", num_chains, minimum=2)
+        checks.positive_int("num_warmup", num_warmup, auto=True)
+        batch_size = num_rows if batch_size is None else batch_size
+        checks.positive_int("batch_size", batch_size, auto=True)
+        if not isinstance(batch_size, str):
+            batch_size = int(batch_size)
+            if batch_size > num_rows:
+                raise ValueError(
+                    f"batch_size is {batch_size} but data has {num_rows} rows; pass at most {num_rows}, or 'auto'."
+                )
+        steps = default_warmup if isinstance(num_warmup, str) else int(num_warmup)
+        return cls(int(num_chains), steps, int(num_samples), batch_size)
+
+
+class _Chains(NamedTuple):
+    """The recorded run, its component gradients, and the rows of a trajectory."""
+
+    result: Result
+    evaluations: int
+    batch_size: int
 
 
 class _Minimum(NamedTuple):
     """The law around parameters that may be a minimum, and the lowest loss that descent from there met."""
 
     law: TemperedLoss
+    temperature: float
     localization: float
     loss: float
     lowest: float
@@ -201,8 +230,8 @@ class _Minimum(NamedTuple):
         cls,
         law: TemperedLoss,
         temperature: float,
-        descend: bool,
         localization: float | None,
+        descend: bool,
         max_descents: int = 20,
         precision: float = 0.01,
     ) -> "_Minimum":
@@ -220,9 +249,9 @@ class _Minimum(NamedTuple):
                     temperature * gamma, trees.dtype_of(law.moving())
                 ),
             )
-            minimum = cls._at(law, gamma, passes)
+            minimum = cls._at(law, temperature, gamma, passes)
             passes = minimum.passes
-            if not descend or minimum.gap(temperature) <= precision:
+            if not descend or minimum.gap <= precision:
                 break
             flat = Raveled(law, law.start())
             law = replace(
@@ -230,23 +259,24 @@ class _Minimum(NamedTuple):
             )
         assert minimum is not None
         dimension = len(minimum.displacement)
-        gap = minimum.gap(temperature)
-        if minimum.rounding(temperature) > max(0.5, dimension / 4):
+        if minimum.rounding > max(0.5, dimension / 4):
             raise ValueError(
                 f"{minimum.displacement.dtype} rounds the mean loss, {minimum.loss:.6g} at params, by "
-                f"{minimum.rounding(temperature):.2g} units of the coefficient, which is at most {dimension / 2:g} for "
+                f"{minimum.rounding:.2g} units of the coefficient, which is at most {dimension / 2:g} for "
                 f"{dimension} parameters; subtract a constant from each row's loss, or use float64 by "
                 "jax.enable_x64()."
             )
-        if gap > max(1.0, dimension / 2):
+        if minimum.is_far_below(minimum.lowest):
             raise _no_minimum(
-                f"descent from there lowers it from {minimum.loss:.6g} to {minimum.lowest:.6g}, {gap:.3g} units of the "
-                f"coefficient, which is at most {dimension / 2:g} for {dimension} parameters"
+                f"descent from there lowers it from {minimum.loss:.6g} to {minimum.lowest:.6g}, {minimum.gap:.3g} units "
+                f"of the coefficient, which is at most {dimension / 2:g} for {dimension} parameters"
             )
         return minimum._replace(is_automatic=localization is None)
 
     @classmethod
-    def _at(cls, law: TemperedLoss, localization: float, passes: int) -> "_Minimum":
+    def _at(
+        cls, law: TemperedLoss, temperature: float, localization: float, passes: int
+    ) -> "_Minimum":
         start = law.start()
         value, gradient = law.value_and_gradient(start)
         loss = float(value)
@@ -261,20 +291,28 @@ class _Minimum(NamedTuple):
         flat = Raveled(law, start)
         mode, used = find_mode(flat, flat.from_position(start))
         lowest = min(loss, float(law.value(flat.to_position(mode))))
-        return cls(law, localization, loss, lowest, mode, passes + used + 2)
+        passes = passes + used + 2
+        return cls(law, temperature, localization, loss, lowest, mode, passes)
 
-    def gap(self, temperature: float) -> float:
-        """Return the fall of the loss from params to the mode, in units of the coefficient."""
-        return (self.loss - self.lowest) / temperature
+    @property
+    def gap(self) -> float:
+        """The fall of the loss from params to the mode, in units of the coefficient."""
+        return (self.loss - self.lowest) / self.temperature
 
-    def rounding(self, temperature: float) -> float:
-        """Return that of the loss, in units of the coefficient."""
-        return (
-            float(jnp.finfo(self.displacement.dtype).eps)
-            / 2
-            * abs(self.loss)
-            / temperature
-        )
+    def is_far_below(self, loss: float) -> bool:
+        """Return whether params is no minimum, since this loss is near."""
+        fall = (self.loss - loss) / self.temperature
+        return fall > max(1.0, len(self.displacement) / 2)
+
+    @property
+    def half_digit(self) -> float:
+        """Relative error of a number that is rounded."""
+        return float(jnp.finfo(self.displacement.dtype).eps) / 2
+
+    @property
+    def rounding(self) -> float:
+        """Rounding of the loss, in units of the coefficient."""
+        return self.half_digit * abs(self.loss) / self.temperature
 
 
 def _scale(law: TemperedLoss) -> float:
@@ -287,15 +325,12 @@ def _scale(law: TemperedLoss) -> float:
 class _Target(NamedTuple):
     """The law in the coordinates that are sampled: of unit curvature at the mode, or of a unit for each of them."""
 
-    law: TemperedLoss
+    minimum: _Minimum
     coordinates: CoordinateMap
-    temperature: float
     mode: Float[Array, " d"]
     observation: Observation
     evaluations: int
     units: Units
-    default_warmup = 600
-    """Steps."""
     phases = (0.25, 0.5, 0.25)
     """Shares of a warm-up."""
     num_points = 8
@@ -309,14 +344,16 @@ class _Target(NamedTuple):
     def of(
         cls,
         minimum: _Minimum,
-        temperature: float,
         key: PRNGKey,
         observe: Callable[[PyTree], Array] | None,
         units: Units,
+        spent: int,
     ) -> "_Target":
+        """Return the target; `spent` are gradients of what came before it."""
         law = minimum.law
+        temperature = minimum.temperature
         dimension = len(minimum.displacement)
-        spent = minimum.passes * int(minimum.law.size)
+        spent = spent + minimum.passes * int(law.size)
         flat = coordinates_of(law, law.start(), temperature, whiten=True)
         kind = "full" if dimension <= MAX_COORDINATES else "low-rank"
         try:
@@ -345,18 +382,18 @@ class _Target(NamedTuple):
         observation = Observation.of(
             jnp.asarray(temperature, mode.dtype), shares, observe
         )
-        target = cls(law, coordinates, temperature, mode, observation, spent, units)
+        target = cls(minimum, coordinates, mode, observation, spent, units)
         target.check_resolution(1.0, key)
         return target
-
-    def after(self, evaluations: int) -> "_Target":
-        """Return the target with what was spent before it."""
-        return self._replace(evaluations=self.evaluations + evaluations)
 
     @property
     def problem(self) -> Problem:
         """In the coordinates that are sampled."""
         return self.coordinates.problem
+
+    @property
+    def temperature(self) -> float:
+        return self.minimum.temperature
 
     def check_resolution(
         self, scales: float | Float[np.ndarray, " d"], key: PRNGKey
@@ -367,48 +404,35 @@ class _Target(NamedTuple):
             self.mode.shape,
         )
         deviations = normal_deviations(self.coordinates, widths, key).values()
-        moved = self.law.displaced(self.coordinates.to_position(self.mode))
+        law = self.minimum.law
+        moved = law.displaced(self.coordinates.to_position(self.mode))
         names = [
             f"params{jax.tree_util.keystr(path)}"
             for path, _ in jax.tree.leaves_with_path(moved)
         ]
         centres = jax.tree.leaves(moved)
         check_resolution(
-            dict(zip((names[i] for i in self.law.selected), deviations, strict=True)),
-            {names[i]: centres[i] for i in self.law.selected},
+            dict(zip((names[i] for i in law.selected), deviations, strict=True)),
+            {names[i]: centres[i] for i in law.selected},
             "let params hold its difference from a constant, or compute in float64 (jax.enable_x64, with data and "
             "params of float64).",
         )
 
-    def run(
-        self,
-        batch_size: int | Literal["auto"],
-        counts: tuple[int, int, int],
-        key: PRNGKey,
-        run: Run,
-    ) -> tuple[Result, int, int] | int:
-        """Return the recorded run of (chains, warm-up, draws), its component gradients, and its batch size.
+    def run(self, lengths: _Lengths, key: PRNGKey, run: Run) -> _Chains | int:
+        """Return the recorded run.
 
         Where the warm-up ends with the shortest step that is allowed, the law has not the curvature of the mode, whose
         units mislead. Then only what was spent.
         """
-        num_chains, num_warmup, num_samples = counts
+        num_chains, _, num_samples, _ = lengths
         warm_key, run_key = random.split(key)
-        start = StartWithinReach(
-            self.problem, self.mode, jnp.asarray(self.temperature, self.mode.dtype)
-        )
         options: dict[str, Any] = {
             "num_chains": num_chains,
             "record": self.observation,
             "average": position_of,  # for the warm-up; with it draws are the same program
         }
-        algorithm, warm, spent = self._warm_up(
-            batch_size,
-            start,
-            num_warmup,
-            warm_key,
-            options | {"run": run.unsaved()},
-        )
+        shown = options | {"run": run.unsaved()}
+        algorithm, warm, spent = self._warm_up(lengths, warm_key, shown)
         shortest = within_limits(0.0, len(self.mode))
         if (
             self.units == "curvature"
@@ -417,53 +441,41 @@ class _Target(NamedTuple):
             return spent
         scales = np.sqrt(_variance(warm) / self.temperature)
         self.check_resolution(scales, warm_key)
-        saved = {
-            "num_steps": num_samples * STEPS_PER_RECORD,
-            "record_every": STEPS_PER_RECORD,
-            "run": run,
-        }
         result = simulate(
-            algorithm, self.problem, warm, key=run_key, **saved, **options
+            algorithm,
+            self.problem,
+            warm,
+            key=run_key,
+            num_steps=num_samples * STEPS_PER_RECORD,
+            record_every=STEPS_PER_RECORD,
+            run=run,
+            **options,
         )
         recorded = num_chains * (1 + num_samples) * int(self.problem.size)
-        return result, spent + result.evaluations + recorded, algorithm.batch_size
+        return _Chains(
+            result, spent + result.evaluations + recorded, algorithm.batch_size
+        )
 
     def _warm_up(
-        self,
-        batch_size: int | Literal["auto"],
-        start: StartWithinReach,
-        num_warmup: int,
-        key: PRNGKey,
-        options: dict[str, Any],
+        self, lengths: _Lengths, key: PRNGKey, options: dict[str, Any]
     ) -> tuple[SubsampledHMC, Result, int]:
-        """Run phases, after each of which the coordinates get the units of the draws so far.
-
-        For "auto" the batch size follows from where chains are after the first, and grows fourfold where many
-        trajectories are rejected. It stays where half as many rows would do, as each is another program.
-        """
-        size = int(self.problem.size)
-        spent = 0
-        warm = None
-        frozen = None
+        """Run phases, after each of which the coordinates get the units of the draws so far."""
+        temperature = jnp.asarray(self.temperature, self.mode.dtype)
+        start = StartWithinReach(self.problem, self.mode, temperature)
+        dimension = len(self.mode)
         points_key, batch_key, *keys = random.split(key, 2 + len(self.phases))
         points = jax.lax.map(start, random.split(points_key, self.num_points))
         scales = jnp.ones_like(self.mode)
-        step_size = 0.7 * len(self.mode) ** -0.25
-        number = batch_size
+        step_size = 0.7 * dimension**-0.25
+        number = lengths.batch_size
+        spent = 0
+        warm = None
+        frozen = None
         for share, phase_key in zip(self.phases, keys, strict=True):
-            if isinstance(batch_size, str):
-                enough = surrogate_batch_size(
-                    self.problem, points, self.temperature, batch_key
-                )
-                if isinstance(number, str) or not enough <= number <= 2 * enough:
-                    number = enough
-                if (
-                    warm is not None
-                    and warm.metrics["acceptance"] < self.min_acceptance
-                ):
-                    number = min(size, 4 * number)
-            steps = max(1, round(share * num_warmup))
-            ceiling = 1.0 if number == size else CEILING
+            if lengths.batch_size == "auto":
+                number = self._batch_size(number, points, warm, batch_key)
+            steps = max(1, round(share * lengths.num_warmup))
+            ceiling = 1.0 if number == int(self.problem.size) else CEILING
             adapting = SubsampledHMC(
                 step_size,
                 self.temperature,
@@ -472,28 +484,40 @@ class _Target(NamedTuple):
                 scales,
                 int(number),
             )
-            counts = {"num_steps": steps, "record_every": steps}
             warm = simulate(
                 adapting,
                 self.problem,
                 start if warm is None else warm,
                 key=phase_key,
-                **counts,
+                num_steps=steps,
+                record_every=steps,
                 **options,
             )
             spent = spent + warm.evaluations
             points = warm.position
-            step_size = float(
-                within_limits(
-                    jnp.exp(jnp.median(warm.state.adaptation.mean_log_step)),
-                    len(self.mode),
-                )
-            )
+            log_step = jnp.median(warm.state.adaptation.mean_log_step)
+            step_size = float(within_limits(jnp.exp(log_step), dimension))
             frozen = replace(adapting, step_size=step_size, num_adapted=jnp.int32(0))
             scales = jnp.asarray(_units(warm, self.temperature), scales.dtype)
         assert warm is not None
         assert frozen is not None
         return frozen, warm, spent
+
+    def _batch_size(
+        self, before: int | str, points: Array, warm: Result | None, key: PRNGKey
+    ) -> int:
+        """Return the rows of a trajectory that are enough where chains are.
+
+        It grows fourfold where many trajectories are rejected, and stays where half as many rows would do, as each is
+        another program.
+        """
+        enough = surrogate_batch_size(self.problem, points, self.temperature, key)
+        number = before
+        if isinstance(number, str) or not enough <= number <= 2 * enough:
+            number = enough
+        if warm is not None and warm.metrics["acceptance"] < self.min_acceptance:
+            number = min(int(self.problem.size), 4 * number)
+        return number
 
 
 def _no_minimum(reason: str) -> ValueError:
@@ -559,18 +583,12 @@ def _squared_scales(
 
 
 def _summary(
-    minimum: _Minimum,
-    target: _Target,
-    chains: tuple[Result, int, int],
-    temperature: float,
-    num_observed: int,
-    seconds: float,
+    target: _Target, chains: _Chains, num_observed: int, seconds: float
 ) -> LearningCoefficient:
-    result, evaluations, batch_size = chains
-    records = np.asarray(result.positions, np.float64)
+    minimum = target.minimum
+    temperature = minimum.temperature
+    records = np.asarray(chains.result.positions, np.float64)
     records, observed = np.split(records, [records.shape[-1] - num_observed], axis=-1)
-    law = minimum.law
-    moving = [leaf.size for leaf in minimum.law.moving()]
     if not np.isfinite(records[..., 0]).all():
         raise _no_minimum("chains from there lower it without bound")
     trace = (records[..., 0] - minimum.loss) / temperature
@@ -578,22 +596,20 @@ def _summary(
     value = float(corrected.mean())
     lowest = min(minimum.lowest, float(records[..., 0].min()))
     gap = (minimum.loss - lowest) / temperature
-    if gap > max(1.0, sum(moving) / 2):
+    dimension = len(minimum.displacement)
+    if minimum.is_far_below(lowest):
         raise _no_minimum(
             f"a chain met one that is lower by {gap:.3g} units of the coefficient, which is at most "
-            f"{sum(moving) / 2:g} for {sum(moving)} parameters"
+            f"{dimension / 2:g} for {dimension} parameters"
         )
     if value + MAX_EXCESS * error < 0:
         raise _no_minimum(
             f"around it the mean loss is lower than there, by {-value:.3g} units of the coefficient"
         )
-    rounding = minimum.rounding(temperature) + float(
-        jnp.finfo(minimum.displacement.dtype).eps
-    ) / 2 * abs(value)
+    rounding = minimum.rounding + minimum.half_digit * abs(value)
     errors = {"monte_carlo": error, "baseline": gap, "rounding": rounding}
-    with np.errstate(
-        divide="ignore", invalid="ignore"
-    ):  # chains that stand still have an infinite R-hat
+    # chains that stand still have an infinite R-hat
+    with np.errstate(divide="ignore", invalid="ignore"):
         r_hat = r_hat_of(trace)
         effective = effective_draws_of(trace)
         effect = localization_effect(trace, minimum.localization * records[..., 1])
@@ -611,14 +627,14 @@ def _summary(
         r_hat=r_hat,
         loss=minimum.loss,
         lowest_loss=lowest,
-        params=jax.tree.map(np.asarray, law.params),
+        params=jax.tree.map(np.asarray, minimum.law.params),
         temperature=temperature,
         localization=minimum.localization,
-        num_rows=int(law.size),
-        num_parameters=sum(moving),
-        method=f"HMC along batches of {batch_size:,}",
-        acceptance=result.metrics["acceptance"],
-        evaluations=target.evaluations + evaluations,
+        num_rows=int(minimum.law.size),
+        num_parameters=dimension,
+        method=f"HMC along batches of {chains.batch_size:,}",
+        acceptance=chains.result.metrics["acceptance"],
+        evaluations=target.evaluations + chains.evaluations,
         seconds=seconds,
         observed=observed if num_observed else None,
         localization_effect=effect[0],

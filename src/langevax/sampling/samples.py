@@ -21,6 +21,7 @@ from langevax.problems.problem import Problem
 from langevax.renamed import refuse_former
 from langevax.run import Result, Run, simulate
 from langevax.run.datatree import datatree_type, draws_dataset
+from langevax.run.options import check_unsaved
 from langevax.run.result import named_leaves
 from langevax.samplers import ReplicaExchange
 from langevax.sampling.draws import TunedChains, following, record_of
@@ -147,7 +148,7 @@ class Samples:
         nothing: `run` says what is shown.
         """
         checks.positive_int("num_samples", num_samples)
-        run.refuse_checkpoint("extend")
+        check_unsaved(run, "extend")
         longer = self.followed(num_samples, key=key, run=run)
         longer.warn()
         return longer

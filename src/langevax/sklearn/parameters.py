@@ -8,7 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from langevax import checks
-from langevax.run.options import Run
+from langevax.run.options import Run, check_unsaved
 
 Auto = Literal["auto"]
 RandomState = int | np.random.RandomState | None
@@ -27,7 +27,7 @@ def run_of(run: Run | None) -> Run:
 def unsaved_run(estimator: Any) -> Run:
     """Return the parameter `run` of an estimator that saves nothing; raise where there is a checkpoint."""
     run = run_of(estimator.run)
-    run.refuse_checkpoint(type(estimator).__name__)
+    check_unsaved(run, type(estimator).__name__)
     return run
 
 

@@ -24,7 +24,7 @@ from langevax.algorithm import State
 from langevax.problems.blocks import as_rows
 from langevax.renamed import refuse_former
 from langevax.run import Result, simulate
-from langevax.run.options import Run
+from langevax.run.options import Run, check_unsaved
 from langevax.run.result import is_stationary
 from langevax.teacher_student.errors import NetworkErrors, block_size_for
 from langevax.teacher_student.networks import ReLUNetwork
@@ -140,7 +140,7 @@ def two_phase(
     checks.instance("explore", explore, Explore, "Explore(num_steps=3000)")
     checks.instance("converge", converge, Converge, "Converge(num_steps=8000)")
     checks.flag("intercept", intercept)
-    run.refuse_checkpoint("two_phase")
+    check_unsaved(run, "two_phase")
     inputs, targets = _checked_rows(inputs, targets)
     explore_key, converge_key = random.split(key)
     if isinstance(start, str):
