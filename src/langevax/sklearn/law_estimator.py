@@ -52,6 +52,7 @@ from langevax.sklearn.table import (
     Table,
     bucket,
     padded,
+    row_blocks,
 )
 from langevax.sklearn.training import keep_few_programs, root_key
 
@@ -422,8 +423,9 @@ class PredictiveEstimator(RowEstimator):
         return level[:, None] + slopes @ self.standardiser_(X).T.astype(np.float64)
 
     def _blocks(self, size: int, num_particles: int | None = None) -> list[slice]:
-        length = max(1, 2**21 // (num_particles or len(self.particles_["level"])))
-        return [slice(start, start + length) for start in range(0, size, length)]
+        return row_blocks(
+            size, 2**21 // (num_particles or len(self.particles_["level"]))
+        )
 
     def _own_deviations(
         self, inputs: np.ndarray, weights: np.ndarray | None
