@@ -20,7 +20,7 @@ from langevax.problems.losses import logistic, softmax
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.sklearn.fold_choice import HeldOut
 from langevax.sklearn.parameters import COVERAGE, check_coverage
-from langevax.sklearn.table import Standardiser, Table
+from langevax.sklearn.table import Standardiser, Table, row_blocks
 from langevax.sklearn.training import outputs
 
 
@@ -99,10 +99,9 @@ class Intervals(FoldPredictions):
         centres = np.atleast_3d(z)
         scores = scores.reshape(len(scores), -1)
         ends = np.empty((*centres.shape[1:], 2))
-        block = max(1, 2**22 // len(scores))  # 32 MB at once
+        blocks = row_blocks(centres.shape[1], 2**22 // len(scores))  # 32 MB at once
         for c in range(centres.shape[2]):
-            for first in range(0, centres.shape[1], block):
-                rows = slice(first, first + block)
+            for rows in blocks:
                 own = centres[:, rows, c][fold]  # (rows with scores, rows to predict)
                 upper = upper_quantile(own + scores[:, c, None], weights, coverage)
                 lower = -upper_quantile(scores[:, c, None] - own, weights, coverage)

@@ -52,6 +52,7 @@ from langevax.sklearn.table import (
     Table,
     bucket,
     padded,
+    row_blocks,
 )
 from langevax.sklearn.training import keep_few_programs, root_key
 
@@ -422,8 +423,8 @@ class PredictiveEstimator(RowEstimator):
         return intercept[:, None] + slopes @ self.standardiser_(X).T.astype(np.float64)
 
     def _blocks(self, size: int, num_particles: int | None = None) -> list[slice]:
-        length = max(1, 2**21 // (num_particles or len(self.particles_["intercept"])))
-        return [slice(start, start + length) for start in range(0, size, length)]
+        num_particles = num_particles or len(self.particles_["intercept"])
+        return row_blocks(size, 2**21 // num_particles)
 
     def _own_deviations(
         self, inputs: np.ndarray, weights: np.ndarray | None

@@ -303,6 +303,17 @@ def in_buckets(array: np.ndarray) -> np.ndarray:
     )
 
 
+def row_blocks(size: int, length: int) -> list[slice]:
+    """Return the places of `size` rows in blocks of a length, at least 1.
+
+    Example:
+        >>> row_blocks(5, 2)
+        [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None)]
+    """
+    length = max(1, length)
+    return [slice(start, start + length) for start in range(0, size, length)]
+
+
 def subsample(size: int, most: int) -> np.ndarray:
     """Return the places of at most `most` of `size` rows, in order, the same ones for the same size."""
     if size <= most:

@@ -25,6 +25,7 @@ from langevax.sklearn.inputs.curve_values import ObservedCurves
 from langevax.sklearn.inputs.curves import CurveEncoder
 from langevax.sklearn.parameters import count
 from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.table import row_blocks
 
 TAPS = 9
 PATTERNS = np.array(list(combinations(range(TAPS), 3)))
@@ -158,9 +159,8 @@ class Convolutions:
 
     def __call__(self, values: np.ndarray, values_at_once: int = 2**15) -> np.ndarray:
         """Return the features (n, features) float32 of curves (n, channels, length), so many as a cache holds at once."""
-        rows = max(1, values_at_once // values.shape[-1])
-        starts = range(0, len(values), rows)
-        return np.concatenate([self._shares(values[i : i + rows]) for i in starts])
+        blocks = row_blocks(len(values), values_at_once // values.shape[-1])
+        return np.concatenate([self._shares(values[block]) for block in blocks])
 
     def _shares(self, values: np.ndarray) -> np.ndarray:
         shares = np.empty((len(values), len(self.biases)), np.float32)

@@ -59,6 +59,7 @@ from langevax.sklearn.table import (
     RowEstimator,
     Standardiser,
     Table,
+    row_blocks,
     subsample,
     weighted_moments,
 )
@@ -204,9 +205,10 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (drawn values (rows, draws) or (rows, draws, C); variance (rows,) of what the basis leaves out)."""
         draws = self._pooled_draws()
-        size = max(1, values_at_once // (draws.size // draws.shape[1]))
-        for begin in range(0, len(X), size):
-            rows = X[begin : begin + size]
+        for block in row_blocks(
+            len(X), values_at_once // (draws.size // draws.shape[1])
+        ):
+            rows = X[block]
             features = self.space_.features(rows)
             yield (
                 np.tensordot(features, draws, (1, 1)),

@@ -44,6 +44,20 @@ class Evidence(NamedTuple):
     cost: float
 
 
+class Rows(NamedTuple):
+    """Rows of whose targets the evidence is."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+
+    def spectrum(self, kernel: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return (l, v^2), see the module."""
+        root = np.sqrt(self.weights)
+        values, vectors = np.linalg.eigh(root[:, None] * kernel(self.inputs) * root)
+        return np.maximum(values, 0.0), (vectors.T @ (root * self.targets)) ** 2
+
+
 @one_thread
 def fit_numbers(
     kernel: Any,
@@ -71,15 +85,12 @@ def fit_numbers(
         >>> 0.08 < evidence.noise < 0.12
         True
     """
-    inputs, targets, weights = subsampled(most_rows, inputs, targets, weights)
+    rows = Rows(*subsampled(most_rows, inputs, targets, weights))
     if not isinstance(kernel, str):
-        cost, _, noise = _scales(
-            *_spectrum(kernel, inputs, targets, weights), noise, 1.0
-        )
+        cost, _, noise = _scales(*rows.spectrum(kernel), noise, 1.0)
         return Evidence(kernel, noise, cost)
     evidences = [
-        _best_length(kind, inputs, targets, weights, noise, length_scale)
-        for kind in kinds_of(kernel)
+        _best_length(kind, rows, noise, length_scale) for kind in kinds_of(kernel)
     ]
     return min(evidences, key=lambda evidence: evidence.cost)
 
@@ -98,16 +109,21 @@ def fit_robust(
 
     The noise is that of the bulk, from the median size of residuals over the remaining degrees of freedom.
     """
-    inputs, targets, weights = subsampled(most_rows, inputs, targets, weights)
-    centre, spread = robust_moments(targets, weights)
+    rows = Rows(*subsampled(most_rows, inputs, targets, weights))
+    centre, spread = robust_moments(rows.targets, rows.weights)
     reach = 3 * spread
     least = 1e-3 * spread
-    clipped = np.clip(targets, centre - reach, centre + reach)
-    evidence = fit_numbers(kernel, inputs, clipped, weights, noise)
-    fitted, scale = _robust_residuals(evidence, inputs, targets, weights, noise, least)
-    clipped = fitted + np.clip(targets - fitted, -2 * scale, 2 * scale)
-    evidence = fit_numbers(kernel, inputs, clipped, weights, noise, length_scale)
-    _, scale = _robust_residuals(evidence, inputs, targets, weights, noise, least)
+
+    def fit(clipped: np.ndarray, length_scale: str) -> Evidence:
+        return fit_numbers(
+            kernel, rows.inputs, clipped, rows.weights, noise, length_scale
+        )
+
+    evidence = fit(np.clip(rows.targets, centre - reach, centre + reach), "shared")
+    fitted, scale = _robust_residuals(evidence, rows, noise, least)
+    residuals = np.clip(rows.targets - fitted, -2 * scale, 2 * scale)
+    evidence = fit(fitted + residuals, length_scale)
+    _, scale = _robust_residuals(evidence, rows, noise, least)
     return evidence._replace(noise=scale)
 
 
@@ -135,15 +151,6 @@ def _median(values: np.ndarray, weights: np.ndarray) -> float:
 
 def kinds_of(kernel: str) -> tuple[str, ...]:
     return tuple(KINDS) if kernel == "auto" else (kernel,)
-
-
-def _spectrum(
-    kernel: Any, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (l, v^2), see the module."""
-    root = np.sqrt(weights)
-    values, vectors = np.linalg.eigh(root[:, None] * kernel(inputs) * root)
-    return np.maximum(values, 0.0), (vectors.T @ (root * targets)) ** 2
 
 
 def _scales(
@@ -200,24 +207,18 @@ def _least(
 
 
 def _best_length(
-    kind: str,
-    inputs: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
-    noise: float | None,
-    length_scale: str,
+    kind: str, rows: Rows, noise: float | None, length_scale: str
 ) -> Evidence:
     def at(log_length: float) -> tuple[float, float, float]:
         kernel = KINDS[kind](float(np.exp(log_length)))
-        return _scales(*_spectrum(kernel, inputs, targets, weights), noise, None)
+        return _scales(*rows.spectrum(kernel), noise, None)
 
     t, cost = _least_length(lambda t: at(t)[0])
     _, c, s = at(t)
     best = Scales(c, s, np.exp([t]))
     if length_scale == "each":
-        best, cost = climb_columns(
-            kind, inputs, best, cost, normal_slopes(targets, weights), noise is None
-        )
+        slopes = normal_slopes(rows.targets, rows.weights)
+        best, cost = climb_columns(kind, rows.inputs, best, cost, slopes, noise is None)
     return Evidence(best.kernel(kind), float(best.noise), cost)
 
 
@@ -243,55 +244,44 @@ def _least_length(cost: Callable[[float], float]) -> tuple[float, float]:
 
 def _robust_residuals(
     evidence: Evidence,
-    inputs: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
+    rows: Rows,
     noise: float | None,
     least: float,
     num_rounds: int = 3,
 ) -> tuple[np.ndarray, float]:
     """Alternate Huber's fit of this kernel and the noise of the bulk around it; a noise that is passed stays."""
-    gram = evidence.kernel(inputs)
+    gram = evidence.kernel(rows.inputs)
     scale = evidence.noise
-    fitted = np.zeros_like(targets)
+    fitted = np.zeros_like(rows.targets)
     for _ in range(num_rounds):
-        fitted, freedom = huber_fit(gram, targets, weights, scale)
-        left = max(1 - freedom / len(targets), 0.1)
+        fitted, freedom = _huber_fit(gram, rows, scale)
+        left = max(1 - freedom / len(fitted), 0.1)
         if noise is None:
-            scale = max(
-                _median(np.abs(targets - fitted), weights)
-                / NORMAL_DISTANCE
-                / np.sqrt(left),
-                least,
-            )
+            distance = _median(np.abs(rows.targets - fitted), rows.weights)
+            scale = max(distance / NORMAL_DISTANCE / np.sqrt(left), least)
     return fitted, float(scale)
 
 
-def huber_fit(
+def _huber_fit(
     gram: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
+    rows: Rows,
     noise: float,
     threshold: Number = Huber.threshold,
     most_steps: int = 30,
 ) -> tuple[np.ndarray, float]:
     """Return (fitted values, their degrees of freedom) of Huber's loss and this kernel, by reweighted least squares."""
-    fitted = np.full(len(targets), _median(targets, weights))
-    reweights = np.ones(len(targets))
+
+    def factor(reweights: np.ndarray) -> Any:
+        weights = np.maximum(rows.weights * reweights, 1e-6)
+        return cho_factor(gram + np.diag(noise**2 / weights))
+
+    fitted = np.full(len(gram), _median(rows.targets, rows.weights))
+    reweights = np.ones(len(gram))
     for _ in range(most_steps):
-        reweights = np.minimum(
-            1.0, threshold * noise / np.maximum(np.abs(targets - fitted), 1e-300)
-        )
+        distances = np.maximum(np.abs(rows.targets - fitted), 1e-300)
+        reweights = np.minimum(1.0, threshold * noise / distances)
         before = fitted
-        fitted = gram @ cho_solve(
-            _weighted_factor(gram, weights * reweights, noise), targets
-        )
+        fitted = gram @ cho_solve(factor(reweights), rows.targets)
         if np.max(np.abs(fitted - before)) < 1e-3 * noise:
             break
-    return fitted, float(
-        np.trace(cho_solve(_weighted_factor(gram, weights * reweights, noise), gram))
-    )
-
-
-def _weighted_factor(gram: np.ndarray, weights: np.ndarray, noise: float) -> Any:
-    return cho_factor(gram + np.diag(noise**2 / np.maximum(weights, 1e-6)))
+    return fitted, float(np.trace(cho_solve(factor(reweights), gram)))
