@@ -154,9 +154,11 @@ def group(
     fun = np.array([m.fun for m in minima])
     places = np.stack([m.x for m in minima]).astype(float)
     all_moved = np.ones(len(fun), bool)
-    labels, best_ends = group_ends(places, fun, all_moved, difference, distance)
+    # chains that diverged are infinitely high, or far away, each in a basin of its own
+    with np.errstate(invalid="ignore"):
+        labels, best_ends = group_ends(places, fun, all_moved, difference, distance)
+        at_best = fun[best_ends] - np.nanmin(fun) <= difference
     chains = np.bincount(labels[:num_chains], minlength=len(best_ends))
-    at_best = fun[best_ends] - np.nanmin(fun) <= difference
     return Grouping(best_ends, chains, at_best)
 
 

@@ -24,9 +24,6 @@ from langevax.optimize.local_search import (
 )
 from langevax.problems.problem import NO_FORWARD_MODE, Problem
 
-MOST_COORDINATES = 64
-"""Up to which Newton's steps end the best."""
-
 
 class Polished(NamedTuple):
     """The end of a polish, in units of the frame."""
@@ -166,11 +163,16 @@ def newton_step(
 
 
 def polish(
-    land: Landscape, share: float = 0.25, fewest: int = 16, most: int = 500
+    land: Landscape,
+    share: float = 0.25,
+    fewest: int = 16,
+    most: int = 500,
+    most_coordinates: int = 64,
 ) -> Polished:
     """Go to the minimum below the best place, to rounding; by Newton's method where there are Hessians.
 
-    Newton's steps may take a `share` of the budget beyond it, or the `fewest`, and are at most so many.
+    Newton's steps are for up to `most_coordinates`. They may take a `share` of the budget beyond it, or the `fewest`, and
+    are at most so many.
     """
     y = land.best_y
     if land.best_fun == -np.inf:
@@ -179,7 +181,7 @@ def polish(
     settled = float(ends.start_fun[0] - ends.fun[0]) <= land.difference
     slopes = gradient_at(land.problem, land.frame, land.best_y)
     end = Polished(land.best_y, land.best_fun, slopes, settled, 1)
-    if len(y) <= MOST_COORDINATES and land.gradient_cost == GRADIENT_COST:
+    if len(y) <= most_coordinates and land.gradient_cost == GRADIENT_COST:
         affordable = share * land.budget / (GRADIENT_COST * (1 + len(y)))
         steps = int(np.clip(affordable, fewest, most))
         try:
