@@ -177,6 +177,7 @@ class UsedSolves(NamedTuple):
         directions, scales = reference.directions[:, order], reference.scales[order]
         mean = reference.mean @ directions
         c = reference.from_prior_units(z) @ directions
+        residuals = np.stack([np.asarray(solve.residual) for solve in solves])
         prior_energy = np.sum((mean + scales * c) ** 2, axis=1)
         energy = (prior_energy - np.sum(c**2, axis=1)) / 2
         return cls(
@@ -184,12 +185,12 @@ class UsedSolves(NamedTuple):
             scales,
             mean,
             c,
-            np.stack([np.ravel(np.asarray(solve.residual)) for solve in solves]),
+            residuals.reshape(len(solves), -1),
             1 / (1 + np.maximum(energies - typical, 0)),
             misfits + energy,
             energy,
             is_visited,
-            partial(_times_precision, noise, np.shape(solves[0].residual)),
+            partial(_times_precision, noise, residuals.shape[1:]),
         )
 
     @property
