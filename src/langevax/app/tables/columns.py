@@ -220,10 +220,10 @@ def _plain_columns(
     present, all_plain, points, certain = (
         fact.to_numpy().reshape(len(names), -1) for fact in facts
     )
-    points = points.any(1)
-    certain = certain.any(1)
+    has_points = np.any(points, axis=1).tolist()
+    is_certain = np.any(certain, axis=1).tolist()
     used = present.any(1) & all_plain.all(1)
-    used &= certain | ~points | (separator == ",")
+    used &= np.logical_not(has_points) | is_certain | (separator == ",")
     values = words.cast(pl.Float64, strict=False)
     plain = {}
     for place in np.flatnonzero(used).tolist():
@@ -231,8 +231,8 @@ def _plain_columns(
         plain[name] = ReadColumn(
             values.slice(place * frame.height, frame.height).alias(name),
             Style("numeric"),
-            shows=ANSWERS["."] if certain[place] else "",
-            whole=not points[place],
+            shows=ANSWERS["."] if is_certain[place] else "",
+            whole=not has_points[place],
         )
     return plain
 
