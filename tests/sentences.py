@@ -201,10 +201,10 @@ def tells(text, facts=""):
     smaller = (re.split(r"(?<=[.!?]) ", whole), text.splitlines()) if facts else ()
     for parts in ([whole], *smaller):
         matches = [part for part in parts if not missing_facts(part, facts)]
-        sentence = min(matches, key=len, default=whole).strip()
+        sentence = normalised(min(matches, key=len, default=whole).strip())
         if len(sentence) <= LONG:
             break
-    BOOK.meet(re.sub(NUMBER, "#", normalised(sentence)))
+    BOOK.meet(re.sub(NUMBER, "#", sentence))
 
 
 def hold_facts(text, facts):

@@ -114,7 +114,6 @@ def test_a_changed_sentence_fails_until_it_is_rewritten(run):
         ],
         "test_told": [
             "Read # rows in # s; 'age' has # gaps, # %. Done.",
-            "Read # rows in # s; 'age' has # gaps, # %. Done.",
             "Read # rows in # s; 'age' has # gaps, # %.",
         ],
         "test_warned": [
