@@ -155,7 +155,7 @@ def group(
     places = np.stack([m.x for m in minima]).astype(float)
     all_moved = np.ones(len(fun), bool)
     # chains that diverged are infinitely high, or far away, each in a basin of its own
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         labels, best_ends = group_ends(places, fun, all_moved, difference, distance)
         at_best = fun[best_ends] - np.nanmin(fun) <= difference
     chains = np.bincount(labels[:num_chains], minlength=len(best_ends))
