@@ -171,6 +171,7 @@ class UsedSolves(NamedTuple):
         is_visited = np.array(visited, bool)
         z = np.stack([solve.z for solve in solves])
         misfits = np.array([solve.misfit for solve in solves])
+        residuals = [np.asarray(solve.residual) for solve in solves]
         energies = misfits + np.sum(z**2, axis=1) / 2
         typical = np.quantile(energies[is_visited], FITS.typical)
         order = np.argsort(reference.scales, kind="stable")
@@ -184,12 +185,12 @@ class UsedSolves(NamedTuple):
             scales,
             mean,
             c,
-            np.stack([np.ravel(np.asarray(solve.residual)) for solve in solves]),
+            np.stack([np.ravel(residual) for residual in residuals]),
             1 / (1 + np.maximum(energies - typical, 0)),
             misfits + energy,
             energy,
             is_visited,
-            partial(_times_precision, noise, np.shape(solves[0].residual)),
+            partial(_times_precision, noise, residuals[0].shape),
         )
 
     @property
