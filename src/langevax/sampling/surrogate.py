@@ -171,13 +171,13 @@ class UsedSolves(NamedTuple):
         is_visited = np.array(visited, bool)
         z = np.stack([solve.z for solve in solves])
         misfits = np.array([solve.misfit for solve in solves])
+        residuals = [np.asarray(solve.residual) for solve in solves]
         energies = misfits + np.sum(z**2, axis=1) / 2
         typical = np.quantile(energies[is_visited], FITS.typical)
         order = np.argsort(reference.scales, kind="stable")
         directions, scales = reference.directions[:, order], reference.scales[order]
         mean = reference.mean @ directions
         c = reference.from_prior_units(z) @ directions
-        residuals = np.stack([np.asarray(solve.residual) for solve in solves])
         prior_energy = np.sum((mean + scales * c) ** 2, axis=1)
         energy = (prior_energy - np.sum(c**2, axis=1)) / 2
         return cls(
@@ -185,12 +185,12 @@ class UsedSolves(NamedTuple):
             scales,
             mean,
             c,
-            residuals.reshape(len(solves), -1),
+            np.stack([np.ravel(residual) for residual in residuals]),
             1 / (1 + np.maximum(energies - typical, 0)),
             misfits + energy,
             energy,
             is_visited,
-            partial(_times_precision, noise, residuals.shape[1:]),
+            partial(_times_precision, noise, residuals[0].shape),
         )
 
     @property
