@@ -44,8 +44,8 @@ class Evidence(NamedTuple):
     cost: float
 
 
-class Rows(NamedTuple):
-    """Rows of whose targets the evidence is."""
+class EvidenceRows(NamedTuple):
+    """Rows whose targets the evidence is about."""
 
     inputs: np.ndarray
     targets: np.ndarray
@@ -85,7 +85,7 @@ def fit_numbers(
         >>> 0.08 < evidence.noise < 0.12
         True
     """
-    rows = Rows(*subsampled(most_rows, inputs, targets, weights))
+    rows = EvidenceRows(*subsampled(most_rows, inputs, targets, weights))
     if not isinstance(kernel, str):
         cost, _, noise = _scales(*rows.spectrum(kernel), noise, 1.0)
         return Evidence(kernel, noise, cost)
@@ -109,7 +109,7 @@ def fit_robust(
 
     The noise is that of the bulk, from the median size of residuals over the remaining degrees of freedom.
     """
-    rows = Rows(*subsampled(most_rows, inputs, targets, weights))
+    rows = EvidenceRows(*subsampled(most_rows, inputs, targets, weights))
     centre, spread = robust_moments(rows.targets, rows.weights)
     reach = 3 * spread
     least = 1e-3 * spread
@@ -207,7 +207,7 @@ def _least(
 
 
 def _best_length(
-    kind: str, rows: Rows, noise: float | None, length_scale: str
+    kind: str, rows: EvidenceRows, noise: float | None, length_scale: str
 ) -> Evidence:
     def at(log_length: float) -> tuple[float, float, float]:
         kernel = KINDS[kind](float(np.exp(log_length)))
@@ -244,7 +244,7 @@ def _least_length(cost: Callable[[float], float]) -> tuple[float, float]:
 
 def _robust_residuals(
     evidence: Evidence,
-    rows: Rows,
+    rows: EvidenceRows,
     noise: float | None,
     least: float,
     num_rounds: int = 3,
@@ -264,7 +264,7 @@ def _robust_residuals(
 
 def _huber_fit(
     gram: np.ndarray,
-    rows: Rows,
+    rows: EvidenceRows,
     noise: float,
     threshold: Number = Huber.threshold,
     most_steps: int = 30,
