@@ -114,7 +114,8 @@ def test_what_nuts_adapts_is_not_passed_to_sample(change):
 
 
 @pytest.mark.slow
-def test_a_period_of_swaps_is_taken_over():
+@pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")  # few draws
+def test_a_period_of_swaps_stays():
     exchange = langevax.ReplicaExchange(swap_period=3)
     options = {"num_samples": 10, "num_chains": 2, "run": QUIET}
     draws = langevax.sample(

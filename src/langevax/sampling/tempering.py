@@ -105,8 +105,8 @@ def tempered_chains(
     positions = options.start(options.keys.warmup, num_chains * len(ladder))
     start = Stacked(positions.reshape(num_chains, len(ladder), -1))
     warm: Result | None = None
-    num_warmup = options.lengths.warmup(LADDER.num_rounds * LADDER.round_steps)
-    round_steps = math.ceil(num_warmup / LADDER.num_rounds)
+    steps = options.lengths.warmup(LADDER.num_rounds * LADDER.round_steps)
+    steps = math.ceil(steps / LADDER.num_rounds)  # of a round
     for number in range(LADDER.num_rounds):
         if warm is not None:
             tally = jax.tree.map(
@@ -123,9 +123,9 @@ def tempered_chains(
             options.problem,
             start,
             key=random.fold_in(options.keys.warmup, number),
-            num_steps=round_steps,
+            num_steps=steps,
             record=ReplicaExchange.coldest,
-            record_every=round_steps,
+            record_every=steps,
             run=options.saving.unsaved(),
         )
         evaluations += warm.evaluations
