@@ -145,7 +145,7 @@ def simulated(
             start,
             key=random.key(0),
             num_steps=steps,
-            progress=False,
+            run=lx.Run(progress=False),
             **options,
         ).position
     )

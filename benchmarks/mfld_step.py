@@ -51,7 +51,7 @@ def langevax(
             start,
             key=jax.random.key(1),
             num_steps=steps,
-            progress=False,
+            run=lx.Run(progress=False),
             record=None,
         ).position
     )

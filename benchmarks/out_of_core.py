@@ -110,7 +110,7 @@ def beside_memory(rows, num_rows):
             start,
             key=jax.random.key(0),
             num_steps=10 * STEPS,
-            progress=False,
+            run=lx.Run(progress=False),
         )
     for label, candidates in (
         ("full gradient", passes),
@@ -309,7 +309,7 @@ def train(path: str) -> None:
             start,
             key=key,
             num_steps=num_steps,
-            progress=False,
+            run=lx.Run(progress=False),
         )
         return result.position
 

@@ -300,6 +300,11 @@ ENTRIES: dict[str, Entry] = {
     "langevax.MALA": Entry(lx.MALA, STEP | {"temperature": (1.0, POSITIVE)}),
     "langevax.PCN": Entry(lx.PCN, STEP | {"temperature": (1.0, POSITIVE)}),
     "langevax.PCNL": Entry(lx.PCNL, STEP | {"temperature": (1.0, POSITIVE)}),
+    "langevax.NUTS": Entry(
+        lx.NUTS,
+        STEP | {"temperature": (1.0, POSITIVE), "target_accept": (0.8, Kind.SHARE)},
+    ),
+    "langevax.sampling.HMC": Entry(lx.sampling.HMC, STEP),
     "langevax.Underdamped": Entry(
         lx.Underdamped, STEP | TEMPERATURE | GRADIENT | {"friction": (1.0, POSITIVE)}
     ),

@@ -58,7 +58,7 @@ def run(algorithm, problem, start):
 @pytest.mark.parametrize("annealing", [1.0, 20.0])
 def test_exploration(annealing):
     inputs, targets, start = setting()
-    explore = Explore(0.1, 0.02, annealing, RIDGE, BOUND, num_steps=STEPS)
+    explore = Explore(0.1, 0.02, annealing, 2 * RIDGE, BOUND, num_steps=STEPS)
     positions = run(
         explore.algorithm(), explore.problem(inputs, targets), start
     ).positions

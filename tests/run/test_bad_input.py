@@ -152,7 +152,7 @@ REFUSED = {
     "a period that is no int": (
         lambda: langevax.gradients.SARAH(batch_size=2, period=2.5),
         TypeError,
-        ["period must be an int, got 2.5 of type float", "pass an int"],
+        ["period must be an int or 'auto', got 2.5 of type float", "pass an int"],
     ),
     "a negative temperature": (
         lambda: langevax.Langevin(0.1, -0.5),
@@ -193,7 +193,7 @@ REFUSED = {
         lambda: langevax.Langevin("small", 0.5),
         TypeError,
         [
-            "step_size must be a number or a schedule of the step, got 'small'",
+            "step_size must be a number or a schedule of the step or 'auto', got 'small'",
             "pass a float > 0",
         ],
     ),
@@ -201,7 +201,7 @@ REFUSED = {
         lambda: langevax.Langevin(np.True_, 0.5),
         TypeError,
         [
-            "step_size must be a number or a schedule of the step, got True",
+            "step_size must be a number or a schedule of the step or 'auto', got True",
             "pass a float > 0",
         ],
     ),
