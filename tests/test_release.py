@@ -22,6 +22,7 @@ from benchmarks.history import FOLDER, Ratio, of_page, of_run, read, regressions
 from benchmarks.history.__main__ import main as history
 from langevax.app.main import app
 from langevax.renamed import FORMER_NAMES
+from langevax.sklearn import MeanFieldRegressor
 from tests.sentences import refuses
 from tools.environments import ENVIRONMENTS, SMOKE, lower_bounds
 from tools.release import differing, foreign_files
@@ -225,6 +226,23 @@ def test_what_was_public_is_refused_with_what_to_do(former):
         module, _, name = path.rpartition(".")
         with pytest.raises(AttributeError, match=hint):
             getattr(attribute(module), name)
+
+
+@pytest.mark.parametrize("argument", ["checkpoint", "resume", "progress"])
+@pytest.mark.parametrize(
+    "owner",
+    [
+        langevax.simulate,
+        langevax.sample,
+        langevax.learning_coefficient,
+        langevax.optimize.minimize,
+        langevax.meanfield.certify,
+        MeanFieldRegressor,
+    ],
+)
+def test_what_run_holds_is_refused_with_it(owner, argument):
+    with refuses(TypeError, f"'{argument}' run=langevax.Run({argument}=...)"):
+        owner(**{argument: True})
 
 
 def test_a_name_that_never_was_is_no_former_one():

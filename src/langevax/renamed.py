@@ -5,7 +5,8 @@ decorated by `@renamed.refuse_former`, as is a class. `langevax.app.main` looks 
 """
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Collection
 from typing import Any, Never, TypeVar
 
 FORMER_NAMES: dict[str, str] = {
@@ -13,8 +14,6 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.flower.FederatedStrategy(aggregation=)": "Flower's FedMedian, FedTrimmedAvg and Krum aggregate so",
     "langevax.flower.FederatedStrategy(best_metric=)": "pass best=BestModel(metric, mode, stop_after)",
     "langevax.flower.FederatedStrategy(best_mode=)": "pass best=BestModel(metric, mode, stop_after)",
-    "langevax.flower.FederatedStrategy(checkpoint=)": "pass run=langevax.Run(checkpoint=folder)",
-    "langevax.flower.FederatedStrategy(resume=)": "pass run=langevax.Run(checkpoint=folder, resume=True)",
     "langevax.flower.FederatedStrategy(num_clients=)": "pass clients=ClientRules(number)",
     "langevax.flower.FederatedStrategy(weights=)": "pass clients=ClientRules(weights=)",
     "langevax.flower.FederatedStrategy(deadline=)": "pass clients=ClientRules(deadline=)",
@@ -44,14 +43,11 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.predictive_law.MixingDistribution.posterior_mean(function=)": "multiply posterior(new) by its values at support",
     "langevax.predictive_law.PredictiveLaw.sample_predictive(sampler=)": "draw rows from the likelihood at each of positions",
     "langevax.sample(batch_size=)": "pass algorithm=Langevin(gradient=gradients.SVRG(batch_size, period))",
-    "langevax.sample(checkpoint=)": "pass run=langevax.Run(checkpoint=...)",
     "langevax.sample(dynamics=)": "pass algorithm=NUTS(), MALA(), PCN(), PCNL(), ReplicaExchange() or sampling.HMC()",
     "langevax.sample(gradient=)": "pass algorithm=Langevin(gradient=gradients.SVRG())",
     "langevax.sample(integrator=)": "pass algorithm=Langevin(integrator=...)",
     "langevax.sample(kl_tolerance=)": "pass algorithm=Langevin(langevax.theory.bounds.ld(target).step_size(accuracy))",
     "langevax.sample(period=)": "pass algorithm=Langevin(gradient=gradients.SVRG(batch_size, period))",
-    "langevax.sample(progress=)": "pass run=langevax.Run(progress=...)",
-    "langevax.sample(resume=)": "pass run=langevax.Run(checkpoint=..., resume=...)",
     "langevax.sample(step_size=)": "pass algorithm=Langevin(step_size, gradient=...), MALA(step_size), ...",
     "langevax.sample(theorem_constants=)": "pass algorithm=Langevin(langevax.theory.bounds.ld(target).step_size(accuracy))",
     "langevax.sampling.CoefficientRecorder": "call learning_coefficient(..., key=fold_in(key, step)) in the loop of training",
@@ -138,7 +134,7 @@ _add_arguments(
 _add_arguments(
     "MeanField",
     "warm_start",
-    "fit again, or raise num_steps; checkpoint=FOLDER continues a fit that was interrupted",
+    "fit again, or raise num_steps; run=Run(checkpoint=FOLDER, resume=True) continues a fit that was interrupted",
 )
 _add_arguments(
     "Predictive",
@@ -151,33 +147,14 @@ _add_arguments(
     "use langevax.Langevin on a posterior of your own",
 )
 
-for _owner, _arguments in {
-    "learning_coefficient": "checkpoint resume progress",
-    "meanfield.certify": "checkpoint resume progress",
-    "optimize.anneal": "progress",
-    "optimize.minimize": "progress",
-    "predictive_law.PredictiveLaw.certificate": "progress",
-    "sampling.Samples.extend": "progress",
-    "simulate": "checkpoint resume checkpoint_seconds progress",
-    "sklearn.KernelLangevinClassifier": "progress",
-    "sklearn.KernelLangevinRegressor": "progress",
-    "sklearn.MeanFieldClassifier": "checkpoint resume progress",
-    "sklearn.MeanFieldRegressor": "checkpoint resume progress",
-    "sklearn.TwoPhaseReLURegressor": "progress",
-    "sklearn.inspection.MeanFieldInspection.certificate": "checkpoint resume progress",
-    "sklearn.law_estimator.PredictiveEstimator.certificate": "progress",
-    "teacher_student.two_phase": "progress",
-}.items():
-    for _argument in _arguments.split():
-        FORMER_NAMES[f"langevax.{_owner}({_argument}=)"] = (
-            f"pass run=langevax.Run({_argument}=...)"
-        )
 _add_arguments(
     "FunctionalMeanField GraphMeanField",
     "checkpoint resume progress",
     "set it on the network, estimator=MeanFieldRegressor(run=Run(...)) or MeanFieldClassifier(run=Run(...))",
 )
 
+OF_RUN = "checkpoint", "resume", "progress", "checkpoint_seconds"
+"""Arguments that `run` has in their place, wherever it is one."""
 Public = TypeVar("Public", bound=Callable[..., Any])
 
 
@@ -213,20 +190,25 @@ def refuse_former(public: Public) -> Public:
 
 
 def _refusing(function: Callable[..., Any], name: str) -> Any:
-    former = {
-        argument.removesuffix("=)"): hint
-        for key, hint in FORMER_NAMES.items()
-        for owner, _, argument in [key.partition("(")]
-        if owner.endswith(f".{name}") and argument
-    }
+    accepted = inspect.signature(function).parameters
 
     @functools.wraps(function)
     def refusing(*args: Any, **options: Any) -> Any:
-        for argument in options:
-            if argument in former:
+        for argument in options.keys() - accepted.keys():
+            if (hint := hint_of(name, argument, accepted)) is not None:
                 raise TypeError(
-                    f"{name} has no argument {argument!r}; it was removed in 0.3: {former[argument]}"
+                    f"{name} has no argument {argument!r}; it was removed in 0.3: {hint}"
                 )
         return function(*args, **options)
 
     return refusing
+
+
+def hint_of(owner: str, argument: str, accepted: Collection[str]) -> str | None:
+    """Return what to pass in place of a former argument of a function or class that accepts others; None if none."""
+    for former, hint in FORMER_NAMES.items():
+        if former.endswith(f".{owner}({argument}=)"):
+            return hint
+    if argument in OF_RUN and "run" in accepted:
+        return f"pass run=langevax.Run({argument}=...)"
+    return None

@@ -125,7 +125,8 @@ class SearchFile:
             )
         try:
             known = _known(state, arrays, clouds.dtype)
-            clouds.work, clouds.draws = state["work"], state["draws"]
+            clouds.work = state["work"]
+            clouds.draws = state["draws"]
         except DAMAGE as error:
             raise CheckpointError(
                 f"{where} is not a search that certify saved ({error}); name another file."

@@ -235,7 +235,8 @@ class Quantile(Residual):
         def log_gamma(a: float) -> np.ndarray:
             return np.log(rng.gamma(a + 1, size=shape)) + np.log(rng.random(shape)) / a
 
-        w, level = float(self.width), float(self.level)
+        w = float(self.width)
+        level = float(self.level)
         return w * (log_gamma(w * (1 - level)) - log_gamma(w * level))
 
     @property

@@ -374,7 +374,8 @@ class CollapsedWalk(HyperparameterWalk):
     ):
         self.linear = linear
         self.target = target
-        centre, deviation = target.centre, target.deviation
+        centre = target.centre
+        deviation = target.deviation
         law = ProposalLaw.about_modes(self.log_density, centre, deviation, rng)
         super().__init__(target, solver, law)
 
@@ -542,7 +543,8 @@ class InterwovenWalk(HyperparameterWalk):
             return state, kind, 0.0
         law = new_law = NormalReference.standard(self.solver.num_modes)
         if kind != "prior":
-            law, new_law = self._laws_at(state.u)[0], self._laws_at(u)[0]
+            law = self._laws_at(state.u)[0]
+            new_law = self._laws_at(u)[0]
         new_z = new_law.to_prior_units(law.from_prior_units(state.solve.z))
         solve = self.target.solver_at(self.solver, u).at(new_z)
         if solve is None:

@@ -102,7 +102,8 @@ class Turn(NamedTuple):
         self, setting: Setting, here: Solve, rng: np.random.Generator
     ) -> Proposal:
         h = self.length
-        law, solver = setting.reference, setting.solver
+        law = setting.reference
+        solver = setting.solver
         w, psi, slope = state_at(law, here)
         v = rng.standard_normal(len(w))
         parts = min(self.most_parts, max(1, int(self.mean_angle / h)))

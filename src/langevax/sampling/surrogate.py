@@ -175,7 +175,8 @@ class UsedSolves(NamedTuple):
         energies = misfits + np.sum(z**2, axis=1) / 2
         typical = np.quantile(energies[is_visited], FITS.typical)
         order = np.argsort(reference.scales, kind="stable")
-        directions, scales = reference.directions[:, order], reference.scales[order]
+        directions = reference.directions[:, order]
+        scales = reference.scales[order]
         mean = reference.mean @ directions
         c = reference.from_prior_units(z) @ directions
         prior_energy = np.sum((mean + scales * c) ** 2, axis=1)

@@ -29,7 +29,7 @@ from sklearn.utils.validation import check_is_fitted
 from langevax import checks, spaces
 from langevax._version import __version__
 from langevax.problems.neurons import Tanh, TanhTanh
-from langevax.renamed import FORMER_NAMES
+from langevax.renamed import hint_of
 from langevax.teacher_student import ReLUNetwork
 
 FORMAT = 3
@@ -75,7 +75,7 @@ class SavedEstimator(BaseEstimator):
         if unknown := parameters.keys() - cls._get_param_names():
             name = min(unknown)
             names = cls._get_param_names()
-            former = FORMER_NAMES.get(f"langevax.sklearn.{cls.__name__}({name}=)")
+            former = hint_of(cls.__name__, name, names)
             near = [
                 other for other in names if name in other
             ] or difflib.get_close_matches(name, names, n=1)

@@ -663,7 +663,8 @@ def _far_values(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if gaps.max() <= np.ptp(others[~beyond]) or rows[beyond].min() < 2:
             break
         far = np.union1d(far, others[beyond])
-        others, rows = others[~beyond], rows[~beyond]
+        others = others[~beyond]
+        rows = rows[~beyond]
     return far, others
 
 
