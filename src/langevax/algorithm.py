@@ -81,7 +81,11 @@ class Algorithm(eqx.Module):
 
     @abstractmethod
     def step(
-        self, problem: Problem, state: Any, key: PRNGKey, step: IntScalar
+        self,
+        problem: Problem,
+        state: Any,
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[Any, Info]:
         """Return the state after one step; `step` is an int32 counted from 0 and shared by all chains."""
 

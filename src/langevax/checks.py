@@ -135,7 +135,11 @@ def number(
 
 
 def one_number(
-    name: str, value: object, *, positive: bool = False, auto: bool = False
+    name: str,
+    value: object,
+    *,
+    positive: bool = False,
+    auto: bool = False,
 ) -> None:
     """Raise unless `value` is one number, as in `number`, or a schedule; `auto` allows the word "auto" as well."""
     number(name, value, positive=positive, schedule=True, auto=auto)
@@ -175,7 +179,10 @@ def flag(name: str, value: object) -> None:
 
 
 def instance(
-    name: str, value: object, kind: type | tuple[type, ...], example: str
+    name: str,
+    value: object,
+    kind: type | tuple[type, ...],
+    example: str,
 ) -> None:
     """Raise unless `value` is of a kind, of which `example` is one."""
     if not isinstance(value, kind):
@@ -189,7 +196,11 @@ def instance(
 
 
 def function(
-    name: str, value: object, signature: str, *, optional: bool = False
+    name: str,
+    value: object,
+    signature: str,
+    *,
+    optional: bool = False,
 ) -> None:
     """Raise unless `value` can be called; `optional` allows None as well."""
     if not (callable(value) or (optional and value is None)):
@@ -240,7 +251,11 @@ def scalar(name: str, value: Value, remedy: str) -> Value:
 
 
 def fraction(
-    name: str, value: object, *, schedule: bool = False, auto: bool = False
+    name: str,
+    value: object,
+    *,
+    schedule: bool = False,
+    auto: bool = False,
 ) -> None:
     """Raise unless `value` is a number in (0, 1]; `schedule` and `auto` as in `number`."""
     number(name, value, positive=True, schedule=schedule, auto=auto)
@@ -285,7 +300,11 @@ def is_auto(value: object) -> bool:
 
 
 def whole(
-    name: str, value: object, *, minimum: int = 1, maximum: int = LARGEST_INT
+    name: str,
+    value: object,
+    *,
+    minimum: int = 1,
+    maximum: int = LARGEST_INT,
 ) -> int:
     """Return a count as an int, whichever kind of integer it is; raise unless it lies in these bounds."""
     if (

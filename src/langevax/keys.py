@@ -57,7 +57,10 @@ def is_unrolled(key: Key[Array, "*keys"]) -> bool:
 
 @jax.jit  # traced once per shape
 def hashed(
-    first: Words, second: Words, left: Words, right: Words
+    first: Words,
+    second: Words,
+    left: Words,
+    right: Words,
 ) -> tuple[Words, Words]:
     """Return Threefry-2x32-20 of the words of a counter (Salmon, Moraes, Dror, Shaw, SC 2011)."""
     schedule = first, second, first ^ second ^ jnp.uint32(PARITY)

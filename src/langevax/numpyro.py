@@ -447,7 +447,10 @@ def _checked(of_rows: RowModel, shapes: Shapes, rows: PyTree) -> _LogDensities:
 
 
 def _compare(
-    subject: str, ours: Iterable[Array], theirs: Iterable[Array], own: float
+    subject: str,
+    ours: Iterable[Array],
+    theirs: Iterable[Array],
+    own: float,
 ) -> None:
     """Raise unless the sum of our terms is NumPyro's own, to the rounding of the terms."""
     by_row = sum(float(np.sum(np.asarray(term))) for term in ours)

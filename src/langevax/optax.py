@@ -362,7 +362,11 @@ def saga(num_blocks: int) -> GradientTransformationExtraArgs:
     checks.positive_int("num_blocks", num_blocks)
 
     def estimate(
-        count: Step, state: SAGAState, params: PyTree, updates: PyTree, block: Step
+        count: Step,
+        state: SAGAState,
+        params: PyTree,
+        updates: PyTree,
+        block: Step,
     ) -> tuple[PyTree, SAGAState]:
         change = jax.tree.map(lambda g, z: g - z[block], updates, state.table)
         mean = jax.tree.map(lambda m, c: m + c / num_blocks, state.mean, change)

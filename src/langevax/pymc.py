@@ -356,7 +356,11 @@ def _sum_over_rows(model: Model, shapes: Shapes) -> Posterior:
 
 
 def _compare(
-    model: Model, densities: RowDensities, rows: RowArrays, shapes: Shapes, size: int
+    model: Model,
+    densities: RowDensities,
+    rows: RowArrays,
+    shapes: Shapes,
+    size: int,
 ) -> None:
     """Raise `NotRowsError` unless the two sums are PyMC's own log density at random points."""
     checked = {name: jnp.asarray(array) for name, array in rows.arrays.items()}

@@ -66,7 +66,11 @@ class Command(typer.core.TyperCommand):
 
 
 def _add(
-    group: typer.Typer, name: str, kind: type[Any], module: str, short: str
+    group: typer.Typer,
+    name: str,
+    kind: type[Any],
+    module: str,
+    short: str,
 ) -> None:
     """Add a command: its options are the fields of a dataclass, and `run` of a module takes them."""
 

@@ -84,7 +84,10 @@ def _check_folder(options: PredictOptions, folder: Path) -> None:
 
 
 def _predicted(
-    estimator: Any, schema: AnySchema, examples: Examples, options: PredictOptions
+    estimator: Any,
+    schema: AnySchema,
+    examples: Examples,
+    options: PredictOptions,
 ) -> tuple[pl.DataFrame, list[str]]:
     """Return predictions, with intervals where these are asked for, and notes."""
     predict = estimator.predict_proba if schema.classes else estimator.predict
@@ -157,7 +160,10 @@ def model_hash(file: Path) -> str:
 
 
 def interval_table(
-    estimator: Any, inputs: Any, coverage: float, schema: AnySchema
+    estimator: Any,
+    inputs: Any,
+    coverage: float,
+    schema: AnySchema,
 ) -> pl.DataFrame:
     """Return lower and upper ends, or the set of classes as words between bars.
 

@@ -174,7 +174,12 @@ class TableFile:
             )
 
     def blocks(
-        self, inputs: Sequence[str], target: str, whole: bool, start: int, digits: int
+        self,
+        inputs: Sequence[str],
+        target: str,
+        whole: bool,
+        start: int,
+        digits: int,
     ) -> Iterator[dict[str, np.ndarray]]:
         """Yield all rows as arrays of inputs and targets.
 

@@ -32,7 +32,11 @@ def evenly(num_rows: int, num_clients: int, *, key: PRNGKey) -> Parts:
 
 
 def by_concentration(
-    labels: Any, num_clients: int, concentration: float, *, key: PRNGKey
+    labels: Any,
+    num_clients: int,
+    concentration: float,
+    *,
+    key: PRNGKey,
 ) -> Parts:
     """Give a fraction `concentration` of each class to one client, the rest evenly to the others (Murata, Suzuki 2021).
 
@@ -128,7 +132,11 @@ def dirichlet(
 
 
 def shards(
-    labels: Any, num_clients: int, *, key: PRNGKey, shards_per_client: int = 2
+    labels: Any,
+    num_clients: int,
+    *,
+    key: PRNGKey,
+    shards_per_client: int = 2,
 ) -> Parts:
     """Cut rows sorted by label into equal shards, and give each client `shards_per_client` at random.
 

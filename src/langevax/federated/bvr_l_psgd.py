@@ -171,7 +171,11 @@ class FullGradient(local.GradientExchange):
     step_size: StepSize | None
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> BVRServer:
         return _advance(
             server,
@@ -208,7 +212,11 @@ class GradientDifference(Exchange):
         ), memory
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> BVRServer:
         gradient = trees.add(server.gradient, replies.mean(replies.content.change))
         return _advance(server, replies, gradient, self.step_size, step)

@@ -108,7 +108,11 @@ class ProbingExchange(local.LocalSteps):
         return ProbingReply(*changes, trees.dot(error, error)), memory
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> ProbingServer:
         content = replies.content
         difference, size = _variance(replies, content.gradient_change)

@@ -129,7 +129,11 @@ class Exchange(eqx.Module):
 
     @abstractmethod
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> Any:
         """The server's next state; where nobody answered it must not move."""
 

@@ -34,7 +34,11 @@ class AveragesChanges(Federated):
         )
 
     def moved(
-        self, server: Any, change: PyTree, replies: Replies, step: IntScalar
+        self,
+        server: Any,
+        change: PyTree,
+        replies: Replies,
+        step: IntScalar,
     ) -> AveragingServer:
         """The state after a step along `change`."""
         x, optimizer_state = server_step.move(
@@ -121,7 +125,11 @@ class LocalSGD(local.LocalSteps):
         return Change(trees.subtract(y, x)), memory
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> AveragingServer:
         return self.method.moved(
             server, replies.mean(replies.content.change), replies, step
@@ -163,7 +171,11 @@ class MeanGradientStep(local.GradientExchange):
     step_size: StepSize
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> Model:
         gradient = replies.mean(replies.content.gradient)
         return Model(

@@ -86,7 +86,11 @@ class RegularisedLocalSteps(local.LocalSteps):
         return Change(change), local.descent_step(memory, change, alpha)
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> FedDynServer:
         alpha = self.method.proximal_precision
         change = replies.content.change

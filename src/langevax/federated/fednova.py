@@ -90,7 +90,11 @@ class LocalEpochs(Exchange):
         ), memory
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> AveragingServer:
         mean = replies.mean(replies.content)
         change = jax.tree.map(

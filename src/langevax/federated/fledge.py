@@ -128,7 +128,11 @@ class ServerTableStart(local.GradientExchange):
     batch_size: int | None = None
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> FLEDGEServer:
         gradients = replies.content.gradient
         mean = replies.mean(gradients)
@@ -165,7 +169,11 @@ class ServerTableAnchor(Exchange):
         ), memory
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> FLEDGEServer:
         here, before = replies.content
         change = replies.mean(trees.subtract(here, before))
@@ -201,7 +209,11 @@ class ClientTableStart(Exchange):
         return Gradient(gradient), gradient
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> FLEDGEServer:
         mean = replies.mean(replies.content.gradient)
         never = jax.tree.map(lambda s, m: jnp.zeros_like(s) - m, server.table, mean)
@@ -256,7 +268,11 @@ class ClientTableAnchor(Exchange):
         return ChangeAndResidual(trees.subtract(here, before), residual), here
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> FLEDGEServer:
         residual = replies.content.residual
         change = replies.mean(replies.content.change)

@@ -163,7 +163,11 @@ class LocalSARAH(Exchange):
         return Model(end), memory
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> Any:
         mean = replies.mean(replies.content.position)
         return server._replace(position=replies.if_any(mean, server.position))

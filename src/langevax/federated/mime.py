@@ -73,7 +73,11 @@ class MeanGradient(local.GradientExchange):
     batch_size: int | None = None
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> MimeServer:
         return MimeServer(
             server.position, replies.mean(replies.content.gradient), replies.selection
@@ -109,7 +113,11 @@ class CorrectedLocalSteps(local.LocalSteps):
         return Change(trees.subtract(y, x)), memory
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> MimeServer:
         change = replies.mean(
             replies.content.change

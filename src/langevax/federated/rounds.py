@@ -181,7 +181,10 @@ def _run_exchange(
         return tree if selection.ids is None else blocks.take(tree, ids)
 
     def reply(
-        client_id: IntScalar, rows: PyTree, count: IntScalar, memory: PyTree
+        client_id: IntScalar,
+        rows: PyTree,
+        count: IntScalar,
+        memory: PyTree,
     ) -> Any:
         client = federation.client_of(rows, count)
         message = exchange.message(server, client_id)

@@ -112,7 +112,11 @@ class ControlledLocalSteps(local.LocalSteps):
         ), own
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> SCAFFOLDServer:
         change = replies.mean(replies.content.position)
         control = trees.add(

@@ -118,7 +118,11 @@ class MomentumLocalSteps(local.LocalSteps):
         return DirectionAndControl(mean, change), trees.add(memory, change)
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
+        self,
+        server: Any,
+        replies: Replies,
+        clients: Clients,
+        step: IntScalar,
     ) -> SCAFFOLDMServer:
         method = self.method
         content = replies.content

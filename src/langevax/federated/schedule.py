@@ -43,7 +43,10 @@ def initial_exchanges(
 
 
 def round_exchanges(
-    algorithm: Federated, clients: Clients, step: int, just_started: bool
+    algorithm: Federated,
+    clients: Clients,
+    step: int,
+    just_started: bool,
 ) -> list[ScheduledExchange]:
     """The exchanges of round `step`; after a start a `Periodic` begins again."""
     scheduled = []

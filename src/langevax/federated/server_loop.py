@@ -254,7 +254,10 @@ class ServerLoop:
 
 @eqx.filter_jit
 def _select(
-    exchange: Exchange, server: Any, clients: Clients, key: PRNGKey
+    exchange: Exchange,
+    server: Any,
+    clients: Clients,
+    key: PRNGKey,
 ) -> tuple[Selection, Int[Array, " selected"], Array]:
     """The selection, its ids, and the data of the key of each reply."""
     select_key, _, reply_key = exchange_keys(unrolled(key))

@@ -68,7 +68,10 @@ def particles(
 
 
 def to_the_end(
-    work: np.ndarray, lower: np.ndarray, upper: np.ndarray, beyond: float = 2.0
+    work: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    beyond: float = 2.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return work and ends of intervals, where the last one lasts up to `beyond` times its work."""
     return (

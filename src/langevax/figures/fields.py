@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 def band(
-    x: ArrayLike, mean: ArrayLike, low: ArrayLike, high: ArrayLike, coverage: float
+    x: ArrayLike,
+    mean: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    coverage: float,
 ) -> "Figure":
     """Draw the mean of a curve in its band.
 

@@ -27,7 +27,10 @@ class Received(NamedTuple):
 
 
 def send_and_receive(
-    grid: Grid, messages: list[Message], deadline: float, poll_seconds: float
+    grid: Grid,
+    messages: list[Message],
+    deadline: float,
+    poll_seconds: float,
 ) -> Received:
     """Send messages and wait at most `deadline` seconds for their replies; later ones are never read."""
     began = time.monotonic()
@@ -96,7 +99,11 @@ class NodeRegistry:
         }
 
     def wait_for(
-        self, grid: Grid, number: int | None, seconds: float, poll_seconds: float
+        self,
+        grid: Grid,
+        number: int | None,
+        seconds: float,
+        poll_seconds: float,
     ) -> None:
         """Wait for `number` clients, None for all; a `TimeoutError` names those who came and who was rejected."""
         end = time.monotonic() + seconds
@@ -124,7 +131,11 @@ class NodeRegistry:
             time.sleep(poll_seconds)
 
     def register(
-        self, node: int, partition: int, rows: int, num_partitions: int
+        self,
+        node: int,
+        partition: int,
+        rows: int,
+        num_partitions: int,
     ) -> str | None:
         """Accept a client, or return why it is rejected."""
         name = f"node {node}"

@@ -188,7 +188,10 @@ def fold_shift(
 
 
 def every(
-    period: int, step: Step, function: Callable[[PyTree], PyTree], carry: PyTree
+    period: int,
+    step: Step,
+    function: Callable[[PyTree], PyTree],
+    carry: PyTree,
 ) -> PyTree:
     """`function(carry)` at the last step of each period: a loop of one trip, around which a table is not copied."""
     due = (step % period == period - 1).astype(jnp.int32)
@@ -200,7 +203,10 @@ def every(
 
 
 def _fill(
-    entries: Entries, problem: Problem, position: PyTree, chunk: int | None
+    entries: Entries,
+    problem: Problem,
+    position: PyTree,
+    chunk: int | None,
 ) -> PyTree:
     def gradient(entry: IntScalar) -> PyTree:
         return jax.tree.map(

@@ -42,7 +42,12 @@ class AntitheticLangevin(Langevin):
         reflection_of(problem)
 
     def noise(
-        self, problem: Any, position: Any, step: IntScalar, *, key: PRNGKey
+        self,
+        problem: Any,
+        position: Any,
+        step: IntScalar,
+        *,
+        key: PRNGKey,
     ) -> Any:
         count, size = position.shape
         half = trees.normal((-(-count // 2), size), position.dtype, key=key)

@@ -249,7 +249,11 @@ def _cell_sums(
 @in_float32
 @eqx.filter_jit
 def _descended(
-    law: ParticleLaw, tilt: Tilt, cloud: Cloud, sizes: Array, num_steps: Array
+    law: ParticleLaw,
+    tilt: Tilt,
+    cloud: Cloud,
+    sizes: Array,
+    num_steps: Array,
 ) -> tuple[Cloud, Float[Array, " particles"], Cloud, Float[Array, " particles"]]:
     """Return positions, energies |x|^2 / 2 - v, their gradients and step sizes after steps that never go up.
 
@@ -482,7 +486,11 @@ class Clouds:
         return ends, energies, gradients
 
     def _descended(
-        self, tilt: Tilt, cloud: np.ndarray, sizes: np.ndarray, num_steps: int
+        self,
+        tilt: Tilt,
+        cloud: np.ndarray,
+        sizes: np.ndarray,
+        num_steps: int,
     ) -> list[np.ndarray]:
         filled = self._filled(sizes)
         steps = jnp.asarray(num_steps, jnp.int32)

@@ -469,7 +469,10 @@ def unmet_wells(
 
 
 def _settled(
-    clouds: Clouds, tilt: Tilt, cloud: np.ndarray, rounds: int = 6
+    clouds: Clouds,
+    tilt: Tilt,
+    cloud: np.ndarray,
+    rounds: int = 6,
 ) -> np.ndarray:
     """Return a cloud after moves that take it to the law of a tilt, as far as moves alone do."""
     pilot = Pilot.of(cloud)
@@ -546,7 +549,11 @@ def _backward(search: IntervalSearch, cloud: np.ndarray, size: int) -> float:
 
 
 def _around(
-    search: IntervalSearch, tilt: Tilt, cloud: np.ndarray, size: int, in_cells: bool
+    search: IntervalSearch,
+    tilt: Tilt,
+    cloud: np.ndarray,
+    size: int,
+    in_cells: bool,
 ) -> EffortSpent | None:
     """Walk from normals around the cloud and at wells that it lacks, and bound P; return where the effort ended."""
     clouds = search.clouds
@@ -576,7 +583,10 @@ def _around(
 
 
 def _estimate(
-    search: IntervalSearch, logs: np.ndarray, source: str, back: bool = False
+    search: IntervalSearch,
+    logs: np.ndarray,
+    source: str,
+    back: bool = False,
 ) -> LogPartition:
     """Return log of the mean of exp(logs) over runs, or minus that of exp(-logs), with the error of a mean."""
     signed = -logs if back else logs

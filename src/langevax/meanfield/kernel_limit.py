@@ -174,7 +174,10 @@ def slopes(
 
 @eqx.filter_jit
 def _slopes(
-    neuron: Neuron, particles: Array, inputs: Array, coefficients: Array
+    neuron: Neuron,
+    particles: Array,
+    inputs: Array,
+    coefficients: Array,
 ) -> Float[Array, "outputs n features"]:
     """Reverse mode row by row, which is four to nine times less work here than through all rows at once."""
 

@@ -142,7 +142,11 @@ class PDA(FollowsGibbsLaws):
         return state, self.first_info(info, position)
 
     def step(
-        self, problem: Any, state: PDAState, key: PRNGKey, step: IntScalar
+        self,
+        problem: Any,
+        state: PDAState,
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[PDAState, Info]:
         batch_key, inner_key = random.split(key)
         dtype = state.position.dtype
@@ -172,7 +176,11 @@ class PDA(FollowsGibbsLaws):
         } | metrics
 
     def _averaged(
-        self, risk: MeanFieldRisk, state: PDAState, t: Array, key: PRNGKey
+        self,
+        risk: MeanFieldRisk,
+        state: PDAState,
+        t: Array,
+        key: PRNGKey,
     ) -> tuple[Array, Array, Array]:
         """Return the mean duals and weights including those of this cloud, and the number of rows read."""
         if self.batch_size is None:

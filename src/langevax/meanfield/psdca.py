@@ -171,7 +171,11 @@ class PSDCA(Algorithm):
         }
 
     def step(
-        self, problem: Any, state: PSDCAState, key: PRNGKey, step: IntScalar
+        self,
+        problem: Any,
+        state: PSDCAState,
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[PSDCAState, Info]:
         refresh_key, row_key = random.split(key)
         size = jnp.asarray(problem.size, jnp.int32)
@@ -242,7 +246,11 @@ class PSDCA(Algorithm):
         ), change
 
     def _refreshed(
-        self, risk: MeanFieldRisk, state: PSDCAState, dual: Array, key: PRNGKey
+        self,
+        risk: MeanFieldRisk,
+        state: PSDCAState,
+        dual: Array,
+        key: PRNGKey,
     ) -> PSDCAState:
         """Return the state with the cloud resampled by its weights and moved."""
         resample_key, move_key = random.split(key)

@@ -29,7 +29,10 @@ NEARLY_EVEN = 0.9
 
 
 def resample(
-    key: PRNGKey, cloud: Cloud, log_weights: LogWeights, num_shards: int = 1
+    key: PRNGKey,
+    cloud: Cloud,
+    log_weights: LogWeights,
+    num_shards: int = 1,
 ) -> Cloud:
     """Return a cloud of equal weights: particles `systematic(log_weights, uniform(key))` of this, however split.
 
@@ -80,7 +83,10 @@ def _cumulative(weights: Int[Array, "shards shard"]) -> Int[Array, "shards shard
 
 
 def _with_halo(
-    shards: Array, halo: int, below: int | None = None, above: int | None = None
+    shards: Array,
+    halo: int,
+    below: int | None = None,
+    above: int | None = None,
 ) -> Array:
     """Put every shard between the last `halo` rows of the shard before and the first of the shard after.
 

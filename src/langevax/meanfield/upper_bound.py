@@ -138,7 +138,10 @@ def parts_of(clouds: Clouds, cloud: np.ndarray, count: int) -> Cells:
 
 
 def _centres(
-    clouds: Clouds, white: np.ndarray, count: int, iterations: int = 10
+    clouds: Clouds,
+    white: np.ndarray,
+    count: int,
+    iterations: int = 10,
 ) -> np.ndarray:
     """Return centres of parts of a cloud, by Lloyd's k-means from particles of it."""
     distinct = np.unique(white[:4096], axis=0)
@@ -253,7 +256,10 @@ def _both(bounds: list[UpperBound]) -> UpperBound:
 
 
 def _plain(
-    risk: RowRisk, temperature: float, runs: LocalRuns, shape: tuple[int, ...]
+    risk: RowRisk,
+    temperature: float,
+    runs: LocalRuns,
+    shape: tuple[int, ...],
 ) -> UpperBound:
     outputs = runs.outputs.sum(1).reshape(-1, *shape)
     return judged(
@@ -262,7 +268,10 @@ def _plain(
 
 
 def _by_cells(
-    risk: RowRisk, temperature: float, groups: list[LocalRuns], shape: tuple[int, ...]
+    risk: RowRisk,
+    temperature: float,
+    groups: list[LocalRuns],
+    shape: tuple[int, ...],
 ) -> UpperBound | None:
     """Choose the shares of cells on half of the runs and judge them on the other half, both ways.
 

@@ -184,7 +184,11 @@ def _share_within(cells: np.ndarray, log_weights: np.ndarray) -> float:
 
 
 def plan_from_start(
-    clouds: Clouds, tilt: Tilt, start: Mixture, size: int, cells: Cells
+    clouds: Clouds,
+    tilt: Tilt,
+    start: Mixture,
+    size: int,
+    cells: Cells,
 ) -> WalkPlan:
     """Make the plan of q_0^(1 - b) (prior e^v)^b by a pilot of `size` particles that is resampled within cells."""
     pilot = Pilot.of(clouds.drawn(start, size))
@@ -403,7 +407,10 @@ class _WalkRuns:
 
 
 def snapshots(
-    clouds: Clouds, plan: WalkPlan, cloud: np.ndarray, count: int
+    clouds: Clouds,
+    plan: WalkPlan,
+    cloud: np.ndarray,
+    count: int,
 ) -> Iterator[np.ndarray]:
     """Yield a cloud at the last law of a plan and as it is after every further `MOVES_PER_LAW` moves."""
     last = plan.laws[-1]

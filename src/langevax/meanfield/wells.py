@@ -95,7 +95,10 @@ def _importance(clouds: Clouds, tilt: Tilt, start: Mixture) -> tuple[float, floa
 
 
 def _lowest(
-    ends: np.ndarray, energies: np.ndarray, apart: float, most: int = 7
+    ends: np.ndarray,
+    energies: np.ndarray,
+    apart: float,
+    most: int = 7,
 ) -> np.ndarray:
     """Return the lowest ends that are apart from each other, at most so many."""
     chosen: list[np.ndarray] = []
@@ -154,7 +157,10 @@ def _bottoms(
 
 
 def _curved(
-    clouds: Clouds, tilt: Tilt, positions: np.ndarray, difference: float
+    clouds: Clouds,
+    tilt: Tilt,
+    positions: np.ndarray,
+    difference: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return energies, their gradients, and their Hessians by differences of gradients."""
     count, size = positions.shape

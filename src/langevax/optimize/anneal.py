@@ -229,7 +229,10 @@ def _choose_temperature(
 
 
 def _intermediate_result(
-    search: Search, state: SearchState, ends: Array, like: PyTree[Array]
+    search: Search,
+    state: SearchState,
+    ends: Array,
+    like: PyTree[Array],
 ) -> "OptimizeResult":
     from scipy.optimize import OptimizeResult
 

@@ -112,7 +112,10 @@ def as_constraints(
 
 
 def _read(
-    name: str, entry: object, like: PyTree[Array], use_gradients: bool
+    name: str,
+    entry: object,
+    like: PyTree[Array],
+    use_gradients: bool,
 ) -> tuple[ConstraintFunction, np.ndarray, np.ndarray]:
     if isinstance(entry, dict):
         if not {"type", "fun"} <= entry.keys() <= KEYS:
@@ -207,7 +210,10 @@ def _function(
 
 
 def _sides(
-    name: str, lower: ArrayLike, upper: ArrayLike, size: int
+    name: str,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    size: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     try:
         low, high = (

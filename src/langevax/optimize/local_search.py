@@ -176,7 +176,12 @@ def descent_direction(
 
 
 def _begin(
-    frame: Frame, y: Array, value: Array, gradient: Array, active: Array, first: Array
+    frame: Frame,
+    y: Array,
+    value: Array,
+    gradient: Array,
+    active: Array,
+    first: Array,
 ) -> LocalSearch:
     empty = jnp.zeros((LBFGS_MEMORY, *y.shape), y.dtype)
     slopes = jnp.where(free(frame, y, gradient), gradient, 0)
@@ -211,7 +216,10 @@ class Trial(NamedTuple):
 
 
 def _trial(
-    problem: Problem, frame: Frame, unit: FloatScalar, search: LocalSearch
+    problem: Problem,
+    frame: Frame,
+    unit: FloatScalar,
+    search: LocalSearch,
 ) -> Trial:
     y = jnp.clip(search.y + search.step * search.direction, frame.lower, frame.upper)
     value, gradient = (part / unit for part in value_and_gradient(problem, frame, y))

@@ -111,7 +111,10 @@ def descend(
 
 
 def is_minimum(
-    point: Minimum, step_size: float, scale: float, roundings: float = 100
+    point: Minimum,
+    step_size: float,
+    scale: float,
+    roundings: float = 100,
 ) -> bool:
     """Return whether a gradient step gains at most `roundings` of a function with values of size `scale`.
 
@@ -143,7 +146,10 @@ class Grouping(NamedTuple):
 
 
 def group(
-    minima: list[Minimum], num_chains: int, distance: float, difference: float
+    minima: list[Minimum],
+    num_chains: int,
+    distance: float,
+    difference: float,
 ) -> Grouping:
     """Assign each minimum, in order of value, to the first basin whose best is near in place and in value.
 
@@ -163,7 +169,10 @@ def group(
 
 
 def tolerances(
-    minima: list[Minimum], spread: float, scale: float, near: float = 1e-2
+    minima: list[Minimum],
+    spread: float,
+    scale: float,
+    near: float = 1e-2,
 ) -> tuple[float, float]:
     """Return the (distance, difference) up to which two minima are one.
 

@@ -235,7 +235,10 @@ def _places(
 
 
 def _on_vectors(
-    fun: Objective, like: PyTree[Array], frame: Frame, use_gradients: bool
+    fun: Objective,
+    like: PyTree[Array],
+    frame: Frame,
+    use_gradients: bool,
 ) -> Problem:
     """Return the problem on vectors, before penalties and finite differences."""
     if not use_gradients:
@@ -315,7 +318,10 @@ def _frame(
 
 
 def _coarse(
-    problem: Problem, fun: Objective, like: PyTree[Array], rng: np.random.Generator
+    problem: Problem,
+    fun: Objective,
+    like: PyTree[Array],
+    rng: np.random.Generator,
 ) -> Problem:
     """Return the sum over WHOLE_SUM_ROWS rows drawn from a long one, and any other problem itself."""
     if (
@@ -486,7 +492,10 @@ def _of_constraints(result: "OptimizeResult", outcome: Constrained) -> str:
 
 
 def _message(
-    portfolio: Portfolio, end: Polished, status: MinimizeStatus, expected: float
+    portfolio: Portfolio,
+    end: Polished,
+    status: MinimizeStatus,
+    expected: float,
 ) -> str:
     """Return why the search ended, how many better basins are expected, what that rests on, and what to do."""
     land = portfolio.land

@@ -133,7 +133,10 @@ def newton(
 
 
 def _flatter(
-    ahead: Derivatives, now: Derivatives, unbound: np.ndarray, eps: float
+    ahead: Derivatives,
+    now: Derivatives,
+    unbound: np.ndarray,
+    eps: float,
 ) -> bool:
     """Return whether a place of the same value has a smaller gradient."""
     slopes, before = (np.abs(at.gradient * unbound).max() for at in (ahead, now))

@@ -167,7 +167,10 @@ def equipartition_temperature(
 
 
 def choose_gradient(
-    problem: Problem, num_steps: int, batch_size: int = 32, min_epochs: int = 20
+    problem: Problem,
+    num_steps: int,
+    batch_size: int = 32,
+    min_epochs: int = 20,
 ) -> GradientEstimator:
     """Return full gradients for few components; else SVRG with small batches and n / B steps from anchor to anchor.
 

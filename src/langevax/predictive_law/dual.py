@@ -20,7 +20,10 @@ SHORTEST_STEP = 2**-10
 
 
 def newton_step(
-    ratios: Ratios, shares: np.ndarray, tilt: PerRow, weights: PerRow
+    ratios: Ratios,
+    shares: np.ndarray,
+    tilt: PerRow,
+    weights: PerRow,
 ) -> tuple[PerRow, float]:
     """Return the relative change of t, and twice the rise that it predicts; `shares` are those of q."""
     root = np.sqrt(weights)

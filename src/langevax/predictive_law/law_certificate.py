@@ -208,7 +208,10 @@ def _certificate(
 
 
 def _is_near(
-    law: FittedLaw, bounds: tuple[float, float], score: float, score_error: float
+    law: FittedLaw,
+    bounds: tuple[float, float],
+    score: float,
+    score_error: float,
 ) -> bool:
     """Return whether the score of the particles, by which the law predicts, and the mean over time of its path may be
     that of the minimiser."""
@@ -245,7 +248,10 @@ def _inverse(value: float) -> tuple[float, float]:
 
 
 def _verdict(
-    certificate: LawCertificate, is_narrow: bool, is_near: bool, refusal: str
+    certificate: LawCertificate,
+    is_narrow: bool,
+    is_near: bool,
+    refusal: str,
 ) -> str:
     lower = certificate.lower_bound
     upper = certificate.upper_bound

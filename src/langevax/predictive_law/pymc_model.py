@@ -96,7 +96,12 @@ def _dictionary(data: tuple[Any, ...], stored: Mapping[str, Any]) -> Mapping[str
 
 
 def sample_predictive(
-    model: Model, values: Arrays, new: Arrays, stored: Arrays, *, key: PRNGKey
+    model: Model,
+    values: Arrays,
+    new: Arrays,
+    stored: Arrays,
+    *,
+    key: PRNGKey,
 ) -> dict[str, np.ndarray]:
     """Return draws of the observed variables at new rows, (particle, row, ...), by PyMC.
 

@@ -258,13 +258,21 @@ class MeanFieldRisk(RowProblem):
         return self.neuron.mean(position, inputs)
 
     def _losses(
-        self, position: Cloud, inputs: Array, targets: Array, weights: Weights
+        self,
+        position: Cloud,
+        inputs: Array,
+        targets: Array,
+        weights: Weights,
     ) -> Scalar:
         losses = jax.vmap(self.loss)(self._mean(position, inputs), targets)
         return jnp.sum(losses if weights is None else losses * weights)
 
     def _gradients(
-        self, position: Cloud, inputs: Array, targets: Array, weights: Weights
+        self,
+        position: Cloud,
+        inputs: Array,
+        targets: Array,
+        weights: Weights,
     ) -> Cloud:
         """Sum over the rows of the first variation's gradient, N x that of the averaged network."""
 
@@ -374,7 +382,10 @@ class Prior(eqx.Module):
 
 
 def in_pairs(
-    draws: Any, reflection: tuple[float, ...], count: int, numpy: Any = jnp
+    draws: Any,
+    reflection: tuple[float, ...],
+    count: int,
+    numpy: Any = jnp,
 ) -> Any:
     """Return the first `count` of draws, each followed by its reflection.
 

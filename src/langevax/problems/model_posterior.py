@@ -120,7 +120,10 @@ def points_of_finite_density(
 
 
 def is_same_sum(
-    by_row: float, own: float, scale: float, tolerance: float = 1e-6
+    by_row: float,
+    own: float,
+    scale: float,
+    tolerance: float = 1e-6,
 ) -> bool:
     """Return whether two log densities agree to the rounding of terms whose absolute values add up to `scale`.
 

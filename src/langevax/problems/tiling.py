@@ -20,7 +20,10 @@ Outputs = Shaped[Array, "n ..."]
 
 
 def mean(
-    cloud: Cloud, neuron: Neuron, inputs: Array, sharding: RowSharding | None = None
+    cloud: Cloud,
+    neuron: Neuron,
+    inputs: Array,
+    sharding: RowSharding | None = None,
 ) -> Outputs:
     """`(1/N) sum_r h(theta_r, x_i)`."""
     if sharding is not None:

@@ -215,7 +215,11 @@ class _Loop:
 
     @classmethod
     def of(
-        cls, parts: program.Parts, schedule: Schedule, positions: PyTree, began: float
+        cls,
+        parts: program.Parts,
+        schedule: Schedule,
+        positions: PyTree,
+        began: float,
     ) -> "_Loop":
         """Return the loop before step 0."""
         carry = program.begin(parts, positions)
@@ -509,7 +513,10 @@ def _check_run(algorithm: Any, problem: Any, start: Any, key: Any) -> None:
 
 
 def _check_observers(
-    record: Any, average: Any, callbacks: Any, callback_every: Any
+    record: Any,
+    average: Any,
+    callbacks: Any,
+    callback_every: Any,
 ) -> None:
     """Raise unless observers and callbacks can be called, and callbacks are."""
     for name, value in (("record", record), ("average", average)):

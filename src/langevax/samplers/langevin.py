@@ -46,7 +46,12 @@ class NoisyDescent(Algorithm):
 
     @abstractmethod
     def noise(
-        self, problem: Problem, position: PyTree, step: IntScalar, *, key: PRNGKey
+        self,
+        problem: Problem,
+        position: PyTree,
+        step: IntScalar,
+        *,
+        key: PRNGKey,
     ) -> PyTree:
         """Draw the noise of a step, shaped like the position."""
 
@@ -127,7 +132,12 @@ class Langevin(NoisyDescent):
         checks.number("temperature", self.temperature, schedule=True, auto=True)
 
     def noise(
-        self, problem: Problem, position: PyTree, step: IntScalar, *, key: PRNGKey
+        self,
+        problem: Problem,
+        position: PyTree,
+        step: IntScalar,
+        *,
+        key: PRNGKey,
     ) -> PyTree:
         return trees.normal_like(position, key=key)
 

@@ -44,7 +44,11 @@ class Metropolis(Algorithm):
 
     @abstractmethod
     def propose(
-        self, precision: PyTree, state: Any, noise: PyTree, step: IntScalar | int
+        self,
+        precision: PyTree,
+        state: Any,
+        noise: PyTree,
+        step: IntScalar | int,
     ) -> PyTree:
         """Return the proposed position; `noise` is standard normal and shaped like the position."""
 
@@ -69,7 +73,11 @@ class Metropolis(Algorithm):
         }
 
     def step(
-        self, problem: Problem, state: Any, key: PRNGKey, step: IntScalar
+        self,
+        problem: Problem,
+        state: Any,
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[Any, Info]:
         noise_key, accept_key = random.split(key)
         noise = trees.normal_like(state.position, key=noise_key)
@@ -92,7 +100,10 @@ class Metropolis(Algorithm):
 
 
 def accepted(
-    key: PRNGKey, log_ratio: FloatScalar, proposal: StateT, state: StateT
+    key: PRNGKey,
+    log_ratio: FloatScalar,
+    proposal: StateT,
+    state: StateT,
 ) -> tuple[StateT, FloatScalar]:
     """Return the proposal or the old state, and the acceptance; a ratio that is NaN is never accepted."""
     log_acceptance = jnp.where(
@@ -252,7 +263,11 @@ class PCN(_OnFunctions):
         return PCNLState(position, problem.value(position))
 
     def propose(
-        self, precision: PyTree, state: PCNLState, noise: PyTree, step: IntScalar | int
+        self,
+        precision: PyTree,
+        state: PCNLState,
+        noise: PyTree,
+        step: IntScalar | int,
     ) -> PyTree:
         s = at_step(self.step_size, step)
         temperature = at_step(self.temperature, step)
@@ -296,7 +311,11 @@ class PCNL(_OnFunctions):
         return PCNLState(position, *problem.value_and_gradient(position))
 
     def propose(
-        self, precision: PyTree, state: PCNLState, noise: PyTree, step: IntScalar | int
+        self,
+        precision: PyTree,
+        state: PCNLState,
+        noise: PyTree,
+        step: IntScalar | int,
     ) -> PyTree:
         t = at_step(self.step_size, step)
         temperature = at_step(self.temperature, step)
@@ -319,7 +338,11 @@ class PCNL(_OnFunctions):
         t = at_step(self.step_size, step)
 
         def forward_less_backward(
-            precision: Any, u: Any, g: Any, v: Any, k: Any
+            precision: Any,
+            u: Any,
+            g: Any,
+            v: Any,
+            k: Any,
         ) -> Any:
             h, p = _numbers_like(u, t, precision)
             terms = (v - u) * (g + k) / 2 + h / 4 * (

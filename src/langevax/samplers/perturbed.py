@@ -53,7 +53,12 @@ class PerturbedDescent(NoisyDescent):
         checks.number("radius", self.radius, schedule=True)
 
     def noise(
-        self, problem: Problem, position: PyTree, step: IntScalar, *, key: PRNGKey
+        self,
+        problem: Problem,
+        position: PyTree,
+        step: IntScalar,
+        *,
+        key: PRNGKey,
     ) -> PyTree:
         return trees.ball_like(position, at_step(self.radius, step), key=key)
 

@@ -77,7 +77,11 @@ class Reflected(Algorithm):
         return self.algorithm.init(problem, self.fold(position)[0], key)
 
     def step(
-        self, problem: Problem, state: Any, key: PRNGKey, step: IntScalar
+        self,
+        problem: Problem,
+        state: Any,
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[Any, Info]:
         state, info = self.algorithm.step(problem, state, key, step)
         position, signs = self.fold(state.position)

@@ -255,12 +255,19 @@ class ReplicaExchange(Algorithm):
         )
 
     def _move(
-        self, problem: Problem, replicas: Any, key: PRNGKey, step: IntScalar
+        self,
+        problem: Problem,
+        replicas: Any,
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[Any, IntScalar, Float[Array, " replicas"]]:
         """Return the replicas after a step of each, its cost, and the acceptance probabilities."""
 
         def one(
-            step_size: Array, temperature: Array, state: Any, key: PRNGKey
+            step_size: Array,
+            temperature: Array,
+            state: Any,
+            key: PRNGKey,
         ) -> tuple[Any, Info]:
             algorithm = eqx.tree_at(  # pyright: ignore[reportAttributeAccessIssue]
                 lambda a: (a.step_size, a.temperature),

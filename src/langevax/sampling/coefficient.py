@@ -166,7 +166,10 @@ class LearningCoefficient:
 
 
 def dependence(
-    value: float, effect: tuple[float, float], is_automatic: bool, share: float = 0.1
+    value: float,
+    effect: tuple[float, float],
+    is_automatic: bool,
+    share: float = 0.1,
 ) -> tuple[str, ...]:
     """Return the sentence for an estimate of which this share depends on the default localization.
 

@@ -18,7 +18,10 @@ Numbers = Float[np.ndarray, " m"]
 
 
 def evaluate(
-    problem: Problem, points: Points, places: int = 170, most_numbers: int = 2**17
+    problem: Problem,
+    points: Points,
+    places: int = 170,
+    most_numbers: int = 2**17,
 ) -> tuple[Numbers, Points]:
     """Return potentials and gradients at the points, computed in their dtype.
 

@@ -81,7 +81,10 @@ def normal_posterior(
 
 
 def reference_coordinates(
-    problem: Problem, like: PyTree, reference: NormalReference, temperature: float
+    problem: Problem,
+    like: PyTree,
+    reference: NormalReference,
+    temperature: float,
 ) -> CoordinateMap:
     """Return the coordinates of a normal law that is given in units of the prior of each number of the position."""
     flat = Raveled(problem, like)

@@ -45,7 +45,11 @@ class LinearData(NamedTuple):
 
     @classmethod
     def of(
-        cls, solver: ForwardSolver, law: NormalReference, scales: Vector, level: float
+        cls,
+        solver: ForwardSolver,
+        law: NormalReference,
+        scales: Vector,
+        level: float,
     ) -> "LinearData":
         """Return those whose posterior is `law`, in the units of a solver: x = scales z, and noise of that level."""
         information = 1 / law.scales**2 - 1

@@ -275,7 +275,11 @@ class _Minimum(NamedTuple):
 
     @classmethod
     def _at(
-        cls, law: TemperedLoss, temperature: float, localization: float, passes: int
+        cls,
+        law: TemperedLoss,
+        temperature: float,
+        localization: float,
+        passes: int,
     ) -> "_Minimum":
         start = law.start()
         value, gradient = law.value_and_gradient(start)
@@ -504,7 +508,11 @@ class _Target(NamedTuple):
         return frozen, warm, spent
 
     def _batch_size(
-        self, before: int | str, points: Array, warm: Result | None, key: PRNGKey
+        self,
+        before: int | str,
+        points: Array,
+        warm: Result | None,
+        key: PRNGKey,
     ) -> int:
         """Return the rows of a trajectory that are enough where chains are.
 
@@ -583,7 +591,10 @@ def _squared_scales(
 
 
 def _summary(
-    target: _Target, chains: _Chains, num_observed: int, seconds: float
+    target: _Target,
+    chains: _Chains,
+    num_observed: int,
+    seconds: float,
 ) -> LearningCoefficient:
     minimum = target.minimum
     temperature = minimum.temperature

@@ -329,7 +329,10 @@ def estimate_bias(
 
 
 def _bias_of(
-    run: Result, step_size: float, limit: BiasLimit | None, extrapolation: float = 2.0
+    run: Result,
+    step_size: float,
+    limit: BiasLimit | None,
+    extrapolation: float = 2.0,
 ) -> StepSizeBias:
     """Return the bias that a run of coupled chains shows."""
     draws = np.asarray(run.positions)[:, BIAS_DRAWS.first // 5 :]

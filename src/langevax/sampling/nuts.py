@@ -301,7 +301,10 @@ class NUTS(Algorithm):
 
 
 def stages_of(
-    num_warmup: int, first: int = 75, window: int = 25, last: int = 100
+    num_warmup: int,
+    first: int = 75,
+    window: int = 25,
+    last: int = 100,
 ) -> Int[Array, " w"]:
     """Return Stan's schedule: a buffer, windows that double, of which the last takes the rest, and a buffer.
 

@@ -115,7 +115,10 @@ def _without_divergences(
 
 
 def _warm_up(
-    options: SamplingRun, target_accept: float, is_near_mode: bool, can_be_peak: bool
+    options: SamplingRun,
+    target_accept: float,
+    is_near_mode: bool,
+    can_be_peak: bool,
 ) -> tuple[NUTS, Result, int]:
     """Return the unadapted NUTS, the warm-up and its cost; it records too, so that draws use the same program."""
 
@@ -191,7 +194,11 @@ def _settle(
 
 
 def _drawn(
-    options: SamplingRun, algorithm: NUTS, warm: Result, spent: int, remark: str = ""
+    options: SamplingRun,
+    algorithm: NUTS,
+    warm: Result,
+    spent: int,
+    remark: str = "",
 ) -> TunedChains:
     """Draw from where the warm-up ended; `spent` counts the evaluations so far."""
     thinning = options.lengths.spacing(1)

@@ -259,7 +259,10 @@ class CoordinateMap(eqx.Module):
 
 
 def coordinates_of(
-    problem: Problem, like: PyTree, temperature: float, whiten: bool
+    problem: Problem,
+    like: PyTree,
+    temperature: float,
+    whiten: bool,
 ) -> CoordinateMap:
     """Return the position as one vector; with `whiten`, in units of a prior with a scale for each coordinate.
 
@@ -466,7 +469,11 @@ def find_mode(
 
 
 def _informed_directions(
-    problem: Problem, mode: Array, rank: int, num_iterations: int, key: PRNGKey
+    problem: Problem,
+    mode: Array,
+    rank: int,
+    num_iterations: int,
+    key: PRNGKey,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the curvatures of the potential along the directions that the data inform, and these directions.
 

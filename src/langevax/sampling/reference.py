@@ -155,7 +155,10 @@ class Derivative(NamedTuple):
 
 
 def information(
-    solver: ForwardSolver, solve: Solve, rng: np.random.Generator, how: Derivative
+    solver: ForwardSolver,
+    solve: Solve,
+    rng: np.random.Generator,
+    how: Derivative,
 ) -> Information:
     """Return what the data inform at a solve.
 
@@ -192,7 +195,10 @@ def information(
 
 
 def _by_differences(
-    solver: ForwardSolver, z: Vector, at: np.ndarray, how: Derivative
+    solver: ForwardSolver,
+    z: Vector,
+    at: np.ndarray,
+    how: Derivative,
 ) -> Information:
     """Take differences along the widest coordinates of the prior, until several in a row carry no information."""
     order = np.argsort(-np.sum(solver.synthesis**2, axis=1), kind="stable")
@@ -205,7 +211,11 @@ def _by_differences(
 
 
 def _until_silent(
-    solver: ForwardSolver, z: Vector, at: np.ndarray, how: Derivative, units: np.ndarray
+    solver: ForwardSolver,
+    z: Vector,
+    at: np.ndarray,
+    how: Derivative,
+    units: np.ndarray,
 ) -> list[np.ndarray]:
     """Return the derivatives along the directions, those after `patience` silent ones left out."""
     products: list[np.ndarray] = []

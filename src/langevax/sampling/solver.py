@@ -263,7 +263,11 @@ class ForwardSolver:
         return self.synthesis @ product.reshape(-1)
 
     def directional(
-        self, z: Vector, direction: Vector, at: np.ndarray, step: float | None = None
+        self,
+        z: Vector,
+        direction: Vector,
+        at: np.ndarray,
+        step: float | None = None,
     ) -> np.ndarray:
         """Return the derivative of the predictions along a direction, by a difference from `at`, those at z."""
         step = self.difference if step is None else step

@@ -107,7 +107,11 @@ class Pieces:
 
     @classmethod
     def fit(
-        cls, inputs: np.ndarray, weights: np.ndarray, most: int = 8, columns: int = 256
+        cls,
+        inputs: np.ndarray,
+        weights: np.ndarray,
+        most: int = 8,
+        columns: int = 256,
     ) -> "Pieces":
         """Fit to weighted rows; fewer than `most` pieces where these and the columns are more than so many."""
         many = [has_many_values(column) for column in inputs.T]

@@ -190,7 +190,11 @@ class EncodedEstimator(SavedEstimator):
 
 
 def leave_one_out_error(
-    network: Any, columns: np.ndarray, y: Any, sample_weight: Any, groups: Any
+    network: Any,
+    columns: np.ndarray,
+    y: Any,
+    sample_weight: Any,
+    groups: Any,
 ) -> float:
     """Return the least leave-one-out error on these columns of the kernel machine that is the network's limit."""
     rows = network._training_rows(columns, y, sample_weight, groups)

@@ -136,7 +136,10 @@ def in_powers_of_two(inputs: np.ndarray, smallest: int = 16) -> np.ndarray:
 
 
 def slope_scales(
-    problem: KernelProblem, penalty: float, floor: float = 0.2, most_rows: int = 1000
+    problem: KernelProblem,
+    penalty: float,
+    floor: float = 0.2,
+    most_rows: int = 1000,
 ) -> np.ndarray:
     """Return (d,) scales of the columns by the slopes of kernel ridge regression.
 
@@ -177,7 +180,10 @@ def learned_scales(problem: KernelProblem, penalties: list[float]) -> np.ndarray
 
 
 def held_out_errors(
-    problem: KernelProblem, penalties: list[float], penalty: float, num_folds: int
+    problem: KernelProblem,
+    penalties: list[float],
+    penalty: float,
+    num_folds: int,
 ) -> np.ndarray:
     """Return (n,) mean square errors at the rows left out of folds, each of which learns its own scales.
 

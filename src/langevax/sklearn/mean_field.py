@@ -392,7 +392,10 @@ def places_of(targets: np.ndarray) -> np.ndarray:
 
 
 def calibration_error(
-    p: np.ndarray, labels: np.ndarray, weights: np.ndarray, num_bins: int = 15
+    p: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    num_bins: int = 15,
 ) -> float:
     """Return the expected calibration error: mean over rows of |share of hits - mean confidence| of the row's bin.
 

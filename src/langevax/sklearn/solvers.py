@@ -67,7 +67,10 @@ def algorithm(
 
 
 def estimated_seconds(
-    schedule: Schedule, num_rows: int, num_columns: int, num_particles: int
+    schedule: Schedule,
+    num_rows: int,
+    num_columns: int,
+    num_particles: int,
 ) -> float:
     """Return about how many seconds of a processor the steps take.
 

@@ -247,7 +247,10 @@ class Network:
 
 
 def stored(
-    network: Network, schedule: Schedule, num_particles: int, sharding: Mesh | None
+    network: Network,
+    schedule: Schedule,
+    num_particles: int,
+    sharding: Mesh | None,
 ) -> Network:
     """Return the problem as it is stored for a fit: exact where that takes long, rows split evenly over the mesh."""
     if (
@@ -261,7 +264,10 @@ def stored(
 
 
 def narrowed(
-    neuron: Neuron, particles: np.ndarray, width: int, num_columns: int
+    neuron: Neuron,
+    particles: np.ndarray,
+    width: int,
+    num_columns: int,
 ) -> np.ndarray:
     """Return particles (..., size) for inputs of `width` columns without the weights of all but the first ones."""
     first = neuron.input_weights(width).start
@@ -269,7 +275,10 @@ def narrowed(
 
 
 def with_more_columns(
-    neuron: Neuron, particles: np.ndarray, num_columns: int, width: int
+    neuron: Neuron,
+    particles: np.ndarray,
+    num_columns: int,
+    width: int,
 ) -> np.ndarray:
     """Return particles (..., size) with weights 0 of more columns, `width` in all."""
     end = neuron.input_weights(num_columns).stop

@@ -213,7 +213,11 @@ def _block(functions: np.ndarray, block: int) -> np.ndarray:
 
 
 def _bands(
-    axes: Any, times: np.ndarray, functions: np.ndarray, colour: str, name: str
+    axes: Any,
+    times: np.ndarray,
+    functions: np.ndarray,
+    colour: str,
+    name: str,
 ) -> None:
     for share, label in ((0.9, f"9 in 10 {name}"), (0.5, "half of them")):
         edges = np.quantile(functions, ((1 - share) / 2, (1 + share) / 2), axis=0)

@@ -61,7 +61,12 @@ class FiniteElements(InMass):
     dimension: int
 
     def __init__(
-        self, *, stiffness: Matrix, mass: Matrix, dim: int, num_modes: int | None = None
+        self,
+        *,
+        stiffness: Matrix,
+        mass: Matrix,
+        dim: int,
+        num_modes: int | None = None,
     ):
         stiffness = symmetric("stiffness", stiffness)
         n = stiffness.shape[0]
@@ -91,7 +96,10 @@ class FiniteElements(InMass):
 
 
 def _smallest(
-    stiffness: Matrix, mass: Matrix, number: int, shift: float = 1e-6
+    stiffness: Matrix,
+    mass: Matrix,
+    number: int,
+    shift: float = 1e-6,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the smallest eigenvalues, increasing and >= 0, and vectors (n, N), orthonormal in the mass.
 

@@ -134,7 +134,11 @@ class MatrixBasis(InMass):
 
 
 def number_of_modes(
-    num_modes: int | None, num_nodes: int, domain: str, *, is_large: bool
+    num_modes: int | None,
+    num_nodes: int,
+    domain: str,
+    *,
+    is_large: bool,
 ) -> int:
     """Return how many modes to compute on the nodes of a `domain`: all by default, unless it is large."""
     if num_modes is None and is_large:

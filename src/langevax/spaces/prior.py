@@ -180,7 +180,10 @@ def trapezoid_weights(
 
 
 def project(
-    basis: Basis, points: Points, values: ArrayLike, weights: ArrayLike | None = None
+    basis: Basis,
+    points: Points,
+    values: ArrayLike,
+    weights: ArrayLike | None = None,
 ) -> Coefficients:
     """Coefficients by quadrature, `x_k = sum_j w_j v_j f_k(t_j)`: for points so dense that f_N is smooth between them.
 
@@ -218,7 +221,10 @@ def project(
 
 
 def regress(
-    prior: GaussianPrior, points: Points, values: ArrayLike, noise: ArrayLike
+    prior: GaussianPrior,
+    points: Points,
+    values: ArrayLike,
+    noise: ArrayLike,
 ) -> Coefficients:
     """Coefficients given noisy values at few points: the mean of the posterior of the prior, of the functions f with
 

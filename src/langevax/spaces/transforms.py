@@ -197,7 +197,11 @@ def _run(array: Array, *, steps: tuple[Along, ...], call: Any) -> Array:
 
 
 def _transpose(
-    cotangent: Array, array: Any, *, steps: tuple[Along, ...], call: Any
+    cotangent: Array,
+    array: Any,
+    *,
+    steps: tuple[Along, ...],
+    call: Any,
 ) -> list[Array]:
     del array, call
     return [
@@ -209,7 +213,11 @@ def _transpose(
 
 
 def _batch(
-    arrays: Any, axes: Any, *, steps: tuple[Along, ...], call: Any
+    arrays: Any,
+    axes: Any,
+    *,
+    steps: tuple[Along, ...],
+    call: Any,
 ) -> tuple[Array, int]:
     del call
     return _wherever(steps, jnp.moveaxis(arrays[0], axes[0], 0)), 0

@@ -110,7 +110,10 @@ def orthogonal_teacher(
 
 
 def on_sphere(
-    key: PRNGKey, size: int, dim: int, dtype: DTypeLike = jnp.float32
+    key: PRNGKey,
+    size: int,
+    dim: int,
+    dtype: DTypeLike = jnp.float32,
 ) -> Float[Array, "size dim"]:
     """Return `size` uniform draws of the unit sphere."""
     normals = trees.normal((size, dim), dtype, key=key)
@@ -118,7 +121,11 @@ def on_sphere(
 
 
 def teach(
-    teacher: ReLUNetwork, size: int, noise: float, *, key: PRNGKey
+    teacher: ReLUNetwork,
+    size: int,
+    noise: float,
+    *,
+    key: PRNGKey,
 ) -> tuple[Float[Array, "size d"], Float[Array, " size"]]:
     """Draw data of a teacher: x uniform on the sphere, `y = f*(x) + noise e`, e uniform of variance 1, so bounded.
 

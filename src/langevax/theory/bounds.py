@@ -107,7 +107,11 @@ def vempala_wibisono(target: Target) -> Theorem:
 
 
 def svrg(
-    target: Target, batch_size: int, period: int, size: int, replace: bool = False
+    target: Target,
+    batch_size: int,
+    period: int,
+    size: int,
+    replace: bool = False,
 ) -> Theorem:
     """SVRG-LD, by Theorem 1, for T <= 1 and batch_size >= period.
 
@@ -126,7 +130,11 @@ def svrg(
 
 
 def sarah(
-    target: Target, batch_size: int, period: int, size: int, replace: bool = False
+    target: Target,
+    batch_size: int,
+    period: int,
+    size: int,
+    replace: bool = False,
 ) -> Theorem:
     """SARAH-LD, by Theorem 2, for T <= 1 and any batch_size.
 
@@ -207,7 +215,11 @@ def _theorem(target: Target, cap: float, constant: float) -> Theorem:
 
 
 def _batch_factor(
-    target: Target, batch_size: int, period: int, size: int, replace: bool
+    target: Target,
+    batch_size: int,
+    period: int,
+    size: int,
+    replace: bool,
 ) -> float:
     for name, value in (("batch_size", batch_size), ("period", period), ("size", size)):
         if value < 1:

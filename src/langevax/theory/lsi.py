@@ -236,7 +236,11 @@ def gibbs_gap(dim: int, temperature: float) -> float:
 
 
 def gibbs_gap_bound(
-    dim: int, temperature: float, smoothness: float, dissipativity: float, offset: float
+    dim: int,
+    temperature: float,
+    smoothness: float,
+    dissipativity: float,
+    offset: float,
 ) -> float:
     """E_nu F - min F <= (d T / 2) log((e L / M) (b / (d T) + 1)), as Raginsky, Rakhlin, Telgarsky (COLT 2017).
 

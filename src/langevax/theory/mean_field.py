@@ -58,7 +58,10 @@ class LinearOptimum(NamedTuple):
 
 
 def linear_optimum(
-    inputs: Inputs, targets: Rows, ridge: float, temperature: float
+    inputs: Inputs,
+    targets: Rows,
+    ridge: float,
+    temperature: float,
 ) -> LinearOptimum:
     """q* = N(m*, temperature / (2 ridge) I), m* = (X^T X / n + 2 ridge)^{-1} X^T y / n (derived).
 
@@ -81,7 +84,10 @@ def linear_optimum(
 
 
 def linear_log_partition(
-    dual: Rows, inputs: Inputs, ridge: float, temperature: float
+    dual: Rows,
+    inputs: Inputs,
+    ridge: float,
+    temperature: float,
 ) -> float:
     """log Z(g) = (d/2) log(pi temperature / ridge) + |X^T g / n|^2 / (4 temperature ridge) (derived).
 
@@ -99,7 +105,10 @@ def linear_log_partition(
 
 
 def network_lsi(
-    ridge: float, temperature: float, slope_bound: float, neuron_bound: float
+    ridge: float,
+    temperature: float,
+    slope_bound: float,
+    neuron_bound: float,
 ) -> float:
     """alpha = (2 ridge / temperature) exp(-4 C B / temperature), |loss'| <= C and |h| <= B: as printed.
 
@@ -125,7 +134,10 @@ def potential_lsi(ridge: float, temperature: float, oscillation: float) -> float
 
 
 def flow_gap_bound(
-    start_gap: float, lsi_constant: float, temperature: float, times: Times
+    start_gap: float,
+    lsi_constant: float,
+    temperature: float,
+    times: Times,
 ) -> Times:
     """P(q_t) - P* <= exp(-2 alpha temperature t) (P(q_0) - P*), along the mean-field Langevin flow.
 
@@ -138,7 +150,10 @@ def flow_gap_bound(
 
 
 def flow_divergence_bound(
-    start_gap: float, lsi_constant: float, temperature: float, time: float
+    start_gap: float,
+    lsi_constant: float,
+    temperature: float,
+    time: float,
 ) -> float:
     """min_{s <= t} KL(q_s || p_{q_s}) <= exp(-2 alpha T (t - 1)) / (2 alpha T^2) (P(q_0) - P*), T temperature, t >= 1.
 
@@ -198,7 +213,10 @@ def fictitious_play_rounds_bound(
 
 
 def sdca_condition(
-    size: int, neuron_bound: float, temperature: float, convexity: float
+    size: int,
+    neuron_bound: float,
+    temperature: float,
+    convexity: float,
 ) -> float:
     """kappa = n + B^2 / (temperature gamma).
 

@@ -131,7 +131,10 @@ def on_columns(model: Any) -> Any:
 
 
 def relevance_of(
-    model: Any, split: TrainTestSplit, random_state: int, most_rows: int = 500
+    model: Any,
+    split: TrainTestSplit,
+    random_state: int,
+    most_rows: int = 500,
 ) -> Relevance:
     """Return what shuffling a column of the table, together with its indicators, costs on held-out rows.
 

@@ -121,7 +121,10 @@ def quiet() -> Iterator[None]:
 
 
 def _negative_log_loss(
-    estimator: Any, X: np.ndarray, y: np.ndarray, least: float = 1e-4
+    estimator: Any,
+    X: np.ndarray,
+    y: np.ndarray,
+    least: float = 1e-4,
 ) -> float:
     """Return less the mean log loss; a class that the estimator has not seen has the probability `least`."""
     p = estimator.predict_proba(X)
@@ -132,7 +135,10 @@ def _negative_log_loss(
 
 
 def peers(
-    task: Task, random_state: int = 0, one_scale: bool = False, wide: bool = False
+    task: Task,
+    random_state: int = 0,
+    one_scale: bool = False,
+    wide: bool = False,
 ) -> dict[str, Peer]:
     """Return a linear model, a kernel machine and trees for a task, by name.
 

@@ -125,7 +125,10 @@ def accuracy(
 
 
 def initial_position(
-    key: PRNGKey, num_inputs: int, hidden: int, num_classes: int
+    key: PRNGKey,
+    num_inputs: int,
+    hidden: int,
+    num_classes: int,
 ) -> PyTree:
     """Weights normal with variance 1 / fan-in, no biases; all zero without a hidden layer, where the loss is convex."""
     first, second = random.split(key)

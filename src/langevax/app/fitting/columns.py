@@ -76,7 +76,10 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
 
 
 def _in_order(
-    target: str, task: str, decisions: tuple[Decision, ...], of_file: list[str]
+    target: str,
+    task: str,
+    decisions: tuple[Decision, ...],
+    of_file: list[str],
 ) -> list[Decision]:
     """Return the sentence on the target, the decisions, and the sentences on the rows of the file."""
     return [

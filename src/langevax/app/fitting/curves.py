@@ -256,7 +256,11 @@ def _rows_of(reading: ReadColumn, rows: np.ndarray) -> ReadColumn:
 
 
 def _check_constant(
-    option: str, name: str, table: pl.DataFrame, readings: Readings, id: str
+    option: str,
+    name: str,
+    table: pl.DataFrame,
+    readings: Readings,
+    id: str,
 ) -> None:
     """Raise `BadInput` where an id has two values of a column."""
     first: dict[int, str] = {}

@@ -127,7 +127,10 @@ def check_names(table: pl.DataFrame, option: str, names: Sequence[str]) -> None:
 
 
 def check_size(
-    number: int, options: FitOptions, noun: str = "row", least: int = 10
+    number: int,
+    options: FitOptions,
+    noun: str = "row",
+    least: int = 10,
 ) -> None:
     """Raise `BadInput` where rows or curves are too few."""
     if number < least:

@@ -81,7 +81,10 @@ def table_reading(
 
 
 def _column(
-    name: str, role: str, reading: ReadColumn, remarks: tuple[str, ...]
+    name: str,
+    role: str,
+    reading: ReadColumn,
+    remarks: tuple[str, ...],
 ) -> ColumnReading:
     missing = reading.values.null_count() - reading.strays
     read = len(reading.values) - reading.values.null_count()
@@ -99,7 +102,10 @@ def _column(
 
 
 def _summary(
-    values: pl.Series, kind: Kind, clock: bool = False, most_words: int = 6
+    values: pl.Series,
+    kind: Kind,
+    clock: bool = False,
+    most_words: int = 6,
 ) -> str:
     """Return the range of numbers or dates, or the most frequent words.
 

@@ -183,7 +183,10 @@ def _certainty(
 
 
 def _compared(
-    output: Output, fit: Fit, outputs: np.ndarray, refit: Refit
+    output: Output,
+    fit: Fit,
+    outputs: np.ndarray,
+    refit: Refit,
 ) -> Comparison:
     """Return the scores of the model and of other methods."""
     split = fit.data.split
@@ -262,7 +265,10 @@ def result_of(
 
 
 def write_model(
-    new: Path, fit: Fit, outputs: np.ndarray, result: dict[str, Any]
+    new: Path,
+    fit: Fit,
+    outputs: np.ndarray,
+    result: dict[str, Any],
 ) -> None:
     """Write the model with its schema, the held-out rows and the result."""
     data = fit.data

@@ -14,7 +14,10 @@ HELD_OUT = 0.2
 
 
 def row_groups(
-    column: str | None, table: pl.DataFrame, rows: np.ndarray, fewest: int = 3
+    column: str | None,
+    table: pl.DataFrame,
+    rows: np.ndarray,
+    fewest: int = 3,
 ) -> tuple[np.ndarray | None, list[str]]:
     """Return (row,) the group of each row with a target, None without --group, and notes."""
     if column is None:
@@ -47,7 +50,10 @@ def row_groups(
 
 
 def split_rows(
-    target: TargetColumn, test_size: float, seed: int, groups: np.ndarray | None = None
+    target: TargetColumn,
+    test_size: float,
+    seed: int,
+    groups: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return training rows, held-out rows and notes; classes have equal shares where each has two rows or more.
 
@@ -99,7 +105,10 @@ def _split_singly(
 
 
 def _split_groups(
-    target: TargetColumn, test_size: float, seed: int, groups: np.ndarray
+    target: TargetColumn,
+    test_size: float,
+    seed: int,
+    groups: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return training rows, held-out rows and notes; no group has rows among both."""
     labels = target.values if target.classes else None

@@ -13,7 +13,11 @@ INTERVAL_LABELS = {"unit": "gradients of rows", "above": "objective, nats"}
 
 
 def sections(
-    law: LawContents, target: str, unit: str, scored: str, most_listed: int
+    law: LawContents,
+    target: str,
+    unit: str,
+    scored: str,
+    most_listed: int,
 ) -> list[Section]:
     """Return what Bayes loses, and the coefficients; `scored` says on which rows densities are."""
     rows = coefficient_rows(law)

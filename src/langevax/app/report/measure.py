@@ -78,7 +78,11 @@ def _axes(split: TrainTestSplit, relevance: Relevance) -> tuple[int, int]:
 
 
 def _curve(
-    model: Any, split: TrainTestSplit, frames: np.ndarray, place: int, c: int
+    model: Any,
+    split: TrainTestSplit,
+    frames: np.ndarray,
+    place: int,
+    c: int,
 ) -> FittedCurve:
     """Return the mean prediction, or probability of class `c`, over rows as one input varies (a partial dependence)."""
     data = split.train_inputs
@@ -141,7 +145,10 @@ class NamedCurves:
 
 
 def curves_of(
-    model: Any, curves: NamedCurves, split: TrainTestSplit, most_slopes: int = 500
+    model: Any,
+    curves: NamedCurves,
+    split: TrainTestSplit,
+    most_slopes: int = 500,
 ) -> CurveContents:
     """Return what an estimator learned from `curves`, its training curves in order.
 
@@ -198,7 +205,10 @@ def response_of(split: TrainTestSplit) -> str:
 
 
 def _groups(
-    split: TrainTestSplit, targets: np.ndarray, rows: np.ndarray, most: int = 6
+    split: TrainTestSplit,
+    targets: np.ndarray,
+    rows: np.ndarray,
+    most: int = 6,
 ) -> list[tuple[str, np.ndarray]]:
     """Return names and rows of thirds of the targets, or of the most frequent classes."""
     if split.classes:

@@ -175,7 +175,10 @@ def certainty(
 
 
 def optimum(
-    certificate: dict[str, Any], temperature: float, num_rows: int, unit: str = "row"
+    certificate: dict[str, Any],
+    temperature: float,
+    num_rows: int,
+    unit: str = "row",
 ) -> str:
     """Return what the certificate says, and of what.
 
@@ -249,7 +252,10 @@ def _of_numbers(comparison: Comparison, target: str) -> tuple[str, str]:
 
 
 def _of_classes(
-    comparison: Comparison, classes: tuple[str, ...], target: str, unit: str
+    comparison: Comparison,
+    classes: tuple[str, ...],
+    target: str,
+    unit: str,
 ) -> tuple[str, str]:
     ours = comparison.ours
     base = comparison.base
@@ -307,7 +313,10 @@ def _beside_others(comparison: Comparison) -> list[str]:
 
 
 def _rarest_class(
-    comparison: Comparison, classes: tuple[str, ...], unit: str, rare: float = 0.2
+    comparison: Comparison,
+    classes: tuple[str, ...],
+    unit: str,
+    rare: float = 0.2,
 ) -> list[str]:
     """Return how many rows of the rarest class are found, where its share is small."""
     sizes = np.bincount(comparison.observed, minlength=len(classes))

@@ -420,7 +420,10 @@ def _ask_about_others(
 
 
 def _read(
-    words: pl.Series, way: Reading, why: str = "", alone: bool = False
+    words: pl.Series,
+    way: Reading,
+    why: str = "",
+    alone: bool = False,
 ) -> ReadColumn:
     """Return a column of numbers or dates with the decisions on it.
 
@@ -672,7 +675,10 @@ def _far_values(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def reread(
-    column: pl.Series, style: Style, where: str, start: int = 0
+    column: pl.Series,
+    style: Style,
+    where: str,
+    start: int = 0,
 ) -> tuple[pl.Series, list[str]]:
     """Return a column of a new table in the style of an earlier one, and notes.
 

@@ -227,7 +227,10 @@ def _separator(text: str) -> tuple[str, int]:
 
 
 def _lines(
-    text: str, separator: str, where: str, above: int = 0
+    text: str,
+    separator: str,
+    where: str,
+    above: int = 0,
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the line on which a row ends and its fields, none for a blank line; refuse quotation marks left open."""
     csv.field_size_limit(sys.maxsize)
@@ -253,7 +256,11 @@ def _lines(
 
 
 def _cells(
-    body: str, separator: str, names: list[str], above: int, where: str
+    body: str,
+    separator: str,
+    names: list[str],
+    above: int,
+    where: str,
 ) -> pl.DataFrame:
     """Return the rows below the header: by polars, or where quotation marks may join rows, by Python's strict reader."""
     schema = dict.fromkeys(names, pl.String())
@@ -276,7 +283,11 @@ def _cells(
 
 
 def _refuse_line(
-    where: str, separator: str, line: int, fields: int, width: int
+    where: str,
+    separator: str,
+    line: int,
+    fields: int,
+    width: int,
 ) -> None:
     name = SEPARATOR_NAMES[separator]
     raise BadInput(

@@ -10,7 +10,10 @@ ALMOST_ALL = 0.99  # of the errors avoided, and of pairs of rows in order; of nu
 
 
 def leaks(
-    frame: pl.DataFrame, target: np.ndarray, task: Task, fewest_rows: int = 20
+    frame: pl.DataFrame,
+    target: np.ndarray,
+    task: Task,
+    fewest_rows: int = 20,
 ) -> list[Decision]:
     """Return a decision on each column that alone predicts the target almost perfectly.
 

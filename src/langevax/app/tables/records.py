@@ -90,7 +90,10 @@ def places(words: pl.Series, rows: pl.Series) -> str:
 
 
 def check_columns(
-    frame: pl.DataFrame, names: Iterable[str], argument: str = "TABLE", target: str = ""
+    frame: pl.DataFrame,
+    names: Iterable[str],
+    argument: str = "TABLE",
+    target: str = "",
 ) -> None:
     """Raise `BadInput` where a table lacks columns that the model was trained on."""
     names = dict.fromkeys(names)

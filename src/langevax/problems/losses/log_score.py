@@ -67,7 +67,11 @@ class LogScore(Loss):
         return jnp.clip(dual, -limits.max, -limits.tiny)
 
     def dual_step(
-        self, z: Scalar, dual: Scalar, y: Example, c: float | Scalar
+        self,
+        z: Scalar,
+        dual: Scalar,
+        y: Example,
+        c: float | Scalar,
     ) -> Scalar:
         c = jnp.asarray(c, z.dtype)
         weight = self._weight(z)

@@ -69,7 +69,11 @@ class Loss(eqx.Module):
         raise self._without_conjugate()
 
     def dual_step(
-        self, z: Output, dual: Output, y: Example, c: float | Scalar
+        self,
+        z: Output,
+        dual: Output,
+        y: Example,
+        c: float | Scalar,
     ) -> Output:
         """SDCA's coordinate update: argmax over u of -l*(u) + <z, u> - (c/2) |u - dual|^2, for `c` >= 0.
 
@@ -119,7 +123,11 @@ def check_scalar(loss: Loss, output_shape: Shape) -> None:
 
 
 def check_rows(
-    loss: Loss, targets: Targets, row_shape: Shape, needs: str, kind: type | None = None
+    loss: Loss,
+    targets: Targets,
+    row_shape: Shape,
+    needs: str,
+    kind: type | None = None,
 ) -> np.ndarray:
     """Check the shape and kind of one target per row; return the values, none of a tracer."""
     name = type(loss).__name__

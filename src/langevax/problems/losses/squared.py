@@ -43,7 +43,11 @@ class Squared(Loss):
         return dual
 
     def dual_step(
-        self, z: Output, dual: Output, y: Target, c: float | Scalar
+        self,
+        z: Output,
+        dual: Output,
+        y: Target,
+        c: float | Scalar,
     ) -> Output:
         c = jnp.asarray(c, z.dtype)
         return (z - y.astype(z.dtype) + c * dual) / (1 + c)
@@ -83,7 +87,11 @@ class LinearLoss(Loss):
         return y.astype(dual.dtype)
 
     def dual_step(
-        self, z: Output, dual: Output, y: Target, c: float | Scalar
+        self,
+        z: Output,
+        dual: Output,
+        y: Target,
+        c: float | Scalar,
     ) -> Output:
         return y.astype(z.dtype)
 

@@ -212,7 +212,10 @@ def shifted(values: np.ndarray, dilation: int) -> np.ndarray:
 
 
 def channel_subsets(
-    number: int, num_channels: int, random: np.random.Generator, most: int = TAPS
+    number: int,
+    num_channels: int,
+    random: np.random.Generator,
+    most: int = TAPS,
 ) -> np.ndarray:
     """Return (number, channels) bool: subsets, of at most so many, whose sizes are uniform on a logarithmic scale."""
     largest = np.log2(min(num_channels, most) + 1)

@@ -167,7 +167,10 @@ def increasing(name: str, grid: ArrayLike) -> np.ndarray:
 
 
 def _filled(
-    grid: np.ndarray, curve: np.ndarray, missing: Missing, row: int
+    grid: np.ndarray,
+    curve: np.ndarray,
+    missing: Missing,
+    row: int,
 ) -> np.ndarray:
     """Fill NaN by monotone cubics between the values, and by the nearest value beyond them."""
     from scipy.interpolate import PchipInterpolator
@@ -180,7 +183,10 @@ def _filled(
 
 
 def _present(
-    times: np.ndarray, curve: np.ndarray, missing: Missing, row: int
+    times: np.ndarray,
+    curve: np.ndarray,
+    missing: Missing,
+    row: int,
 ) -> np.ndarray:
     """Return where there is a value; raise for infinity, forbidden NaN, and a curve without a value."""
     present = ~np.isnan(curve)

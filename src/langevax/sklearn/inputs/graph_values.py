@@ -164,7 +164,11 @@ def _checked_size(parts: Parts, edges: np.ndarray, number: int) -> int:
 
 
 def _numbers(
-    values: Sequence[Any] | None, count: int, name: str | None, noun: str, number: int
+    values: Sequence[Any] | None,
+    count: int,
+    name: str | None,
+    noun: str,
+    number: int,
 ) -> np.ndarray:
     """Return (count, p) numbers; p is 0 where none are read, and where there is nothing to have them."""
     if name is None or (count == 0 and not values):

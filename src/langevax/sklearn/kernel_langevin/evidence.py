@@ -185,7 +185,10 @@ def _scales(
 
 
 def _costs(
-    values: np.ndarray, squares: np.ndarray, c: Any, variance: Any
+    values: np.ndarray,
+    squares: np.ndarray,
+    c: Any,
+    variance: Any,
 ) -> np.ndarray:
     """Return the cost of each of the amplitudes c or noise variances."""
     total = np.multiply.outer(c, values) + np.asarray(variance)[..., None]
@@ -207,7 +210,10 @@ def _least(
 
 
 def _best_length(
-    kind: str, rows: EvidenceRows, noise: float | None, length_scale: str
+    kind: str,
+    rows: EvidenceRows,
+    noise: float | None,
+    length_scale: str,
 ) -> Evidence:
     def at(log_length: float) -> tuple[float, float, float]:
         kernel = KINDS[kind](float(np.exp(log_length)))

@@ -44,7 +44,10 @@ class PosteriorCoordinates(NamedTuple):
 
 @one_thread
 def posterior_coordinates(
-    posterior: Posterior, start: Array, seed: int, num_draws: int = 8
+    posterior: Posterior,
+    start: Array,
+    seed: int,
+    num_draws: int = 8,
 ) -> PosteriorCoordinates:
     """Return the coordinates of this posterior, by curvatures averaged over draws about the mode, found from `start`."""
     problem, temperature = posterior

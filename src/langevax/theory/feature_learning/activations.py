@@ -156,7 +156,10 @@ def _coefficients(made: Activation, agreement: float = 1e-7) -> Coefficients:
 
 
 def gaussian_moments(
-    made: Activation, shift: Any, scale: Any, xp: ModuleType = jnp
+    made: Activation,
+    shift: Any,
+    scale: Any,
+    xp: ModuleType = jnp,
 ) -> tuple[Any, ...]:
     """E s, E z s, E s^2 and E (z^2 - 1) s / 2 of s(shift + scale z), elementwise in `shift` and `scale` > 0.
 
@@ -196,7 +199,10 @@ def is_traceable(made: Activation) -> bool:
 
 
 def _moving_nodes(
-    kinks: tuple[float, ...], shift: Any, scale: Any, xp: ModuleType
+    kinks: tuple[float, ...],
+    shift: Any,
+    scale: Any,
+    xp: ModuleType,
 ) -> tuple[Any, Any]:
     """Nodes and weights along a last axis for functions of shift + scale z that bend at `kinks`."""
     if not kinks:

@@ -99,7 +99,10 @@ def gaussian_equivalent(
 
 
 def errors_gaussian_design(
-    design: GaussianDesign, num_samples: Numbers, ridge: Numbers, noise: Numbers = 0.0
+    design: GaussianDesign,
+    num_samples: Numbers,
+    ridge: Numbers,
+    noise: Numbers = 0.0,
 ) -> Errors:
     """Errors of ridge regression on num_samples draws of the design with label noise; the numbers broadcast.
 

@@ -265,7 +265,10 @@ def _equations(x: Array, point: _Point, tables: Tables) -> _Equations:
 
 
 def _resolved(
-    rows: Array, share: Array, q: Array, target: Array
+    rows: Array,
+    share: Array,
+    q: Array,
+    target: Array,
 ) -> tuple[Array, Array, Array]:
     """Return (I + T D)^-1 of T = rows^T diag(share) rows, of the rows themselves, and of a target."""
     size = len(q)

@@ -99,7 +99,10 @@ def bisected(
 
 
 def positive_root(
-    function: Callable[[Array], Array], low: Array, high: Array, halvings: int = 64
+    function: Callable[[Array], Array],
+    low: Array,
+    high: Array,
+    halvings: int = 64,
 ) -> Array:
     """Root of an increasing, elementwise function between two positive numbers, by bisection of the logarithm."""
 

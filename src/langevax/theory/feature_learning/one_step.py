@@ -424,7 +424,10 @@ def step_size_from(
 
 
 def ridge_from(
-    ridge: Numbers, convention: str, num_neurons: Numbers, num_samples: Numbers
+    ridge: Numbers,
+    convention: str,
+    num_neurons: Numbers,
+    num_samples: Numbers,
 ) -> float | np.ndarray:
     """Return the ridge in this package's units; `convention` is that of the argument, numbers broadcast.
 
