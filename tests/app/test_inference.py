@@ -98,6 +98,28 @@ def test_a_new_cell_in_another_notation_is_refused_whatever_the_user_said():
         reread(pl.Series("x", ["1.5", "2.5"]), style, "the training rows")
 
 
+def test_thousands_that_one_odd_cell_makes_decimals_are_named():
+    cells = ["8.804", "1.153", "9.972", "12.5"]
+    reading = read(";", x=cells)["x"]
+    assert reading.values.to_list() == [8.804, 1.153, 9.972, 12.5]
+    tells(sentence(reading), "'8.804' 8.804")
+
+
+def test_dates_of_eight_digits_are_not_numbers_because_one_does_not_exist():
+    cells = ["20240115", "20240302", "20240231", "20240704"]
+    with refuses(BadInput, "'20240231' --read x=dates"):
+        read(x=cells)
+    numbers = read(choices=["x=numbers"], x=cells)["x"].values
+    assert numbers.to_list() == [float(cell) for cell in cells]
+
+
+def test_new_dates_with_another_separator_are_refused():
+    style = read(x=["04.08.2024", "25.12.2024"])["x"].style
+    assert reread(pl.Series("x", ["05.08.2024"]), style, "")[0].to_list() == [19940.0]
+    with refuses(BadInput, "'02/06/2024'"):
+        reread(pl.Series("x", ["02/06/2024"]), style, "the training rows")
+
+
 def test_an_answer_that_reads_no_cell_is_refused():
     with refuses(BadInput, "--read x=numbers x=words 'a'"):
         read(choices=["x=numbers"], x=["a", "b", "a"])

@@ -223,6 +223,7 @@ def test_a_schema_is_plain_json(tmp_path):
             "decimal": ".",
             "unit": "",
             "order": "year-first",
+            "mark": "",
             "lenient": False,
             "truth": "",
             "verbatim": False,

@@ -185,7 +185,7 @@ def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
             "X": (ROWS, ARRAY),
             "y": (y, Kind.CLASSES if y_is_classes else VECTOR),
             "sample_weight": (np.ones(12, np.float32), VECTOR),
-            "prior_precision": (0.16, POSITIVE),
+            "prior_precision": (0.25, POSITIVE),
             "num_particles": (16, COUNT),
             "num_folds": (2, OPTIONAL_COUNT),
         },

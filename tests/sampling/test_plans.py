@@ -122,3 +122,15 @@ def test_a_period_of_swaps_stays():
         normal, jnp.zeros(2), key=KEY, algorithm=exchange, **options
     )
     assert draws.algorithm.swap_period == 3
+
+
+def test_a_run_that_is_none_is_refused_before_anything_runs():
+    with refuses(TypeError, "run 'x' langevax.Run(checkpoint=folder)"):
+        langevax.sample(normal, jnp.zeros(3), key=KEY, run="x")
+
+
+def test_an_algorithm_of_ones_own_is_tuned_as_what_it_extends():
+    class MyMALA(langevax.MALA):
+        pass
+
+    assert SamplingMethod(MyMALA(), 1.0).is_exact

@@ -113,6 +113,11 @@ def tuned_step_size(
     options: SamplingRun, method: SamplingMethod, mode: Float[Array, " d"]
 ) -> tuple[float, StepSizeBias | None, int]:
     """Return the step size of a method, its bias where the method is not exact, and what they cost."""
+    if not hasattr(method.template, "step_with_noise"):
+        raise ValueError(
+            f"step_size of {type(method.template).__name__} is 'auto', but only steps of Langevin dynamics, MALA, pCN and "
+            "pCNL are tuned; pass a number."
+        )
     tune_key = options.keys.tuning
     start = Stacked(options.start(tune_key, options.lengths.num_chains))
     tuned = options.problem, start

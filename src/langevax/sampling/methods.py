@@ -70,7 +70,7 @@ class SamplingMethod(NamedTuple):
 
     @property
     def is_exact(self) -> bool:
-        return type(self.template) in ACCEPTANCE_RANGES
+        return isinstance(self.template, tuple(ACCEPTANCE_RANGES))
 
     @property
     def is_of_prior(self) -> bool:
@@ -181,7 +181,11 @@ def tune_acceptance(
     They record, so that they are the compiled program of the sampling. No step of pCN and pCNL is above 2, where
     proposals are independent of the state.
     """
-    lowest, highest = ACCEPTANCE_RANGES[type(method.template)]
+    lowest, highest = next(
+        rates
+        for kind, rates in ACCEPTANCE_RANGES.items()
+        if isinstance(method.template, kind)
+    )
     limit = 2.0 if method.is_of_prior else math.inf
     evaluations = 0
     for i in range(num_trials):

@@ -12,6 +12,7 @@ from langevax import checks
 from langevax._typing import PRNGKey
 from langevax.algorithm import Algorithm
 from langevax.run import Run
+from langevax.run.options import check_run
 from langevax.samplers import MALA, PCN, PCNL, Langevin, ReplicaExchange
 from langevax.sampling.draws import Lengths, SamplingRun, TunedChains
 from langevax.sampling.exact import normal_posterior
@@ -50,6 +51,7 @@ class Request:
             )
         checks.not_forked()
         checks.typed_key(self.key)
+        check_run(self.run)
         self.lengths.check()
         choices = ("auto", *get_args(Preconditioner), None)
         if self.preconditioner not in choices:

@@ -16,6 +16,7 @@ import polars as pl
 from langevax.app.errors import BadInput, count, listing, quoted
 from langevax.app.tables.dates import DATE_PATTERNS, ORDERS, Order, as_date, days_of
 from langevax.app.tables.numbers import (
+    GROUPED,
     PLAIN,
     POINT,
     SHAPES,
@@ -216,14 +217,16 @@ def _plain_columns(
         plain=cells.str.contains(PLAIN).fill_null(True),
         point=cells.str.contains(".", literal=True).fill_null(False),
         certain=cells.str.contains(POINT).fill_null(False),
+        grouped=cells.str.contains(GROUPED).fill_null(False),
     )
-    present, all_plain, points, certain = (
+    present, all_plain, points, certain, grouped = (
         fact.to_numpy().reshape(len(names), -1) for fact in facts
     )
     has_points = np.any(points, axis=1).tolist()
     is_certain = np.any(certain, axis=1).tolist()
     used = present.any(1) & all_plain.all(1)
     used &= np.logical_not(has_points) | is_certain | (separator == ",")
+    used &= 2 * grouped.sum(1) <= points.sum(1)
     values = words.cast(pl.Float64, strict=False)
     plain = {}
     for place in np.flatnonzero(used).tolist():
@@ -327,7 +330,8 @@ def _decide(
         evidence.append(detect(words))
         if evidence[-1].most() == number:
             break
-    best = max(evidence, key=lambda one: (one.most() == number, one.recognised.sum()))
+    mostly = (one for one in evidence if 2 * one.recognised.sum() > number)
+    best = next(mostly, max(evidence, key=lambda one: one.recognised.sum()))
     recognised = int(best.recognised.sum())
     if 2 * recognised > number:
         _ask_about_others(words, best)
@@ -443,10 +447,14 @@ def _read(
         sentence = f"Column {name!r}: {places(words, strays)} {verb} as missing."
         decisions.append(Decision("missing", sentence, name))
     if style.kind == "date":
+        style = replace(style, mark=_mark_of(words.filter(values.is_not_null())))
         decisions.append(Decision("dates", _of_days(words, way, why), name))
     else:
         plain = words.cast(pl.Float64, strict=False)
         rows = values.is_not_null() & (plain.is_null() | (plain != values))
+        grouped = words.str.contains(GROUPED).fill_null(False)
+        if 2 * grouped.sum() > words.str.contains(".", literal=True).sum():
+            rows |= grouped
         if rows.any() and not why:
             row = int(rows.arg_true()[0])
             why = f"{first_place(words, rows)} is {_shown(way, row)}"
@@ -462,6 +470,12 @@ def _read(
         shows=way.answer if alone and style.kind == "numeric" else "",
         whole=style.kind == "numeric" and not alone,
     )
+
+
+def _mark_of(dates: pl.Series) -> str:
+    """Return what separates the numbers of all of the dates, empty where they differ."""
+    marks = (mark for mark in "-/." if dates.str.contains(mark, literal=True).all())
+    return next(marks, "")
 
 
 def _of_days(words: pl.Series, way: Reading, why: str) -> str:

@@ -20,6 +20,8 @@ SHAPES: dict[Decimal, str] = {
 """Digits with their separators, by the decimal separator; 01.2022 and 08.30 are a month and a time, not numbers."""
 PLAIN = r"^[-+]?(?:0|[1-9][0-9]{0,6})(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?$"
 """Numbers that nothing else could be: codes and dates of eight digits may have more."""
+GROUPED = r"^[-+]?[1-9][0-9]{0,2}\.[0-9]{3}$"
+"""Plain numbers whose point may separate thousands."""
 POINT = r"^[-+]?0\.|\.[0-9]{1,2}(?:e|$)|\.[0-9]{4}|[0-9]{4}\."
 """In plain numbers, a point that cannot separate thousands."""
 

@@ -47,6 +47,8 @@ class Style:
     """Of numbers: what stands beside each of them, such as a currency or a percent sign."""
     order: Order = "year-first"
     """Of dates."""
+    mark: str = ""
+    """Of dates: what separates their numbers, where it is the same in all."""
     lenient: bool = False
     """Of numbers and dates: whether all other words count as missing, as the user says."""
     truth: str = ""
@@ -170,7 +172,9 @@ def parse(column: pl.Series, style: Style) -> pl.Series:
     if column.dtype.is_numeric():
         return _finite(column.cast(pl.Float64))
     if style.kind == "date":
-        return days_of(as_words(column), style.order).alias(column.name)
+        words = as_words(column)
+        marked = words.str.contains(style.mark, literal=True)
+        return days_of(words.set(~marked, None), style.order).alias(column.name)
     plain = column.cast(pl.Float64, strict=False)
     if style.decimal == "." and plain.null_count() == column.null_count():
         return _finite(plain)
