@@ -122,7 +122,7 @@ def estimator_entry(estimator: Call, y: np.ndarray) -> Entry:
         "scaling": ("columns", WORD),
         "learn_scales": (False, FLAG),
         "stop": ("plateau", WORD),
-        "run": (QUIET, OBJECT),
+        "run": (QUIET, Kind.OPTIONAL_OBJECT),
     }
     return Entry(call, arguments, {"validation": None, "random_state": 0}, slow=True)
 

@@ -33,6 +33,7 @@ class Kind(Enum):
     FUNCTION = auto()
     OPTIONAL_FUNCTION = auto()
     OBJECT = auto()
+    OPTIONAL_OBJECT = auto()
     PATH = auto()
     ARRAY = auto()
     VECTOR = auto()
@@ -149,7 +150,7 @@ def refused(kind: Kind, value: Any) -> Iterator[tuple[str, Any]]:
         }.items()
     if kind in (Kind.FUNCTION, Kind.OPTIONAL_FUNCTION):
         yield from {"a number": 3, "a word": "loss", "an array": np.ones(3)}.items()
-    if kind is Kind.OBJECT:
+    if kind in (Kind.OBJECT, Kind.OPTIONAL_OBJECT):
         yield from {
             "a number": 3,
             "a word": "nothing",
