@@ -57,21 +57,6 @@ def span(*arrays: ArrayLike, margin: float = 0.05) -> list[float]:
     return [low - space, high + space]
 
 
-def reach(ends: list[float], dates: bool) -> dict[str, Any]:
-    """Return the range of an axis, and where it is of days since 1970 some dates that are named on it.
-
-    Example:
-        >>> reach([16436.0, 16440.5], dates=True)["ticktext"]
-        ['2015-01-01', '2015-01-02', '2015-01-04', '2015-01-05']
-    """
-    if not dates:
-        return {"range": ends}
-    whole = np.linspace(np.ceil(ends[0]), np.floor(ends[1]), 4)
-    days = np.unique(whole.round().astype(int))
-    names = days.astype("M8[D]").astype(str).tolist()
-    return {"range": ends, **named_ticks(days.tolist(), names)}
-
-
 def named_ticks(places: list[Any], names: Sequence[str]) -> dict[str, Any]:
     """Return the ticks of an axis by their names."""
     return {"tickmode": "array", "tickvals": places, "ticktext": list(names)}

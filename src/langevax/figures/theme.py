@@ -46,9 +46,6 @@ METHODS: dict[str, tuple[str, str]] = {
 SEQUENTIAL = "viridis"
 DIVERGING = "RdBu_r"
 
-DIVERGING_STOPS = ("#2166AC", "#67A9CF", "#F5F5F4", "#EF8A62", "#B2182B")
-"""`DIVERGING` as a list of colours; the middle is close to the paper."""
-
 IN_THE_DARK: dict[str, str] = {
     "#0072B2": "#4A9AE8",
     "#D55E00": "#F28A4B",
@@ -56,11 +53,6 @@ IN_THE_DARK: dict[str, str] = {
     "#CC79A7": "#E0A0C4",
     "#E69F00": "#F2BC45",
     "#56B4E9": "#8AD2F5",
-    "#2166AC": "#63B3FF",
-    "#67A9CF": "#3E7FBA",
-    "#F5F5F4": "#33383D",
-    "#EF8A62": "#BC5F50",
-    "#B2182B": "#FF8573",
     **{light: DARK[role] for role, light in LIGHT.items()},
 }
 """The colour of a dark page in the place of each light one."""

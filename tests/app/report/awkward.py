@@ -8,21 +8,9 @@ from langevax.app.evaluation.holdout import Relevance
 from langevax.app.report.contents import TableReading
 from tests.app.report.examples import classification, compared, on_curves, regression
 
-SMALL = {"num_particles": 24, "num_frames": 8}
+SMALL = {"num_particles": 24}
 HOSTILE = "<img src=x onerror=alert(1)>"
 LONG = "concentration of low-density lipoproteins in blood serum after fasting (mmol/L)"
-
-
-def changed(contents, **parts):
-    """Contents with some parts replaced; `fit` and other parts of the motion are reached by name."""
-    motion = {
-        name: parts.pop(name)
-        for name in ("steps", "x", "y", "outer", "fit", "x_label", "y_label")
-        if name in parts
-    }
-    if motion:
-        parts["motion"] = dataclasses.replace(contents.motion, **motion)
-    return dataclasses.replace(contents, **parts)
 
 
 def hostile():
@@ -41,32 +29,26 @@ def hostile():
     read = dataclasses.replace(
         contents.reading, columns=(column,), leaks=(HOSTILE,), remarks=(HOSTILE,)
     )
-    fit = dataclasses.replace(
-        contents.motion.fit, x_label=HOSTILE, y_label="</script><b>y"
-    )
-    return changed(
+    return dataclasses.replace(
         contents,
         table=HOSTILE,
         target=HOSTILE,
         relevance=relevance,
         comparison=comparison,
         reading=read,
-        fit=fit,
-        x_label=HOSTILE,
     )
 
 
 def hostile_curves():
     contents = on_curves((HOSTILE, LONG), (HOSTILE, LONG, "</script><b>"), **SMALL)
     curves = dataclasses.replace(contents.curves, time=HOSTILE, response=HOSTILE)
-    return changed(contents, curves=curves, table=HOSTILE, target=HOSTILE)
+    return dataclasses.replace(contents, curves=curves, table=HOSTILE, target=HOSTILE)
 
 
 def long_names():
     contents = classification(classes=(LONG, "1", LONG + " once more"), **SMALL)
     names = tuple(f"{LONG} {i}" for i in range(30))
     relevance = Relevance(names, np.linspace(-0.01, 0.2, 30), np.full(30, 0.02))
-    fit = dataclasses.replace(contents.motion.fit, x_label=LONG, y_label=LONG)
     scores = tuple(
         dataclasses.replace(score, name=LONG) for score in contents.comparison.scores
     )
@@ -83,9 +65,8 @@ def long_names():
         "relevance": relevance,
         "comparison": comparison,
         "reading": read,
-        "fit": fit,
     }
-    return changed(contents, target=LONG, x_label=LONG, y_label=LONG, **changes)
+    return dataclasses.replace(contents, target=LONG, **changes)
 
 
 def thirty_classes():
@@ -96,7 +77,7 @@ def thirty_classes():
     comparison = compared(
         "classification", labels, np.eye(30)[rng.permutation(labels)] * 0.7 + 0.01, {}
     )
-    return changed(
+    return dataclasses.replace(
         contents,
         classes=classes,
         comparison=comparison,
@@ -118,7 +99,7 @@ def nothing_known():
         "command": "",
         "certainty": "",
     }
-    return changed(
+    return dataclasses.replace(
         contents,
         certificate=certificate,
         reading=TableReading(442, "10 of numbers"),
@@ -128,19 +109,12 @@ def nothing_known():
 
 def least():
     contents = regression(**SMALL)
-    motion, fit = contents.motion, contents.motion.fit
     one = slice(-1, None)
     certificate = contents.certificate | {
         "history": contents.certificate["history"][one]
     }
-    return changed(
+    return dataclasses.replace(
         contents,
-        steps=motion.steps[one],
-        x=motion.x[one],
-        y=motion.x[one],
-        outer=motion.outer[one],
-        y_label=motion.x_label,
-        fit=dataclasses.replace(fit, values=fit.values[one]),
         comparison=dataclasses.replace(
             contents.comparison, scores=contents.comparison.scores[:2]
         ),

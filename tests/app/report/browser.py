@@ -64,14 +64,11 @@ def browser():
         chromium.close()
 
 
-def opened(
-    browser, file: Path, *, width=1280, scheme="light", motion="no-preference"
-) -> Opened:
+def opened(browser, file: Path, *, width=1280, scheme="light") -> Opened:
     """The page, once all its figures are drawn."""
     page = browser.new_page(
         viewport={"width": width, "height": 900},
         color_scheme=scheme,
-        reduced_motion=motion,
     )
     window = Opened(page)
     page.on("console", lambda message: window.complaints.append(message.text))

@@ -15,10 +15,8 @@ from langevax.app.report.contents import (
     ColumnReading,
     CurveContents,
     FitContents,
-    FittedCurve,
     FunctionBand,
     LabelledCurves,
-    ParticleMotion,
     TableReading,
 )
 
@@ -40,20 +38,16 @@ def standardised(table):
     return (table - table.mean(0)) / table.std(0)
 
 
-def train(inputs, targets, num_particles=120, num_frames=40, seed=0, scale=5.0):
-    """Noisy gradient descent of a two-layer tanh network; the steps shown, and the particles at each."""
+def train(inputs, targets, num_particles=120, seed=0, scale=5.0):
+    """Noisy gradient descent of a two-layer tanh network, as a function of points."""
     rng = np.random.default_rng(seed)
     size, width, outputs = len(inputs), inputs.shape[1], targets.shape[1]
     inner, outer = (
         rng.normal(size=(num_particles, width)),
         rng.normal(size=(num_particles, outputs)),
     )
-    recorded = np.unique(np.geomspace(1, STEPS, num_frames).astype(int)) - 1
-    frames = []
-    for step in range(STEPS):
+    for _ in range(STEPS):
         hidden = np.tanh(inputs @ inner.T)
-        if step in recorded:
-            frames.append((inner.copy(), outer.copy()))
         error = scale * hidden @ outer / num_particles - targets
         slope = (error @ outer.T) * (1 - hidden**2)
         inner += -0.15 * (
@@ -63,11 +57,7 @@ def train(inputs, targets, num_particles=120, num_frames=40, seed=0, scale=5.0):
             scale * hidden.T @ error / size + 0.02 * outer
         ) + 0.05 * rng.normal(size=outer.shape)
 
-    def outputs_of(frame, points):
-        inner, outer = frames[frame]
-        return scale * np.tanh(points @ inner.T) @ outer / num_particles
-
-    return recorded + 1, frames, outputs_of
+    return lambda points: scale * np.tanh(points @ inner.T) @ outer / num_particles
 
 
 def compared(task, observed, outputs, others):
@@ -165,7 +155,7 @@ def certificate(trustworthy=True):
 
 
 def regression(trustworthy=True, **size):
-    """The diabetes table: a curve over one feature."""
+    """The diabetes table."""
     data = load_diabetes()
     inputs, target = standardised(data.data), data.target
     centre, width = target.mean(), target.std()
@@ -173,35 +163,11 @@ def regression(trustworthy=True, **size):
         np.arange(len(target)) % 3 != 0,
         np.arange(len(target)) % 3 == 0,
     )
-    steps, frames, outputs_of = train(
+    outputs_of = train(
         inputs[train_rows], ((target - centre) / width)[train_rows, None], **size
     )
-    grid = np.linspace(inputs[:, 2].min(), inputs[:, 2].max(), 60)
-    values = []
-    for frame in range(len(steps)):
-        slices = np.repeat(inputs[None, ::12], len(grid), axis=0)
-        slices[:, :, 2] = grid[:, None]
-        values.append(centre + width * outputs_of(frame, slices).mean((1, 2)))
-    unit = data.data[:, 2].std()
-    motion = ParticleMotion(
-        steps * 60,
-        np.array([inner[:, 2] for inner, _ in frames]),
-        np.array([inner[:, 8] for inner, _ in frames]),
-        np.array([outer[:, 0] for _, outer in frames]),
-        "weight of bmi",
-        "weight of s5",
-        "outer weight",
-        FittedCurve(
-            26.4 + 4.4 * grid,
-            np.array(values),
-            26.4 + 4.4 * data.data[:, 2] / unit,
-            target,
-            "bmi",
-            "progression",
-        ),
-    )
     observed = target[test_rows]
-    predicted = centre + width * outputs_of(len(steps) - 1, inputs[test_rows])[:, 0]
+    predicted = centre + width * outputs_of(inputs[test_rows])[:, 0]
     comparison = compared(
         "regression",
         observed,
@@ -223,7 +189,6 @@ def regression(trustworthy=True, **size):
         calibration=None,
         optimum=summary.optimum(certificate(trustworthy), 0.0031, 294),
         certificate=certificate(trustworthy),
-        motion=motion,
         relevance=Relevance(names, mean, 0.004 + 0.12 * np.abs(mean), 148),
         settings=SETTINGS,
         command="langevax fit diabetes.csv --target progression --seed 0 --report report.html",
@@ -232,47 +197,19 @@ def regression(trustworthy=True, **size):
 
 
 def classification(classes=("Barolo", "Grignolino", "Barbera"), **size):
-    """The wine table: the probability of a class over one feature."""
+    """The wine table."""
     data = load_wine()
     pair = [12, 9]
     inputs, labels = (
         standardised(data.data[:, pair]),
         np.minimum(data.target, len(classes) - 1),
     )
-    centre, width = data.data[:, pair].mean(0), data.data[:, pair].std(0)
     padded = np.column_stack([inputs, np.ones(len(inputs))])
-    steps, frames, outputs_of = train(
-        padded, np.eye(len(classes))[labels] - 1 / len(classes), **size
-    )
-    grid = np.linspace(-2.6, 3.4, 36)
-    points = np.column_stack([grid, np.zeros(36), np.ones(36)])
-    curve = FittedCurve(
-        centre[0] + width[0] * grid,
-        np.array(
-            [
-                probabilities(outputs_of(frame, points))[:, 0]
-                for frame in range(len(steps))
-            ]
-        ),
-        data.data[:, pair[0]],
-        (labels == 0).astype(float),
-        "proline (mg/L)",
-        f"probability of {classes[0]}",
-    )
-    motion = ParticleMotion(
-        steps * 60,
-        np.array([inner[:, 0] for inner, _ in frames]),
-        np.array([inner[:, 1] for inner, _ in frames]),
-        np.array([outer[:, 0] for _, outer in frames]),
-        "weight of proline (mg/L)",
-        "weight of colour intensity",
-        f"outer weight towards {classes[0]}",
-        curve,
-    )
+    outputs_of = train(padded, np.eye(len(classes))[labels] - 1 / len(classes), **size)
     names = tuple(data.feature_names)
     mean = np.linspace(0.21, -0.002, len(names))
     held_out = np.arange(len(labels)) % 3 == 0
-    outputs = probabilities(outputs_of(len(steps) - 1, padded[held_out]))
+    outputs = probabilities(outputs_of(padded[held_out]))
     comparison = compared(
         "classification",
         labels[held_out],
@@ -290,7 +227,6 @@ def classification(classes=("Barolo", "Grignolino", "Barbera"), **size):
         calibration=calibration,
         optimum=summary.optimum(certificate(), 0.0031, 118),
         certificate=certificate(),
-        motion=motion,
         relevance=Relevance(names, mean, np.full(len(names), 0.012)),
         classes=tuple(classes),
         settings=SETTINGS,
@@ -327,4 +263,4 @@ def on_curves(
         observed=tuple(map(sample, channels)),
         slopes=tuple(map(functions, channels)),
     )
-    return dataclasses.replace(contents, curves=curves, unit="curve", motion=None)
+    return dataclasses.replace(contents, curves=curves, unit="curve")

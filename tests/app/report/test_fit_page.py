@@ -1,4 +1,4 @@
-"""The page of a fit starts with the answer, opens offline, plays on request, and copes with awkward contents."""
+"""The page of a fit starts with the answer, opens offline, and copes with awkward contents."""
 
 import base64
 import csv
@@ -73,25 +73,13 @@ def test_the_file_loads_nothing_and_describes_every_picture(pages, name):
         for attributes in elements.of("div")
         if attributes.get("class") == "plot"
     ]
-    assert len(pictures) >= 5
+    assert len(pictures) >= 3
     assert all(
         picture["role"] == "img" and len(picture["aria-label"]) > 30
         for picture in pictures
     )
     assert len(elements.of("details")) == (1 if name == "nothing known" else 4)
     assert pages(name).stat().st_size < 400_000
-
-
-def test_a_page_with_a_hundred_frames_has_at_most_a_megabyte(tmp_path):
-    contents = classification(("0", "1"), num_particles=300, num_frames=40)
-    motion, frames = contents.motion, np.arange(100) % len(contents.motion.steps)
-    fit = dataclasses.replace(motion.fit, values=motion.fit.values[frames])
-    x, y, outer = (getattr(motion, name)[frames] for name in ("x", "y", "outer"))
-    motion = dataclasses.replace(
-        motion, steps=np.arange(100), x=x, y=y, outer=outer, fit=fit
-    )
-    write_fit_page(dataclasses.replace(contents, motion=motion), tmp_path / "page.html")
-    assert (tmp_path / "page.html").stat().st_size < 1_000_000
 
 
 SECTIONS = [
@@ -183,8 +171,6 @@ def test_the_data_of_a_figure_is_a_table(pages):
         link["download"]: link["href"] for link in Elements(pages("regression")).of("a")
     }
     assert links.keys() == {
-        "particles.csv",
-        "fit.csv",
         "scores.csv",
         "certificate.csv",
         "relevance.csv",
@@ -226,98 +212,10 @@ def wide(browser, pages):
     window.page.close()
 
 
-def drawn(page):
-    """The step shown, the particles' places on the screen, and the curve."""
-    return page.evaluate(
-        """[document.querySelector("figure output").textContent,
-            [...document.querySelectorAll("figure[data-frame] .plot")[0].querySelectorAll(".points path")]
-              .map((path) => path.getAttribute("transform")).join(),
-            document.querySelectorAll("figure[data-frame] .plot")[1].querySelector(".lines path").getAttribute("d")]"""
-    )
-
-
-def at_frame(page, frame):
-    page.wait_for_selector(f"figure[data-frame='{frame}']", timeout=5000)
-
-
-def test_the_page_opens_at_the_last_step_without_messages(wide):
+def test_a_wide_page_opens_without_messages(wide):
     assert wide.complaints == []
     assert all(url.startswith(("data:", "blob:")) for url in wide.requests[1:])
     assert wide.clipped_labels() == []
-    assert drawn(wide.page)[0] == "step 18,000"
-
-
-def test_the_slider_moves_particles_and_fit_and_shows_the_step(wide):
-    slider = wide.page.locator("input[type=range]")
-    slider.fill("7")
-    at_frame(wide.page, 7)
-    last = drawn(wide.page)
-    slider.fill("2")
-    at_frame(wide.page, 2)
-    step, particles, fit = drawn(wide.page)
-    assert step != last[0]
-    assert particles != last[1]
-    assert fit != last[2]
-    assert slider.get_attribute("aria-valuetext") == step
-    slider.press("ArrowRight")
-    at_frame(wide.page, 3)
-
-
-def test_axes_stay_while_particles_move(wide):
-    ranges = """[...document.querySelectorAll("figure[data-frame] .xtick text")]
-      .map((text) => text.textContent + text.getAttribute("x")).join()"""
-    wide.page.locator("input[type=range]").fill("0")
-    at_frame(wide.page, 0)
-    first = wide.page.evaluate(ranges)
-    wide.page.locator("input[type=range]").fill("7")
-    at_frame(wide.page, 7)
-    assert wide.page.evaluate(ranges) == first
-
-
-PAUSE_AT_FRAME_2 = """() => {
-  const figure = document.querySelector("figure[data-frame]");
-  const watch = new MutationObserver(() => {
-    if (figure.dataset.frame !== "2") return;
-    watch.disconnect();
-    document.querySelector("button.play").click();
-  });
-  watch.observe(figure, { attributes: true });
-}"""  # from within the page: asked from outside, a busy machine sees the frame too late
-
-
-def test_play_runs_once_from_the_start_to_the_end_and_can_pause(wide):
-    button = wide.page.locator("button.play")
-    wide.page.locator("input[type=range]").fill("7")
-    at_frame(wide.page, 7)
-    wide.page.evaluate(PAUSE_AT_FRAME_2)
-    button.click()
-    wide.until("document.querySelector('button.play').textContent === 'Play'")
-    wide.page.wait_for_timeout(250)  # it would have gone on by now
-    assert wide.page.locator("figure[data-frame]").get_attribute("data-frame") == "2"
-    button.press("Space")
-    at_frame(wide.page, 7)
-    wide.until("document.querySelector('button.play').textContent === 'Play'")
-
-
-def test_particles_are_downloaded_for_all_steps(wide):
-    with wide.page.expect_download() as download:
-        wide.page.get_by_text("Download the particles").click()
-    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
-    contents = regression(**SMALL)
-    assert len(rows) == contents.motion.x.size
-    assert rows[0].keys() == {
-        "step",
-        "particle",
-        "x: weight of bmi",
-        "y: weight of s5",
-        "outer weight",
-    }
-    got = np.array([float(row["x: weight of bmi"]) for row in rows]).reshape(
-        contents.motion.x.shape
-    )
-    np.testing.assert_allclose(
-        got, contents.motion.x, atol=1e-4 * np.ptp(contents.motion.x)
-    )
 
 
 def test_page_follows_the_scheme_and_prints_light(wide):
@@ -334,22 +232,6 @@ def test_page_follows_the_scheme_and_prints_light(wide):
     assert wide.page.locator("details[open]").count() == 0
 
 
-def test_reduced_motion_is_a_still_with_a_slider(browser, pages):
-    window = opened(browser, pages("probability"), motion="reduce")
-    assert not window.page.locator("button.play").is_visible()
-    assert window.page.get_by_text("Nothing moves by itself").is_visible()
-    before = window.page.locator("figure[data-frame]").get_attribute("data-frame")
-    window.page.wait_for_timeout(250)
-    assert (
-        window.page.locator("figure[data-frame]").get_attribute("data-frame")
-        == before
-        == "7"
-    )
-    window.page.locator("input[type=range]").fill("1")
-    at_frame(window.page, 1)
-    window.page.close()
-
-
 @pytest.mark.parametrize("name", ["hostile", "hostile curves"])
 def test_markup_in_names_is_only_text(browser, pages, name):
     window = opened(browser, pages(name), width=390)
@@ -358,5 +240,5 @@ def test_markup_in_names_is_only_text(browser, pages, name):
     assert window.page.evaluate("document.images.length") == 0
     assert window.page.locator("h1").text_content().startswith(HOSTILE)
     texts = window.page.locator(".plot svg text").all_text_contents()
-    assert HOSTILE in texts  # on an axis, in full
+    assert any(HOSTILE in text for text in texts)  # on an axis, in full
     window.page.close()

@@ -1,8 +1,7 @@
-"""Relevance and frames of a model whose function is known."""
+"""Relevance and effects of the columns of a model whose function is known, and what a report says of rows."""
 
 import dataclasses
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,26 +11,18 @@ from langevax.app.evaluation import holdout
 from langevax.app.evaluation.comparison import Comparison
 from langevax.app.evaluation.holdout import TrainTestSplit
 from langevax.app.evaluation.metrics import positive_class
-from langevax.app.report import fit_page, measure
 from langevax.app.report.effects import effects_of, far_off_rows
 from langevax.meanfield import Certificate
-from langevax.problems.neurons import Tanh, TanhTanh
-from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+from langevax.problems.neurons import Tanh
 from langevax.sklearn.table import Standardiser
 
 pytestmark = pytest.mark.mostly_compiling
 
-STEPS = 130
 RANDOM = np.random.default_rng(0)
 
 
 class Known(BaseEstimator):
-    """Pulls -1 and 1, a function 3 x + 2 [k = a] that grows with the step; or the classes it implies."""
-
-    def __init__(self, outputs=1, features=4):
-        self.neuron_ = TanhTanh(10.0, None if outputs == 1 else outputs)
-        particles = RANDOM.normal(size=(STEPS, 7, outputs + features + 1))
-        self.history_ = {"steps": 10 * np.arange(STEPS), "particles": particles}
+    """The function 3 x + 2 [k = a], or the classes it implies."""
 
     def fit(self, X, y):
         return self
@@ -39,15 +30,9 @@ class Known(BaseEstimator):
     def predict(self, X):
         return 3 * X[:, 0] + 2 * X[:, 2]
 
-    def predict_proba(self, X, share=1.0):
-        p = 1 / (1 + np.exp(-share * self.predict(X)))
+    def predict_proba(self, X):
+        p = 1 / (1 + np.exp(-self.predict(X)))
         return np.column_stack([1 - p, p])
-
-    def staged_predict(self, X):
-        return (self.predict(X) * i / STEPS for i in range(STEPS))
-
-    def staged_predict_proba(self, X):
-        return (self.predict_proba(X, i / STEPS) for i in range(STEPS))
 
 
 def split_of(task):
@@ -84,10 +69,7 @@ class Steep(Known):
 
     particles_ = np.tile(np.float32([1.0, 0.1, 1.0, 1.5, 0.0]), (20, 1))
     standardiser_ = Standardiser(np.zeros(4), np.ones(4))
-
-    def __init__(self):
-        super().__init__()
-        self.neuron_ = Tanh(1.0)
+    neuron_ = Tanh(1.0)
 
 
 def test_of_very_many_columns_those_with_the_steepest_outputs_are_shuffled(monkeypatch):
@@ -103,93 +85,6 @@ def test_of_very_many_columns_those_with_the_steepest_outputs_are_shuffled(monke
     assert holdout.relevance_of(Steep(), split, 0).names == (
         "k",
     )  # two inputs of slopes 1 and 1.5, where x has 1
-
-
-def test_the_curve_follows_the_quantity_that_matters_most_at_a_hundred_steps():
-    split = split_of("regression")
-    motion = measure.motion_of(Known(), split, holdout.relevance_of(Known(), split, 0))
-    assert (motion.x_label, motion.y_label) == ("weight of x", "weight of noise")
-    assert motion.x.shape == motion.y.shape == motion.outer.shape == (100, 7)
-    assert (motion.steps[0], motion.steps[-1]) == (0, 1290)
-    assert np.abs(motion.outer).max() <= 10
-    curve = motion.fit
-    np.testing.assert_allclose(
-        np.diff(curve.values[-1]) / np.diff(curve.grid), 3 * 129 / 130, rtol=1e-5
-    )
-    assert len(curve.data_x) == len(curve.data_y) == 150
-    assert (curve.x_label, curve.y_label) == ("x", "y")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("task", ["regression", "classification"])
-def test_weights_are_those_of_columns_where_a_network_sees_their_pieces_too(task):
-    split, options = (
-        split_of(task),
-        {
-            "scaling": "pieces",
-            "temperature": 0.01,
-            "num_particles": 20,
-            "num_steps": 20,
-        },
-    )
-    estimator = MeanFieldRegressor if task == "regression" else MeanFieldClassifier
-    model = estimator(random_state=0, **options).fit(
-        split.train_inputs, split.train_targets
-    )
-    relevance = holdout.Relevance(
-        ("noise", "k", "x"), np.array([0.0, 1.0, 2.0]), np.zeros(3), 50, 3
-    )
-    motion = measure.motion_of(model, split, relevance)
-    assert model.standardiser_.origins()[:6].tolist() == [0, 1, 2, 3, 0, 0]
-    first = model.particles_.shape[1] - len(model.standardiser_.mean) - 1
-    assert (motion.x_label, motion.y_label) == ("weight of x", "weight of noise")
-    np.testing.assert_array_equal(motion.x[-1], model.particles_[:, first])
-    np.testing.assert_array_equal(motion.y[-1], model.particles_[:, first + 1])
-    outer = model.neuron_.scale * np.tanh(model.particles_[:, 0])
-    np.testing.assert_allclose(motion.outer[-1], outer, rtol=1e-5)
-
-
-def test_the_curve_of_classes_is_the_probability_of_the_second():
-    split = split_of("classification")
-    motion = measure.motion_of(Known(), split, holdout.relevance_of(Known(), split, 0))
-    curve = motion.fit
-    assert curve.values.shape == (100, len(curve.grid))
-    assert np.all(np.diff(curve.values[-1]) > 0)
-    assert curve.y_label == "probability of yes"
-    np.testing.assert_array_equal(curve.data_y, split.train_targets)
-    assert motion.outer_label == "outer weight towards yes"
-
-
-def test_outer_weights_of_several_outputs_are_contrasts_between_classes():
-    split = split_of("classification")
-    motion = measure.motion_of(
-        Known(outputs=2), split, holdout.relevance_of(Known(), split, 0)
-    )
-    assert motion.outer_label == "outer weight towards yes"
-
-
-def test_a_table_of_one_column_is_shown_against_the_constant():
-    inputs = RANDOM.normal(size=(30, 1))
-    one = {"names": ("x",), "groups": {"x": [0]}, "quantities": (0,), "inputs": inputs}
-    one |= {"train": np.arange(20), "test": np.arange(20, 30)}
-    model = SimpleNamespace(
-        neuron_=TanhTanh(10.0),
-        history_={"steps": np.arange(3), "particles": RANDOM.normal(size=(3, 5, 3))},
-        staged_predict=lambda X: (X[:, 0] for _ in range(3)),
-        staged_predict_proba=lambda X: (
-            np.column_stack([X[:, 0], X[:, 0]]) for _ in range(3)
-        ),
-    )
-    relevance = holdout.Relevance(("x",), np.ones(1), np.zeros(1))
-    for task, classes, targets in (
-        ("regression", (), inputs[:, 0]),
-        ("classification", ("a", "b"), np.arange(30) % 2),
-    ):
-        split = TrainTestSplit("t", "y", task, classes, targets=targets, **one)
-        assert (
-            measure.motion_of(model, split, relevance).y_label
-            == "weight of the constant"
-        )
 
 
 def test_the_score_is_r2_or_less_the_log_loss():
@@ -211,7 +106,7 @@ def test_relevance_of_classes_sees_probabilities_where_no_decision_changes():
     )
 
     class Rare(Known):
-        def predict_proba(self, X, share=1.0):
+        def predict_proba(self, X):
             p = np.where(X[:, 0] > 1, 0.2, 0.01)
             return np.column_stack([1 - p, p])
 
@@ -251,28 +146,15 @@ def test_the_effect_of_a_column_of_few_different_values_is_shown():
     assert effects["x"].at_high - effects["x"].at_low == pytest.approx(9)
 
 
-@pytest.mark.parametrize("task", ["regression", "classification"])
-def test_dates_are_named_on_the_axes_of_the_moving_picture(task):
+def test_the_ends_of_dates_are_dates():
     """Days 16,600 to 17,000 since 1970 are of 2015 and 2016."""
-    split = split_of(task)
-    inputs = split.inputs * [100, 1, 1, 1] + [16_800, 0, 0, 0]
+    split = split_of("regression")
+    days = np.linspace(16_600, 17_000, 200).round()
+    inputs = np.column_stack([days, split.inputs[:, 1:]])
     split = replace(split, inputs=inputs, dates=("x",))
-
-    class OfDates(Known):
-        def predict(self, X):
-            return super().predict((X - [16_800, 0, 0, 0]) / [100, 1, 1, 1])
-
-    fit = measure.motion_of(
-        OfDates(), split, holdout.relevance_of(OfDates(), split, 0)
-    ).fit
-    assert (fit.x_label, fit.x_dates) == ("x", True)
-    axis = fit_page._curve(fit)[0].figure.layout.xaxis
-    assert "2016" in " ".join(axis.ticktext)
-    assert all(axis.range[0] <= day <= axis.range[1] for day in axis.tickvals)
-    assert (
-        fit_page._curve(replace(fit, x_dates=False))[0].figure.layout.xaxis.ticktext
-        is None
-    )
+    relevance = holdout.Relevance(("x",), np.ones(1), np.zeros(1))
+    (effect,) = effects_of(Known(), split, relevance)
+    assert (effect.low[:5], effect.high[:5]) == ("2015-", "2016-")
 
 
 def test_rows_far_off_are_named_the_worst_first():

@@ -1,12 +1,10 @@
 """Pages are rendered from a template that escapes every value and refuses missing ones."""
 
 import jinja2
-import numpy as np
 import plotly.graph_objects as go
 import pytest
 
 from langevax.app.report.page import (
-    Caption,
     Figure,
     Picture,
     Section,
@@ -15,7 +13,6 @@ from langevax.app.report.page import (
     embedded_json,
     write_page,
 )
-from langevax.figures.moving import Moving, Track
 from tests.app.report.elements import Elements
 from tests.sentences import refuses
 
@@ -25,15 +22,8 @@ HOSTILE = "</script><script>alert(1)</script>\" onload='alert(2)"
 
 
 def contents(text):
-    moving = Moving(
-        go.Figure(layout={"height": 100}),
-        (0,),
-        (Track("y", np.ones((1, 2)), text),),
-        {text: np.ones(2)},
-    )
-    figure = Figure(
-        [Picture(moving.figure, text, moving=moving)], [Caption(text, text)], [1]
-    )
+    picture = Picture(go.Figure(layout={"height": 100, "title": text}), text)
+    figure = Figure([picture], text, text, {text: [text]})
     table = Table(text, (text, text), [(text, (text, text))])
     kinds = ("plain", "note", "doubt", "heading", "code")
     texts = [Text(text, kind) for kind in kinds]

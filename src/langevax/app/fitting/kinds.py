@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from langevax.app.evaluation.comparison import Comparison, Refit
-from langevax.app.evaluation.holdout import Relevance
 from langevax.app.evaluation.metrics import METRICS, Metric
 from langevax.app.fitting.prepared import FitData
 from langevax.app.folder import Folder
 from langevax.app.options import FitOptions
 from langevax.app.output import Output
-from langevax.app.report.contents import LawContents
+from langevax.app.report.contents import CurveContents, LawContents
 
 
 class Fit(ABC):
@@ -91,9 +90,9 @@ class Fit(ABC):
     def guarantee(self, certificate: dict[str, Any]) -> str:
         """Return what is known of how far its training could still go, in a sentence."""
 
-    def shown(self, relevance: Relevance) -> dict[str, Any]:
-        """Return fields of `FitContents` that only this kind has."""
-        return {}
+    def curves(self) -> CurveContents | None:
+        """Return the curves and the functions that were learned from them; None of rows."""
+        return None
 
     @abstractmethod
     def record(self) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from langevax import checks
 from langevax.app.errors import BadInput, RunFailed
 from langevax.app.evaluation import holdout
 from langevax.app.evaluation.comparison import OURS, Refit, outputs_of
-from langevax.app.evaluation.holdout import Relevance
 from langevax.app.fitting.curves import with_inputs_of
 from langevax.app.fitting.data import estimator_for
 from langevax.app.fitting.kinds import Fit
@@ -24,7 +23,8 @@ from langevax.app.folder import Folder
 from langevax.app.options import FitOptions
 from langevax.app.output import Output
 from langevax.app.report import summary
-from langevax.app.report.measure import NamedCurves, curves_of, motion_of
+from langevax.app.report.contents import CurveContents
+from langevax.app.report.measure import NamedCurves, curves_of
 from langevax.app.report.numbers import day
 from langevax.run import CheckpointError, DivergenceError
 from langevax.run.options import Run
@@ -186,14 +186,13 @@ class NetworkFit(Fit):
         temperature = self.network.temperature_
         return summary.optimum(certificate, temperature, len(split.train), split.unit)
 
-    def shown(self, relevance: Relevance) -> dict[str, Any]:
-        """Return the particles as they move or, of curves, the functions that were learned."""
+    def curves(self) -> CurveContents | None:
+        """Return the curves and the functions that were learned from them; None of rows."""
         data = self.data
-        split = self.data.split
         if data.axes is None:
-            return {"motion": motion_of(self.network, split, relevance)}
-        curves = NamedCurves(data.take(split.train), *data.axes)
-        return {"curves": curves_of(self.model, curves, split)}
+            return None
+        curves = NamedCurves(data.take(data.split.train), *data.axes)
+        return curves_of(self.model, curves, data.split)
 
     def record(self) -> dict[str, Any]:
         """Return what its training chose."""

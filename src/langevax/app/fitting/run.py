@@ -85,7 +85,7 @@ def _fit(output: Output, fit: Fit, folder: Folder) -> dict[str, Any]:
         outputs, contents, coverage = evaluate(output, fit, folder.search)
         with output.progress("Report", 2, "part") as line, folder.filling() as new:
             contents = with_figures(fit, contents)
-            line.advance("frames")
+            line.advance("figures")
             write_fit_page(contents, new / REPORT)
             line.advance("page")
             result = plain(result_of(fit, contents, coverage))
@@ -110,7 +110,7 @@ def evaluate(
 
     Returns:
         outputs: predicted numbers (row,), or class probabilities (row, class).
-        contents: of the page, without its moving figures.
+        contents: of the page, before `with_figures`.
         coverage: of intervals, or sets of classes.
     """
     data = fit.data
@@ -140,7 +140,6 @@ def evaluate(
         calibration=calibration,
         optimum="",
         certificate={},
-        motion=None,
         relevance=relevance,
         classes=split.classes,
         settings={"command": options.changed, "estimator": fit.settings()},
@@ -230,8 +229,7 @@ def with_figures(fit: Fit, contents: FitContents) -> FitContents:
     if fit.data.axes is None:
         effects = effects_of(holdout.on_columns(fit.model), split, relevance)
     far_off = far_off_rows(contents.comparison, split.classes, fit.data.row_names)
-    shown = fit.shown(relevance)
-    return replace(contents, effects=effects, far_off=far_off, **shown)
+    return replace(contents, effects=effects, far_off=far_off, curves=fit.curves())
 
 
 def result_of(

@@ -12,38 +12,6 @@ from langevax.app.evaluation.metrics import Measured
 
 
 @dataclass(frozen=True)
-class FittedCurve:
-    """The mean prediction, or probability of a class, as a function of one input, frame by frame, with rows of the table."""
-
-    grid: np.ndarray
-    values: np.ndarray
-    """(frame, grid): the mean with the input set to each value of the grid."""
-    data_x: np.ndarray
-    data_y: np.ndarray
-    x_label: str
-    y_label: str
-    x_dates: bool = False
-    """Whether x is a date, in days since 1970."""
-
-
-@dataclass(frozen=True)
-class ParticleMotion:
-    """The particles in the plane of two weights and the function they represent, in at most 100 frames."""
-
-    steps: np.ndarray
-    x: np.ndarray
-    """(frame, particle): weight of one input."""
-    y: np.ndarray
-    """(frame, particle): weight of another input."""
-    outer: np.ndarray
-    """(frame, particle): signed outer weight."""
-    x_label: str
-    y_label: str
-    outer_label: str
-    fit: FittedCurve
-
-
-@dataclass(frozen=True)
 class LabelledCurves:
     """Curves of one class, or of one third of the targets."""
 
@@ -205,8 +173,6 @@ class FitContents:
     """What the certificate says, in a sentence."""
     certificate: dict[str, Any]
     """The fields `CERTIFIED` of `langevax.app.evaluation.holdout`; empty without one."""
-    motion: ParticleMotion | None
-    """None of a regression, and of curves."""
     relevance: Relevance
     effects: tuple[Effect, ...] = ()
     """Of the columns that matter most; empty for more than two classes, and of curves."""

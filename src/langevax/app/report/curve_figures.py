@@ -5,9 +5,9 @@ import plotly.graph_objects as go
 
 from langevax.app.report.contents import ChannelCurves, CurveContents, FunctionBand
 from langevax.app.report.numbers import number, whole
-from langevax.app.report.page import Caption, Figure, Picture, Section, columns_of
+from langevax.app.report.page import Figure, Picture, Section, columns_of
 from langevax.figures.canvas import axis, canvas, shown, span
-from langevax.figures.moving import LEGEND
+from langevax.figures.interactive import LEGEND
 from langevax.figures.theme import GREY, OKABE_ITO, faint
 
 
@@ -39,8 +39,7 @@ def _samples(curves: CurveContents) -> Figure:
         for t, x in zip(times.tolist(), values.tolist(), strict=True)
     ]
     heads = ("channel", "group", "curve", "t", "value")
-    caption = Caption(text, "curves", columns_of(heads, rows))
-    return Figure(pictures, [caption])
+    return Figure(pictures, text, "curves", columns_of(heads, rows))
 
 
 def _slopes(curves: CurveContents) -> Figure:
@@ -67,7 +66,7 @@ def _slopes(curves: CurveContents) -> Figure:
     ]
     quantiles = [f"quantile_{q}" for q in ("25", "75", "05", "95")]
     columns = columns_of(("channel", "t", "median", *quantiles), rows)
-    return Figure(pictures, [Caption(text, "slopes", columns)])
+    return Figure(pictures, text, "slopes", columns)
 
 
 def draw_sample(sample: ChannelCurves, time: str) -> go.Figure:

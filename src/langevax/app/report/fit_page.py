@@ -11,15 +11,9 @@ import numpy as np
 
 from langevax.app.evaluation.metrics import LEVEL_ERRORS, positive_class
 from langevax.app.report import curve_figures, law, summary
-from langevax.app.report.contents import (
-    ColumnReading,
-    FitContents,
-    FittedCurve,
-    ParticleMotion,
-)
+from langevax.app.report.contents import ColumnReading, FitContents
 from langevax.app.report.numbers import fixed, number, whole, with_error
 from langevax.app.report.page import (
-    Caption,
     Figure,
     Picture,
     Section,
@@ -28,8 +22,7 @@ from langevax.app.report.page import (
     drawn,
     write_page,
 )
-from langevax.figures import interactive, moving
-from langevax.figures.canvas import thinned
+from langevax.figures import interactive
 
 MOST_LISTED, MOST_DRAWN = 60, 20  # columns in a table, and in a figure
 CERTIFICATE_FIELDS = {
@@ -154,7 +147,7 @@ def _scores(contents: FitContents, scored: str) -> Figure:
         f"On {scored}. The green diamond is this {word}, grey dots are other methods on the same {contents.unit}s. Bars "
         f"are two standard errors of the difference from the {word}: a bar that reaches the line is level with it."
     )
-    return Figure(pictures, [Caption(text, "scores", columns)])
+    return Figure(pictures, text, "scores", columns)
 
 
 def _methods(contents: FitContents) -> Table:
@@ -391,7 +384,7 @@ def _calibration(contents: FitContents) -> Figure:
 
 
 def _optimum(contents: FitContents) -> list[Text | Figure]:
-    """Return the certificate, the interval as it closed, and the network as it learns."""
+    """Return the certificate, and the interval as it closed."""
     certified = contents.certificate.get("trustworthy", True)
     parts: list[Text | Figure] = [
         Text(contents.optimum, "plain" if certified else "doubt")
@@ -400,9 +393,6 @@ def _optimum(contents: FitContents) -> list[Text | Figure]:
         parts.append(Text(contents.law.checked))
     if contents.certificate.get("history"):
         parts.append(_interval(contents))
-    if contents.motion is not None:
-        parts.append(Text("The network as it learns", "heading"))
-        parts.append(_motion(contents.motion))
     return parts
 
 
@@ -424,54 +414,6 @@ def _interval(contents: FitContents) -> Figure:
     )
     columns = {"work": work, "lower_bound": lower, "upper_bound": upper}
     return drawn(picture, words, caption, "certificate", columns)
-
-
-def _motion(motion: ParticleMotion, most_drawn: int = 300) -> Figure:
-    """Particles at the left, the function they represent at the right."""
-    total = motion.x.shape[1]
-    places = thinned(total, most_drawn)
-    x, y, outer = (values[:, places] for values in (motion.x, motion.y, motion.outer))
-    up = int(np.sum(outer[-1] >= 0))
-    count = len(places)
-    words = (
-        f"{count} particles in the plane of {motion.x_label} and {motion.y_label} at step {whole(motion.steps[-1])}: "
-        f"{up} push the output up and {count - up} push it down."
-    )
-    text = "Each triangle is a neuron: up and red where it pushes the output up, down and blue where it pushes it down."
-    if count < total:
-        text += f" {count} of {whole(total)} particles are drawn."
-    labels = motion.x_label, motion.y_label, motion.outer_label
-    cloud = moving.cloud(x, y, outer, *labels)
-    fit, fit_words, fit_text = _curve(motion.fit)
-    return Figure(
-        [
-            Picture(cloud.figure, words, moving=cloud),
-            Picture(fit.figure, fit_words, moving=fit),
-        ],
-        [Caption(text, "particles"), Caption(fit_text, "fit")],
-        motion.steps.tolist(),
-    )
-
-
-def _curve(curve: FittedCurve) -> tuple[moving.Moving, str, str]:
-    values = curve.values
-    picture = moving.curve(
-        curve.grid,
-        values,
-        curve.data_x,
-        curve.data_y,
-        x_label=curve.x_label,
-        y_label=curve.y_label,
-        x_dates=curve.x_dates,
-    )
-    first = number(values[-1][0])
-    last = number(values[-1][-1])
-    words = f"Mean {curve.y_label} at the last step, from {first} at the lowest {curve.x_label} to {last} at the highest."
-    text = (
-        f"The function that the neurons represent together. The line is its mean with {curve.x_label} set "
-        f"to each value; grey dots are {whole(len(curve.data_x))} rows of the table."
-    )
-    return picture, words, text
 
 
 def _details(contents: FitContents) -> list[Section]:

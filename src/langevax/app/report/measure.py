@@ -1,8 +1,4 @@
-"""Measurements of a fitted estimator for its report: frames of the training, and the functions learned from curves.
-
-The axes of a moving picture are the inputs that matter most, quantities before indicators: the same two inputs are
-the coordinates in which particles are drawn.
-"""
+"""Measurements of a fitted estimator for its report: the functions learned from curves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,107 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from langevax.app.evaluation.holdout import Relevance, TrainTestSplit
+from langevax.app.evaluation.holdout import TrainTestSplit
 from langevax.app.report.contents import (
     ChannelCurves,
     CurveContents,
-    FittedCurve,
     FunctionBand,
     LabelledCurves,
-    ParticleMotion,
 )
 from langevax.app.report.numbers import number
 from langevax.figures.canvas import thinned
 from langevax.sklearn.inputs.curves import CurveCoefficients
 from langevax.sklearn.table import subsample
 
-MAX_FRAMES, GRID_POINTS = 100, 45  # of a moving picture, and of the curve in it
-ROWS_DRAWN, MAX_AVERAGED = 400, 100  # drawn, and averaged by the curve
 MAX_TIMES = 300  # of each curve
-
-
-def motion_of(
-    model: Any, split: TrainTestSplit, relevance: Relevance
-) -> ParticleMotion:
-    """Return frames of a fitted mean-field estimator, from its `history_` and staged predictions.
-
-    Beside the particles stands the curve over the input that matters most. Of several outputs, weights and the curve are
-    those of the class with the largest contrast between particles.
-    """
-    steps = np.asarray(model.history_["steps"])
-    frames = thinned(len(steps), MAX_FRAMES)
-    particles = np.asarray(model.history_["particles"])[frames]
-    first = model.neuron_.input_weights(0).start
-    outer = np.tanh(particles[..., :first]) * model.neuron_.scale
-    c = -1
-    if outer.shape[-1] > 1:
-        outer = outer - outer.mean(-1, keepdims=True)
-        if len(split.classes) > 2:
-            c = int(np.abs(outer[-1]).mean(0).argmax())
-    outer = outer[..., c]
-    # a network may see pieces of columns, too: they come after the columns themselves, and the constant last
-    weights = particles[..., [*range(first, first + split.inputs.shape[1]), -1]]
-    x, y = _axes(split, relevance)
-    of = f"towards {split.classes[c]}" if split.classes else f"on {split.target}"
-    return ParticleMotion(
-        steps=steps[frames],
-        x=weights[..., x],
-        y=weights[..., y],
-        outer=outer,
-        x_label=f"weight of {_name(split, x)}",
-        y_label=f"weight of {_name(split, y)}",
-        outer_label=f"outer weight {of}",
-        fit=_curve(model, split, frames, x, c),
-    )
-
-
-def _name(split: TrainTestSplit, place: int) -> str:
-    return "the constant" if place == len(split.names) else split.names[place]
-
-
-def _axes(split: TrainTestSplit, relevance: Relevance) -> tuple[int, int]:
-    """Return the inputs of the two columns that matter most, quantities before words."""
-    order = np.argsort(-relevance.mean, kind="stable")
-    places = [split.groups[relevance.names[i]][0] for i in order]
-    places.sort(key=lambda place: place not in split.quantities)
-    # a single column is drawn against the constant
-    return places[0], [*places, split.inputs.shape[1]][1]
-
-
-def _curve(
-    model: Any,
-    split: TrainTestSplit,
-    frames: np.ndarray,
-    place: int,
-    c: int,
-) -> FittedCurve:
-    """Return the mean prediction, or probability of class `c`, over rows as one input varies (a partial dependence)."""
-    data = split.train_inputs
-    targets = split.train_targets
-    low, high = np.quantile(data[:, place], [0.01, 0.99])
-    margin = 0.05 * (high - low) or 0.5
-    grid = np.linspace(low - margin, high + margin, GRID_POINTS)
-    probes = np.repeat(data[None, subsample(len(data), MAX_AVERAGED)], len(grid), 0)
-    probes[:, :, place] = grid[:, None]
-    probes = probes.reshape(-1, data.shape[1])
-    label = split.target
-    if split.classes:
-        staged = (p[:, c] for p in map(np.asarray, model.staged_predict_proba(probes)))
-        targets = (targets == range(len(split.classes))[c]).astype(float)
-        label = f"probability of {split.classes[c]}"
-    else:
-        staged = map(np.asarray, model.staged_predict(probes))
-    values = [outputs.reshape(len(grid), -1).mean(1) for outputs in staged]
-    drawn = subsample(len(data), ROWS_DRAWN)
-    return FittedCurve(
-        grid=grid,
-        values=np.stack(values)[frames],
-        data_x=data[drawn, place],
-        data_y=targets[drawn],
-        x_label=_name(split, place),
-        y_label=label,
-        x_dates=_name(split, place) in split.dates,
-    )
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,16 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from langevax.figures.moving import Moving
 from langevax.figures.theme import FONTS, IN_THE_DARK, css_variables
-
-UNKNOWN_CODE = 65535  # of a number that is not finite
 
 
 @dataclass(frozen=True)
@@ -58,8 +54,6 @@ class Picture:
     figure: go.Figure
     words: str
     square: bool = False
-    moving: Moving | None = None
-    """What changes in it."""
 
     @property
     def json(self) -> Markup:
@@ -70,29 +64,15 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Caption:
-    """Caption of a figure, and its data to download; of a moving one the script of the page makes them."""
-
-    text: str
-    name: str = ""
-    columns: Mapping[str, Iterable[Any]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Figure:
-    """Pictures side by side, with one caption or one each."""
+    """Pictures side by side, with a caption and their data to download."""
 
     kind: ClassVar[str] = "figure"
     pictures: Sequence[Picture]
-    captions: Sequence[Caption]
-    steps: Sequence[int] = ()
-    """The step of each frame, where the pictures move."""
-
-    @property
-    def frames(self) -> dict[str, Any]:
-        """Everything that moves, for the script of the page."""
-        moving = [one.moving for one in self.pictures if one.moving is not None]
-        return {"steps": self.steps, "pictures": [frame_data(one) for one in moving]}
+    caption: str
+    name: str
+    """Of the file of data."""
+    columns: Mapping[str, Iterable[Any]]
 
 
 def drawn(
@@ -104,7 +84,7 @@ def drawn(
     square: bool = False,
 ) -> Figure:
     """Return a figure of one picture, described by `words`, with a caption and a download `name` of its columns."""
-    return Figure([Picture(picture, words, square)], [Caption(text, name, columns)])
+    return Figure([Picture(picture, words, square)], text, name, columns)
 
 
 def columns_of(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
@@ -180,43 +160,6 @@ def csv_url(columns: Mapping[str, Iterable[Any]]) -> str:
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
     return f"data:text/csv;charset=utf-8;base64,{_base64(text.getvalue().encode())}"
-
-
-def frame_data(moving: Moving) -> dict[str, Any]:
-    """Return everything that moves in a picture, for the script of the page."""
-    return {
-        "traces": moving.traces,
-        "fixed": {
-            name: [float(f"{value:.6g}") for value in column]
-            for name, column in moving.fixed.items()
-        },
-        "tracks": [
-            {
-                "attribute": track.attribute,
-                "label": track.label,
-                "names": track.names,
-                "values": packed(np.asarray(track.values)),
-            }
-            for track in moving.tracks
-        ],
-    }
-
-
-def packed(values: np.ndarray) -> dict[str, Any]:
-    """Return an array as base64 of numbers in 65,535 steps between the least and the largest.
-
-    Example:
-        >>> packed(np.array([0.5, np.nan]))
-        {'size': 1, 'data': 'AAD//w==', 'low': 0.5, 'step': 0.0}
-    """
-    known = np.isfinite(values)
-    finite = values[known] if known.any() else np.zeros(1)
-    low = float(finite.min())
-    step = float(np.ptp(finite)) / (UNKNOWN_CODE - 1)
-    codes = np.round((np.where(known, values, low) - low) / (step or 1.0))
-    data = np.where(known, codes, UNKNOWN_CODE).astype("<u2").tobytes()
-    size = values[0].size
-    return {"size": size, "data": _base64(data), "low": low, "step": step}
 
 
 def _base64(data: bytes) -> str:

@@ -69,13 +69,10 @@ const Plot = (() => {
     return from.map((c, i) => Math.round(c + w * (to[i] - c)));
   }
 
-  const triangle = (r, up) => `M0,${-up * 1.15 * r}L${r},${up * 0.7 * r}L${-r},${up * 0.7 * r}Z`;
   const polygon = (points) => `M${points.map((point) => point.join()).join("L")}Z`;
   const SHAPES = {
     circle: (r) => `M${r},0A${r},${r} 0 1 1 ${-r},0A${r},${r} 0 1 1 ${r},0Z`,
     diamond: (r) => polygon([[0, -1.3 * r], [1.3 * r, 0], [0, 1.3 * r], [-1.3 * r, 0]]),
-    "triangle-up": (r) => triangle(r, 1),
-    "triangle-down": (r) => triangle(r, -1),
   };
   const DASHES = { dash: [5, 4], dot: [1.5, 3], dashdot: [5, 3, 1.5, 3], longdash: [9, 4], longdashdot: [9, 3, 1.5, 3] };
   const SIDES = { left: "start", center: "middle", right: "end" };
@@ -107,7 +104,7 @@ const Plot = (() => {
       });
       this.inside = add(this.svg, "g", { "clip-path": `url(#${clip})` });
       this.points = [];
-      this.groups = data.map((trace, i) => this.trace(trace, i));
+      data.forEach((trace, i) => this.trace(trace, i));
       this.before();
       this.words = document.createElement("div");
       this.words.className = "hover";
@@ -163,13 +160,12 @@ const Plot = (() => {
 
     arrange() {
       const { margin, xaxis, yaxis } = this.layout;
-      const bar = this.data.find((trace) => trace.marker?.colorbar)?.marker.colorbar;
       const measured = (text, axis) => widthOf(text, axis.tickfont.size, this.family);
       const [xEnds, yEnds] = [this.ends(xaxis, "x"), this.ends(yaxis, "y")];
       this.yTicks = this.ticks(yaxis, yEnds, Math.max(2, this.height / 45));
       const widest = Math.max(0, ...this.yTicks.map(([, text]) => measured(text, yaxis)));
       this.left = margin.l + widest + GAP;
-      this.right = this.width - margin.r - (bar ? 64 : 0);
+      this.right = this.width - margin.r;
       this.xTicks = this.ticks(xaxis, xEnds, Math.max(2, (this.right - this.left) / 80));
       const long = Math.max(0, ...this.xTicks.map(([, text]) => measured(text, xaxis)));
       const angle = (-(xaxis.tickangle ?? 0) * Math.PI) / 180;
@@ -187,7 +183,6 @@ const Plot = (() => {
       this.yOf = yaxis.type === "log" ? (v) => this.y(Math.log10(v)) : this.y;
       this.angle = angle;
       this.xDepth = deep;
-      this.bar = bar;
     }
 
     // Places of the legend's entries, in rows; return their height.
@@ -225,7 +220,7 @@ const Plot = (() => {
       }
     }
 
-    // Labels, titles, notes, legend and colour bar.
+    // Labels, titles, notes and legend.
     before() {
       const { xaxis, yaxis, annotations = [] } = this.layout;
       const [xLabels, yLabels] = ["xtick", "ytick"].map((name) => add(this.svg, "g", { class: name }));
@@ -248,7 +243,6 @@ const Plot = (() => {
       }
       for (const note of annotations) this.note(note);
       this.drawLegend();
-      if (this.bar) this.colourBar();
     }
 
     note({ text, x, y, xref, yref, xanchor = "center", yanchor = "middle", xshift = 0, yshift = 0, font }) {
@@ -269,26 +263,9 @@ const Plot = (() => {
       for (const { trace, x, row } of this.entries) {
         const y = this.height - this.layout.margin.b - 21 * (rows - row) + 10;
         if (trace.mode.includes("lines")) this.stroke(add(group, "path", { d: `M${x},${y}h20` }), trace.line);
-        if (trace.mode.includes("markers")) this.marker(group, trace, 0, x + 10, y);
+        if (trace.mode.includes("markers")) this.marker(group, trace, x + 10, y);
         this.label(group, trace.name, { x: x + 26, y, anchor: "start", size: 13, most: this.width - 26 });
       }
-    }
-
-    colourBar() {
-      const { marker } = this.data.find((trace) => trace.marker?.colorbar);
-      const id = `scale-${number++}`;
-      const gradient = add(this.svg, "linearGradient", { id, x1: 0, x2: 0, y1: 1, y2: 0 });
-      for (const [offset, colour] of marker.colorscale) add(gradient, "stop", { offset, "stop-color": colour });
-      const [x, height] = [this.right + 12, (this.bottom - this.top) * 0.8];
-      const top = (this.top + this.bottom - height) / 2;
-      add(this.svg, "rect", { x, y: top, width: 8, height, fill: `url(#${id})` });
-      const { tickvals, ticktext, tickfont, title } = this.bar;
-      tickvals.forEach((value, i) => {
-        const y = top + height * (1 - (value - marker.cmin) / (marker.cmax - marker.cmin));
-        this.label(this.svg, ticktext[i], { x: x + 12, y, anchor: "start", ...tickfont });
-      });
-      const at = { x: this.width - 7, y: (this.top + this.bottom) / 2, rotate: 90, most: this.bottom - this.top };
-      this.label(this.svg, title.text, { ...at, ...title.font });
     }
 
     dashes({ dash, width = 1 }) {
@@ -308,7 +285,6 @@ const Plot = (() => {
       this.points[i] = [];
       if (trace.type === "heatmap") this.heatmap(group, trace, i);
       else this.scatter(group, trace, i);
-      return group;
     }
 
     scatter(group, trace, i) {
@@ -340,26 +316,17 @@ const Plot = (() => {
       const points = mode.includes("markers") ? add(group, "g", { class: "points" }) : null;
       places.forEach((place, k) => {
         if (!shown(place)) return;
-        if (points) this.marker(points, trace, k, ...place);
+        if (points) this.marker(points, trace, ...place);
         if (trace.hoverinfo !== "skip") this.points[i].push({ x: place[0], y: place[1], trace, k });
       });
     }
 
-    marker(parent, { marker }, k, x, y) {
-      const one = (value) => (Array.isArray(value) ? value[k] : value);
-      const name = one(marker.symbol) ?? "circle";
-      let colour = one(marker.color);
-      if (typeof colour === "number") {
-        colour = `rgb(${colourAt(marker.colorscale, (colour - marker.cmin) / (marker.cmax - marker.cmin))})`;
-      }
-      const line = marker.line ?? {};
+    marker(parent, { marker }, x, y) {
       add(parent, "path", {
-        d: SHAPES[name](one(marker.size) / 2),
+        d: SHAPES[marker.symbol ?? "circle"](marker.size / 2),
         transform: `translate(${x.toFixed(2)},${y.toFixed(2)})`,
-        fill: colour,
-        stroke: line.color ?? null,
-        "stroke-width": line.width ?? null,
-        opacity: marker.opacity ?? null,
+        fill: marker.color,
+        opacity: marker.opacity,
       });
     }
 
@@ -383,8 +350,8 @@ const Plot = (() => {
         if (trace.hoverinfo === "text") return one(trace.hovertext);
         return `${trace.name}<br>${significant(one(trace.x), 4)}, ${significant(one(trace.y), 4)}`;
       }
-      return trace.hovertemplate.replace("<extra></extra>", "").replace(/%\{([a-z.]+)(?::\.(\d)g)?\}/g, (_, name, digits) => {
-        const value = one(name.split(".").reduce((inner, key) => inner[key], trace));
+      return trace.hovertemplate.replace("<extra></extra>", "").replace(/%\{([a-z]+)(?::\.(\d)g)?\}/g, (_, name, digits) => {
+        const value = one(trace[name]);
         return digits ? significant(value, Number(digits)) : typeof value === "number" ? value.toLocaleString("en") : value;
       });
     }
@@ -404,19 +371,6 @@ const Plot = (() => {
       const above = nearest.y - height - 12 < 0 ? nearest.y + 12 : nearest.y - height - 12;
       this.words.style.left = `${Math.max(0, Math.min(nearest.x - width / 2, this.width - width))}px`;
       this.words.style.top = `${above}px`;
-    }
-
-    change(attributes, traces) {
-      for (const [place, i] of traces.entries()) {
-        for (const [name, values] of Object.entries(attributes)) {
-          const path = name.split(".");
-          const inner = path.slice(0, -1).reduce((object, key) => object[key], this.data[i]);
-          inner[path.at(-1)] = values[place];
-        }
-        const group = this.trace(this.data[i], i);
-        this.groups[i].replaceWith(group);
-        this.groups[i] = group;
-      }
     }
   }
 
@@ -438,6 +392,5 @@ const Plot = (() => {
       drawn.set(place, new Drawing(place, figure));
       resized.observe(place);
     },
-    change: (place, attributes, traces) => drawn.get(place).change(attributes, traces),
   };
 })();
