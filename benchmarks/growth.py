@@ -86,7 +86,7 @@ def steps_of(parts: Parts) -> Callable[[int], Any]:
     if number is not None:
         start = jax.tree.map(lambda x: jnp.broadcast_to(x, (number, *x.shape)), start)
     split = chains.of(start, number)
-    run = program.Parts(algorithm, problem, jax.random.key(0), chains=split)
+    run = program.RunParts(algorithm, problem, jax.random.key(0), chains=split)
     carry = program.begin(run, start)
 
     def advanced(steps: int) -> Any:

@@ -89,7 +89,7 @@ def memory_need(make: Callable[[Draw], Parts]) -> MemoryNeed:
         without_memory, (algorithm, problem, start)
     )
     split = chains.of(start, num_chains)
-    run = program.Parts(algorithm, problem, jax.random.key(0), chains=split)
+    run = program.RunParts(algorithm, problem, jax.random.key(0), chains=split)
     begun = eqx.filter_eval_shape(program.begin, run, start)
     carry = jax.tree.map(without_memory, begun)
     begin = program.begin.lower(run, start)

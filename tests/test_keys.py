@@ -94,7 +94,7 @@ def test_a_step_has_no_loop_but_those_of_its_method(replace):
     algorithm = langevax.Langevin(
         0.1, 0.1, langevax.gradients.Minibatch(batch_size=5, replace=replace)
     )
-    parts, one = program.Parts(algorithm, problem, random.key(0)), jnp.int32(1)
+    parts, one = program.RunParts(algorithm, problem, random.key(0)), jnp.int32(1)
     carry = program.begin(parts, jnp.zeros(()))
     chunk = program.Chunk(parts, one, one)
     text = program.advance.lower(chunk, carry, None).as_text()

@@ -63,7 +63,7 @@ def of_compiled(compiled: Any) -> Work:
 def of_step(algorithm: Any, problem: Any, start: jax.Array) -> Work:
     """Return the work of a step of one chain."""
     algorithm, problem = trace_floats((algorithm, problem), start.dtype)
-    parts, one = program.Parts(algorithm, problem, jax.random.key(0)), jnp.int32(1)
+    parts, one = program.RunParts(algorithm, problem, jax.random.key(0)), jnp.int32(1)
     with in_one_block():
         shapes = eqx.filter_eval_shape(program.begin, parts, start)
         carry = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

@@ -88,8 +88,8 @@ def integer_weights(
 def particles_at(sums: Whole, positions: Whole) -> Any:
     """Return the particles at `positions` on the cumulative weights `sums`."""
     xp = _library(sums)
-    found = xp.searchsorted(sums, positions, side="right")
-    return xp.minimum(found, len(sums) - 1).astype(xp.int32)
+    index = xp.searchsorted(sums, positions, side="right")
+    return xp.minimum(index, len(sums) - 1).astype(xp.int32)
 
 
 def _library(array: Any) -> ModuleType:

@@ -33,7 +33,7 @@ def test_a_round_copies_no_table_and_computes_for_selected_clients_alone(method)
     """In the compiled loop: no copy of anything of P x D but the arguments at the start, and no P x D gradients."""
     federation = dialled_federation(P, 2, D, seed=0)
     method = trace_floats(method, jnp.float32)
-    parts = program.Parts(method, federation, jax.random.key(0))
+    parts = program.RunParts(method, federation, jax.random.key(0))
     carry = program.begin(parts, jnp.zeros(D))
     chunk = program.Chunk(parts, jnp.int32(5), jnp.int32(2**31 - 1))
     compiled = program.advance.lower(chunk, carry, None).compile()

@@ -255,7 +255,7 @@ def test_the_refresh_is_a_branch_under_vmap_over_chains(make):
     """
     problem = FiniteSum(quartic, jnp.zeros((ROWS, D)))
     langevin = langevax.Langevin(jnp.float32(0.1), jnp.float32(0.1), make(B, PERIOD))
-    parts = program.Parts(langevin, problem, jax.random.key(0), chains=Chains(3))
+    parts = program.RunParts(langevin, problem, jax.random.key(0), chains=Chains(3))
     carry = program.begin(parts, jnp.zeros((3, D)))
     chunk = program.Chunk(parts, jnp.int32(9), jnp.int32(1))
 

@@ -280,7 +280,7 @@ def table_copies(estimator, chains):
     """
     problem = FiniteSum(quartic, jnp.zeros((1012, D)))
     langevin = langevax.Langevin(jnp.float32(0.1), jnp.float32(0.1), estimator)
-    parts = program.Parts(langevin, problem, KEY, chains=chains)
+    parts = program.RunParts(langevin, problem, KEY, chains=chains)
     positions = jnp.zeros((D,) if chains is None else (chains.number, D))
     carry = program.begin(parts, positions)
     chunk = program.Chunk(parts, jnp.int32(9), jnp.int32(1))

@@ -57,7 +57,7 @@ def of_advance(algorithm, problem, positions, mesh):
     """Return what a compiled stretch of steps sends, and whether weights lie where particles do from the start."""
     algorithm, problem = trace_floats((algorithm, problem), jnp.float32)
     positions, problem = place(positions, problem, mesh)
-    parts = program.Parts(algorithm, problem, jax.random.key(0))
+    parts = program.RunParts(algorithm, problem, jax.random.key(0))
     carry = program.begin(parts, positions)
     chunk = program.Chunk(parts, jnp.int32(5), jnp.int32(program.NO_GRID))
     lowered = program.advance.lower(chunk, carry, None)

@@ -413,7 +413,7 @@ def test_noise_is_drawn_beside_the_mean_and_not_beside_a_product():
         neurons.Tanh(), losses.squared, inputs, inputs[:, 0], precision=0.01
     )
     mfld = MFLD(0.1, 0.01)
-    parts, one = program.Parts(mfld, problem, jax.random.key(0)), jnp.int32(1)
+    parts, one = program.RunParts(mfld, problem, jax.random.key(0)), jnp.int32(1)
     cloud = jnp.ones((1024, 11), jnp.float32)
     carry = program.begin(parts, cloud)
     compiled = (

@@ -37,7 +37,7 @@ def advancing(
     algorithm, problem = trace_floats((algorithm, problem), jnp.float32)
     positions, problem = place(positions, problem, mesh, num_chains)
     key, many = jax.random.key(0), chains.of(positions, num_chains)
-    parts = program.Parts(algorithm, problem, key, observers, many)
+    parts = program.RunParts(algorithm, problem, key, observers, many)
     carry = program.begin(parts, positions)
     buffer = program.make_buffer(parts, carry)
     chunk = program.Chunk(parts, jnp.int32(5), jnp.int32(2))

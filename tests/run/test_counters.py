@@ -49,7 +49,7 @@ def test_totals_of_a_run_pass_2_to_the_32():
 def test_a_run_of_2_to_the_31_steps_ends_where_it_should():
     algorithm = Script(spend)
     observers = program.Observers(lambda problem, state: state.position, None)
-    parts = program.Parts(algorithm, problem(), jax.random.key(0), observers)
+    parts = program.RunParts(algorithm, problem(), jax.random.key(0), observers)
     late = (program.NO_GRID - 1) - 3
     carry = program.begin(parts, jnp.zeros(SIZE))
     buffer = program.make_buffer(parts, carry)

@@ -18,7 +18,7 @@ import langevax
 from langevax import CheckpointError
 from langevax.algorithm import trace_floats
 from langevax.run import identity
-from langevax.run.program import Parts
+from langevax.run.program import RunParts
 from tests.run.setting import Script, assert_same_bits, fix_chunks, simulate
 from tests.sentences import refuses
 
@@ -39,7 +39,7 @@ def identity_of(problem, algorithm=None):
     )
     state, _ = eqx.filter_eval_shape(algorithm.init, problem, position, key)
     shapes = identity.one_chain((position, state), None)
-    traced = identity.traced_parts(Parts(algorithm, problem, key), *shapes)
+    traced = identity.traced_parts(RunParts(algorithm, problem, key), *shapes)
     return identity.of(parts)._replace(traced=traced)
 
 

@@ -147,7 +147,7 @@ def test_a_gradient_on_the_host_is_seen_in_the_program(chunks):
 
 def test_an_array_on_the_host_is_refused_in_a_chunk(chunks):
     """The test above would refuse one."""
-    parts, one = program.Parts(langevin(), problem(), jax.random.key(0)), jnp.int32(1)
+    parts, one = program.RunParts(langevin(), problem(), jax.random.key(0)), jnp.int32(1)
     carry = program.begin(parts, jnp.zeros(3))
     chunk = program.Chunk(parts, one, one)
     carry = carry._replace(step=np.int32(0))
@@ -357,7 +357,7 @@ def test_a_carry_that_is_donated_has_buffers_of_its_own():
 def test_a_program_that_replaces_its_state_needs_room_for_one():
     """What the compiled program shares between arguments and results: the cloud, which the other program has twice."""
     cloud, one = jnp.ones((5000, 4)), jnp.int32(1)
-    parts = program.Parts(meanfield.MFLD(0.1, 0.01), risk(), jax.random.key(0))
+    parts = program.RunParts(meanfield.MFLD(0.1, 0.01), risk(), jax.random.key(0))
     carry = program.begin(parts, cloud)
     chunk = program.Chunk(parts, one, one)
     in_place = (

@@ -11,7 +11,7 @@ from langevax import spaces
 from langevax.problems.problem import hessian_product
 from langevax.sampling import HMC, GaussianNoise, SolverWarning
 from langevax.sampling.inverse import solver_of
-from langevax.sampling.moves import Turn, state_at
+from langevax.sampling.moves import Rotation, state_at
 from langevax.sampling.reference import NearReference, NormalReference, find_reference
 from langevax.sampling.solver_walk import SolverWalk
 from tests.errorbars import LIMIT
@@ -784,7 +784,7 @@ def test_a_turn_keeps_the_energy_and_comes_back():
     w = np.random.default_rng(1).standard_normal(NUM_MODES)
     here = solver.with_gradient(solver.solve(reference.to_prior_units(w)))
     errors = [
-        abs(Turn(h).propose(walk, here, np.random.default_rng(2))[1])
+        abs(Rotation(h).propose(walk, here, np.random.default_rng(2))[1])
         for h in (0.02, 0.01)
     ]
     assert 0 < errors[1] < 0.01
@@ -804,7 +804,7 @@ def test_a_turn_keeps_the_energy_and_comes_back():
             return 1
 
     h, v = 0.9, np.random.default_rng(3).standard_normal(NUM_MODES)
-    arrival, log_ratio = Turn(h).propose(walk, here, Given(v))
+    arrival, log_ratio = Rotation(h).propose(walk, here, Given(v))
     start, end = state_at(reference, here), state_at(reference, arrival)
     kicked = v - h / 2 * start.gradient
     np.testing.assert_allclose(
@@ -816,6 +816,6 @@ def test_a_turn_keeps_the_energy_and_comes_back():
         for state, speed in ((start, v), (end, arrived))
     ]
     assert log_ratio == pytest.approx(energies[0] - energies[1])
-    back, other = Turn(h).propose(walk, arrival, Given(-arrived))
+    back, other = Rotation(h).propose(walk, arrival, Given(-arrived))
     np.testing.assert_allclose(back.z, here.z, atol=1e-9)
     assert other == pytest.approx(-log_ratio)

@@ -1,4 +1,4 @@
-"""FedProx: local steps with a pull towards the server's position (Li et al., MLSys 2020, Algorithm 2)."""
+"""FedProx: local steps that are drawn back towards the server's position (Li et al., MLSys 2020, Algorithm 2)."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ class FedProx(TakesLocalSteps):
         checks.number("proximal_precision", self.proximal_precision)
 
     def direction(self, batch: FiniteSum, start: PyTree, position: PyTree) -> PyTree:
-        pull = trees.subtract(start, position)
+        drawn_back = trees.subtract(start, position)
         return local.descent_step(
-            batch.gradient(position), pull, self.proximal_precision
+            batch.gradient(position), drawn_back, self.proximal_precision
         )

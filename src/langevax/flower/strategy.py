@@ -55,7 +55,7 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True)
 class ClientRules:
-    """Which clients a `FederatedStrategy` waits for, how long, and how it weighs them.
+    """The clients that a `FederatedStrategy` waits for, how long, and their weights.
 
     Attributes:
         number: clients to wait for before the first round; "auto" waits for as many as the clients say there are

@@ -30,7 +30,7 @@ from langevax.log_weights import (
 from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, EffortSpent
 from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
 from langevax.meanfield.walks import (
-    Pilot,
+    PilotCloud,
     log_ratio,
 )
 from langevax.problems.losses import Loss
@@ -471,7 +471,7 @@ class _Line:
 class Rung(NamedTuple):
     """A climb between two steps."""
 
-    pilot: Pilot
+    pilot: PilotCloud
     ratio: np.ndarray
     """a = g / T."""
     tilt: Tilt
@@ -523,13 +523,13 @@ class Climb:
         hottest = CLIMB.first_temperature * float(self.risk.neuron.bound) ** 2
         ratio = np.zeros((self.risk.max_size, *self.risk.neuron.output_shape))
         tilt = law.tilt(jnp.asarray(ratio, self.clouds.dtype), 1.0)
-        pilot = Pilot.of(self.clouds.prior(size))
+        pilot = PilotCloud.of(self.clouds.prior(size))
         return Rung(pilot, ratio, tilt, max(self.temperature, hottest), 0.0)
 
     def again(self, first: Rung, start: Ascent) -> Rung:
         """Return the end of an ascent, with at least as many particles as the first cloud has."""
         size = len(first.pilot.cloud)
-        pilot = Pilot.of(start.cloud)
+        pilot = PilotCloud.of(start.cloud)
         if len(start.cloud) < size:
             even = np.zeros(len(start.cloud))
             offset = self.newton.generator.uniform()

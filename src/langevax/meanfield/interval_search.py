@@ -30,7 +30,7 @@ from langevax.meanfield.upper_bound import (
     upper_bounds,
 )
 from langevax.meanfield.walks import (
-    Pilot,
+    PilotCloud,
     Step,
     Walked,
     WalkPlan,
@@ -129,8 +129,8 @@ class Known:
         )
 
 
-class Evidence(NamedTuple):
-    """What the last round met: of law searches, which say what their law lacks."""
+class RoundEvidence(NamedTuple):
+    """Findings of the last round, for law searches, which say what their law lacks."""
 
     plan: WalkPlan | None = None
     walked: Walked | None = None
@@ -185,7 +185,7 @@ class IntervalSearch:
     """Work of earlier calls."""
     met: wells.Wells | None = None
     """Those of the ascent, where they are known."""
-    evidence: Evidence = field(default_factory=Evidence)
+    evidence: RoundEvidence = field(default_factory=RoundEvidence)
 
     def allow(self, effort: float, cpu_seconds: float | None) -> None:
         """Set what this call may spend."""
@@ -220,7 +220,7 @@ class IntervalSearch:
 
     @property
     def least_left(self) -> float:
-        """What the untrained prior leaves counts as at least this."""
+        """Least value of what the untrained prior leaves."""
         return 0.0
 
     def narrow(self, share: float) -> bool:
@@ -475,7 +475,7 @@ def _settled(
     rounds: int = 6,
 ) -> np.ndarray:
     """Return a cloud after moves that take it to the law of a tilt, as far as moves alone do."""
-    pilot = Pilot.of(cloud)
+    pilot = PilotCloud.of(cloud)
     for _ in range(rounds):
         pilot, _ = pilot.measured().moved(clouds, clouds.target(tilt), 5)
     return pilot.cloud

@@ -61,7 +61,7 @@ class WalkPlan:
     """Whether it ends at the law it was made for."""
 
 
-class Pilot(NamedTuple):
+class PilotCloud(NamedTuple):
     """A cloud that goes from law to law, with the metric and the step size that its moves have learnt."""
 
     cloud: np.ndarray
@@ -69,16 +69,16 @@ class Pilot(NamedTuple):
     step: float
 
     @classmethod
-    def of(cls, cloud: np.ndarray) -> "Pilot":
+    def of(cls, cloud: np.ndarray) -> "PilotCloud":
         """Return the pilot that has learnt nothing yet."""
         size = cloud.shape[1]
         return cls(cloud, np.eye(size), 1.2 * size ** (-1 / 6))
 
-    def measured(self, weights: np.ndarray | None = None) -> "Pilot":
+    def measured(self, weights: np.ndarray | None = None) -> "PilotCloud":
         """Take the metric from the weighted cloud, shrunk towards its diagonal."""
         return self._replace(factor=np.linalg.cholesky(covariance(self.cloud, weights)))
 
-    def resampled(self, parents: np.ndarray) -> "Pilot":
+    def resampled(self, parents: np.ndarray) -> "PilotCloud":
         """Take these particles of the cloud."""
         return self._replace(cloud=self.cloud[parents])
 
@@ -88,7 +88,7 @@ class Pilot(NamedTuple):
         target: WalkTarget,
         num_moves: int = MOVES_PER_LAW,
         aim: float = 0.7,
-    ) -> tuple["Pilot", Values]:
+    ) -> tuple["PilotCloud", Values]:
         """Move the cloud, and lengthen or shorten the step towards the acceptance that is aimed at."""
         cloud, values, acceptance = clouds.moved(
             target, self.cloud, self.factor, self.step, num_moves
@@ -191,7 +191,7 @@ def plan_from_start(
     cells: Cells,
 ) -> WalkPlan:
     """Make the plan of q_0^(1 - b) (prior e^v)^b by a pilot of `size` particles that is resampled within cells."""
-    pilot = Pilot.of(clouds.drawn(start, size))
+    pilot = PilotCloud.of(clouds.drawn(start, size))
     resampling = _Resampling()
     values = clouds.values(clouds.target(tilt, 0.0, 0.0, start), pilot.cloud)
     b = 0.0
@@ -214,7 +214,7 @@ def plan_from_start(
 
 def plan_along(clouds: Clouds, tilts: list[Tilt], size: int) -> WalkPlan:
     """Make the plan of a walk from the prior along tilts, each followed by as many between as weights ask for."""
-    pilot = Pilot.of(clouds.prior(size))
+    pilot = PilotCloud.of(clouds.prior(size))
     resampling = _Resampling()
     current = np.zeros_like(np.asarray(tilts[0]))
     following = 0

@@ -248,7 +248,7 @@ def _intermediate_result(
 
 
 class _Polished(NamedTuple):
-    """Where the chains and the best place end, after a descent if it was asked for."""
+    """The ends of the chains and the best place, after a descent if it was asked for."""
 
     best: Minimum
     reached: bool

@@ -16,7 +16,7 @@ from langevax.optimize.basins import NEAR
 from langevax.optimize.landscape import LANES, Ends, Landscape
 from langevax.optimize.local_search import HOME, Place, Places, SearchEnds
 
-Found = tuple[Place, float]
+End = tuple[Place, float]
 """With its value."""
 
 
@@ -46,13 +46,13 @@ class Scan:
         self.scanned: float = math.inf
         """Value of the place from which a scan brought nothing."""
 
-    def while_better(self, y: Place, fun: float) -> Found:
+    def while_better(self, y: Place, fun: float) -> End:
         """Scan the axes as long as moves of all coordinates gain more than those of single ones: as gains add up."""
         while not self.land.done and fun != self.scanned:
             y, fun = self.once(y, fun)
         return y, fun
 
-    def once(self, y: Place, fun: float) -> Found:
+    def once(self, y: Place, fun: float) -> End:
         """Move all coordinates to the best places on lines along the axes, or single ones where these gain more."""
         land = self.land
         steps, heights = self._lowest(y)
@@ -126,7 +126,7 @@ class Hopping:
     pool = 32
     """Best minima whose differences and means are perturbations."""
 
-    def __init__(self, land: Landscape, new_start: Callable[[], Found]):
+    def __init__(self, land: Landscape, new_start: Callable[[], End]):
         self.land = land
         self.new_start = new_start
         self.scan = Scan(land)
@@ -170,7 +170,7 @@ class Hopping:
         fun: float,
         patience: int,
         until_gain: bool = False,
-    ) -> Found:
+    ) -> End:
         """Hop from basin to basin, downwards, until `patience` searches bring nothing, or until they bring a gain."""
         land = self.land
         y, fun = self.scan.while_better(y, fun)

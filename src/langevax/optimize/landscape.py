@@ -1,4 +1,4 @@
-"""What the searches of `minimize` share: the function in units of its box, with what it cost; places; ends of searches."""
+"""The part that searches of `minimize` share: the function in units of its box, with what it cost; places; ends of searches."""
 
 import math
 from collections.abc import Callable

@@ -198,7 +198,7 @@ def _begin(
     )
 
 
-class Trial(NamedTuple):
+class LineTrial(NamedTuple):
     """The next evaluation of a search, and what it says of the step."""
 
     y: Vector
@@ -220,7 +220,7 @@ def _trial(
     frame: Frame,
     unit: FloatScalar,
     search: LocalSearch,
-) -> Trial:
+) -> LineTrial:
     y = jnp.clip(search.y + search.step * search.direction, frame.lower, frame.upper)
     value, gradient = (part / unit for part in value_and_gradient(problem, frame, y))
     move = y - search.y
@@ -235,18 +235,20 @@ def _trial(
     )
     straight = RULES.straight * jnp.linalg.norm(move) * jnp.linalg.norm(change)
     curved = move @ change > straight
-    return Trial(y, value, gradient, move, change, slope, finite, accepted, curved)
+    return LineTrial(y, value, gradient, move, change, slope, finite, accepted, curved)
 
 
 def _pairs(
-    search: LocalSearch, trial: Trial, fails: Bool[Array, ""]
+    search: LocalSearch, trial: LineTrial, fails: Bool[Array, ""]
 ) -> tuple[Float[Array, "memory d"], Float[Array, "memory d"]]:
     """Return the moves and changes that are remembered: none after a failure."""
 
     def remembered(before: Array, newest: Array) -> Array:
         longer = jnp.concatenate([before[1:], newest[None]])
-        kept = jnp.where(fails, jnp.zeros_like(before), before)
-        return jnp.where(trial.accepted, jnp.where(trial.curved, longer, before), kept)
+        shortened = jnp.where(fails, jnp.zeros_like(before), before)
+        return jnp.where(
+            trial.accepted, jnp.where(trial.curved, longer, before), shortened
+        )
 
     return (
         remembered(search.moves, trial.move),
@@ -309,7 +311,7 @@ def advance(
 
 
 def _next_step(
-    search: LocalSearch, trial: Trial, fails: Bool[Array, ""]
+    search: LocalSearch, trial: LineTrial, fails: Bool[Array, ""]
 ) -> FloatScalar:
     """Return 1 after a step or a new start, more on a plateau, and less after a trial that is too high."""
     lowest = lowest_of_cubic(

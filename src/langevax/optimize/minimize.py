@@ -402,7 +402,7 @@ def _result(
 
     land = portfolio.land
     expected = portfolio.expected_better_basins
-    kept = expected <= portfolio.largest_expected
+    is_met = expected <= portfolio.largest_expected
     falls = _falls(land)
     if falls:
         status = MinimizeStatus.UNBOUNDED
@@ -411,13 +411,13 @@ def _result(
     elif not end.reached:
         status = MinimizeStatus.NOT_REACHED
     else:
-        status = MinimizeStatus.PROMISE_MET if kept else MinimizeStatus.BUDGET_SPENT
+        status = MinimizeStatus.PROMISE_MET if is_met else MinimizeStatus.BUDGET_SPENT
     nfev, njev, fun = map(np.array, zip(*land.history, strict=True))
     return OptimizeResult(
         x=to_position(land.x(land.best_y), like),
         fun=land.best_fun,
         jac=_jac(land, end.gradient, like),
-        success=end.reached and kept and not falls,
+        success=end.reached and is_met and not falls,
         status=int(status),
         message=_message(portfolio, end, status, expected),
         expected_better_basins=expected,

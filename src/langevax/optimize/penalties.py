@@ -87,7 +87,7 @@ def _linearised(penalties: Penalties, y: Vector) -> tuple[Array, Array]:
     return values, slopes * frame.scale
 
 
-class Linear(NamedTuple):
+class Linearised(NamedTuple):
     """f and the residuals at a place, with their slopes."""
 
     fun: float
@@ -232,7 +232,7 @@ class Refinement:
         shares = np.bincount(independent, minlength=len(best))
         return ys[order][best], fun[order][best], shares / max(1, len(many.fun))
 
-    def linear(self, y: Place) -> Linear:
+    def linear(self, y: Place) -> Linearised:
         """Return f and the residuals at a place, and count them."""
         land = self.land
         at = jnp.asarray(y, land.frame.scale.dtype)
@@ -240,7 +240,7 @@ class Refinement:
             np.asarray(part, np.float64) for part in _linearised(self.penalties, at)
         )
         land.add_gradients(1, land.problem)
-        return Linear(float(values[0]), slopes[0], values[1:], slopes[1:])
+        return Linearised(float(values[0]), slopes[0], values[1:], slopes[1:])
 
     def refined(self, start: Place) -> Refined:
         """Return where SLSQP ends, with what can be said of it."""
@@ -252,7 +252,7 @@ class Refinement:
         steep = np.abs(first.slopes).max(axis=1)
         units = np.clip(np.nan_to_num(steep), 1e-3 * self.scales, self.scales)
 
-        def at(y: np.ndarray) -> Linear:
+        def at(y: np.ndarray) -> Linearised:
             nonlocal last
             if not np.array_equal(y, last[0]):
                 last = y.copy(), self.linear(np.clip(y, land.lower, land.upper))
@@ -294,7 +294,7 @@ class Refinement:
         better = ends[0].feasible or ends[0].tolerances < ends[1].tolerances
         return ends[0] if better else ends[1]
 
-    def _judged(self, y: Place, at: Linear) -> Refined:
+    def _judged(self, y: Place, at: Linearised) -> Refined:
         """Return a place with its violations, and how far from a minimum it is."""
         violations = np.where(
             self.equal, np.abs(at.residuals), np.maximum(at.residuals, 0)
@@ -331,7 +331,7 @@ class Refinement:
     def _multipliers(
         self,
         y: Place,
-        at: Linear,
+        at: Linearised,
         active: Bool[np.ndarray, " residuals"],
     ) -> tuple[Float[np.ndarray, " active"], Place]:
         """Return the multipliers of active constraints, and the gradient that they and the bounds leave of f's."""

@@ -28,7 +28,7 @@ from langevax.optimize.landscape import LANES, Ends, Landscape
 from langevax.optimize.local_search import CHUNK, Place
 
 
-class Search(Protocol):
+class PlannedSearch(Protocol):
     """A kind of search, whose runs are independent of each other."""
 
     ends: Ends
@@ -49,11 +49,11 @@ class Multistart:
         self.settled = 0
 
     def run(self) -> None:
-        """Search from a batch of new places."""
+        """PlannedSearch from a batch of new places."""
         self.best_of(LANES)
 
     def best_of(self, number: int) -> tuple[Place, float]:
-        """Search from new places, and return the best end."""
+        """PlannedSearch from new places, and return the best end."""
         land = self.land
         ends = land.search(land.best_drawn(number))
         gains = ends.start_fun - ends.fun
@@ -168,10 +168,10 @@ class Portfolio:
         return min(counted.expected_better for counted in self.tallies())
 
     def run(self, start: Place) -> None:
-        """Search until an unseen better basin is unlikely, or the budget is spent."""
+        """PlannedSearch until an unseen better basin is unlikely, or the budget is spent."""
         land = self.land
         self._begin(start)
-        costs: dict[Search, float] = {self.hopping: 0.0, self.evolving: 0.0}
+        costs: dict[PlannedSearch, float] = {self.hopping: 0.0, self.evolving: 0.0}
         while not land.done:
             counted = self.tallies()
             if min(kind.expected_better for kind in counted) <= self.largest_expected:
@@ -200,7 +200,9 @@ class Portfolio:
         patience = self.hopping.patience
         return min(searches.searches, patience) if searches.basins == 1 else patience
 
-    def _next(self, searches: Tally, costs: dict[Search, float]) -> Search:
+    def _next(
+        self, searches: Tally, costs: dict[PlannedSearch, float]
+    ) -> PlannedSearch:
         """Return more local searches where basins are few, else what has cost less, hopping or evolution."""
         if searches.basins * self.few_basins <= searches.searches:
             return self.multistart

@@ -37,7 +37,7 @@ from langevax.meanfield.walks import (
     EFFECTIVE_SHARE,
     MOST_LAWS,
     Cells,
-    Pilot,
+    PilotCloud,
     largest_step,
     plan_from_start,
     walk,
@@ -108,7 +108,7 @@ class Climbing:
     """A weighted cloud whose dual is climbed to."""
 
     clouds: Clouds
-    pilot: Pilot
+    pilot: PilotCloud
     log_weights: np.ndarray
     tilt: np.ndarray
 
@@ -235,7 +235,7 @@ class LawSearch(IntervalSearch):
         else:
             cloud = before.cloud
             nothing = np.zeros(len(cloud))
-            climbing = Climbing(clouds, Pilot.of(cloud), nothing, -before.dual)
+            climbing = Climbing(clouds, PilotCloud.of(cloud), nothing, -before.dual)
             counted = before.counted
         for number in range(self.clouds_of_dual):
             self.progress(f"dual, {number + 1} of {self.clouds_of_dual}")
@@ -270,7 +270,7 @@ class LawSearch(IntervalSearch):
         size = self.known.num_particles
         climbing = Climbing(
             clouds,
-            Pilot.of(clouds.drawn(start, size)),
+            PilotCloud.of(clouds.drawn(start, size)),
             np.zeros(size),
             np.zeros(self.tilted.num_activations),
         )

@@ -22,7 +22,7 @@ from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.log_weights import log_mean_exp
 from langevax.meanfield.clouds import LOG_2_PI, Clouds
 from langevax.meanfield.gibbs_law import Activity, Cloud, Tilt
-from langevax.meanfield.walks import Pilot, covariance
+from langevax.meanfield.walks import PilotCloud, covariance
 from langevax.predictive_law.law_problem import MAX_EXPONENT, LawProblem
 from langevax.predictive_law.path import evenly_spaced
 
@@ -180,7 +180,7 @@ def in_units_of_prior(
     particles = points = evenly_spaced(points, num_particles)
     clouds = Clouds(law, law.num_activations, key)
     volumes = []
-    pilot = Pilot.of(particles)
+    pilot = PilotCloud.of(particles)
     try:
         while len(volumes) < max_rounds:
             law = law.in_units_of(points)

@@ -30,7 +30,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from langevax._typing import PyTree
 from langevax._version import __version__
-from langevax.run.program import Parts
+from langevax.run.program import RunParts
 
 LIBRARIES = {"langevax", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy"}
 WITHOUT_EFFECT = {
@@ -202,7 +202,7 @@ def abstract(tree: PyTree) -> PyTree:
     return jax.tree.map(shape, tree)
 
 
-def traced_parts(parts: Parts, position: PyTree, state: Any) -> dict[str, str]:
+def traced_parts(parts: RunParts, position: PyTree, state: Any) -> dict[str, str]:
     """Return hashes of what one chain computes, from the shapes of its arrays: the loss, schedules, observers, step."""
     algorithm, problem, key, observers, _ = parts
     step = jax.ShapeDtypeStruct((), jnp.int32)

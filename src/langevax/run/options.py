@@ -15,7 +15,7 @@ ProgressOption: TypeAlias = bool | Literal["auto"] | Callable[[str, float], None
 
 @dataclass(frozen=True)
 class Run:
-    """How a run is saved, resumed and shown; the argument `run` of all that takes time.
+    """Saving, resuming and showing a run; the argument `run` of all that takes time.
 
     Attributes:
         checkpoint: a folder, to which the run is saved every `checkpoint_seconds`, at its end, and when Ctrl-C, SIGTERM
@@ -30,7 +30,7 @@ class Run:
         checkpoint_seconds: between two saves of a run.
 
     Raises:
-        TypeError, ValueError: a value that is none of these; `resume` without `checkpoint`.
+        TypeError, ValueError: a wrong value; `resume` without `checkpoint`.
 
     Example:
         >>> import langevax as lx

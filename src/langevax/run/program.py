@@ -90,8 +90,8 @@ class Record(NamedTuple):
     metrics: dict[str, Float[Array, "..."]]
 
 
-class Parts(NamedTuple):
-    """What a run is made of, which no step replaces."""
+class RunParts(NamedTuple):
+    """The parts of a run, which no step replaces."""
 
     algorithm: Algorithm
     problem: Problem
@@ -116,7 +116,7 @@ class Parts(NamedTuple):
 class Chunk(NamedTuple):
     """Inputs of a chunk of steps that are read and not replaced."""
 
-    parts: Parts
+    parts: RunParts
     stop: Int32[Array, ""]
     every: Int32[Array, ""]
 
@@ -140,7 +140,7 @@ def start_positions(
 
 
 @eqx.filter_jit
-def begin(parts: Parts, positions: PyTree) -> Carry:
+def begin(parts: RunParts, positions: PyTree) -> Carry:
     """Return the carry before step 0."""
 
     def init(position: PyTree, key: PRNGKey) -> tuple[Any, Any]:
@@ -158,7 +158,7 @@ def begin(parts: Parts, positions: PyTree) -> Carry:
     return Carry(jnp.int32(0), state, counts, metrics, jnp.int32(0), moments)
 
 
-def make_buffer(parts: Parts, carry: Carry) -> Any:
+def make_buffer(parts: RunParts, carry: Carry) -> Any:
     """Return slots for as many records as fit in BUFFER_BYTES, and one more for what is off the grid."""
     if parts.observers.record is None:
         return None
@@ -172,7 +172,7 @@ def make_buffer(parts: Parts, carry: Carry) -> Any:
     )
 
 
-def spread_over_processes(buffer: Any, parts: Parts, carry: Carry) -> Any:
+def spread_over_processes(buffer: Any, parts: RunParts, carry: Carry) -> Any:
     """Put the buffer on the devices of all processes, split as the records are, so that recording sends nothing."""
     if parts.observers.record is None:
         return buffer
@@ -311,7 +311,7 @@ def _all_finite(leaves: list[Array]) -> Bool[Array, ""]:
 
 
 @eqx.filter_jit
-def mean_value(parts: Parts, positions: PyTree) -> FloatScalar:
+def mean_value(parts: RunParts, positions: PyTree) -> FloatScalar:
     """Return the mean over chains of the problem's value, for the progress bar."""
     if parts.chains is None:
         return parts.problem.value(positions)
@@ -345,18 +345,18 @@ def _running_mean(mean: Array, term: Array, count: Int32[Array, ""]) -> Array:
     return jnp.where(count == 1, term, mean + (term - mean) / count.astype(mean.dtype))
 
 
-def _observe(parts: Parts, observe: Observe, state: Any) -> PyTree:
+def _observe(parts: RunParts, observe: Observe, state: Any) -> PyTree:
     return parts.over_chains(
         lambda state: jax.tree.map(jnp.asarray, observe(parts.problem, state)), state
     )
 
 
-def _averages(parts: Parts, state: Any) -> PyTree:
+def _averages(parts: RunParts, state: Any) -> PyTree:
     assert parts.observers.average is not None
     return jax.tree.map(_averageable, _observe(parts, parts.observers.average, state))
 
 
-def _record(parts: Parts, carry: Carry) -> Record:
+def _record(parts: RunParts, carry: Carry) -> Record:
     assert parts.observers.record is not None
     values = _observe(parts, parts.observers.record, carry.state)
     return Record(values, carry.counts, carry.metrics)

@@ -116,7 +116,7 @@ def simulate(
         checks.instance("sharding", sharding, (Mesh, NamedSharding), mesh)
     if num_chains is not None:
         num_chains = checks.whole("num_chains", num_chains)
-    schedule = Schedule.of(
+    schedule = RunSchedule.of(
         num_steps, record_every, average is not None, callbacks, callback_every
     )
     algorithm.check_schedules(schedule.num_steps)
@@ -143,7 +143,7 @@ def simulate(
     observers = program.Observers(record, average)
     algorithm, problem, key = shared
     split = chains.of(positions, num_chains)
-    parts = program.Parts(algorithm, problem, key, observers, split)
+    parts = program.RunParts(algorithm, problem, key, observers, split)
     loop = _Loop.of(parts, schedule, positions, began)
     checks.defined_start(loop.carry.state)
     if described is None and not callbacks and not loop.shared:
@@ -156,8 +156,8 @@ def simulate(
     return loop.run_saved(run, described._replace(traced=loop.traced(*shapes)))
 
 
-class Schedule(NamedTuple):
-    """When a run records, calls its callbacks, and ends."""
+class RunSchedule(NamedTuple):
+    """The steps at which a run records, calls its callbacks, and ends."""
 
     num_steps: int
     every: int
@@ -173,7 +173,7 @@ class Schedule(NamedTuple):
         is_averaged: bool,
         callbacks: Sequence[Callback],
         callback_every: Any,
-    ) -> "Schedule":
+    ) -> "RunSchedule":
         """Return the schedule; raise unless the run has an end, and its grids are intervals."""
         num_steps = checks.whole("num_steps", num_steps, minimum=0, maximum=MOST_STEPS)
         every = 1 if is_averaged else NO_GRID
@@ -199,8 +199,8 @@ class Saving:
 class _Loop:
     """The loop over compiled chunks."""
 
-    parts: program.Parts
-    schedule: Schedule
+    parts: program.RunParts
+    schedule: RunSchedule
     began: float
     carry: Any
     """At the start of `run`."""
@@ -216,8 +216,8 @@ class _Loop:
     @classmethod
     def of(
         cls,
-        parts: program.Parts,
-        schedule: Schedule,
+        parts: program.RunParts,
+        schedule: RunSchedule,
         positions: PyTree,
         began: float,
     ) -> "_Loop":
@@ -259,7 +259,7 @@ class _Loop:
         """Return the hashes of what is computed, from shapes without devices, on which they must not depend."""
         state = identity.one_chain(self.carry.state, self.parts.num_chains)
         algorithm, problem, key = shared
-        parts = program.Parts(algorithm, problem, key, self.parts.observers)
+        parts = program.RunParts(algorithm, problem, key, self.parts.observers)
         return identity.traced_parts(parts, position, state)
 
     def run_saved(self, run: Run, described: RunIdentity) -> Result:

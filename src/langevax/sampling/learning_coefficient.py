@@ -170,7 +170,7 @@ def _number(name: str, value: float | str) -> float | None:
 
 
 class _Lengths(NamedTuple):
-    """How much is drawn, in chains, steps and draws of each, along how many rows."""
+    """Numbers of chains, of steps and draws of each, and of rows along which they move."""
 
     num_chains: int
     num_warmup: int

@@ -3,7 +3,7 @@
     posterior(w) = exp(-psi(w)) N(0, I),      psi(w) = misfit(z) + |z|^2 / 2 - |w|^2 / 2,      z = mean + C^{1/2} w
 
 A move proposes a solve and gives the logarithm of its Metropolis ratio. Those of `langevax.samplers`, pCN, which takes
-a solve, and pCNL, which takes an adjoint solve as well, run about the walk's reference or about the prior. `Turn` is
+a solve, and pCNL, which takes an adjoint solve as well, run about the walk's reference or about the prior. `Rotation` is
 Hamiltonian dynamics (Beskos, Pinski, Sanz-Serna, Stuart, Stochastic Process. Appl. 2011), whose step is a turn in parts
 of angle h,
 
@@ -28,7 +28,7 @@ REFUSED: Proposal = (None, -np.inf)
 
 
 class Setting(Protocol):
-    """What a move is told of its walk."""
+    """The parts of a walk that a move reads."""
 
     solver: ForwardSolver
     reference: NormalReference
@@ -87,7 +87,7 @@ class Around(NamedTuple):
         return there, self.algorithm.log_ratio(1.0, state, proposal, noise, 0)
 
 
-class Turn(NamedTuple):
+class Rotation(NamedTuple):
     """A turn of Hamiltonian dynamics about the reference, in parts of angle `length`."""
 
     length: float

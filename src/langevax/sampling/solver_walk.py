@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from langevax.samplers import PCN, PCNL
-from langevax.sampling.moves import Around, ByFit, FromModes, Move, Turn
+from langevax.sampling.moves import Around, ByFit, FromModes, Move, Rotation
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import ForwardSolver, Solve, SolveCounts, Vector
 from langevax.sampling.surrogate import MOST_RESIDUALS, fitted_misfit
@@ -38,7 +38,7 @@ class HostDynamics(NamedTuple):
 HOST_DYNAMICS: dict[Dynamics, HostDynamics] = {
     "pcn": HostDynamics(lambda h: Around(PCN(h, 1.0)), 1.0, 0.3),
     "pcnl": HostDynamics(lambda h: Around(PCNL(h, 1.0)), 2.0, 0.65),
-    "hmc": HostDynamics(Turn, math.pi / 2, 0.75),
+    "hmc": HostDynamics(Rotation, math.pi / 2, 0.75),
 }
 
 
@@ -55,8 +55,8 @@ class WalkStep(NamedTuple):
     """What the walk learns from in its warm-up."""
 
 
-class Moved(NamedTuple):
-    """What a `SolverWalk` learns from a step."""
+class MoveRecord(NamedTuple):
+    """The part of a step from which a `SolverWalk` learns."""
 
     move: int
     distance: float
@@ -205,7 +205,7 @@ class SolverWalk:
         if move.needs_gradient:
             solved = self.solver.with_gradient(state)
             if solved is None:
-                return WalkStep(state, 0.0, learnt=Moved(number, 0.0, None))
+                return WalkStep(state, 0.0, learnt=MoveRecord(number, 0.0, None))
             state = solved
         proposal, log_ratio = move.propose(self, state, rng)
         if not np.isfinite(log_ratio):
@@ -217,7 +217,7 @@ class SolverWalk:
             path = self.reference.shrink(proposal.z - state.z)
             moved = float(np.sum((path @ self.reference.directions) ** 2))
         chosen = proposal if is_accepted and proposal is not None else state
-        return WalkStep(chosen, rate, learnt=Moved(number, rate * moved, proposal))
+        return WalkStep(chosen, rate, learnt=MoveRecord(number, rate * moved, proposal))
 
     def adapt(self, rate: float, number: int) -> None:
         """Move a single step size to an acceptance for the `number`-th time."""

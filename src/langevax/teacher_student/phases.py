@@ -145,7 +145,7 @@ class Cooling(eqx.Module):
 
 
 class Phase(eqx.Module):
-    """What both phases are: squared errors of a loss, with a penalty as the quadratic part."""
+    """The part of both phases: squared errors of a loss, with a penalty as the quadratic part."""
 
     @property
     @abstractmethod
