@@ -201,7 +201,8 @@ def tells(text, facts=""):
     smaller = (re.split(r"(?<=[.!?]) ", whole), text.splitlines()) if facts else ()
     for parts in ([whole], *smaller):
         matches = [part for part in parts if not missing_facts(part, facts)]
-        sentence = normalised(min(matches, key=len, default=whole).strip())
+        shortest = min(map(normalised, matches), key=len, default=normalised(whole))
+        sentence = shortest.strip()
         if len(sentence) <= LONG:
             break
     BOOK.meet(re.sub(NUMBER, "#", sentence))

@@ -689,7 +689,7 @@ def test_solvers_of_differential_equations_have_no_forward_mode():
     options = {
         "temperature": 1e-4,
         "num_samples": 500,
-        "progress": False,
+        "run": langevax.Run(progress=False),
     }  # close to a normal law
     draws = langevax.sample(
         langevax.Function(decay), jnp.array([1.0, 1.0]), key=KEY, **options
