@@ -67,6 +67,7 @@ def chains():
 
 def fitted(devices: int | None):
     """A regressor that walks its validation paths together with the others, in few steps."""
+    from langevax.run import Run
     from langevax.sklearn import MeanFieldRegressor, model_selection
 
     path = model_selection.SEARCHES["path"]._replace(stage_steps=16, factors=(3.0, 1.0))
@@ -77,7 +78,7 @@ def fitted(devices: int | None):
         "scaling": "columns",
         "neuron": "tanh",
         "num_steps": HALF,
-        "run": langevax.Run(progress=False),
+        "run": Run(progress=False),
     }
     model = MeanFieldRegressor(
         num_particles=PARTICLES,
