@@ -87,11 +87,9 @@ def test_a_run_that_goes_on_has_the_draws_of_one_that_was_not_interrupted(tmp_pa
     call = loss, jnp.zeros(3), jnp.asarray(X)
     whole = langevax.learning_coefficient(*call, **OPTIONS)
     file = tmp_path / "chains.npz"
-    langevax.learning_coefficient(
-        *call, run=langevax.Run(checkpoint=file), **OPTIONS | {"num_samples": 40}
-    )
-    result = langevax.learning_coefficient(
-        *call, run=langevax.Run(checkpoint=file, resume=True), **OPTIONS
-    )
+    first = {"run": langevax.Run(checkpoint=file), "num_samples": 40}
+    langevax.learning_coefficient(*call, **OPTIONS | first)
+    again = {"run": langevax.Run(checkpoint=file, resume=True)}
+    result = langevax.learning_coefficient(*call, **OPTIONS | again)
     np.testing.assert_array_equal(result.trace, whole.trace)
     assert result.value == whole.value
