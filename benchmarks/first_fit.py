@@ -71,9 +71,7 @@ def fit(rows: int, columns: int, num_steps: int | Literal["auto"] = "auto") -> N
     rng = np.random.default_rng(0)
     X = rng.standard_normal((rows, columns))
     y = np.sin(X[:, 0]) + X[:, -1] + 0.3 * rng.standard_normal(rows)
-    MeanFieldRegressor(num_steps=num_steps, random_state=0).fit(
-        X, y
-    ).predict(X)
+    MeanFieldRegressor(num_steps=num_steps, random_state=0).fit(X, y).predict(X)
 
 
 def first(directory: str, rows: int, columns: int) -> None:

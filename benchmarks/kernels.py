@@ -67,7 +67,7 @@ def measure_langevax(split: Split, scales: str) -> None:
     from langevax.sklearn import KernelLangevinRegressor
 
     began = processor_seconds()
-    options: dict[str, Any] = {"random_state": 0, "progress": False}
+    options: dict[str, Any] = {"random_state": 0, "run": Run(progress=False)}
     model = KernelLangevinRegressor("rbf", length_scale=scales, **options).fit(
         split.X, split.y
     )

@@ -356,7 +356,7 @@ def run(case: MethodCase, size: int, num_steps: int, memory_limit: int) -> None:
         options |= {
             "key": jax.random.key(0),
             "num_chains": parts.num_chains,
-            "progress": False,
+            "run": lx.Run(progress=False),
         }
         began = time.perf_counter()
         lx.simulate(parts.algorithm, parts.problem, parts.start, **options)

@@ -67,7 +67,7 @@ def langevax_steps(gradient: Callable[[], Any], steps: int) -> Callable[[], Any]
         "key": jax.random.key(0),
         "num_steps": steps,
         "num_chains": CHAINS,
-        "progress": False,
+        "run": lx.Run(progress=False),
     }
     return lambda: lx.simulate(langevin, posterior.problem, mode(), **options).position
 

@@ -391,7 +391,7 @@ def coordinate_steps(steps: int) -> Callable[[], Any]:
         1.0, period=10**6
     )  # hot, so that no refresh falls into the stretch that is timed
     start = cloud(problem)
-    options = {"key": key, "num_steps": steps, "progress": False}
+    options = {"key": key, "num_steps": steps, "run": lx.Run(progress=False)}
     assert lx.simulate(ascent, problem, start, **options).counts["refreshes"] == 0
     return lambda: lx.simulate(ascent, problem, start, **options).state
 
@@ -400,7 +400,11 @@ def full_steps(steps: int) -> Callable[[], Any]:
     """Full gradient steps of the same cloud."""
     problem = risk()
     start = cloud(problem)
-    options = {"key": jax.random.key(1), "num_steps": steps, "progress": False}
+    options = {
+        "key": jax.random.key(1),
+        "num_steps": steps,
+        "run": lx.Run(progress=False),
+    }
     return lambda: (
         lx.simulate(lx.meanfield.MFLD(0.1, 1.0), problem, start, **options).state
     )

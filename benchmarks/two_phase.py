@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.beside.case import Candidate, Case, RunResult
+from langevax.run import Run
 from langevax.teacher_student import (
     Converge,
     Explore,
@@ -97,7 +98,7 @@ def langevax(size: int, steps: int) -> Callable[[], RunResult]:
         "num_restarts": RESTARTS,
         "explore": EXPLORE,
         "converge": CONVERGE,
-        "progress": False,
+        "run": Run(progress=False),
     }
 
     def run() -> RunResult:

@@ -147,7 +147,10 @@ def test_a_gradient_on_the_host_is_seen_in_the_program(chunks):
 
 def test_an_array_on_the_host_is_refused_in_a_chunk(chunks):
     """The test above would refuse one."""
-    parts, one = program.RunParts(langevin(), problem(), jax.random.key(0)), jnp.int32(1)
+    parts, one = (
+        program.RunParts(langevin(), problem(), jax.random.key(0)),
+        jnp.int32(1),
+    )
     carry = program.begin(parts, jnp.zeros(3))
     chunk = program.Chunk(parts, one, one)
     carry = carry._replace(step=np.int32(0))

@@ -404,7 +404,12 @@ def test_a_server_of_the_package_umbridge_is_understood():
             PRIOR,
             adjoint=lambda v, r: adjoint(v, r, 2.0),
         )
-        options = {"key": KEY, "num_samples": 5, "num_warmup": 5, "progress": False}
+        options = {
+            "key": KEY,
+            "num_samples": 5,
+            "num_warmup": 5,
+            "run": langevax.Run(progress=False),
+        }
         draws = langevax.sample(
             langevax.inverse_problem(model, DATA, 0.2, PRIOR, parallel=2), **options
         )

@@ -12,6 +12,7 @@ from langevax import Run
 from langevax.meanfield import certify
 from langevax.sklearn import MeanFieldRegressor, base, load, stopping
 from langevax.sklearn.stopping import CertifiedStop, _excess, late_clouds
+from langevax.sklearn.training import root_key
 from tests.meanfield.known_optima import smooth
 from tests.sentences import warns
 
@@ -171,7 +172,10 @@ def test_the_interval_is_that_of_certify():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again = certify(
-            network.risk(0.2), 0.2, key=fitted()._key(None), effort=stopping.EFFORT
+            network.risk(0.2),
+            0.2,
+            key=root_key(fitted()._seed()),
+            effort=stopping.EFFORT,
         )
     assert (again.lower_bound, again.upper_bound) == (
         fitted().certificate_.lower_bound,
