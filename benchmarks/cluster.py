@@ -152,7 +152,11 @@ def step(count: int, split: str, rows: int, particles: int) -> float:
         precision=0.01,
     )
     mfld = langevax.meanfield.MFLD(step_size=0.1, temperature=0.01)
-    options = {"key": jax.random.key(0), "sharding": mesh, "run": Run(progress=False)}
+    options = {
+        "key": jax.random.key(0),
+        "sharding": mesh,
+        "run": langevax.Run(progress=False),
+    }
     warm = langevax.simulate(
         mfld, risk, risk.prior(0.01, particles), num_steps=1, **options
     )

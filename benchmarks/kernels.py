@@ -64,6 +64,7 @@ def print_line(
 
 def measure_langevax(split: Split, scales: str) -> None:
     """Print the line of our estimator at its defaults."""
+    from langevax.run import Run
     from langevax.sklearn import KernelLangevinRegressor
 
     began = processor_seconds()
