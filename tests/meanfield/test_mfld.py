@@ -160,7 +160,7 @@ def test_at_an_anchor_step_svrg_is_the_full_gradient_exactly():
             clouds[1], svrg.init(risk, clouds[0])[0], jnp.int32(step)
         )
         np.testing.assert_array_equal(v, gradient(clouds[1]))
-        np.testing.assert_array_equal(following.anchor, clouds[1])
+        np.testing.assert_array_equal(following.position, clouds[1])
     _, state, _ = estimate(clouds[0], state, jnp.int32(0))
     v, _, _ = estimate(clouds[1], state, jnp.int32(1))
     assert np.abs(v - gradient(clouds[1])).max() > 1e-3
