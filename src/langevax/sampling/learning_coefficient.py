@@ -304,7 +304,7 @@ class _Minimum(NamedTuple):
         return (self.loss - self.lowest) / self.temperature
 
     def is_far_below(self, loss: float) -> bool:
-        """Return whether params is no minimum, since this loss is near."""
+        """Return whether a nearby loss this low shows that params is not a minimum."""
         fall = (self.loss - loss) / self.temperature
         return fall > max(1.0, len(self.displacement) / 2)
 

@@ -126,7 +126,7 @@ class NormalNoise(NumberFamily):
         if np.std(rest) < 1e-5 * deviation:  # single precision still resolves it
             raise ValueError(
                 f"y is a linear function of the {x.shape[1]} columns of X on these {len(y)} rows, but for "
-                f"{np.std(rest) / deviation:.1g} of its standard deviation: there is no noise to learn; pass more rows than "
+                f"{np.std(rest) / deviation:.1g} of its standard deviation: its noise cannot be estimated; pass more rows than "
                 "columns, or use sklearn.linear_model.RidgeCV."
             )
 

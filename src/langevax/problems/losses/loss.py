@@ -30,7 +30,7 @@ DOMAIN_SLACK_ULPS = 64
 class Loss(eqx.Module):
     """A loss l(z; y) of one example's output and its derivatives in z; of a dual method's loss its conjugate, too.
 
-    A loss of one's own has `__call__` and `curvature`: networks are trained by it, and posteriors are made of it. The
+    A custom loss defines `__call__` and `curvature`, which suffice to train networks and to build posteriors. The
     dual methods and certificates need the five methods that begin with `conjugate`, of a loss that is convex.
 
     `z` and `dual` share a shape and a floating dtype; `y` is one target. All of it maps under `vmap`.
