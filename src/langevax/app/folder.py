@@ -79,7 +79,7 @@ class Folder:
         self, path: Path, parts: Sequence[str] = FIT_PARTS, writer: str = "langevax fit"
     ):
         self.path = path
-        self.parts = tuple(parts)
+        self.parts: tuple[str, ...] = tuple(parts)
         self.writer = writer
         self.training: Path = path / "training"
         self.settings: Path = self.training / "settings.json"

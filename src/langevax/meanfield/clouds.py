@@ -308,20 +308,20 @@ class Clouds:
         block = 2 ** int(
             np.log2(max(1, best.certificate_activations // self.law.num_activations))
         )
-        self.block = int(
+        self.block: int = int(
             np.clip(
                 block, best.smallest_certificate_block, best.largest_certificate_block
             )
         )
-        self.dtype = self.law.dtype
-        self.none = mixture(
+        self.dtype: Any = self.law.dtype
+        self.none: Mixture = mixture(
             np.ones(1),
             np.zeros((1, self.law.size)),
             np.eye(self.law.size)[None],
             self.dtype,
         )
-        self.wide = jax.config.read("jax_enable_x64")
-        self.threads = ThreadPoolExecutor(os.cpu_count())
+        self.wide: bool = jax.config.read("jax_enable_x64")
+        self.threads: ThreadPoolExecutor = ThreadPoolExecutor(os.cpu_count())
 
     def close(self) -> None:
         """End the threads."""

@@ -40,11 +40,12 @@ class SolveCache:
     """
 
     def __init__(self, file: str | os.PathLike[str], wait: float = 60.0):
-        self.file, self.lock = os.fspath(file), threading.Lock()
+        self.file: str = os.fspath(file)
+        self.lock: threading.Lock = threading.Lock()
         self.num_read = 0
         """Solves that were read instead of made."""
         try:
-            self.connection = sqlite3.connect(
+            self.connection: sqlite3.Connection = sqlite3.connect(
                 self.file, timeout=wait, check_same_thread=False
             )
             weakref.finalize(self, self.connection.close)

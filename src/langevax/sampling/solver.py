@@ -79,9 +79,9 @@ class SolveTally:
     """Counts of solves, one for all the units in which a solver is used, and parts of it for single chains."""
 
     def __init__(self, whole: "SolveTally | None" = None):
-        self.counts = SolveCounts()
+        self.counts: SolveCounts = SolveCounts()
         self.whole = whole
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
 
     def add(self, counts: SolveCounts) -> None:
         """Add counts, here and in the whole."""
@@ -114,15 +114,15 @@ class ForwardSolver:
             prior.basis.synthesize(jnp.eye(num_modes, dtype=dtype)), np.float64
         )
         deviations = np.sqrt(np.asarray(prior.eigenvalues, np.float64))
-        self.synthesis = functions.reshape(num_modes, -1) * deviations[:, None]
+        self.synthesis: np.ndarray = functions.reshape(num_modes, -1) * deviations[:, None]
         self.grid_shape = grid
-        self.forward_map = forward_map
-        self.adjoint = adjoint
+        self.forward_map: NumpyMap = forward_map
+        self.adjoint: Adjoint | None = adjoint
         self.data = data
         self.noise = noise
-        self.mean = 0.0 if mean is None else np.broadcast_to(mean, grid)
-        self.tally = SolveTally()
-        self.is_single = False
+        self.mean: float | np.ndarray = 0.0 if mean is None else np.broadcast_to(mean, grid)
+        self.tally: SolveTally = SolveTally()
+        self.is_single: bool = False
         self.parallel = parallel
         """Number of threads that solve at once."""
         self.cache: SolveCache | None = None
@@ -198,7 +198,7 @@ class ForwardSolver:
             _compare(cache, "adjoint", self.adjoint, *arguments)
             self.adjoint = cache.over("adjoint", self.adjoint)
         self.forward_map = cache.over("forward_map", self.forward_map)
-        self.cache = cache
+        self.cache: SolveCache = cache
 
     def solve(self, z: Vector) -> Solve:
         """Return the misfit, infinite where the map raises or returns what is not finite."""
