@@ -114,13 +114,17 @@ class ForwardSolver:
             prior.basis.synthesize(jnp.eye(num_modes, dtype=dtype)), np.float64
         )
         deviations = np.sqrt(np.asarray(prior.eigenvalues, np.float64))
-        self.synthesis: np.ndarray = functions.reshape(num_modes, -1) * deviations[:, None]
+        self.synthesis: np.ndarray = (
+            functions.reshape(num_modes, -1) * deviations[:, None]
+        )
         self.grid_shape = grid
         self.forward_map: NumpyMap = forward_map
         self.adjoint: Adjoint | None = adjoint
         self.data = data
         self.noise = noise
-        self.mean: float | np.ndarray = 0.0 if mean is None else np.broadcast_to(mean, grid)
+        self.mean: float | np.ndarray = (
+            0.0 if mean is None else np.broadcast_to(mean, grid)
+        )
         self.tally: SolveTally = SolveTally()
         self.is_single: bool = False
         self.parallel = parallel
@@ -198,7 +202,7 @@ class ForwardSolver:
             _compare(cache, "adjoint", self.adjoint, *arguments)
             self.adjoint = cache.over("adjoint", self.adjoint)
         self.forward_map = cache.over("forward_map", self.forward_map)
-        self.cache: SolveCache = cache
+        self.cache: SolveCache | None = cache
 
     def solve(self, z: Vector) -> Solve:
         """Return the misfit, infinite where the map raises or returns what is not finite."""
