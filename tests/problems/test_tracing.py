@@ -11,7 +11,7 @@ import pytest
 import langevax
 from langevax.problems import tracing
 
-SCALE = 1.0
+SCALE, CALLS, T = 1.0, 0, 5.0
 
 
 def slope():
@@ -24,6 +24,12 @@ def of_global(x, row):
 
 def of_another_function(x, row):
     return jax.vmap(lambda y: slope() * y)(x * row[None])[0]
+
+
+def of_attribute(x, row):
+    global CALLS
+    CALLS += 1  # a counter is not a number of the loss
+    return jnp.sum((x * row)[None].T)
 
 
 @eqx.filter_jit
@@ -60,9 +66,14 @@ def test_programs_are_kept_where_no_number_of_the_loss_changes(monkeypatch):
     cleared = []
     langevax.FiniteSum(of_global, jnp.ones(3))
     monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(1))
-    for _ in range(3):
-        langevax.FiniteSum(of_global, jnp.ones(3)).value(jnp.array(1.0))
+    for number in range(3):
+        monkeypatch.setitem(
+            globals(), "T", float(number)
+        )  # x.T reads an attribute, not this
+        langevax.FiniteSum(of_attribute, jnp.ones(3)).value(jnp.array(1.0))
+        langevax.FiniteSum(of_global, jnp.ones(3))
     assert not cleared
+    assert CALLS == 3
     monkeypatch.setitem(globals(), "SCALE", 1.5)
     tracing.forget_old_numbers(of_global)
     assert cleared == [1]

@@ -195,14 +195,15 @@ def _gradient(function: Function, position: PyTree, rows: PyTree) -> PyTree:
     """The user's gradient, checked: the mean over the rows, in the position's structure and shapes."""
     result = _call(function, position, rows)
     checks.same_structure("gradient", result, position)
-    return jax.tree.map_with_path(_floating, result)
+    return jax.tree.map_with_path(_floating, result, position)
 
 
-def _floating(path: Any, leaf: Any) -> np.ndarray:
+def _floating(path: Any, leaf: Any, like: np.ndarray) -> np.ndarray:
     leaf = np.asarray(leaf)
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
         raise ValueError(
-            f"gradient{jax.tree_util.keystr(path)} was returned with dtype {leaf.dtype}; return floating numbers."
+            f"gradient{jax.tree_util.keystr(path)} was returned with dtype {leaf.dtype}; return floating numbers "
+            f"({like.dtype})."
         )
     return leaf
 

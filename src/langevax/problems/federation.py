@@ -268,7 +268,7 @@ def _two_axes(data: PyTree) -> tuple[int, int]:
                 "Federation.of."
             )
     of_one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), data)
-    return num_clients, checks.leading_axis("the rows of data", of_one)
+    return num_clients, checks.leading_axis("each client's data", of_one)
 
 
 def _checked_counts(counts: Any, num_clients: int, max_rows: int) -> np.ndarray:

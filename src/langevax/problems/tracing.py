@@ -1,6 +1,7 @@
 """Programs that JAX traces from a user's function: their equations, constants, and the numbers read by name."""
 
 import contextlib
+import dis
 import functools
 import inspect
 import types
@@ -112,12 +113,31 @@ def _numbers_read(
     """Return numbers and arrays that a function, or a function of its module that it names, reads by name."""
     visited.add(function)
     enclosed: dict[str, Any] = {}
-    cells = function.__closure__ or ()
-    for name, cell in zip(function.__code__.co_freevars, cells, strict=True):
+    for name, cell in zip(
+        function.__code__.co_freevars, function.__closure__ or (), strict=True
+    ):
         with contextlib.suppress(ValueError):  # a cell that is still empty
             enclosed[name] = cell.cell_contents
+    read = set(function.__code__.co_freevars)
+    written = set()
+    codes = [function.__code__]
     numbers = {}
-    for name in _names(function.__code__):
+    while codes:
+        code = codes.pop()
+        codes += [
+            constant
+            for constant in code.co_consts
+            if isinstance(constant, types.CodeType)
+        ]
+        for instruction in dis.get_instructions(code):
+            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                read.add(instruction.argval)
+            elif instruction.opname in (
+                "STORE_GLOBAL",
+                "STORE_DEREF",
+            ):  # a counter of calls, say
+                written.add(instruction.argval)
+    for name in read - written:
         value = enclosed.get(name, function.__globals__.get(name))
         if isinstance(value, types.FunctionType):
             if value not in visited and value.__module__ == function.__module__:
@@ -125,12 +145,6 @@ def _numbers_read(
         elif isinstance(value, READ_BY_NAME) and not isinstance(value, Tracer):
             numbers[f"{function.__qualname__}.{name}"] = value
     return numbers
-
-
-def _names(code: types.CodeType) -> set[str]:
-    """Return the names that code uses, and the functions within it."""
-    inner = [one for one in code.co_consts if isinstance(one, types.CodeType)]
-    return {*code.co_names, *code.co_freevars}.union(*map(_names, inner))
 
 
 def _is_same(one: Any, other: Any) -> bool:

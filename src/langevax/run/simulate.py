@@ -109,12 +109,9 @@ def simulate(
         ((4, 5), 400, 'Finished all 50 steps.')
     """
     checks.not_forked()
-    _check_run(algorithm, problem, start, key)
+    _check_run(algorithm, problem, start, key, sharding)
     _check_observers(record, average, callbacks, callback_every)
     check_run(run)
-    if sharding is not None:
-        mesh = "jax.make_mesh((2,), ('chains',))"
-        checks.instance("sharding", sharding, (Mesh, NamedSharding), mesh)
     if num_chains is not None:
         num_chains = checks.whole("num_chains", num_chains)
     schedule = RunSchedule.of(
@@ -485,7 +482,9 @@ def next_length(
     return max(1, min(fitting, growth * max(steps, length), MOST_STEPS))
 
 
-def _check_run(algorithm: Any, problem: Any, start: Any, key: Any) -> None:
+def _check_run(
+    algorithm: Any, problem: Any, start: Any, key: Any, sharding: Any
+) -> None:
     """Raise unless there is an algorithm for the problem, and a key, outside any transformation of JAX."""
     checks.instance("algorithm", algorithm, Algorithm, "langevax.Langevin(0.1, 1.0)")
     checks.instance("problem", problem, Problem, "langevax.FiniteSum(loss, data)")
@@ -503,6 +502,9 @@ def _check_run(algorithm: Any, problem: Any, start: Any, key: Any) -> None:
         )
     algorithm.check(problem)
     checks.typed_key(key)
+    if sharding is not None:
+        mesh = "jax.make_mesh((2,), ('chains',))"
+        checks.instance("sharding", sharding, (Mesh, NamedSharding), mesh)
 
 
 def _check_observers(

@@ -80,7 +80,9 @@ class TensorProduct(Basis):
                 "factors more modes."
             )
         order = np.argsort(self._squared_frequencies(), kind="stable")
-        self.order = order[:num_modes]
+        self.order = order[:num_modes].astype(
+            np.int32
+        )  # of one kind in either precision
 
     @property
     def num_modes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
