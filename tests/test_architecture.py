@@ -46,6 +46,9 @@ FILES = {
 SHORT_FOR_A_REASON = {
     "_typing.py": "one annotation that all modules import",
     "_version.py": "read by the build",
+    "likelihoods.py": "an import of this name needs a file",
+    "losses.py": "an import of this name needs a file",
+    "neurons.py": "an import of this name needs a file",
     "sampling/tolerances.py": "values that the files of the package share",
     "sklearn/inputs/unlike.py": "one warning, of encoders of all kinds",
     "__main__.py": "python -m langevax, without the packages of the command line",

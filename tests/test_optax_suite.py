@@ -20,8 +20,6 @@ TRANSFORMATIONS = {
     "svrg": lambda: langevax.optax.svrg(period=4),
     "sarah": lambda: langevax.optax.sarah(period=4),
     "storm": lambda: langevax.optax.storm(momentum=0.3),
-    "saga": lambda: langevax.optax.saga(NUM_BLOCKS),
-    "sledge": lambda: langevax.optax.sledge(NUM_BLOCKS),
 }
 ALL = pytest.mark.parametrize("name", TRANSFORMATIONS)
 CENTRES = jnp.arange(3.0)  # of blocks; the mean is 1
@@ -38,7 +36,7 @@ def functions_of(block):
             for leaf in jax.tree.leaves(params)
         )
 
-    return {"value_fn": value_fn, "full_value_fn": mean_loss, "block": block}
+    return {"value_fn": value_fn, "full_value_fn": mean_loss}
 
 
 def optimizer_of(name):

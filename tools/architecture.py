@@ -107,7 +107,12 @@ BOXES = {
         kind="core",
     ),
     "Problem": Box(
-        ("problems",), 2, "step", ("a mean over rows plus", "a quadratic"), kind="core"
+        ("problems", "losses", "likelihoods", "neurons"),
+        2,
+        "step",
+        ("a mean plus a quadratic",),
+        height=124,
+        kind="core",
     ),
     "Gradient estimator": Box(
         ("gradients",),

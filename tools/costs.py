@@ -70,38 +70,18 @@ assert draws.positions["mean"].shape == (4, 500)
 """
 # In a new environment every client compiles what it imports, which takes minutes where processors are shared.
 FLOWER = """
-import pathlib, tempfile
-from langevax.flower.engines import Simulation
-folder = pathlib.Path(tempfile.mkdtemp()) / "tiny"
-(folder / "tiny").mkdir(parents=True)
-(folder / "tiny" / "__init__.py").write_text('')
-(folder / "tiny" / "app.py").write_text('''
 import jax.numpy as jnp, langevax as lx, langevax.flower
+from flwr.serverapp import ServerApp
+from flwr.simulation import run_simulation
+from langevax.flower.server import serve
 problem = lambda context: lx.FiniteSum(lambda x, row: (x - row) ** 2, jnp.arange(4.0))
 task = lx.flower.Task(lx.federated.FedAvg(0.1, 2), jnp.array(0.0), problem)
-client = lx.flower.client_app(task)
-server = lx.flower.server_app(task)
-''')
-(folder / "pyproject.toml").write_text('''
-[project]
-name = "tiny"
-version = "0.1.0"
-description = "Two clients average"
-license = "Apache-2.0"
-dependencies = []
-[tool.flwr.app]
-publisher = "langevax"
-[tool.flwr.app.components]
-serverapp = "tiny.app:server"
-clientapp = "tiny.app:client"
-[tool.flwr.app.config]
-rounds = 1
-join-seconds = 1800.0
-deadline = 1800.0
-''')
-with Simulation(2, patience=1800.0) as engine:
-    outcome = engine.run(folder)
-assert outcome.finished, outcome
+server = ServerApp()
+@server.main()
+def main(grid, context):
+    strategy, _ = serve(task, grid, {"rounds": 1, "join-seconds": 1800.0, "deadline": 1800.0})
+    assert strategy.loop.step == 1
+run_simulation(server, lx.flower.client_app(task), 2)
 """
 PROGRAMS = {
     "": PLAIN,

@@ -19,7 +19,7 @@ LAYERS = (
     {"keys", "log_weights"},
     {"checks", "locks", "trees"},
     {"problems", "data", "spaces"},
-    {"gradients", "integrators", "algorithm"},
+    {"gradients", "integrators", "algorithm", "likelihoods", "losses", "neurons"},
     {"run", "samplers"},
     {"meanfield", "federated", "teacher_student", "figures"},
     {"sampling", "optimize", "optax", "numpyro", "pymc", "flower"},

@@ -113,7 +113,7 @@ def flower() -> None:
 
 
 def engine_of(kind: str, clients: int):
-    from langevax.flower.engines import Deployment, Simulation
+    from tools.engines import Deployment, Simulation
 
     return Simulation(clients) if kind == "simulation" else Deployment(clients)
 

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
         flower,
         gradients,
         integrators,
+        likelihoods,
+        losses,
         meanfield,
+        neurons,
         numpyro,
         optax,
         optimize,
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from langevax.algorithm import Algorithm
     from langevax.optimize import minimize
     from langevax.predictive_law import predictive
-    from langevax.problems import likelihoods, losses, neurons
     from langevax.problems.coordinates import affine
     from langevax.problems.external import ExternalSum
     from langevax.problems.federation import Federation
@@ -108,7 +110,7 @@ __all__ = [
     "teacher_student",
     "theory",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy
 
 _MEMBERS = {
     "algorithm": "Algorithm",
@@ -128,7 +130,6 @@ _MEMBERS = {
 _MODULE_OF = {
     name: module for module, names in _MEMBERS.items() for name in names.split()
 }
-_PROBLEMS = ("likelihoods", "losses", "neurons")
 
 if not TYPE_CHECKING:  # with it, type checkers would accept every name
 
@@ -139,7 +140,6 @@ if not TYPE_CHECKING:  # with it, type checkers would accept every name
         if name in _MODULE_OF:
             member = getattr(import_module(f"langevax.{_MODULE_OF[name]}"), name)
         else:
-            package = "langevax.problems" if name in _PROBLEMS else "langevax"
-            member = import_module(f"{package}.{name}")
+            member = import_module(f"langevax.{name}")
         globals()[name] = member
         return member

@@ -129,4 +129,4 @@ __all__ = [
     "Integrator",
     "SemiImplicit",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

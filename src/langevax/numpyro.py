@@ -38,10 +38,12 @@ from langevax.problems.model_posterior import (
     RefusedModelError,
     Shapes,
     WholeDensity,
+    check_finite,
     is_same_sum,
     over_leading_axes,
     points_of_finite_density,
     random_point,
+    refusing,
 )
 from langevax.problems.problem import Function
 
@@ -167,11 +169,12 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
     try:
         target, bound, shapes = _sum_over_rows(model, (data, options))
     except NotRowsError as error:
-        with _failures_of_the_model():
-            shapes = _whole_shapes(bound, (data, options))
+        remedy = "pass arguments with which it computes: arrays of numbers, as many rows in each"
+        with refusing("the model fails on its data", remedy):
+            shapes = _latent_shapes(bound)
             own_potential = jax.jit(partial(_own_potential, bound))
             _check_deterministic(own_potential, shapes)
-            _check_finite(own_potential, bound, shapes)
+            check_finite(own_potential, _points(bound, shapes))
         target = Posterior(Function(_Potential(error.cause, error.remedy, bound)), 1.0)
 
     def start(key: PRNGKey) -> Position:
@@ -181,19 +184,6 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
         return over_leading_axes(partial(_values, bound), positions, shapes)
 
     return ModelPosterior(target, start, constrain)
-
-
-@contextmanager
-def _failures_of_the_model() -> Iterator[None]:
-    try:
-        yield
-    except RefusedModelError:
-        raise
-    except Exception as error:  # of the model, which may do anything with its arguments
-        raise RefusedModelError(
-            f"the model fails on its data ({checks.first_line(error)}); pass arguments with which it computes: "
-            "arrays of numbers, as many rows in each."
-        ) from error
 
 
 def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, Shapes]:
@@ -274,21 +264,6 @@ def _drawn_uniformly(site: Site) -> Array | None:
     except NotImplementedError:
         return jnp.asarray(init_to_uniform(site, radius=2))
     return None
-
-
-def _whole_shapes(bound: Model, arguments: PyTree) -> Shapes:
-    """Unconstrained shapes of the latent sites; where arrays are unequal, the model's error lists their lengths."""
-    try:
-        return _latent_shapes(bound)
-    except (TypeError, ValueError) as error:
-        arrays = [leaf for leaf in jax.tree.leaves(arguments) if np.ndim(leaf)]
-        try:
-            checks.leading_axis("data", arrays)
-        except ValueError as disagreement:
-            raise ValueError(
-                f"{disagreement} The model fails on them: {error}"
-            ) from error
-        raise
 
 
 def _latent_shapes(bound: Model) -> Shapes:
@@ -390,23 +365,11 @@ def _check_deterministic(own_potential: OwnPotential, shapes: Shapes) -> None:
         )
 
 
-def _check_finite(own_potential: OwnPotential, bound: Model, shapes: Shapes) -> None:
-    """Raise where the log density is finite at no random position and at no draw from the prior."""
-
-    def points() -> Iterator[Position]:
-        for seed in range(TRIED_POINTS):
-            yield random_point(seed, shapes)
-            yield _free_values(_prior_trace(bound, jax.random.key(seed)))
-
-    value = np.nan
-    for point in points():
-        value = float(own_potential(point, jax.random.key(0)))
-        if np.isfinite(value):
-            return
-    raise RefusedModelError(
-        f"the log density of the model is {-value:g} at {2 * TRIED_POINTS} positions, random ones and draws from the "
-        "prior: pass data without missing or infinite values, or a prior under which they can occur."
-    )
+def _points(bound: Model, shapes: Shapes) -> Iterator[Position]:
+    """Yield random positions and draws from the prior in turn."""
+    for seed in range(TRIED_POINTS):
+        yield random_point(seed, shapes)
+        yield _free_values(_prior_trace(bound, jax.random.key(seed)))
 
 
 def _checked(of_rows: RowModel, shapes: Shapes, rows: PyTree) -> _LogDensities:
@@ -489,4 +452,4 @@ def _log_det_of(site: str) -> str:
 
 
 __all__ = ["ModelPosterior", "posterior"]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

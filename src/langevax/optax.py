@@ -6,12 +6,10 @@ the training loop, which gives `update` its functions, as optax's line searches 
 
     value_fn(params)       the mean loss of this step's batch, whose gradient `updates` is
     full_value_fn(params)  the mean loss of all n examples, on the same scale (`svrg`, `sarah`)
-    block                  the number of this step's block of examples, in 0..num_blocks - 1 (`sledge`, `saga`)
 
 All are closures over their data. `full_value_fn` is evaluated in one step of a period only, under `lax.cond`; data that
-are too many for one pass go through `jax.lax.map(jax.checkpoint(loss_of_block), blocks).mean()`. Blocks are cut once,
-of one size, and come in any order, such as a new permutation each pass; batches that are augmented or drawn anew belong
-to no block, and `storm` takes them.
+are too many for one pass go through `jax.lax.map(jax.checkpoint(loss_of_block), blocks).mean()`. Batches that are
+augmented or drawn anew belong to no sum, and `storm` takes them.
 
 A variance-reduced gradient v replaces `updates`, so that these transformations come first in a chain; v has the dtypes
 of params. Their updates take (updates, state, params, *, and the functions that they name), and ignore other extra
@@ -23,7 +21,6 @@ is mapped over, `lax.cond` becomes a selection and every step pays the full grad
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -33,12 +30,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, UInt32
 from optax import GradientTransformationExtraArgs, safe_increment
 
-from langevax import checks, gradients, trees
+from langevax import checks, gradients, renamed, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
-from langevax.gradients import tables
 from langevax.gradients.estimator import ReferenceState
-from langevax.gradients.sledge import SAGAState, SLEDGEState
 from langevax.integrators import Exponential, Integrator
 from langevax.keys import unrolled
 from langevax.problems.problem import Function, Indices
@@ -50,7 +45,6 @@ ScalarOrSchedule = ArrayLike | Callable[[Step], ArrayLike]
 REMEDIES = {
     "value_fn": "lambda params: loss(params, batch)",
     "full_value_fn": "lambda params: loss(params, all_data)",
-    "block": "the number of this step's block",
 }
 
 
@@ -267,118 +261,6 @@ def storm(momentum: float | Array) -> GradientTransformationExtraArgs:
     return _of_batches("storm", gradients.STORM(1, momentum), ("value_fn",))
 
 
-def sledge(num_blocks: int) -> GradientTransformationExtraArgs:
-    """Gradients of blocks as a table that moves along, with errors that stay small and no full gradient.
-
-        Delta = updates - grad value_fn(previous params),      v = v + (1 - 1/M) Delta + (updates - z_block - S) / M
-        S = S + Delta,      z_block = updates - S
-
-    At the first step v = updates. Every `num_blocks` steps S is added to the table and v is its mean, against rounding.
-    The state holds num_blocks + 3 copies of params.
-
-    Args:
-        num_blocks: M; sqrt(n) blocks of sqrt(n) examples serve where nothing is known.
-
-    Example:
-        >>> import jax, jax.numpy as jnp, langevax.optax, optax
-        >>> blocks = jnp.arange(12.0).reshape(4, 3)
-        >>> optimizer = optax.chain(langevax.optax.sledge(num_blocks=4), optax.sgd(0.2))
-        >>> def loss(params, rows):
-        ...     return jnp.mean((params - rows) ** 2) / 2
-        >>> def step(carry, block):
-        ...     params, state = carry
-        ...     value_fn = lambda p: loss(p, blocks[block])
-        ...     updates, state = optimizer.update(
-        ...         jax.grad(value_fn)(params), state, params, value_fn=value_fn, block=block
-        ...     )
-        ...     return (optax.apply_updates(params, updates), state), None
-        >>> order = jnp.concatenate([jax.random.permutation(jax.random.key(i), 4) for i in range(30)])
-        >>> start = jnp.zeros(())
-        >>> (params, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), order)
-        >>> bool(abs(params - 5.5) < 1e-3)
-        True
-    """
-    checks.positive_int("num_blocks", num_blocks)
-
-    def init(params: PyTree) -> SLEDGEState:
-        zeros = trees.zeros_like(params)
-        return SLEDGEState(params, zeros, zeros, tables.empty(num_blocks, params))
-
-    def estimate(
-        count: Step,
-        state: SLEDGEState,
-        params: PyTree,
-        updates: PyTree,
-        value_fn: ValueFn,
-        block: Step,
-    ) -> tuple[PyTree, SLEDGEState]:
-        h = jax.grad(value_fn)(state.previous)
-        # at first nothing has moved: from an empty table all entries move to the gradient
-        delta = jax.tree.map(
-            lambda g, h: g - jnp.where(count > 0, h, 0).astype(g.dtype), updates, h
-        )
-        residual = jax.tree.map(
-            lambda g, z, s: g - (z[block] + s), updates, state.table, state.shift
-        )
-        v = jax.tree.map(
-            lambda v, delta, r: v + (1 - 1 / num_blocks) * delta + r / num_blocks,
-            state.gradient,
-            delta,
-            residual,
-        )
-        shift = trees.add(state.shift, delta)
-        table = jax.tree.map(
-            lambda z, r, delta: z.at[block].add(r - delta), state.table, residual, delta
-        )
-
-        resync = partial(
-            tables.fold_shift, partial(jax.tree.map, lambda z: jnp.mean(z, axis=0))
-        )
-        v, shift, table = tables.every(num_blocks, count, resync, (v, shift, table))
-        return v, SLEDGEState(params, v, shift, table)
-
-    return _reduction("sledge", ("value_fn", "block"), init, estimate)
-
-
-def saga(num_blocks: int) -> GradientTransformationExtraArgs:
-    """Gradients of blocks as a table of their last gradients.
-
-        v = updates - z_block + mean of all z,      z_block = updates
-
-    Unbiased where blocks are drawn uniformly. The table begins as zeros: blocks not seen yet contribute nothing. The
-    state holds num_blocks + 1 copies of params.
-
-    Args:
-        num_blocks: M.
-
-    Example:
-        >>> import jax.numpy as jnp, langevax.optax
-        >>> optimizer = langevax.optax.saga(num_blocks=2)
-        >>> params = jnp.ones(2)
-        >>> v, state = optimizer.update(2 * params, optimizer.init(params), params, block=1)
-        >>> v, state.estimator.mean
-        (Array([2., 2.], dtype=float32), Array([1., 1.], dtype=float32))
-    """
-    checks.positive_int("num_blocks", num_blocks)
-
-    def estimate(
-        count: Step,
-        state: SAGAState,
-        params: PyTree,
-        updates: PyTree,
-        block: Step,
-    ) -> tuple[PyTree, SAGAState]:
-        change = jax.tree.map(lambda g, z: g - z[block], updates, state.table)
-        mean = jax.tree.map(lambda m, c: m + c / num_blocks, state.mean, change)
-        table = jax.tree.map(lambda z, c: z.at[block].add(c), state.table, change)
-        return trees.add(change, state.mean), SAGAState(mean, table)
-
-    def init(params: PyTree) -> SAGAState:
-        return SAGAState(trees.zeros_like(params), tables.empty(num_blocks, params))
-
-    return _reduction("saga", ("block",), init, estimate)
-
-
 class _Step(Function):
     """One step as a problem: its batch is that of `value_fn`, whose gradient at params is `updates`."""
 
@@ -409,39 +291,14 @@ class _Step(Function):
 
 
 def _of_batches(
-    name: str, estimator: gradients.GradientEstimator, functions: tuple[str, ...]
+    name: str, estimator: gradients.GradientEstimator, needed: tuple[str, ...]
 ) -> GradientTransformationExtraArgs:
     """An estimator of `langevax.gradients` that compares batches with a reference, as a transformation."""
 
-    def init(params: PyTree) -> ReferenceState:
-        # step 0 takes no reference
-        return ReferenceState(trees.zeros_like(params), trees.zeros_like(params))
-
-    def estimate(
-        count: Step,
-        state: ReferenceState,
-        params: PyTree,
-        updates: PyTree,
-        **functions: ValueFn,
-    ) -> tuple[PyTree, ReferenceState]:
-        problem = _Step(params, updates, **functions)
-        unused = random.key(0)  # the loop has drawn the batch
-        v, state, _ = estimator.estimate(problem, params, state, unused, count)
-        return v, state
-
-    return _reduction(name, functions, init, estimate)
-
-
-def _reduction(
-    name: str,
-    needed: tuple[str, ...],
-    start: Callable[[PyTree], PyTree],
-    estimate: Callable[..., tuple[PyTree, PyTree]],
-) -> GradientTransformationExtraArgs:
-    """A transformation that replaces `updates` by `estimate(count, state, params, updates, **needed)`."""
-
     def init(params: PyTree) -> ReductionState:
-        return ReductionState(jnp.zeros((), jnp.int32), start(params))
+        # step 0 takes no reference
+        zeros = ReferenceState(trees.zeros_like(params), trees.zeros_like(params))
+        return ReductionState(jnp.zeros((), jnp.int32), zeros)
 
     def update(
         updates: PyTree, state: Any, params: PyTree = None, **extra: Any
@@ -451,20 +308,19 @@ def _reduction(
                 f"params is None but {name} compares gradients at params; pass update(grads, state, params)."
             )
         for argument in needed:
-            value = extra.get(argument)
-            if value is None or (argument != "block" and not callable(value)):
-                kind = "a function of params" if argument != "block" else "an int"
+            if not callable(value := extra.get(argument)):
                 raise TypeError(
-                    f"{argument} must be {kind}, got {value!r}; pass {argument}={REMEDIES[argument]} to the update "
-                    f"of {name}, or of the chain that it is in."
+                    f"{argument} must be a function of params, got {value!r}; pass {argument}={REMEDIES[argument]} to "
+                    f"the update of {name}, or of the chain that it is in."
                 )
         typed = jax.tree.map(lambda x, g: jnp.asarray(g, x.dtype), params, updates)
-        functions = {argument: extra[argument] for argument in needed}
+        problem = _Step(params, typed, *(extra[argument] for argument in needed))
         state = jax.tree.map(jnp.asarray, state)  # Flax restores NumPy arrays
-        v, estimator = estimate(
-            state.count, state.estimator, params, typed, **functions
+        unused = random.key(0)  # the loop has drawn the batch
+        v, reference, _ = estimator.estimate(
+            problem, params, state.estimator, unused, state.count
         )
-        return v, ReductionState(safe_increment(state.count), estimator)
+        return v, ReductionState(safe_increment(state.count), reference)
 
     return GradientTransformationExtraArgs(init, update)
 
@@ -498,5 +354,6 @@ def _check_gradient(updates: PyTree) -> None:
             )
 
 
-__all__ = ["langevin", "saga", "sarah", "sledge", "storm", "svrg"]
-__dir__ = __all__.copy
+__all__ = ["langevin", "sarah", "storm", "svrg"]
+__dir__: object = __all__.copy
+__getattr__ = renamed.getattr_of(__name__)

@@ -15,8 +15,7 @@ PyMC is imported at the first use.
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 from types import SimpleNamespace
@@ -42,10 +41,12 @@ from langevax.problems.model_posterior import (
     RefusedModelError,
     Shapes,
     WholeDensity,
+    check_finite,
     is_same_sum,
     over_leading_axes,
     points_of_finite_density,
     random_point,
+    refusing,
 )
 from langevax.problems.problem import Function
 
@@ -214,7 +215,12 @@ def posterior(model: Model) -> ModelPosterior:
         )
     _check_variables(model)
     free = tuple(rv.name for rv in model.free_RVs)
-    with _failures_of_the_model():
+    remedy = "use pm.sample, and pass its draws with a log likelihood in JAX"
+    with (
+        warnings.catch_warnings(),
+        refusing("the model cannot be computed in JAX", remedy),
+    ):
+        warnings.simplefilter("ignore")  # of PyTensor, on the installation
         initial = model.initial_point(0)
         first = {
             name: np.asarray(initial[model.rvs_to_values[rv].name])
@@ -233,7 +239,8 @@ def posterior(model: Model) -> ModelPosterior:
                 JaxGraph(model.value_vars, [model.logp()]),
                 free,
             )
-            _check_finite(density, shapes)
+            points = (random_point(seed, shapes) for seed in range(TRIED_POINTS))
+            check_finite(jax.jit(density), points)
             target = Posterior(Function(density), 1.0)
 
     def start(key: PRNGKey) -> Position:
@@ -504,32 +511,5 @@ def _check_variables(model: Model) -> None:
         )
 
 
-def _check_finite(density: AllRows, shapes: Shapes) -> None:
-    function = jax.jit(density)
-    if not any(
-        np.isfinite(float(function(random_point(seed, shapes))))
-        for seed in range(TRIED_POINTS)
-    ):
-        raise RefusedModelError(
-            f"the log density of the model is not finite at {TRIED_POINTS} random positions: pass data without missing "
-            "or infinite values, or a prior under which they can occur."
-        )
-
-
-@contextmanager
-def _failures_of_the_model() -> Iterator[None]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of PyTensor, on the installation
-            yield
-    except RefusedModelError:
-        raise
-    except Exception as error:  # of PyTensor, or of the model
-        raise RefusedModelError(
-            f"the model cannot be computed in JAX ({checks.first_line(error)}); use pm.sample, and pass its draws with a log "
-            "likelihood in JAX."
-        ) from error
-
-
 __all__ = ["posterior"]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

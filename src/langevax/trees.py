@@ -159,4 +159,4 @@ __all__ = [
     "subtract",
     "zeros_like",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

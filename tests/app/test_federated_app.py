@@ -11,8 +11,8 @@ pytest.importorskip(
 )
 
 from langevax.app.federating import template
-from langevax.flower.engines.engine import app_config
 from tests.app.conftest import langevax
+from tools.engines.engine import app_config
 
 pytestmark = pytest.mark.slow
 

@@ -636,20 +636,6 @@ ENTRIES: dict[str, Entry] = {
             "every": (2, COUNT),
         },
     ),
-    "langevax.federated.choose_method": Entry(
-        lambda **arguments: federated.choose_method(**arguments).position,
-        {
-            "federation": (lx.Federation(row_loss, ROWS.reshape(3, 4, 2)), OBJECT),
-            "position": (ROWS[0], TREE),
-            "key": (jax.random.key(0), KEY),
-            "step_size": (0.1, POSITIVE),
-            "num_local_steps": (2, COUNT),
-            "batch_size": (2, OPTIONAL_COUNT),
-            "clients_per_round": (2, OPTIONAL_COUNT),
-            "num_rounds": (2, COUNT),
-        },
-        slow=True,
-    ),
     "langevax.federated.MimeSGD": Entry(federated.MimeSGD, STEP | LOCAL | CLIENTS),
     "langevax.federated.FLEDGE": Entry(
         federated.FLEDGE,
@@ -798,14 +784,6 @@ ENTRIES: dict[str, Entry] = {
     ),
     "langevax.likelihoods.Huber": Entry(
         likelihoods.Huber, {"noise": (0.1, POSITIVE), "threshold": (1.0, POSITIVE)}
-    ),
-    "langevax.likelihoods.Quantile": Entry(
-        likelihoods.Quantile,
-        {
-            "noise": (0.1, POSITIVE),
-            "level": (0.5, Kind.FRACTION),
-            "width": (0.25, POSITIVE),
-        },
     ),
     "langevax.likelihoods.StudentT": Entry(
         likelihoods.StudentT, {"noise": (0.1, POSITIVE), "degrees": (4.0, POSITIVE)}
@@ -1095,14 +1073,6 @@ ENTRIES: dict[str, Entry] = {
         lambda **arguments: lx.optax.storm(**arguments).init(ROWS[0]),
         {"momentum": (0.5, Kind.FRACTION)},
     ),
-    "langevax.optax.saga": Entry(
-        lambda **arguments: lx.optax.saga(**arguments).init(ROWS[0]),
-        {"num_blocks": (3, COUNT)},
-    ),
-    "langevax.optax.sledge": Entry(
-        lambda **arguments: lx.optax.sledge(**arguments).init(ROWS[0]),
-        {"num_blocks": (3, COUNT)},
-    ),
     "langevax.numpyro.posterior": Entry(
         lambda model, data: lx.numpyro.posterior(model, data).target.problem.value(
             {"mean": jnp.zeros(2)}
@@ -1270,7 +1240,7 @@ RECEIVED: dict[str, str] = {
         ABSTRACT: """Algorithm Problem federated.Exchange federated.Federated gradients.GradientEstimator
             integrators.Integrator likelihoods.Likelihood likelihoods.Residual losses.Loss losses.MarginLoss
             neurons.Neuron neurons.Scaled spaces.Basis spaces.Tabulated""",
-        RESULT: """Result data.Rows federated.MethodChoice integrators.Gains meanfield.Certificate
+        RESULT: """Result data.Rows integrators.Gains meanfield.Certificate
             meanfield.DualEstimate numpyro.ModelPosterior optimize.Basin predictive_law.BayesComparison
             predictive_law.LawAgreement predictive_law.LawCertificate predictive_law.MixingDistribution
             predictive_law.PredictiveLaw predictive_law.PredictivePath run.Average run.Trace

@@ -1,6 +1,6 @@
 """A deployment whose SuperNodes and SuperLink can be killed."""
 
-from langevax.flower.engines import Deployment
+from tools.engines import Deployment
 
 
 class FaultyDeployment(Deployment):

@@ -16,15 +16,15 @@ pytest.importorskip(
     "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
 )
 
-from langevax.flower.engines import (
+from tests.flower.faulty import FaultyDeployment
+from tests.flower.observed import LOOPBACKS, assert_all_is_gone, listening
+from tests.flower.plain import write_plain_app
+from tools.engines import (
     Deployment,
     EngineError,
     Simulation,
     app_config,
 )
-from tests.flower.faulty import FaultyDeployment
-from tests.flower.observed import LOOPBACKS, assert_all_is_gone, listening
-from tests.flower.plain import write_plain_app
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,8 @@ pytest.importorskip(
     "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
 )
 
-from langevax.flower.engines.engine import AppRun
-from langevax.flower.engines.processes import (
+from tools.engines.engine import AppRun
+from tools.engines.processes import (
     EngineError,
     ProcessFamily,
     free_port,
@@ -128,7 +128,7 @@ def test_a_guardian_ends_them_when_the_owner_is_killed(tmp_path):
     folder.mkdir()
     owner = f"""
 import os, pathlib, sys, time
-from langevax.flower.engines.processes import ProcessFamily
+from tools.engines.processes import ProcessFamily
 family = ProcessFamily(pathlib.Path({str(folder)!r}))
 log = pathlib.Path({str(tmp_path / "log")!r})
 member = family.start("m", [sys.executable, "-c", {ORPHANS!r}], dict(os.environ), log)

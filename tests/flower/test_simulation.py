@@ -20,11 +20,11 @@ pytest.importorskip(
 from safetensors.numpy import load_file
 
 import langevax
-from langevax.flower.engines import Simulation
 from tests.flower.observed import LOOPBACKS, assert_all_is_gone, listening, title_of
 from tests.flower.planted import write_planted_app
 from tests.flower.rows import NUM_CLIENTS, START
 from tests.flower.setting import FEDERATION, FLEDGE_CLIENT, FLEDGE_SERVER
+from tools.engines import Simulation
 
 pytestmark = [
     pytest.mark.slow,

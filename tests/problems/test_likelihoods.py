@@ -19,7 +19,6 @@ SCALAR = {
     "gaussian": likelihoods.Gaussian(0.7),
     "student": likelihoods.StudentT(0.7, 3.0),
     "huber": likelihoods.Huber(0.7, 1.2),
-    "quantile": likelihoods.Quantile(0.7, 0.9, 0.3),
 }
 each_likelihood = pytest.mark.parametrize("name", SCALAR)
 
@@ -40,9 +39,6 @@ def test_values_are_negative_log_densities_up_to_a_constant(name):
             "gaussian": lambda: scipy.stats.norm(0, 0.7).logpdf(z - y),
             "student": lambda: scipy.stats.t(3.0, 0, 0.7).logpdf(z - y),
             "huber": lambda: -scipy.special.huber(1.2, (z - y) / 0.7),
-            "quantile": lambda: (
-                0.9 * (z - y) / 0.7 - 0.3 * np.logaddexp(0, (z - y) / 0.7 / 0.3)
-            ),
         }[name]()
         np.testing.assert_allclose(np.ptp(actual + density), 0, atol=1e-9)
 
@@ -80,34 +76,6 @@ def test_far_off_student_lets_go_and_huber_pulls_no_harder():
     assert np.all(np.diff(student) < 0)
     np.testing.assert_allclose(huber, 1.345, rtol=1e-6)
     np.testing.assert_allclose(gaussian, z, rtol=1e-6)
-
-
-def test_the_density_of_a_quantile_loss_integrates_to_one():
-    """Its constant is a Beta function, which tends to that of the asymmetric Laplace law as the width goes to 0."""
-    s, level, w = 0.7, 0.8, 0.5
-    grid = np.linspace(-80, 40, 20_001)
-    with jax.enable_x64():
-        loss = jax.vmap(likelihoods.Quantile(s, level, w), (None, 0))(
-            jnp.asarray(0.0), jnp.asarray(grid)
-        )
-    constant = s * w * scipy.special.beta(w * level, w * (1 - level))
-    assert scipy.integrate.simpson(np.exp(-np.asarray(loss)), x=grid) == pytest.approx(
-        constant, rel=1e-6
-    )
-    narrow = 1e-6
-    limit = narrow * scipy.special.beta(narrow * level, narrow * (1 - level))
-    assert limit == pytest.approx(1 / (level * (1 - level)), rel=1e-5)
-
-
-def test_the_constant_of_least_quantile_loss_has_that_share_of_observations_below():
-    y = jnp.asarray(np.random.default_rng(0).gamma(2.0, size=4000), jnp.float32)
-    loss = likelihoods.Quantile(0.3, 0.8)
-    slope = jax.jit(
-        jax.vmap(lambda z: jnp.mean(jax.vmap(jax.grad(loss), (None, 0))(z, y)))
-    )
-    grid = np.linspace(0.5, 6, 200)
-    best = grid[np.argmin(np.abs(np.asarray(slope(jnp.asarray(grid, jnp.float32)))))]
-    assert np.mean(np.asarray(y) < best) == pytest.approx(0.8, abs=0.01)
 
 
 def test_a_likelihood_trains_a_network_and_dual_methods_refuse_it():
@@ -219,16 +187,18 @@ def test_right_targets_pass():
             lambda: likelihoods.Huber(1.0, np.inf),
             "threshold 0 inf",
         ),
-        (
-            lambda: likelihoods.Quantile(1.0, 1.0),
-            "level 0 1 1.0",
-        ),
-        (
-            lambda: likelihoods.Quantile(1.0, 0.5, 0.0),
-            "width 0 0.0",
-        ),
     ],
 )
 def test_numbers_out_of_range_are_named(make, facts):
     with refuses(ValueError, facts):
         make()
+
+
+def test_public_modules_are_imported_by_their_names():
+    from langevax.likelihoods import Gaussian
+    from langevax.losses import Squared
+    from langevax.neurons import Tanh
+
+    assert Gaussian is likelihoods.Gaussian
+    assert Squared is langevax.losses.Squared
+    assert Tanh is langevax.neurons.Tanh

@@ -406,7 +406,7 @@ def test_another_format_names_the_version_that_reads_it(saved):
     record.write_text(
         json.dumps(json.loads(record.read_text()) | {"format": 99, "langevax": "7.1"})
     )
-    with refuses(CheckpointError, "99 3"):
+    with refuses(CheckpointError, "99 4"):
         resume(saved)
 
 

@@ -72,18 +72,12 @@ def main():
         Bump(), langevax.losses.squared, inputs, inputs[:, 0], precision=0.1
     )
     cloud = 0.3 * jax.random.normal(jax.random.key(1), (8, 32))
-    square, by_frequency = (
-        spaces.TensorProduct(SQUARE, sort=False),
-        spaces.TensorProduct(SQUARE),
-    )
-    odd = spaces.TensorProduct([spaces.Cosine(6), spaces.Fourier(8)], sort=False)
+    square = spaces.TensorProduct(SQUARE)
     cases = {
         "particles": (langevax.meanfield.MFLD(0.1, 0.01), risk, cloud, None),
-        "chains": (langevin, regression(by_frequency), jnp.zeros((8, 64)), 8),
+        "chains": (langevin, regression(square), jnp.zeros((8, 64)), 8),
         "modes": (langevin, regression(square), jnp.zeros(64), None),
         "modes of a line": (langevin, regression(LINE), jnp.zeros(32), None),
-        "modes by frequency": (langevin, regression(by_frequency), jnp.zeros(64), None),
-        "modes that do not divide": (langevin, regression(odd), jnp.zeros(48), None),
     }
     facts = {"sent": {}, "errors": {}}
     for name, (algorithm, problem, start, num_chains) in cases.items():

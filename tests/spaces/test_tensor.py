@@ -89,24 +89,3 @@ def test_bad_arguments_are_named():
         spaces.TensorProduct([spaces.Cosine(2), spaces.Cosine(3)]).evaluate(
             np.ones((4, 3))
         )
-
-
-@pytest.mark.slow
-def test_products_that_are_not_sorted_come_in_the_order_of_their_indices():
-    bases = [spaces.Cosine(4, 6), spaces.Fourier(5)]
-    sorted_, plain = (
-        spaces.TensorProduct(bases),
-        spaces.TensorProduct(bases, sort=False),
-    )
-    x = jnp.asarray(np.random.default_rng(2).normal(size=20), jnp.float32)
-    np.testing.assert_allclose(
-        plain.synthesize(x), sorted_.synthesize(x[sorted_.order]), rtol=1e-6
-    )
-    np.testing.assert_allclose(plain.analyze(plain.synthesize(x)), x, atol=1e-6)
-    np.testing.assert_array_equal(plain.frequencies[sorted_.order], sorted_.frequencies)
-    np.testing.assert_array_equal(plain.with_modes(20).order, np.arange(20))
-
-
-def test_products_that_are_not_sorted_are_not_cut():
-    with refuses(ValueError, "num_modes 8 20 sort=True"):
-        spaces.TensorProduct([spaces.Cosine(4), spaces.Fourier(5)], 8, sort=False)

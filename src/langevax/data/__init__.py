@@ -6,4 +6,4 @@ from langevax.data.tables import convert_table
 from langevax.data.writing import write_rows
 
 __all__ = ["Rows", "convert_table", "open_rows", "partitions", "write_rows"]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

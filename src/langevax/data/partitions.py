@@ -230,4 +230,4 @@ def _sorted(parts: Sequence[np.ndarray]) -> Parts:
 
 
 __all__ = ["by_concentration", "dirichlet", "evenly", "shards", "stack"]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

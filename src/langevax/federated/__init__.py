@@ -1,7 +1,7 @@
 """Federated optimisation: a server and clients that keep their rows, counted by what passes between them."""
 
+from langevax import renamed
 from langevax.federated.bvr_l_psgd import BVRLPSGD, BVRLSGD, MinibatchSARAH
-from langevax.federated.choice import MethodChoice, choose_method
 from langevax.federated.collapse import CollapseError, CollapseWatch
 from langevax.federated.exchange import Exchange
 from langevax.federated.fedavg import FedAvg, MinibatchSGD
@@ -28,10 +28,9 @@ __all__ = [
     "FedNova",
     "FedProx",
     "Federated",
-    "MethodChoice",
     "MimeSGD",
     "MinibatchSARAH",
     "MinibatchSGD",
-    "choose_method",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy
+__getattr__ = renamed.getattr_of(__name__)

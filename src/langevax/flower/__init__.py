@@ -31,7 +31,7 @@ __all__ = [
     "torch_problem",
     "torch_start",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy
 
 FOR_TORCH = ("torch_load", "torch_problem", "torch_start")
 

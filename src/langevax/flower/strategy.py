@@ -38,7 +38,6 @@ from langevax.flower.transport import (
 )
 from langevax.renamed import refuse_former
 from langevax.run import CheckpointError, Run
-from langevax.run.identity import digest
 
 MAX_SILENT = 3  # exchanges in a row without an answer that end a run
 Evaluate = Callable[[int, ArrayRecord], MetricRecord | None]
@@ -545,10 +544,22 @@ def _identity(algorithm: Federated, position: PyTree, key: PRNGKey) -> str:
     shapes = jax.tree.map(
         lambda a: f"{np.asarray(a).dtype}{list(np.shape(a))}", position
     )
-    optimizer = getattr(algorithm, "server_optimizer", None)
     return wire.description(
         algorithm=algorithm,
         key=key,
         position=shapes,
-        optimizer=digest(optimizer),  # its numbers have no text, in closures
+        optimizer=_updates(getattr(algorithm, "server_optimizer", None), position),
     )
+
+
+def _updates(optimizer: Any, position: PyTree) -> list[str]:
+    """Return lengths of an optimizer's first updates, since its numbers have no text, in closures."""
+    if not hasattr(optimizer, "update"):
+        return []
+    ones = jax.tree.map(jax.numpy.ones_like, position)
+    state = optimizer.init(ones)
+    lengths = []
+    for _ in range(2):
+        update, state = optimizer.update(ones, state, ones)
+        lengths.append(f"{float(trees.dot(update, update)):.4g}")
+    return lengths

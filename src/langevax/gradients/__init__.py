@@ -17,4 +17,4 @@ __all__ = [
     "GradientEstimator",
     "Minibatch",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

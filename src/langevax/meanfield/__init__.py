@@ -20,5 +20,5 @@ __all__ = [
     "halving",
     "train_at_temperatures",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy
 __getattr__ = renamed.getattr_of(__name__)

@@ -6,4 +6,4 @@ from langevax.optimize.minimize import minimize
 from langevax.optimize.schedules import Geometric, Logarithmic
 
 __all__ = ["Basin", "Geometric", "Logarithmic", "anneal", "minimize"]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

@@ -24,4 +24,4 @@ __all__ = [
     "mixing_distribution",
     "predictive",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

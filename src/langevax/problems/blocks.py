@@ -35,6 +35,12 @@ def take(rows: Rows, indices: Indices) -> Rows:
     return jax.tree.map(lambda a: jnp.take(a, indices, axis=0, mode="clip"), rows)
 
 
+def floating_dtype(rows: Rows) -> DTypeLike:
+    """The floating dtype of the first rows that have one; float32 where none has."""
+    dtypes = (leaf.dtype for leaf in jax.tree.leaves(rows))
+    return next((d for d in dtypes if jnp.issubdtype(d, jnp.inexact)), jnp.float32)
+
+
 def _block_sizes(size: int, block_size: int) -> tuple[int, int]:
     """(block, whole blocks): as even as possible, so that the remainder is small or none."""
     blocks = -(-size // block_size)

@@ -192,29 +192,18 @@ def _cut(rows: PyTree, start: int, stop: int) -> PyTree:
 
 
 def _gradient(function: Function, position: PyTree, rows: PyTree) -> PyTree:
-    """The user's gradient, checked."""
+    """The user's gradient, checked: the mean over the rows, in the position's structure and shapes."""
     result = _call(function, position, rows)
-    structure = jax.tree.structure(result)
-    expected = jax.tree.structure(position)
-    if structure != expected:
-        raise ValueError(
-            f"gradient returned the structure {structure} but the position has {expected}; return one array for each "
-            "array of the position, in the same structure."
-        )
-    return jax.tree.map_with_path(_checked, position, result)
+    checks.same_structure("gradient", result, position)
+    return jax.tree.map_with_path(_floating, result, position)
 
 
-def _checked(path: Any, like: np.ndarray, leaf: Any) -> np.ndarray:
+def _floating(path: Any, leaf: Any, like: np.ndarray) -> np.ndarray:
     leaf = np.asarray(leaf)
-    label = f"gradient{jax.tree_util.keystr(path)}"
-    if leaf.shape != like.shape:
-        raise ValueError(
-            f"{label} was returned with shape {leaf.shape} but the position has {like.shape} there; return the mean "
-            "over the rows, in the position's shapes."
-        )
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
         raise ValueError(
-            f"{label} was returned with dtype {leaf.dtype}; return floating numbers ({like.dtype})."
+            f"gradient{jax.tree_util.keystr(path)} was returned with dtype {leaf.dtype}; return floating numbers "
+            f"({like.dtype})."
         )
     return leaf
 

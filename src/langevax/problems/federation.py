@@ -110,12 +110,7 @@ class Federation(Problem):
         num_clients, max_rows = _two_axes(stacked)
         checks.finite("data", stacked, remedy="drop or impute these rows")
         rows = _checked_counts(counts, num_clients, max_rows)
-        floating = [
-            a.dtype
-            for a in jax.tree.leaves(stacked)
-            if jnp.issubdtype(a.dtype, jnp.inexact)
-        ]
-        clients = Clients.of(rows, weights, floating[0] if floating else jnp.float32)
+        clients = Clients.of(rows, weights, blocks.floating_dtype(stacked))
         self.loss = loss
         self.data = stacked
         self.counts = clients.rows
@@ -266,25 +261,14 @@ class Federation(Problem):
 def _two_axes(data: PyTree) -> tuple[int, int]:
     """(clients, rows) of all leaves; raise where they disagree."""
     num_clients = checks.leading_axis("data", data)
-    lengths = {}
     for path, leaf in jax.tree.leaves_with_path(data):
-        label = f"data{jax.tree_util.keystr(path)}"
         if len(leaf.shape) < 2:
             raise ValueError(
-                f"{label} must be (clients, rows, ...), got shape {leaf.shape}; see Federation.of."
+                f"data{jax.tree_util.keystr(path)} must be (clients, rows, ...), got shape {leaf.shape}; see "
+                "Federation.of."
             )
-        lengths[label] = leaf.shape[1]
-    if len(set(lengths.values())) > 1:
-        listing = ", ".join(f"{label}: {length}" for label, length in lengths.items())
-        raise ValueError(
-            f"the axes of rows of data disagree ({listing}); pass the same number of rows in each."
-        )
-    (length,) = set(lengths.values())
-    if length == 0:
-        raise ValueError(
-            "data has clients of 0 rows; pass at least one row for each client."
-        )
-    return num_clients, length
+    of_one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), data)
+    return num_clients, checks.leading_axis("each client's data", of_one)
 
 
 def _checked_counts(counts: Any, num_clients: int, max_rows: int) -> np.ndarray:

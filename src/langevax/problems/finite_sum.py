@@ -88,18 +88,12 @@ class FiniteSum(RowProblem):
         rows = tree_as_rows("data", data)
         size = checks.leading_axis("data", rows)
         checks.finite("data", rows, remedy="drop or impute these rows")
-        floating = [
-            a.dtype
-            for a in jax.tree.leaves(rows)
-            if jnp.issubdtype(a.dtype, jnp.inexact)
-        ]
         self.loss = loss
         self.data = rows
         self.regularizer = regularizer
         self.precision = precision
-        self.weights = blocks.normalised_weights(
-            weights, size, floating[0] if floating else jnp.float32
-        )
+        dtype = blocks.floating_dtype(rows)
+        self.weights = blocks.normalised_weights(weights, size, dtype)
         self.count = blocks.checked_count(count, size)
         self.block_size = checks.whole("block_size", block_size)
         self.row_sharding = None

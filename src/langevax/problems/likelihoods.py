@@ -10,7 +10,6 @@ gradient, but values with different noises cannot be compared.
 from abc import abstractmethod
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
@@ -182,68 +181,6 @@ class Huber(Residual):
         return 1 / self.noise**2
 
 
-class Quantile(Residual):
-    """A working likelihood of a quantile: `w log(1 + e^(r / w)) - level r`, `r = (z - y) / noise`; convex.
-
-    The check loss of quantile regression, rounded over a width w around r = 0 (smoothed quantile regression: He, Pan,
-    Tan and Zhou, Journal of Econometrics 2023), so that it has a curvature: 1 / (4 w s^2) at most. An observation above
-    z pulls with level / s, one below with (1 - level) / s. As a density of y it is proper, with the normalising
-    constant `s w B(w level, w (1 - level))` of a Beta function, and for w -> 0 an asymmetric Laplace density.
-    Observations need not have this density: bands of its posterior are not calibrated frequentist bands (Yang, Wang and
-    He, International Statistical Review 2016).
-
-    Args:
-        noise: s > 0, in the units of the targets: about the mean check loss of the residuals.
-        level: the share of observations below the quantile, between 0 and 1.
-        width: w > 0, in units of the noise; the wider, the faster chains move, and the further the quantile is from its
-            level.
-
-    Raises:
-        ValueError: noise or width that are not finite and > 0; a level outside (0, 1).
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> from langevax import likelihoods
-        >>> derivative = jax.grad(likelihoods.Quantile(noise=1.0, level=0.9))
-        >>> [round(float(derivative(jnp.asarray(z), jnp.asarray(0.0))), 2) for z in (-10.0, 10.0)]
-        [-0.9, 0.1]
-    """
-
-    noise: Number
-    level: Number
-    width: Number = 0.25
-
-    def __check_init__(self) -> None:
-        checks.number("level", self.level, positive=True)
-        if checks.is_concrete(self.level) and not float(self.level) < 1:
-            raise ValueError(
-                f"level must lie between 0 and 1, got {self.level}; 0.9 is the 90 % quantile."
-            )
-        checks.number("width", self.width, positive=True)
-
-    def __call__(self, z: Scalar, y: Observation) -> Scalar:
-        level = jnp.asarray(self.level, z.dtype)
-        w = jnp.asarray(self.width, z.dtype)
-        r = self.residual(z, y)
-        return w * jax.nn.softplus(r / w) - level * r
-
-    def draw_noise(
-        self, rng: np.random.Generator, shape: tuple[int, ...]
-    ) -> np.ndarray:
-        """Return draws of -r: sigmoid(r / w) has the law Beta(w level, w (1 - level)), of gammas that may underflow."""
-
-        def log_gamma(a: float) -> np.ndarray:
-            return np.log(rng.gamma(a + 1, size=shape)) + np.log(rng.random(shape)) / a
-
-        w = float(self.width)
-        level = float(self.level)
-        return w * (log_gamma(w * (1 - level)) - log_gamma(w * level))
-
-    @property
-    def curvature(self) -> Number:
-        return 1 / (4 * self.width * self.noise**2)
-
-
 class LinearPredictor(eqx.Module):
     """The loss of a function that is linear in its coefficients x: `likelihood(<phi(row), x>, y)`.
 
@@ -284,9 +221,8 @@ __all__ = [
     "Huber",
     "Likelihood",
     "LinearPredictor",
-    "Quantile",
     "Residual",
     "StudentT",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy
 __getattr__ = renamed.getattr_of("langevax.likelihoods")

@@ -4,8 +4,9 @@ Each adapter separates the log density into a prior and a sum over rows, and com
 log density at random points: as absolute values, since both keep their constants.
 """
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from langevax import checks
 from langevax._typing import PRNGKey, PyTree
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.problem import Function, Problem
@@ -39,6 +41,30 @@ class NotRowsError(ValueError):
 
 class RefusedModelError(ValueError):
     """The model has no density that can be sampled; the message says why."""
+
+
+@contextmanager
+def refusing(failure: str, remedy: str) -> Iterator[None]:
+    """Turn any error within into a `RefusedModelError`: a model may do anything with its arguments."""
+    try:
+        yield
+    except RefusedModelError:
+        raise
+    except Exception as error:
+        raise RefusedModelError(
+            f"{failure} ({checks.first_line(error)}); {remedy}."
+        ) from error
+
+
+def check_finite(
+    log_density: Callable[[Position], Any], points: Iterable[Position]
+) -> None:
+    """Raise where a log density is finite at none of these points."""
+    if not any(np.isfinite(float(log_density(point))) for point in points):
+        raise RefusedModelError(
+            "the log density of the model is finite at none of the positions that were tried: pass data without missing "
+            "or infinite values, or a prior under which they can occur."
+        )
 
 
 class WholeDensity(eqx.Module):

@@ -335,4 +335,4 @@ def _vjp(h: Function, particle: Particle, inputs: Inputs, dual: Outputs) -> Scal
 
 
 __all__ = ["ClippedReLU", "Linear", "Neuron", "Parity", "Scaled", "Tanh", "TanhTanh"]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

@@ -27,4 +27,4 @@ __all__ = [
     "process_group",
     "simulate",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

@@ -1,6 +1,6 @@
 """Checkpoints that survive `kill -9` at any moment and resume bit for bit.
 
-    DIRECTORY/run.json               identity of the run, and its random id
+    DIRECTORY/run.json               identity of the run, its random id, and its outputs at the saved states
     DIRECTORY/trace/FIRST-LAST.nc    records of steps FIRST..LAST, append-only, netCDF
     DIRECTORY/state/STEP/            the whole carry, written by orbax, the last two, and hashes of their files
 
@@ -29,13 +29,12 @@ from langevax._typing import PyTree
 from langevax._version import __version__
 from langevax.locks import LOCK_FILE, Lock, LockedError
 from langevax.run import processes
-from langevax.run.identity import RunIdentity
+from langevax.run.identity import Outputs, RunIdentity, differences
 from langevax.run.options import Resume
-from langevax.run.processes import first_line
 from langevax.run.result import Records
 from langevax.run.signals import WITH_INTERRUPT, DelayedSignals
 
-CHECKPOINT_FORMAT = 3
+CHECKPOINT_FORMAT = 4
 NO_CHECKSUM = 0  # of arrays that span several processes
 ID_BYTES = 16
 RUN_ATTRIBUTE = "langevax_run"
@@ -101,42 +100,43 @@ class Checkpoint:
                 f"checkpoint {str(self.directory)!r} already holds a run; pass resume=True to continue it, "
                 "or name another directory."
             )
-        content, accepted = self._described(identity, resume, has_run)
+        self.content, accepted = self._described(identity, resume, has_run)
         if shared:
             processes.wait_for_all("checkpoint opened")
         if self.writes and (accepted or not has_run):
             if accepted:
-                content["continued"].append(
-                    {"at": time.strftime("%Y-%m-%d %H:%M:%S"), "differences": accepted}
-                )
+                at = time.strftime("%Y-%m-%d %H:%M:%S")
+                self.content["continued"].append({"at": at, "differences": accepted})
             with self._writing():
-                text = json.dumps(content | {"identity": identity._asdict()}, indent=1)
-                write_atomically(self.record, text.encode())
+                self._write_record()
         if shared:
             processes.wait_for_all("checkpoint described")
-            content = read_record(self.record)[0]
-        self.run_id: str = content["run"]
+            self.content = read_record(self.record)[0]
+        self.run_id: str = self.content["run"]
+
+    def _write_record(self) -> None:
+        write_atomically(self.record, json.dumps(self.content, indent=1).encode())
 
     def _described(
         self, identity: RunIdentity, resume: Resume, has_run: bool
     ) -> tuple[dict[str, Any], list[str]]:
-        """Return the content of run.json without the identity, and the differences from a saved run that are accepted."""
-        content: dict[str, Any] = {
-            "format": CHECKPOINT_FORMAT,
-            "langevax": __version__,
-            "run": uuid.uuid4().hex,
-            "continued": [],
-        }
+        """Return the content of run.json, and the differences from a saved run that are accepted."""
         if has_run:
             stored, saved = read_record(self.record)
             accepted = self._compare(saved, identity, resume)
-            content["run"] = stored["run"]
-            content["continued"] = list(stored.get("continued", []))
-            return content, accepted
+            return stored | {"identity": identity._asdict()}, accepted
         if self.record.exists() and not self._is_of_a_run():
             raise CheckpointError(
                 f"{self.record} was not written by langevax; move it, or name another directory."
             )
+        content = {
+            "format": CHECKPOINT_FORMAT,
+            "langevax": __version__,
+            "run": uuid.uuid4().hex,
+            "continued": [],
+            "outputs": {},
+            "identity": identity._asdict(),
+        }
         return content, []
 
     def _is_of_a_run(self) -> bool:
@@ -155,17 +155,31 @@ class Checkpoint:
     ) -> list[str]:
         """Raise `CheckpointError` where another run is saved; return the differences that were accepted."""
         refused, accepted = identity.compare(saved)
-        if refused:
-            raise CheckpointError(
-                f"checkpoint {str(self.directory)!r} belongs to another run: {_listed(refused)}. Make these equal to "
-                "continue it, or name another directory."
-            )
+        self._refuse(refused)
         if accepted and resume != "anyway":
             raise CheckpointError(
                 f"checkpoint {str(self.directory)!r} was written by other code: {_listed(accepted)}. The numbers may "
                 "not be those of one run; pass resume='anyway' to continue it all the same, or name another directory."
             )
         return accepted
+
+    def _refuse(self, differences: list[str]) -> None:
+        if differences:
+            raise CheckpointError(
+                f"checkpoint {str(self.directory)!r} belongs to another run: {_listed(differences)}. Make these equal "
+                "to continue it, or name another directory."
+            )
+
+    def compare_outputs(self, step: int, outputs: Outputs, dtype: Any) -> None:
+        """Raise `CheckpointError` where the saved run computed other numbers from its state of a step.
+
+        In a run that was continued by other versions, the next step may be another one.
+        """
+        saved = self.content["outputs"].get(str(step), {})
+        names = differences(saved, outputs, dtype)
+        if self.content["continued"]:
+            names = [name for name in names if name != "step"]
+        self._refuse([f"the {name} differs" for name in names])
 
     def restore(
         self, template: PyTree, empty: Records | None, every: int
@@ -187,7 +201,7 @@ class Checkpoint:
             )
             raise CheckpointError(
                 f"the state of step {step} in {self.states / str(step)} cannot be read; it is damaged. "
-                f"Delete that folder {remedy}; the records in {self.traces} are intact. ({first_line(error)})"
+                f"Delete that folder {remedy}; the records in {self.traces} are intact. ({checks.first_line(error)})"
             ) from None  # orbax's traceback is longer than a screen
         self._delete_orphans(step)
         carry = jax.tree.unflatten(
@@ -246,13 +260,24 @@ class Checkpoint:
             raise ValueError(f"it is the state of step {saved_step}")
         return stored
 
-    def save(self, step: int, carry: PyTree, pending: Records | None) -> None:
-        """Write the records, then the state; either is complete or absent."""
+    def save(
+        self, step: int, carry: PyTree, pending: Records | None, outputs: Outputs
+    ) -> None:
+        """Write the records and the outputs, then the state; each is complete or absent."""
         import orbax.checkpoint as ocp
 
-        if step in self._manager.all_steps():
+        steps = self._manager.all_steps()
+        if step in steps:
             return
+        kept = {
+            old: own
+            for old, own in self.content["outputs"].items()
+            if int(old) in steps
+        }
+        self.content["outputs"] = kept | {str(step): outputs}
         with self._writing():
+            if self.writes:
+                self._write_record()
             if pending is not None and len(pending.steps) and self.writes:
                 name = f"{int(pending.steps[0]):012d}-{int(pending.steps[-1]):012d}.nc"
                 write_atomically(self.traces / name, _netcdf(pending, self.run_id))
@@ -300,7 +325,7 @@ class Checkpoint:
             RuntimeError,
         ) as error:  # orbax reports a full disk as any of these
             raise CheckpointError(
-                f"cannot write the checkpoint in {str(self.directory)!r}: {first_line(error)}. What was saved before "
+                f"cannot write the checkpoint in {str(self.directory)!r}: {checks.first_line(error)}. What was saved before "
                 "is intact; free space or make the directory writable, and run again with resume=True."
             ) from error
 
@@ -338,7 +363,7 @@ class Checkpoint:
         except Exception as error:
             raise CheckpointError(
                 f"the records in {path} cannot be read; the file is damaged. Restore it from a copy, "
-                f"or start again in another directory. ({first_line(error)})"
+                f"or start again in another directory. ({checks.first_line(error)})"
             ) from None
         if run != self.run_id:
             raise CheckpointError(
@@ -353,17 +378,16 @@ def read_record(path: Path) -> tuple[dict[str, Any], RunIdentity]:
         stored = json.loads(path.read_text())
         version = stored["format"]
         written_by = stored["langevax"]
-        parts = stored["identity"].items()
-        saved = (
-            RunIdentity(**{name: dict(part) for name, part in parts})
-            if version == CHECKPOINT_FORMAT
-            else None
-        )
-        if saved is not None and len(bytes.fromhex(stored["run"])) != ID_BYTES:
-            raise ValueError("its id is damaged")
+        saved = None
+        if version == CHECKPOINT_FORMAT:
+            parts = stored["identity"].items()
+            saved = RunIdentity(**{name: dict(part) for name, part in parts})
+            stored["outputs"] = dict(stored["outputs"])
+            if len(bytes.fromhex(stored["run"])) != ID_BYTES:
+                raise ValueError("its id is damaged")
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise CheckpointError(
-            f"{path} cannot be read ({first_line(error)}); it is damaged or missing. Restore this file from "
+            f"{path} cannot be read ({checks.first_line(error)}); it is damaged or missing. Restore this file from "
             "a copy, or name another directory."
         ) from error
     if saved is None:
@@ -385,9 +409,9 @@ def verify_files(folder: Path) -> None:
                 raise ValueError(f"its file {name} has changed")
 
 
-def _listed(sentences: list[str]) -> str:
-    more = f"; and {len(sentences) - 5} more" if len(sentences) > 5 else ""
-    return "; ".join(sentences[:5]) + more
+def _listed(sentences: list[str], most: int = 5) -> str:
+    left = len(sentences) - most
+    return "; ".join(sentences[:most]) + f"; and {left} more" * (left > 0)
 
 
 def _file_hash(path: Path) -> str:

@@ -23,8 +23,8 @@ class Run:
             longer, and the time of saving; then the signal has its usual effect). None saves nothing. A certificate
             keeps its search in a file. What cannot be saved refuses a checkpoint.
         resume: continue from what `checkpoint` holds, bit for bit; start if it holds nothing. Other data and another
-            start, key, schedule or loss are refused by name. Another version of langevax, JAX or Python, and a step
-            that alone is traced differently, are refused unless this is "anyway", which the checkpoint records.
+            start, key, schedule or loss are refused by name. Another version of langevax, JAX or Python is refused
+            unless this is "anyway", which the checkpoint records.
         progress: show a progress bar with the time left; "auto" shows it on a terminal, after a second. Or a function,
             which is called with (words, share done).
         checkpoint_seconds: between two saves of a run.

@@ -18,6 +18,8 @@ import numpy as np
 from jax.sharding import Sharding
 from jaxtyping import Array
 
+from langevax import checks
+
 
 class PeerError(RuntimeError):
     """Another process of a shared run has ended or cannot be reached."""
@@ -57,11 +59,11 @@ def process_group(
             process_id,
             initialization_timeout=60,
             heartbeat_timeout_seconds=10,
-            shutdown_timeout_seconds=7 * 24 * 3600,  # while the first writes results
+            shutdown_timeout_seconds=604_800,  # a week, while the first writes results
         )
     except jax.errors.JaxRuntimeError as error:
         raise PeerError(
-            f"{num_processes} processes did not come together at {coordinator}: {first_line(error)}"
+            f"{num_processes} processes did not come together at {coordinator}: {checks.first_line(error)}"
         ) from error
     with _python_stdout():
         try:
@@ -106,11 +108,6 @@ def _exit(error: BaseException, name: str) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the kind of an error and the first line of its message."""
-    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])[:500]
 
 
 def is_first() -> bool:

@@ -19,7 +19,7 @@ from jax import lax, random
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int32, Key, UInt32
 
-from langevax._typing import FloatScalar, PRNGKey, PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import INIT_STEP, START_STEP, Algorithm, Info
 from langevax.keys import unrolled
 from langevax.problems.problem import Problem
@@ -310,14 +310,6 @@ def _all_finite(leaves: list[Array]) -> Bool[Array, ""]:
     return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]).all()
 
 
-@eqx.filter_jit
-def mean_value(parts: RunParts, positions: PyTree) -> FloatScalar:
-    """Return the mean over chains of the problem's value, for the progress bar."""
-    if parts.chains is None:
-        return parts.problem.value(positions)
-    return jnp.mean(jax.vmap(parts.problem.value)(positions))
-
-
 def _split_info(info: Info) -> tuple[dict[str, Array], dict[str, Array]]:
     """Return counts and metrics, which differ by dtype."""
     arrays = {name: jnp.asarray(value) for name, value in info.items()}
@@ -327,13 +319,11 @@ def _split_info(info: Info) -> tuple[dict[str, Array], dict[str, Array]]:
         if jnp.issubdtype(value.dtype, jnp.integer)
     }
     return counts, {
-        name: _averageable(value)
-        for name, value in arrays.items()
-        if name not in counts
+        name: averageable(value) for name, value in arrays.items() if name not in counts
     }
 
 
-def _averageable(value: Any) -> Array:
+def averageable(value: Any) -> Array:
     """Return a floating array of at least 32 bits: a running mean in 16 bits stagnates after some hundred terms."""
     array = jnp.asarray(value)
     wide = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize >= 4
@@ -345,7 +335,8 @@ def _running_mean(mean: Array, term: Array, count: Int32[Array, ""]) -> Array:
     return jnp.where(count == 1, term, mean + (term - mean) / count.astype(mean.dtype))
 
 
-def _observe(parts: RunParts, observe: Observe, state: Any) -> PyTree:
+def observed(parts: RunParts, observe: Observe, state: Any) -> PyTree:
+    """Return what an observer returns for each chain, as arrays."""
     return parts.over_chains(
         lambda state: jax.tree.map(jnp.asarray, observe(parts.problem, state)), state
     )
@@ -353,12 +344,12 @@ def _observe(parts: RunParts, observe: Observe, state: Any) -> PyTree:
 
 def _averages(parts: RunParts, state: Any) -> PyTree:
     assert parts.observers.average is not None
-    return jax.tree.map(_averageable, _observe(parts, parts.observers.average, state))
+    return jax.tree.map(averageable, observed(parts, parts.observers.average, state))
 
 
 def _record(parts: RunParts, carry: Carry) -> Record:
     assert parts.observers.record is not None
-    values = _observe(parts, parts.observers.record, carry.state)
+    values = observed(parts, parts.observers.record, carry.state)
     return Record(values, carry.counts, carry.metrics)
 
 

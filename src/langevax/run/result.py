@@ -316,12 +316,10 @@ def is_stationary(records: np.ndarray, min_records: int) -> bool:
     if len(records) < min_records:
         return False
     half = np.asarray(records[len(records) // 2 :])
-    length = len(half) // 4
-    first, second, third, fourth = (
-        half[k * length : (k + 1) * length].mean(0) for k in range(4)
-    )
-    between = np.sum((third + fourth - first - second) ** 2) / 4
-    within = (np.sum((first - second) ** 2) + np.sum((third - fourth) ** 2)) / 4
+    stretches = np.split(half[: len(half) // 4 * 4], 4)
+    first, second, third, fourth = (stretch.mean(0) for stretch in stretches)
+    between = np.sum((third + fourth - first - second) ** 2)
+    within = np.sum((first - second) ** 2) + np.sum((third - fourth) ** 2)
     return bool(between <= DRIFT_RATIO * within)
 
 

@@ -1,5 +1,6 @@
 """The driver: any algorithm on any problem, from any start, for any number of steps."""
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from langevax.run.identity import RunIdentity
 from langevax.run.options import ProgressOption, Run, check_run
 from langevax.run.processes import PeerError
 from langevax.run.program import NO_GRID, Observe
-from langevax.run.progress import Progress
+from langevax.run.progress import report_to
 from langevax.run.result import Average, DivergenceError, Recording, Result, Trace
 from langevax.run.signals import DelayedSignals
 from langevax.run.start import Stacked, Start, place, start_positions
@@ -108,12 +109,9 @@ def simulate(
         ((4, 5), 400, 'Finished all 50 steps.')
     """
     checks.not_forked()
-    _check_run(algorithm, problem, start, key)
+    _check_run(algorithm, problem, start, key, sharding)
     _check_observers(record, average, callbacks, callback_every)
     check_run(run)
-    if sharding is not None:
-        mesh = "jax.make_mesh((2,), ('chains',))"
-        checks.instance("sharding", sharding, (Mesh, NamedSharding), mesh)
     if num_chains is not None:
         num_chains = checks.whole("num_chains", num_chains)
     schedule = RunSchedule.of(
@@ -137,12 +135,11 @@ def simulate(
         }
         described = identity.of(settings | matmul.describe_precision())
     shared = *trace_floats((algorithm, problem), trees.dtype_of(positions)), key
-    shapes = identity.abstract(shared), identity.one_chain(positions, num_chains)
     if sharding is not None:
         positions, shared = place(positions, shared, sharding, num_chains)
     observers = program.Observers(record, average)
-    algorithm, problem, key = shared
     split = chains.of(positions, num_chains)
+    algorithm, problem, key = shared
     parts = program.RunParts(algorithm, problem, key, observers, split)
     loop = _Loop.of(parts, schedule, positions, began)
     checks.defined_start(loop.carry.state)
@@ -153,7 +150,7 @@ def simulate(
     del positions  # the run replaces it: tables of gradients would be in memory twice
     if described is None:
         return loop.run(run.progress)
-    return loop.run_saved(run, described._replace(traced=loop.traced(*shapes)))
+    return loop.run_saved(run, described)
 
 
 class RunSchedule(NamedTuple):
@@ -178,10 +175,10 @@ class RunSchedule(NamedTuple):
         num_steps = checks.whole("num_steps", num_steps, minimum=0, maximum=MOST_STEPS)
         every = 1 if is_averaged else NO_GRID
         if record_every is not None:
-            every = checks.whole("record_every", record_every, maximum=2**63)
+            every = checks.whole("record_every", record_every, maximum=sys.maxsize)
         calls = NO_GRID
         if callback_every is not None:
-            calls = checks.whole("callback_every", callback_every, maximum=2**63)
+            calls = checks.whole("callback_every", callback_every, maximum=sys.maxsize)
         return cls(num_steps, min(NO_GRID, every), callbacks, calls)
 
 
@@ -255,12 +252,10 @@ class _Loop:
 
         self.restart = restart
 
-    def traced(self, shared: PyTree, position: PyTree) -> dict[str, str]:
-        """Return the hashes of what is computed, from shapes without devices, on which they must not depend."""
-        state = identity.one_chain(self.carry.state, self.parts.num_chains)
-        algorithm, problem, key = shared
-        parts = program.RunParts(algorithm, problem, key, self.parts.observers)
-        return identity.traced_parts(parts, position, state)
+    def outputs(self, carry: program.Carry) -> identity.Outputs:
+        """Return what this run computes from a state, by which it is told from others."""
+        following = self.advance(carry, int(carry.step) + 1)
+        return identity.outputs(self.parts, carry, following)
 
     def run_saved(self, run: Run, described: RunIdentity) -> Result:
         """Run from the last state that the checkpoint of `run` holds, and save."""
@@ -279,6 +274,7 @@ class _Loop:
         empty = self.recording.empty if self.recording else None
         restored = saved.restore(self.carry, empty, self.schedule.every)
         if restored is None:
+            self.outputs(self.carry)  # compiled now, so that no save waits for it
             return
         self.carry, records = restored
         num_steps = self.schedule.num_steps
@@ -287,6 +283,8 @@ class _Loop:
                 f"num_steps is {num_steps} but checkpoint {str(saved.directory)!r} holds {int(self.carry.step)} "
                 f"steps already; pass num_steps >= {int(self.carry.step)}."
             )
+        dtype = trees.dtype_of(self.carry.state.position)
+        saved.compare_outputs(int(self.carry.step), self.outputs(self.carry), dtype)
         if self.recording is not None:
             self.recording.saved = records
 
@@ -303,7 +301,7 @@ class _Loop:
         except jax.errors.JaxRuntimeError as error:
             if not self.shared:
                 raise
-            raise PeerError(processes.first_line(error)) from error
+            raise PeerError(checks.first_line(error)) from error
         return carry
 
     def number(self, value: int) -> Any:
@@ -322,32 +320,29 @@ class _Loop:
         self.carry = None
         self.seconds_to_first_step = time.perf_counter() - self.began
         shown = progress if not self.shared or processes.is_first() else False
-        headline = None if self.shared else self.headline
         name = type(self.parts.algorithm).__name__
-        bar = Progress(name, num_steps, step, shown, headline)
         length = FIRST_CHUNK
         # a resumed run asks again the callback that stopped it
         stopped = step > 0 and self.call(carry, step)
         try:
-            while step < num_steps and not stopped:
-                stop = self.end_of_chunk(step, length)
-                clock = time.perf_counter()
-                following = self.advance(carry, stop)
-                if not program.all_finite(following.state.position):
-                    self.raise_divergence(carry, step, stop)
-                self.keep_records(step, stop)
-                elapsed = self.agreed(time.perf_counter() - clock)
-                length = next_length(stop - step, elapsed, length)
-                carry = following
-                step = stop
-                bar.update(step, carry)
-                self.save_when_due(carry, step < num_steps)
-                stopped = self.call(carry, step)
+            with report_to(shown, step / max(num_steps, 1)) as report:
+                while step < num_steps and not stopped:
+                    stop = self.end_of_chunk(step, length)
+                    clock = time.perf_counter()
+                    following = self.advance(carry, stop)
+                    if not program.all_finite(following.state.position):
+                        self.raise_divergence(carry, step, stop)
+                    self.keep_records(step, stop)
+                    elapsed = self.agreed(time.perf_counter() - clock)
+                    length = next_length(stop - step, elapsed, length)
+                    carry = following
+                    step = stop
+                    report(f"{name} {step} of {num_steps} steps", step / num_steps)
+                    self.save_when_due(carry, step < num_steps)
+                    stopped = self.call(carry, step)
         except KeyboardInterrupt:
             self.save(carry)
             raise
-        finally:
-            bar.close()
         self.save(carry)
         outcome = f"Finished all {num_steps} steps."
         if stopped:
@@ -402,11 +397,12 @@ class _Loop:
         if self.saving is None:
             return
         step = int(carry.step)
-        if self.recording is None:
-            self.saving.checkpoint.save(step, carry, None)
-            return
-        self.saving.checkpoint.save(step, carry, self.recording.pending_until(step))
-        self.recording.mark_saved()
+        pending = None
+        if self.recording is not None:
+            pending = self.recording.pending_until(step)
+        self.saving.checkpoint.save(step, carry, pending, self.outputs(carry))
+        if self.recording is not None:
+            self.recording.mark_saved()
 
     def raise_divergence(self, carry: program.Carry, finite: int, broken: int) -> None:
         """Bisect between the steps `finite` and `broken` for the first non-finite position, and raise there.
@@ -436,12 +432,6 @@ class _Loop:
             number = float(np.max(np.asarray(step_size)))
         result = self.result(carry, f"Diverged at step {broken}.")
         raise DivergenceError(broken, carry.state, number, result)
-
-    def headline(self, carry: program.Carry) -> tuple[str, float]:
-        """Return the number of the progress bar: the algorithm's first metric, or else the problem's value."""
-        for name, metric in mean_metrics(carry).items():
-            return name, metric
-        return "value", float(program.mean_value(self.parts, carry.state.position))
 
     def result(self, carry: program.Carry, outcome: str) -> Result:
         counts = {name: count.to_int64() for name, count in carry.counts.items()}
@@ -492,7 +482,9 @@ def next_length(
     return max(1, min(fitting, growth * max(steps, length), MOST_STEPS))
 
 
-def _check_run(algorithm: Any, problem: Any, start: Any, key: Any) -> None:
+def _check_run(
+    algorithm: Any, problem: Any, start: Any, key: Any, sharding: Any
+) -> None:
     """Raise unless there is an algorithm for the problem, and a key, outside any transformation of JAX."""
     checks.instance("algorithm", algorithm, Algorithm, "langevax.Langevin(0.1, 1.0)")
     checks.instance("problem", problem, Problem, "langevax.FiniteSum(loss, data)")
@@ -510,6 +502,9 @@ def _check_run(algorithm: Any, problem: Any, start: Any, key: Any) -> None:
         )
     algorithm.check(problem)
     checks.typed_key(key)
+    if sharding is not None:
+        mesh = "jax.make_mesh((2,), ('chains',))"
+        checks.instance("sharding", sharding, (Mesh, NamedSharding), mesh)
 
 
 def _check_observers(

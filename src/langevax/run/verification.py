@@ -5,6 +5,7 @@ the run and with the step that their names state.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,6 @@ from langevax.run.checkpoint import (
     read_records,
     verify_files,
 )
-from langevax.run.processes import first_line
 
 
 class VerifiedCheckpoint(NamedTuple):
@@ -104,7 +104,7 @@ def _verify_state(folder: Path, run: str) -> None:
             raise ValueError(f"it is the state of step {int(stored['step'][0])}")
     except Exception as error:
         raise CheckpointError(
-            f"the state in {folder} is damaged ({first_line(error)}). Delete that folder to continue from the one "
+            f"the state in {folder} is damaged ({checks.first_line(error)}). Delete that folder to continue from the one "
             "before it, or start again in another directory."
         ) from None
 
@@ -112,7 +112,7 @@ def _verify_state(folder: Path, run: str) -> None:
 def _first(file: Path) -> int:
     """Return the first step of a file of records, by its name; one beyond all steps for other files."""
     match = RECORDS_NAME.fullmatch(file.name)
-    return int(match[1]) if match else 2**63
+    return int(match[1]) if match else sys.maxsize
 
 
 def _verified_steps(file: Path, run: str) -> np.ndarray:
@@ -126,7 +126,7 @@ def _verified_steps(file: Path, run: str) -> np.ndarray:
             raise ValueError(f"it holds steps {steps[0]} to {steps[-1]}")
     except Exception as error:
         raise CheckpointError(
-            f"the records in {file} are damaged ({first_line(error)}). Restore the file from a copy, or start again in "
+            f"the records in {file} are damaged ({checks.first_line(error)}). Restore the file from a copy, or start again in "
             "another directory."
         ) from None
     return steps

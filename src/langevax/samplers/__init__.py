@@ -21,4 +21,4 @@ __all__ = [
     "ReplicaExchangeState",
     "Underdamped",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

@@ -32,5 +32,5 @@ __all__ = [
     "learning_coefficient",
     "sample",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy
 __getattr__ = renamed.getattr_of(__name__)

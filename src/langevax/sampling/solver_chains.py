@@ -15,7 +15,7 @@ from jax import random
 from langevax._typing import PRNGKey
 from langevax.run import Result
 from langevax.run.options import ProgressOption
-from langevax.run.progress import Progress
+from langevax.run.progress import report_to
 from langevax.run.result import Trace
 from langevax.sampling.solve_threads import SolveThreads
 from langevax.sampling.solver import ForwardSolver, SolveCounts, Vector
@@ -121,21 +121,17 @@ class HostLoop(NamedTuple):
                 counts=own.solver.counts
             )
 
-        bar = Progress(
-            walk.dynamics,
-            num_steps * self.num_chains,
-            0,
-            self.progress,
-            lambda rate: ("acceptance", rate),
-        )
+        total = num_steps * self.num_chains
         done = 0
-        with SolveThreads(min(walk.solver.parallel, self.num_chains)) as threads:
+        with (
+            report_to(self.progress) as report,
+            SolveThreads(min(walk.solver.parallel, self.num_chains)) as threads,
+        ):
             for _ in range(num_steps):
                 steps = []
                 for one in threads.map(step, range(self.num_chains)):
                     steps.append(one)
                     done += 1
-                    bar.update(done, one.acceptance)
+                    report(f"{walk.dynamics} {done} of {total} steps", done / total)
                 states = [one.state for one in steps]
                 yield steps
-        bar.close()

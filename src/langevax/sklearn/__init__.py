@@ -43,5 +43,5 @@ __all__ = [
     "UnlikeTrainingWarning",
     "load",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy
 __getattr__ = renamed.getattr_of(__name__)

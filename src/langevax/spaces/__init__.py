@@ -35,4 +35,4 @@ __all__ = [
     "spectra",
     "trapezoid_weights",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

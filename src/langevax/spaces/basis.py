@@ -2,8 +2,7 @@
 
 The f_k are orthonormal in L2(rho), rho the uniform law of the domain (of the sample, of the nodes), a probability
 measure: |x|^2 is the mean square of the function, whatever the unit of its argument. They are ordered from smooth to
-rough, so that a prefix of a vector of coefficients is a coarser view of the same function (but for products that are
-left in the order of their indices, `TensorProduct(sort=False)`).
+rough, so that a prefix of a vector of coefficients is a coarser view of the same function.
 """
 
 from abc import abstractmethod

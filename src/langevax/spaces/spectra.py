@@ -139,4 +139,4 @@ def _deepest(bits: int) -> float:
 
 
 __all__ = ["matern", "power", "squared_exponential"]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

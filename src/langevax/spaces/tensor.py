@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from langevax import checks
+from langevax.renamed import refuse_former
 from langevax.spaces.basis import (
     ArrayLike,
     Basis,
@@ -21,6 +22,7 @@ from langevax.spaces.basis import (
 from langevax.spaces.transforms import separably
 
 
+@refuse_former
 class TensorProduct(Basis):
     """`f_k(t_1, ..., t_d) = f^1_{k_1}(t_1) ... f^d_{k_d}(t_d)` on the product of the domains.
 
@@ -30,13 +32,11 @@ class TensorProduct(Basis):
     Args:
         bases: the factors, each of functions of one variable: intervals, or a graph for the nodes at which curves live.
         num_modes: N; all products by default.
-        sort: by frequency; otherwise all products come in the order of their indices, which splits best over devices:
-            fast transforms then exchange them, where sorted ones are summed whole.
 
     `synthesize` and `analyze` apply each factor along its axis. Values are flat: `.reshape(*batch, *basis.grid_shape)`.
 
     Raises:
-        ValueError: no factor, a factor of several variables, more modes than there are products, fewer and not sorted.
+        ValueError: no factor, a factor of several variables, more modes than there are products.
 
     Example:
         >>> import jax.numpy as jnp
@@ -49,15 +49,10 @@ class TensorProduct(Basis):
     """
 
     bases: tuple[Basis, ...]
-    order: Int[
-        np.ndarray, " modes"
-    ]  # of each mode, its place among all products in C order
-    sort: bool
+    order: Int[np.ndarray, " modes"]
+    """Of each mode, its place among all products in C order."""
 
-    def __init__(
-        self, bases: Sequence[Basis], num_modes: int | None = None, sort: bool = True
-    ):
-        checks.flag("sort", sort)
+    def __init__(self, bases: Sequence[Basis], num_modes: int | None = None):
         checks.instance(
             "bases",
             bases,
@@ -84,17 +79,10 @@ class TensorProduct(Basis):
                 f"num_modes is {num_modes}, but factors of {self._shape} modes have {products} products; give the "
                 "factors more modes."
             )
-        if num_modes < products and not sort:
-            raise ValueError(
-                f"num_modes is {num_modes} of {products} products, but without sort they do not come from smooth to "
-                "rough; pass sort=True, or factors of fewer modes."
-            )
-        self.order = (
-            np.argsort(self._squared_frequencies(), kind="stable")[:num_modes]
-            if sort
-            else np.arange(products)
-        )
-        self.sort = sort
+        order = np.argsort(self._squared_frequencies(), kind="stable")
+        self.order = order[:num_modes].astype(
+            np.int32
+        )  # of one kind in either precision
 
     @property
     def num_modes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -139,10 +127,9 @@ class TensorProduct(Basis):
     def synthesize(self, coefficients: Coefficients) -> Values:
         check_modes(coefficients, self.num_modes)
         batch = coefficients.shape[:-1]
-        if self.sort:
-            products = jnp.zeros((*batch, math.prod(self._shape)), coefficients.dtype)
-            coefficients = products.at[..., self.order].set(coefficients)
-        tensor = coefficients.reshape(*batch, *self._shape)
+        products = jnp.zeros((*batch, math.prod(self._shape)), coefficients.dtype)
+        products = products.at[..., self.order].set(coefficients)
+        tensor = products.reshape(*batch, *self._shape)
         fast = [basis.to_values for basis in self.bases if isinstance(basis, Fast)]
         if len(fast) == len(self.bases):
             return separably(tensor, *fast).reshape(*batch, -1)
@@ -163,12 +150,11 @@ class TensorProduct(Basis):
         else:
             for basis in self.bases:
                 tensor = basis.analyze(jnp.moveaxis(tensor, len(batch), -1))
-        coefficients = tensor.reshape(*batch, -1)
-        return coefficients[..., self.order] if self.sort else coefficients
+        return tensor.reshape(*batch, -1)[..., self.order]
 
     def with_modes(self, num_modes: int) -> "Basis":
         """The same factors; at most as many modes as they have products."""
-        return TensorProduct(self.bases, num_modes, self.sort)
+        return TensorProduct(self.bases, num_modes)
 
     @eqx.filter_jit
     def _products(self, factors: list[Array]) -> Array:

@@ -37,4 +37,4 @@ __all__ = [
     "total_variation",
     "two_phase",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

@@ -190,8 +190,9 @@ class _Setting(NamedTuple):
 
     def num_parallel(self, num_runs: int, memory: int = 2**28) -> int:
         """Return how many runs hold at most so many bytes."""
-        blocks = 3 * ROWS_PER_BLOCK * (self.dim + self.neurons)
-        numbers = 3 * self.neurons**2 + 3 * self.dim * self.neurons + blocks
+        # three copies of weights, Gram matrix and block, in float64
+        width = self.dim + self.neurons
+        numbers = 3 * width * (self.neurons + ROWS_PER_BLOCK)
         return int(np.clip(memory // (8 * numbers), 1, num_runs))
 
     def start(self, key: PRNGKey) -> tuple[Array, Array]:

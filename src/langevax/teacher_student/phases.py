@@ -89,22 +89,10 @@ class Descent(Algorithm):
         return DescentState(position), {"evaluations": problem.size}
 
 
-Row = tuple[Float[Array, " d"], FloatScalar]
-
-
-def half_square(network: ReLUNetwork, row: Row) -> FloatScalar:
-    """Half the squared error of one row."""
-    x, y = row
-    return (network.outputs(x) - y) ** 2 / 2
-
-
 class ClippedError(eqx.Module):
-    """Phase I's loss of one row, `1/2 (f(x; clip(theta)) - y)^2`."""
+    """Phase I's loss of a row is `1/2 (f(x; clip(theta)) - y)^2`."""
 
     bound: float | Array
-
-    def __call__(self, position: ReLUNetwork, row: Row) -> FloatScalar:
-        return half_square(self.effective(position), row)
 
     def effective(self, position: ReLUNetwork) -> ReLUNetwork:
         """The network whose errors count."""
@@ -116,10 +104,7 @@ class ClippedError(eqx.Module):
 
 
 class SignedError(eqx.Module):
-    """Phase II's loss of one row, `1/2 (f(x) - y)^2`, whose gradient leaves the outer weights alone."""
-
-    def __call__(self, position: ReLUNetwork, row: Row) -> FloatScalar:
-        return half_square(self.effective(position), row)
+    """Phase II's loss of a row is `1/2 (f(x) - y)^2`, whose gradient leaves the outer weights alone."""
 
     def effective(self, position: ReLUNetwork) -> ReLUNetwork:
         """The position, for which outer weights are constants."""

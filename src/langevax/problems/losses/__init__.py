@@ -40,4 +40,4 @@ __all__ = [
     "softmax",
     "squared",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

@@ -88,4 +88,4 @@ __all__ = [
     "tau_star",
     "unified",
 ]
-__dir__ = __all__.copy
+__dir__: object = __all__.copy

@@ -1,10 +1,9 @@
-"""SLEDGE, SAGA and STORM for optax: the transcripts on the same blocks, dtypes, and what is refused."""
+"""STORM for optax: the transcript on the same batches, dtypes, and what is refused."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 
 import langevax.optax
 from tests.papers import transcripts_sledge as transcripts
@@ -35,7 +34,7 @@ def iterates(reduce):
     def step(carry, block):
         params, state = carry
         value_fn = lambda x: loss(x, rows[block])
-        extra = {"value_fn": value_fn, "block": block, "unrelated": "passed over"}
+        extra = {"value_fn": value_fn, "unrelated": "passed over"}
         updates, state = optimizer.update(
             jax.grad(value_fn)(params), state, params, **extra
         )
@@ -46,49 +45,26 @@ def iterates(reduce):
     return jax.lax.scan(step, (start, optimizer.init(start)), jnp.asarray(ORDER))[1]
 
 
-def test_they_are_the_transcripts():
-    """22 steps on a quartic, five passes over the table of `sledge` and its first step included."""
-    draws, still = [[j] for j in ORDER], np.zeros((STEPS, D))
+def test_storm_is_the_transcript():
+    """22 steps on a quartic."""
+    still = np.zeros((STEPS, D))
     batches = [BLOCKS[j] for j in ORDER]
     with jax.enable_x64():
-        for ours, expected in (
-            (
-                langevax.optax.sledge(M),
-                transcripts.sledge(
-                    gradient, BLOCKS, START, STEP_SIZE, draws, still, False
-                ),
-            ),
-            (
-                langevax.optax.saga(M),
-                transcripts.saga(
-                    gradient, BLOCKS, START, STEP_SIZE, draws, still, False
-                ),
-            ),
-            (
-                langevax.optax.storm(0.3),
-                transcripts.storm(gradient, START, STEP_SIZE, 0.3, batches, still),
-            ),
-        ):
-            np.testing.assert_allclose(iterates(ours), expected[1:], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(
+            iterates(langevax.optax.storm(0.3)),
+            transcripts.storm(gradient, START, STEP_SIZE, 0.3, batches, still)[1:],
+            rtol=0,
+            atol=1e-12,
+        )
 
 
-REDUCERS = {
-    "sledge": langevax.optax.sledge(M),
-    "saga": langevax.optax.saga(M),
-    "storm": langevax.optax.storm(0.3),
-}
-
-
-@pytest.mark.parametrize("name", REDUCERS)
-def test_gradients_and_states_keep_the_dtypes_of_params(name):
+def test_gradients_and_states_keep_the_dtypes_of_params():
     params = {"w": jnp.ones(2), "b": jnp.ones((), jnp.bfloat16)}
     grads = jax.tree.map(lambda x: jnp.ones(x.shape, jnp.float32), params)
-    reduce = REDUCERS[name]
+    reduce = langevax.optax.storm(0.3)
     value_fn = lambda p: jnp.sum(p["w"] ** 2) + p["b"].astype(jnp.float32) ** 2
     state = reduce.init(params)
-    updates, after = reduce.update(
-        grads, state, params, value_fn=value_fn, block=jnp.int32(1)
-    )
+    updates, after = reduce.update(grads, state, params, value_fn=value_fn)
     assert jax.tree.map(jnp.shape, updates) == jax.tree.map(jnp.shape, params)
     assert [u.dtype for u in jax.tree.leaves(updates)] == [
         x.dtype for x in jax.tree.leaves(params)
@@ -100,15 +76,10 @@ def test_gradients_and_states_keep_the_dtypes_of_params(name):
 
 def test_mistakes_are_named():
     x = jnp.ones(2)
-    for name, reduce in REDUCERS.items():
-        missing = "block" if name == "saga" else "value_fn"
-        with refuses(TypeError, f"{missing} None {missing}"):
-            reduce.update(x, reduce.init(x), x)
-        with refuses(ValueError, f"params None {name}"):
-            reduce.update(x, reduce.init(x), value_fn=jnp.sum, block=0)
-    with refuses(TypeError, "block None"):
-        REDUCERS["sledge"].update(x, REDUCERS["sledge"].init(x), x, value_fn=jnp.sum)
-    with refuses(ValueError, "num_blocks 1 0"):
-        langevax.optax.sledge(0)
+    reduce = langevax.optax.storm(0.3)
+    with refuses(TypeError, "value_fn None value_fn"):
+        reduce.update(x, reduce.init(x), x)
+    with refuses(ValueError, "params None storm"):
+        reduce.update(x, reduce.init(x), value_fn=jnp.sum)
     with refuses(ValueError, "momentum 1"):
         langevax.optax.storm(1.5)

@@ -17,7 +17,7 @@ import tomli_w
 from flwr.common.config import flatten_dict
 
 from langevax import checks
-from langevax.flower.engines.processes import (
+from tools.engines.processes import (
     LOOPBACK_ADDRESS,
     EngineError,
     ProcessFamily,

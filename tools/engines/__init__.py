@@ -1,4 +1,4 @@
-"""Flower's two engines on this machine, started for a block of code and ended with all their processes.
+"""Flower's two engines on this machine, for tests and benchmarks: started for a block of code and ended with it.
 
     with Simulation(num_clients=4) as engine:           # virtual clients, run by Ray
         outcome = engine.run("myapp", {"rounds": 10})
@@ -10,15 +10,14 @@ is installed or left behind, no telemetry is sent, and no other machine is reach
 (`flower-superlink`, `flower-supernode`, `flwr run`); an engine chooses their options and environment.
 """
 
-from langevax import renamed
-from langevax.flower.engines.engine import (
+from tools.engines.engine import (
     AppRun,
     Deployment,
     RunOutcome,
     Simulation,
     app_config,
 )
-from langevax.flower.engines.processes import EngineError
+from tools.engines.processes import EngineError
 
 __all__ = [
     "AppRun",
@@ -28,4 +27,3 @@ __all__ = [
     "Simulation",
     "app_config",
 ]
-__getattr__ = renamed.getattr_of(__name__)
