@@ -272,6 +272,7 @@ def test_a_process_that_takes_too_long_or_ends_badly_is_a_sentence(monkeypatch):
     }
 
 
+@pytest.mark.long
 def test_a_case_is_measured_in_processes_of_its_own():
     case = chosen(["simulate: Langevin"])[0]
     line = children.measured(case, share=0.001, most=1, tell=lambda text: None)

@@ -90,9 +90,9 @@ def test_a_task_has_all_its_rows_at_clients_or_held_out(name):
     "name",
     [
         "digits",
-        pytest.param("images", marks=pytest.mark.compiled_as_usual),
+        pytest.param("images", marks=pytest.mark.long),  # whose network is large
         "text",
-    ],  # whose network is large
+    ],
 )
 def test_a_run_counts_what_it_costs(name):
     """Three rounds of SCAFFOLD-M: four vectors for each of five clients, twenty local steps on ten rows or all."""

@@ -81,7 +81,7 @@ def test_steps_are_whole_periods(monkeypatch):
     assert not any(steps % 3 for steps in num_steps_run)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_coordinates_of_psdca_are_counted_without_refreshes_and_refreshes_one_a_step():
     steps = growth.steps_of(growth.coordinate(size=20, particles=50)[0])
     assert int(steps(500).counts["refreshes"].low) == 0
