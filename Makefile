@@ -24,9 +24,10 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group docs
 	@touch $@ $(VENV)/.cli
 
+# Most of what it installs is never imported: Python compiles the rest when it is.
 $(VENV)/.gate: pyproject.toml | $(BIN)/python
 	@echo "Installing langevax[all] and all that the gate needs into $(VENV), PyTorch included; this takes minutes."
-	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group torch --group lint --group types --group docs
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[all]' --group test --group torch --group lint --group types --group docs
 	@touch $@ $(VENV)/.cli $(VENV)/.dev $(VENV)/.lint
 
 $(VENV)/.lint: pyproject.toml | $(BIN)/python
