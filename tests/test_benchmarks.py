@@ -518,6 +518,7 @@ def test_functions_of_minimize_are_lowest_where_their_minimum_is_said_to_be():
                 )
 
 
+@pytest.mark.long
 def test_minimize_is_run_on_a_plateau_and_on_a_regression():
     """The first is refused, and counts as not solved; the second has words among its numbers."""
     with jax.enable_x64():

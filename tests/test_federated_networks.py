@@ -85,14 +85,14 @@ def test_a_task_has_all_its_rows_at_clients_or_held_out(name):
     assert inputs.shape[1] & (inputs.shape[1] - 1) == 0  # a power of two, for all seeds
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [
         "digits",
-        pytest.param("images", marks=pytest.mark.long),  # whose network is large
+        pytest.param("images", marks=pytest.mark.compiled_as_usual),
         "text",
-    ],
+    ],  # whose network is large
 )
 def test_a_run_counts_what_it_costs(name):
     """Three rounds of SCAFFOLD-M: four vectors for each of five clients, twenty local steps on ten rows or all."""

@@ -185,7 +185,7 @@ def test_numbers_that_are_drawn_lie_between_minus_one_and_one():
     assert 0.9 < drawn.max() < 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_figure_has_a_panel_for_each_kind_of_size(tmp_path):
     pytest.importorskip("matplotlib")
     rows = [

@@ -249,13 +249,8 @@ def test_intervals_are_scored_where_a_model_has_them(one_method):
     assert record["r2"] < 0.1
 
 
-@pytest.mark.parametrize(
-    "table",
-    [
-        pytest.param(SMOOTH, marks=pytest.mark.slow),
-        pytest.param(CLASSES, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("table", [SMOOTH, CLASSES])
 def test_the_methods_that_need_no_other_package_fit(table):
     own = ["langevax", "linear", "boosting", "kernel", "mlp", "gp", "limit"]
     results = {
