@@ -85,9 +85,11 @@ IN_THE_GATE = {"FedAvg", "MimeSGD", "FLEDGE server", "FLEDGE client"}
 
 
 def parameters(names):
-    for name in names:
-        mark = pytest.mark.slow if name in IN_THE_GATE else pytest.mark.long
-        yield pytest.param(name, marks=mark)
+    slow, long = pytest.mark.slow, pytest.mark.long
+    return [
+        pytest.param(name, marks=slow if name in IN_THE_GATE else long)
+        for name in names
+    ]
 
 
 @pytest.mark.parametrize("name", parameters(METHODS))
