@@ -205,7 +205,7 @@ def test_certificates_with_and_without_padding_agree_and_have_the_same_errors():
     assert abs(estimates[0].bound - estimates[1].bound) < 4.5 * error
     assert estimates[0].bound_error < 2 * estimates[1].bound_error
     certificates = [
-        certify(risk, TEMPERATURE, key=jax.random.key(1), effort=5e8)
+        certify(risk, TEMPERATURE, key=jax.random.key(1), effort=2e8)
         for risk in (wide, exact)
     ]
     assert all(certificate.trustworthy for certificate in certificates)
