@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: demo pictures gallery tutorials environments release test test-all test-long mutants torture browser lint docs types check census golden costs atlas bench clean
+PICTURES := $(addprefix picture-,darcy heat_equation robust_regression posterior certified_network)
+
+.PHONY: demo pictures $(PICTURES) gallery tutorials environments release test test-all test-long mutants torture browser lint docs types check census golden costs atlas bench clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "langevax needs Python >= 3.11; $(PYTHON) is older. Name another: make PYTHON=python3.13 ..."; exit 1; }
@@ -22,9 +24,10 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group docs
 	@touch $@ $(VENV)/.cli
 
+# Most of what it installs is never imported: Python compiles the rest when it is.
 $(VENV)/.gate: pyproject.toml | $(BIN)/python
 	@echo "Installing langevax[all] and all that the gate needs into $(VENV), PyTorch included; this takes minutes."
-	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group torch --group lint --group types --group docs
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[all]' --group test --group torch --group lint --group types --group docs
 	@touch $@ $(VENV)/.cli $(VENV)/.dev $(VENV)/.lint
 
 $(VENV)/.lint: pyproject.toml | $(BIN)/python
@@ -40,12 +43,10 @@ JOBS ?= 2
 atlas: $(VENV)/.dev  ## every claim measured, out/atlas/atlas.md; in full: make atlas SIZE=full; again: FORCE=1
 	$(BIN)/python papers/atlas.py --size $(SIZE) --jobs $(JOBS) $(if $(FORCE),--force) --out out/atlas
 
-pictures: $(VENV)/.cli  ## the README's pictures, in out/
-	$(BIN)/python examples/certified_network.py
-	$(BIN)/python examples/posterior.py
-	$(BIN)/python examples/robust_regression.py
-	$(BIN)/python examples/heat_equation.py
-	$(BIN)/python examples/darcy.py
+pictures: $(PICTURES)  ## the README's pictures, in out/
+
+$(PICTURES): picture-%: $(VENV)/.cli
+	$(BIN)/python examples/$*.py
 
 # Tests run in as many processes as there are cores; more threads of linear algebra would wait for each other.
 test test-all test-long mutants: export OPENBLAS_NUM_THREADS ?= 1

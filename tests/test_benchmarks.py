@@ -272,6 +272,7 @@ def test_a_process_that_takes_too_long_or_ends_badly_is_a_sentence(monkeypatch):
     }
 
 
+@pytest.mark.long
 def test_a_case_is_measured_in_processes_of_its_own():
     case = chosen(["simulate: Langevin"])[0]
     line = children.measured(case, share=0.001, most=1, tell=lambda text: None)
@@ -517,6 +518,7 @@ def test_functions_of_minimize_are_lowest_where_their_minimum_is_said_to_be():
                 )
 
 
+@pytest.mark.long
 def test_minimize_is_run_on_a_plateau_and_on_a_regression():
     """The first is refused, and counts as not solved; the second has words among its numbers."""
     with jax.enable_x64():

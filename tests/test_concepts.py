@@ -44,7 +44,7 @@ def test_every_concept_is_short_and_has_its_figure():
         assert (concepts.IMAGES / f"{names[0]}.png").stat().st_size < 100_000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @of("noise")
 def test_noise_of_the_right_size_leaves_the_upper_well_and_stays_away(computed):
     none, cold, middle, hot = (share[-1] for share in computed["shares"].values())
@@ -57,7 +57,7 @@ def test_noise_of_the_right_size_leaves_the_upper_well_and_stays_away(computed):
         )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @of("convexity")
 def test_mixing_neurons_keeps_the_loss_and_averaging_weights_does_not(computed):
     weights, laws = computed["of weights"], computed["of laws"]
@@ -67,7 +67,7 @@ def test_mixing_neurons_keeps_the_loss_and_averaging_weights_does_not(computed):
     assert np.ptp(computed["few"][:, -1]) > 3 * np.ptp(computed["many"][:, -1])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @of("variance")
 def test_a_correction_at_the_anchor_errs_in_proportion_to_the_distance(computed):
     np.testing.assert_allclose(
@@ -82,7 +82,7 @@ def test_a_correction_at_the_anchor_errs_in_proportion_to_the_distance(computed)
     assert computed["SGLD"][1] > 6 > 1.1 > computed["SVRG-LD"][1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings(
     "ignore::langevax.sampling.SamplingWarning"
 )  # R-hat of 1.010, of 256 modes

@@ -85,7 +85,7 @@ def test_a_task_has_all_its_rows_at_clients_or_held_out(name):
     assert inputs.shape[1] & (inputs.shape[1] - 1) == 0  # a power of two, for all seeds
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [

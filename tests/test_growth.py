@@ -81,7 +81,7 @@ def test_steps_are_whole_periods(monkeypatch):
     assert not any(steps % 3 for steps in num_steps_run)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_coordinates_of_psdca_are_counted_without_refreshes_and_refreshes_one_a_step():
     steps = growth.steps_of(growth.coordinate(size=20, particles=50)[0])
     assert int(steps(500).counts["refreshes"].low) == 0
@@ -185,7 +185,7 @@ def test_numbers_that_are_drawn_lie_between_minus_one_and_one():
     assert 0.9 < drawn.max() < 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_figure_has_a_panel_for_each_kind_of_size(tmp_path):
     pytest.importorskip("matplotlib")
     rows = [

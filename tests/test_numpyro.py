@@ -73,7 +73,7 @@ def ar1(y):
         (regression, (X, Y), {}),
         (regression, (X, Y), {"algorithm": langevax.MALA()}),
         (local_effects, (Y[:20],), {}),
-        (ar1, (Y,), {}),
+        pytest.param(ar1, (Y,), {}, marks=pytest.mark.long),
     ],
     ids=["regression", "regression by MALA", "local effects", "autoregression"],
 )

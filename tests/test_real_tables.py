@@ -249,7 +249,7 @@ def test_intervals_are_scored_where_a_model_has_them(one_method):
     assert record["r2"] < 0.1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("table", [SMOOTH, CLASSES])
 def test_the_methods_that_need_no_other_package_fit(table):
     own = ["langevax", "linear", "boosting", "kernel", "mlp", "gp", "limit"]

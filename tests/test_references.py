@@ -48,7 +48,7 @@ def test_a_mode_without_mass_is_left():
     target = langevax.numpyro.posterior(
         POSTERIORS[name].model, *POSTERIORS[name].arrays()
     )
-    runs = [langevax.sample(target, key=jax.random.key(seed)) for seed in range(4)]
+    runs = [langevax.sample(target, key=jax.random.key(seed)) for seed in (1, 2)]
     assert any(
         run.reason.endswith(
             "as in a narrow peak, and chains start anew around the start"
@@ -146,10 +146,10 @@ def test_bands_hold_uniform_ranks_and_exclude_others():
 
 @pytest.mark.slow
 def test_ranks_among_draws_of_sample_are_uniform_and_among_wider_draws_are_not():
-    """50 independent means, 30 data sets: 1,500 ranks."""
+    """50 independent means, 15 data sets: 750 ranks."""
     model = calibration.MODELS[0]
     assert model.name == "means"
-    ranks = calibration.calibrate(model, 30, seed=0, scales=(1.0, 1.2)).reshape(2, -1)
+    ranks = calibration.calibrate(model, 15, seed=0, scales=(1.0, 1.2)).reshape(2, -1)
     right, wide = calibration.p_values(ranks, 100)
     assert wide < 0.005 < 0.02 < right
 

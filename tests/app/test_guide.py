@@ -14,7 +14,7 @@ from tests.app.conftest import QUICK, langevax
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "from_excel.md").read_text(encoding="utf-8")
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from classification import CLAIM, late
 from langevax import FiniteSum
 from tests.claims.failing import check_failing, check_holding
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import mixture
 from mixture import CLAIM
 from tests.claims.failing import check_failing, check_holding
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from one_step import CLAIM
 from tests.claims.failing import check_failing, check_holding, failing
 
-pytestmark = [pytest.mark.mostly_compiling, pytest.mark.slow]
+pytestmark = [pytest.mark.mostly_compiling, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ of a count is tried in its place. Names that users receive and do not call have 
 
 import itertools
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -83,6 +83,8 @@ class Entry:
     """The valid call takes long; the refusals do not."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """What messages may call an argument instead of its name."""
+    tried_elsewhere: Container[str] = ()
+    """Arguments that another entry of the same code reads, where their equal values are tried."""
     accepted: frozenset[str] = frozenset()
     """Cases, as "argument = label", that this argument takes, or that rounding turns into another run."""
 
@@ -124,7 +126,13 @@ def estimator_entry(estimator: Call, y: np.ndarray) -> Entry:
         "stop": ("plateau", WORD),
         "run": (QUIET, Kind.OPTIONAL_OBJECT),
     }
-    return Entry(call, arguments, {"validation": None, "random_state": 0}, slow=True)
+    return Entry(
+        call,
+        arguments,
+        {"validation": None, "random_state": 0},
+        slow=True,
+        tried_elsewhere=arguments.keys() - {"y"} if y is LABELS else (),
+    )
 
 
 QUIET = lx.Run(progress=False)
@@ -155,20 +163,22 @@ def numpyro_model(rows: Any) -> None:
 
 
 def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
+    arguments = {
+        "X": (ROWS, ARRAY),
+        "y": (y, Kind.CLASSES if y is LABELS else VECTOR),
+        "num_modes": (4, COUNT),
+        "num_chains": (2, COUNT),
+        "num_samples": (4, COUNT),
+        "num_warmup": (2, COUNT),
+        "thinning": (1, COUNT),
+        "length_scale": ("shared", WORD),
+    }
     return Entry(
         lambda X, y, **parameters: estimator(**parameters).fit(X, y).predict(ROWS),
-        {
-            "X": (ROWS, ARRAY),
-            "y": (y, Kind.CLASSES if y is LABELS else VECTOR),
-            "num_modes": (4, COUNT),
-            "num_chains": (2, COUNT),
-            "num_samples": (4, COUNT),
-            "num_warmup": (2, COUNT),
-            "thinning": (1, COUNT),
-            "length_scale": ("shared", WORD),
-        },
+        arguments,
         {"random_state": 0, "run": QUIET},
         slow=True,
+        tried_elsewhere=arguments.keys() - {"y"} if y is LABELS else (),
     )
 
 
@@ -179,19 +189,21 @@ def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
         return estimator(**parameters).fit(X, y, sample_weight).log_density(X, y)
 
     y_is_classes = y is LABELS
+    arguments = {
+        "X": (ROWS, ARRAY),
+        "y": (y, Kind.CLASSES if y_is_classes else VECTOR),
+        "sample_weight": (np.ones(12, np.float32), VECTOR),
+        "prior_precision": (0.25, POSITIVE),
+        "num_particles": (16, COUNT),
+        "num_folds": (2, OPTIONAL_COUNT),
+    }
     return Entry(
         call,
-        {
-            "X": (ROWS, ARRAY),
-            "y": (y, Kind.CLASSES if y_is_classes else VECTOR),
-            "sample_weight": (np.ones(12, np.float32), VECTOR),
-            "prior_precision": (0.25, POSITIVE),
-            "num_particles": (16, COUNT),
-            "num_folds": (2, OPTIONAL_COUNT),
-        },
+        arguments,
         {"random_state": 0, "bayes_shares": (1.0, 0.5)}
         | ({} if y_is_classes else {"family": "poisson"}),
         slow=True,
+        tried_elsewhere=arguments.keys() - {"y"} if y_is_classes else (),
     )
 
 
@@ -212,7 +224,7 @@ def encoded_entry(estimator: Any, encoder: Any, X: Any, y: np.ndarray) -> Entry:
         return model.fit(X, y).estimator_.particles_
 
     fixed = {"X": X, "random_state": 0, "run": QUIET}
-    return Entry(fitted, NETWORK, fixed, slow=True)
+    return Entry(fitted, NETWORK, fixed, slow=True, tried_elsewhere=NETWORK)
 
 
 STEP = {"step_size": (0.1, POSITIVE)}

@@ -58,7 +58,8 @@ def cases(entry):
         pairs = [(*pair, True) for pair in refused(kind, value)] + [
             (*pair, False)
             for pair in equal(kind, value)
-            if not entry.slow or pair[0] in FORMS_OF_LONG_CALLS
+            if not entry.slow
+            or (pair[0] in FORMS_OF_LONG_CALLS and name not in entry.tried_elsewhere)
         ]
         yield from (
             (name, *pair)

@@ -80,8 +80,19 @@ METHODS = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", list(METHODS))
+IN_THE_GATE = {"FedAvg", "MimeSGD", "FLEDGE server", "FLEDGE client"}
+"""Of each kind one; transcripts have the rounds of all methods: tests/papers."""
+
+
+def parameters(names):
+    slow, long = pytest.mark.slow, pytest.mark.long
+    return [
+        pytest.param(name, marks=slow if name in IN_THE_GATE else long)
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", parameters(METHODS))
 def test_all_clients_with_all_their_rows_and_no_local_steps_are_gradient_descent(name):
     """Clients of 2, 5 and 3 rows; K = 1."""
     data = tables((2, 5, 3))
@@ -97,10 +108,11 @@ def test_all_clients_with_all_their_rows_and_no_local_steps_are_gradient_descent
         np.testing.assert_array_equal(server.previous, server.position)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["FedAvg", "SCAFFOLD II", "SCAFFOLD-M", "MimeSGD", "BVRLSGD", "FLEDGE client"],
+    parameters(
+        ["FedAvg", "SCAFFOLD II", "SCAFFOLD-M", "MimeSGD", "BVRLSGD", "FLEDGE client"]
+    ),
 )
 def test_one_client_is_centralised_descent(name):
     """K = 3 local steps with all rows of the only client are three steps of gradient descent."""

@@ -114,12 +114,17 @@ def run(algorithm, rounds, silent_in=lambda loop, request: ()):
     return loop
 
 
+ELSEWHERE = {"BVRLSGD", "FLEDGE server"}
+"""Over Flower's messages: tests/flower/test_membership.py."""
+OF_ONE_KIND = {"FedAvg", "FedProx", "SCAFFOLD II"}
+"""A loop does for these what it does for FedAvg with Adam, and for SCAFFOLD II where clients are late."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [name for name in METHODS if name not in ("BVRLSGD", "FLEDGE server")]
+    "name", [name for name in METHODS if name not in ELSEWHERE | OF_ONE_KIND]
 )
 def test_numbers_and_counts_are_those_of_simulate(name):
-    """Those of the other two, over Flower's messages: tests/flower/test_membership.py."""
     expected = langevax.simulate(METHODS[name], FEDERATION, START, key=KEY, num_steps=4)
     loop = run(METHODS[name], 4)
     np.testing.assert_allclose(loop.position, expected.position, rtol=2e-6, atol=2e-6)

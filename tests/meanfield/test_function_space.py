@@ -312,6 +312,7 @@ def curves(num_modes):
 
 
 @eqx.filter_jit
+@eqx.filter_jit
 def acceptances(risk, dual):
     """Of pCNL and of MALA, both at one step, at the law of the dual."""
     problem, temperature, keys = (
@@ -335,7 +336,7 @@ def acceptances(risk, dual):
 @pytest.mark.slow
 def test_acceptance_does_not_depend_on_the_number_of_modes():
     """Within 0.05 from 8 to 512 modes, where MALA's falls from above a half to nothing."""
-    risks = {num_modes: curves(num_modes) for num_modes in (8, 64, 512)}
+    risks = {num_modes: curves(num_modes) for num_modes in (8, 512)}
     rates = {
         num_modes: [float(a) for a in acceptances(r, -r.targets / 2)]
         for num_modes, r in risks.items()
@@ -345,7 +346,6 @@ def test_acceptance_does_not_depend_on_the_number_of_modes():
     assert min(flat) > 0.4
     assert max(flat) < 0.97
     assert rates[8][1] > 0.5
-    assert rates[64][1] < 0.05
     assert rates[512][1] < 1e-3
 
 

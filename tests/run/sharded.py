@@ -163,9 +163,6 @@ def main():
         "rows": communication(mfld, in_blocks, cloud, by_rows),
         "particles and rows": communication(mfld, risk, cloud, both),
         "chains": communication(svrg, distance, eight, mesh, num_chains=8),
-        "chains recorded": communication(
-            svrg, distance, eight, mesh, record=position_of, num_chains=8
-        ),
         "chains one by one": communication(
             ascent, risk, four_clouds, mesh, num_chains=4
         ),
@@ -208,7 +205,7 @@ def main():
             mesh,
             {"num_chains": 4},
         ),
-        "chains and rows": (svrg, distance, eight[0], both, {"num_chains": 8}),
+        "chains and rows": (langevin, distance, eight[0], both, {"num_chains": 8}),
     }
     differences = {"particles": difference(alone, shared)}
     for name, (algorithm, problem, start, devices, more) in runs.items():
@@ -219,17 +216,14 @@ def main():
                 algorithm, problem, start, sharding=devices, **options, **more
             ),
         )
-    alone_elsewhere = langevax.simulate(svrg_mfld, risk, cloud, **options)
     with as_accelerators():
         elsewhere = langevax.simulate(
-            svrg_mfld, risk_of(rows), cloud, sharding=both, **options
+            mfld, risk_of(rows), cloud, sharding=both, **options
         )
         sent["particles and rows on accelerators"] = communication(
             mfld, risk_of(rows), cloud, both
         )
-    differences["particles and rows on accelerators"] = difference(
-        alone_elsewhere, elsewhere
-    )
+    differences["particles and rows on accelerators"] = difference(alone, elsewhere)
     means = np.arange(1.0, SAMPLES + 1) @ rows / np.arange(1.0, SAMPLES + 1).sum()
     descent = langevax.Langevin(0.1, 0.0)
     reached = langevax.simulate(

@@ -77,7 +77,7 @@ def test_particles_and_rows_send_a_sum_of_each(facts):
     assert gradients == f"all-reduce f32[{sharded.PARTICLES // 2},4]"
 
 
-@pytest.mark.parametrize("chains", ["chains", "chains recorded", "chains one by one"])
+@pytest.mark.parametrize("chains", ["chains", "chains one by one"])
 def test_sharded_chains_send_nothing(facts, chains):
     """Not even whether a loop of theirs has ended."""
     assert facts["sent"][chains] == []

@@ -529,8 +529,9 @@ def test_directions_are_kept_where_they_shorten_the_range_of_scales():
 
 
 @pytest.mark.slow
-def test_a_deep_network_has_the_coefficient_of_gibbs_sampling():
+def test_a_deep_network_has_the_coefficient_of_gibbs_sampling(monkeypatch):
     """At n = 1e6 the curvature at the minimum misleads: in its units chains were off by 20 %."""
+    monkeypatch.setattr(cases, "SWEEPS", 1_500)
     case = cases.linear_network((7, 6, 8, 11, 8, 18), 6, 1, 1e6)
     options = SHORT | {
         "key": jax.random.key(0),
@@ -538,7 +539,7 @@ def test_a_deep_network_has_the_coefficient_of_gibbs_sampling():
     }
     result = langevax.learning_coefficient(case.loss, case.params, case.rows, **options)
     exact = case.exact(result.temperature, result.localization)
-    assert result.standard_error < 0.03 * exact.value
+    assert max(result.standard_error, exact.error) < 0.03 * exact.value
     assert abs(result.value - exact.value) < 3 * np.hypot(
         result.standard_error, exact.error
     )

@@ -30,7 +30,7 @@ def test_three_classes_are_certified():
     model = MeanFieldClassifier(num_particles=200, num_steps=300, random_state=0).fit(
         X, y
     )
-    certificate = model.certificate(effort=5e8)
+    certificate = model.certificate(effort=2e8)
     assert certificate.trustworthy
     assert 0 < certificate.unknown_share < 0.25
     np.testing.assert_allclose(certificate.dual.sum(1), 0, atol=1e-5)

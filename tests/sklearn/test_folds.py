@@ -49,6 +49,13 @@ def classifier():
     return MeanFieldClassifier(**QUICK).fit(X[:100], y[:100])
 
 
+@pytest.fixture
+def short_stages(monkeypatch):
+    """Networks of the folds take few steps, for tests that do not read what they predict."""
+    short = SEARCHES["folds"]._replace(stage_steps=16)
+    monkeypatch.setitem(SEARCHES, "folds", short)
+
+
 def test_excess_is_paired_and_weights_are_multiplicities():
     losses, reference = np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 1.0])
     mean, error = excess(losses, reference, np.array([1.0, 2.0, 1.0]))
@@ -179,6 +186,7 @@ def test_the_choice_is_the_hottest_within_a_quarter_of_a_standard_error(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_stages")
 def test_units_of_targets_and_columns_change_no_choice():
     """Dollars or cents, rounded or not: the folds are the same, to the last row."""
     rng = np.random.default_rng(0)
@@ -288,9 +296,10 @@ def test_columns_without_values_leave_the_shares_of_the_classes(num_classes):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_stages")
 def test_one_unit_of_weights_is_as_good_as_another():
     X, y = diabetes()
-    settings = QUICK | {"num_steps": 20}
+    settings = QUICK | {"num_steps": 20, "scaling": "columns"}
     weights = np.random.default_rng(0).uniform(0.5, 2, 80)
     plain = MeanFieldRegressor(**settings).fit(X[:80], y[:80], weights)
     for unit in (1e200, 1e-200):
@@ -553,11 +562,13 @@ def test_copies_of_a_row_are_left_out_by_different_folds(estimator):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_stages")
 def test_class_weights_do_not_make_copies_of_rows():
     X, y = load_breast_cancer(return_X_y=True)
     X, y = X[:150, :5], y[:150]
-    plain = MeanFieldClassifier(**QUICK).fit(X, y)
-    heavy = MeanFieldClassifier(**QUICK, class_weight={0: 20.0, 1: 20.0}).fit(X, y)
+    settings = QUICK | {"num_steps": 20, "scaling": "columns"}
+    plain = MeanFieldClassifier(**settings).fit(X, y)
+    heavy = MeanFieldClassifier(**settings, class_weight={0: 20.0, 1: 20.0}).fit(X, y)
     assert len(heavy.held_out_.fold) == len(plain.held_out_.fold) == 150
     assert heavy.leave_one_out_.error == pytest.approx(
         plain.leave_one_out_.error, rel=0.05

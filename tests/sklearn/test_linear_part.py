@@ -131,7 +131,7 @@ def test_what_has_no_linear_part_says_so(model):
         model.kernel_limit()
     with refuses(ValueError, "linear_part"):
         MeanFieldRegressor(linear_part="yes").fit(X, y)
-    network = MeanFieldRegressor(num_steps=200, num_particles=20, validation="folds")
+    network = MeanFieldRegressor(num_steps=20, num_particles=20, validation="folds")
     curves = FunctionalMeanFieldRegressor(estimator=network, random_state=0)
     curves.fit(np.cumsum(X[:60], 1), y[:60])
     assert curves.estimator_.linear_part_ is None

@@ -205,7 +205,7 @@ def test_certificates_with_and_without_padding_agree_and_have_the_same_errors():
     assert abs(estimates[0].bound - estimates[1].bound) < 4.5 * error
     assert estimates[0].bound_error < 2 * estimates[1].bound_error
     certificates = [
-        certify(risk, TEMPERATURE, key=jax.random.key(1), effort=5e8)
+        certify(risk, TEMPERATURE, key=jax.random.key(1), effort=2e8)
         for risk in (wide, exact)
     ]
     assert all(certificate.trustworthy for certificate in certificates)
@@ -313,7 +313,7 @@ def test_other_numbers_of_columns_and_rows_compile_nothing():
         settings = QUICK | {"validation": "auto", "num_steps": 10, "scaling": "columns"}
         estimator(**settings).fit(X[:104], targets[:104]).predict(X)
         before = len(compiled)
-        for rows, columns in ((97, 9), (101, 10), (104, 11)):
+        for rows, columns in ((97, 9), (104, 11)):
             table = X[:rows, :columns]
             model = estimator(**settings).fit(table, targets[:rows])
             model.predict(X[:, :columns])

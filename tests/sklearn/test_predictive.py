@@ -324,6 +324,13 @@ TELLING = {
     "check_supervised_y_2d",
 }
 """Checks of which each tells something that the others do not."""
+OF_CLASSES = {
+    "check_classifiers_train",
+    "check_estimators_dtypes",
+    "check_estimators_pickle",
+    "check_supervised_y_2d",
+}
+"""Those that read classes; the rest is the same code as for numbers."""
 
 
 AS_THEY_ARE = {
@@ -360,9 +367,9 @@ class ClassifierOfOneSize(OfOneSize, PredictiveClassifier):
 
 def checks(cheap):
     two = {"columns": [0, 1]}  # of tables with 2 to 20
-    for plain, of_one_size in (
-        (PredictiveRegressor(**FEW), RegressorOfOneSize(**FEW, **two)),
-        (PredictiveClassifier(**FEW), ClassifierOfOneSize(**FEW, **two)),
+    for plain, of_one_size, telling in (
+        (PredictiveRegressor(**FEW), RegressorOfOneSize(**FEW, **two), TELLING),
+        (PredictiveClassifier(**FEW), ClassifierOfOneSize(**FEW, **two), OF_CLASSES),
     ):
         for estimator in (plain, of_one_size):
             for model, check in estimator_checks_generator(
@@ -370,7 +377,7 @@ def checks(cheap):
             ):
                 name = getattr(check, "func", check).__name__
                 as_they_are = cheap or name in AS_THEY_ARE
-                if name in (CHEAP if cheap else TELLING) and as_they_are == (
+                if name in (CHEAP if cheap else telling) and as_they_are == (
                     estimator is plain
                 ):
                     yield pytest.param(

@@ -256,7 +256,7 @@ def test_its_optimum_is_certified():
     X, y, _ = pulses()
     model = classifier(RandomConvolutions(), num_particles=50, num_steps=200)
     model.fit(X[:40], y[:40])
-    assert model.estimator_.certificate(effort=3e8).trustworthy
+    assert model.estimator_.certificate(effort=1e8).trustworthy
 
 
 @pytest.mark.slow
