@@ -70,7 +70,6 @@ class Panel(StrEnum):
     LEARN = "The network"
     REGRESS = "A regression instead of a network"
     CURVES = "Curves"
-    CLIENTS = "The clients"
     METHOD = "The method"
     BUDGET = "The budget"
     RUN = "Running"
@@ -549,84 +548,6 @@ class CheckOptions:
     paths: list[Path] = _path(
         "PATH...", "Folders of fits, models, row files and checkpoints."
     )
-
-
-@dataclass(frozen=True)
-class SimulationOptions:
-    """Train one model with many clients that keep their rows, and count what they exchange.
-
-    \b
-    Examples:
-      langevax federated simulate --method fledge --data digits
-      langevax federated simulate --method fedavg --partition dirichlet:0.3 --clients 50 --per-round 10
-      langevax federated simulate --data adult.csv --target income --clients 100 --partition shards:2
-      langevax federated simulate --method fledge --per-round 5 --dropout 0.2 --json > fledge.json
-
-    \b
-    --method     minibatch-sgd, fedavg, fedprox, fednova      descend on clients' gradients
-                 feddyn, scaffold, scaffold-m, mimesgd        correct them for what differs between clients
-                 minibatch-sarah, bvr-l-sgd, bvr-l-psgd       track them by differences, all clients each round
-                 fledge                                       the same with few clients a round, and a table
-    --partition  even                 rows at random, in equal parts
-                 concentration:Q      a fraction Q of each class goes to one client
-                 dirichlet:ALPHA      class shares drawn from Dirichlet(ALPHA): the smaller, the more skewed
-                 shards:N             N pieces of the rows sorted by class for each client
-    --data       digits, wine or breast_cancer, of scikit-learn; or CSV, TSV or Parquet, as `langevax fit` reads it,
-                 with --target for the column of classes; a fifth of the rows is held out
-
-    A round is one exchange with clients (a trip there and back) or two. Methods without local steps take as many
-    rows at once as others in all their local steps, fednova one pass over a client's rows. DIR then holds result.json and
-    history.csv; until then DIR/training/history.csv grows with the rounds.
-
-    Exit codes: 0 done; 1 the run failed (it diverged or collapsed), 2 bad usage or bad input, 130 interrupted.
-    """
-
-    method: str = _option(Panel.METHOD, "NAME", "Method, one of those above.", "fledge")
-    data: str = _option(
-        Panel.CLIENTS, "TABLE", "Table: one of those above, or a file.", "digits"
-    )
-    target: str | None = _option(
-        Panel.CLIENTS, "COLUMN", "Column of classes, for a file."
-    )
-    partition: str = _option(
-        Panel.CLIENTS, "SPLIT", "How rows are split over clients.", "concentration:0.6"
-    )
-    clients: int = _whole(Panel.CLIENTS, "Number of clients.", 20)
-    per_round: int | None = _whole(
-        Panel.METHOD,
-        "Clients per round; by default the root of --clients for fledge, otherwise all.",
-        None,
-    )
-    rounds: int = _whole(Panel.METHOD, "Number of rounds.", 200)
-    num_local_steps: int = _whole(
-        Panel.METHOD, "Local steps of a client per round.", 16
-    )
-    batch_size: int = _whole(Panel.METHOD, "Rows per local step.", 4)
-    step_size: float | None = _option(
-        Panel.METHOD,
-        "NUMBER",
-        "Step size; by default that of the method, tuned on digits.",
-    )
-    hidden: int = _whole(
-        Panel.METHOD, "Neurons of the network; 0 is softmax regression.", 16, 0
-    )
-    dropout: float = _option(
-        Panel.METHOD, "NUMBER", "Probability that a client does not answer.", 0.0
-    )
-    out: Path | None = _folder("DIR", "Output folder; by default out/federated/METHOD.")
-    seed: int = _seed()
-    force: bool = _flag("--force", "Replace the run in DIR.")
-    json: bool = _json()
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the results."""
-        return self.out or Path("out/federated") / self.method
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The options that the run depends on, as plain values."""
-        return _settings(self, "out", "force", "json")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import polars as pl
 
 from langevax.app.errors import BadInput, count
 from langevax.app.evaluation.comparison import called_classes
-from langevax.app.folder import FIT_PARTS, MODEL, SCHEMA
+from langevax.app.folder import MODEL, PARTS, SCHEMA
 from langevax.app.options import PredictOptions
 from langevax.app.output import Output
 from langevax.app.tables.files import (
@@ -72,7 +72,7 @@ def _check_folder(options: PredictOptions, folder: Path) -> None:
     check_suffix(out)
     if not out.exists():
         return
-    for path in (options.table, *(folder / part for part in FIT_PARTS)):
+    for path in (options.table, *(folder / part for part in PARTS)):
         if path.exists() and out.samefile(path):
             raise BadInput(
                 f"--out {str(out)!r} is the table to predict for, or a file of the model; name another file."
