@@ -83,7 +83,6 @@ FORMER_NAMES: dict[str, str] = {
     "langevax fit --class-weight": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
     "langevax fit --coordinator": "join the processes in Python, as examples/cluster/fit.py does",
     "langevax fit --encoder": "set it in Python, on langevax.sklearn.FunctionalMeanFieldRegressor or FunctionalMeanFieldClassifier",
-    "langevax fit --encoding": "export the table as UTF-8, in a spreadsheet as CSV UTF-8",
     "langevax fit --keep": "pass --read COLUMN=KIND: a column that --read names is used",
     "langevax fit --modes": "set it in Python, on langevax.sklearn.CurveCoefficients",
     "langevax fit --no-certificate": "pass --skip certificate",
@@ -101,7 +100,6 @@ FORMER_NAMES: dict[str, str] = {
     "langevax fit --stop": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
     "langevax fit --test-size": "leave it out; a fifth of the rows is held out",
     "langevax fit --validation": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
-    "langevax predict --encoding": "export the table as UTF-8, in a spreadsheet as CSV UTF-8",
 }
 """What was public in 0.2 and is not, and what to do instead: names, `NAME(ARGUMENT=)`, commands and `COMMAND --OPTION`."""
 

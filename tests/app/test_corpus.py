@@ -48,6 +48,8 @@ TEXTS: dict[tuple[str, str], list[str]] = {
         "width=words=numbers",
     ],
     ("fit", "--threshold"): [*POSITIVE_WRONG, "1", "2"],
+    ("fit", "--encoding"): ["nosuch", "", "rot13"],
+    ("predict", "--encoding"): ["nosuch", "", "rot13"],
     ("fit", "--id"): COLUMN_WRONG,
     ("fit", "--time"): COLUMN_WRONG,
     ("fit", "--value"): COLUMN_WRONG,

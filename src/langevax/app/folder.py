@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from langevax.app.errors import BadInput, listing
+from langevax.app.errors import BadInput, RunFailed, listing
 from langevax.app.options import option_of
 from langevax.data.integrity import HASH, hash_of
 from langevax.locks import LOCK_FILE, Lock, LockedError
@@ -107,11 +107,22 @@ class Folder:
 
     @contextmanager
     def writing(self, force: bool, settings: dict[str, Any]) -> Iterator[bool]:
-        """Make the folder, hold its lock and begin the run; yield whether it continues an interrupted one."""
+        """Make the folder, hold its lock and begin the run; yield whether it continues an interrupted one.
+
+        Raises:
+            RunFailed: a file cannot be written.
+        """
         make(self.path)
         with locked(self.path):
             self._check_content(force)  # another run may have begun meanwhile
-            yield self.begin(force, settings)
+            continued = self.begin(force, settings)
+            try:
+                yield continued
+            except OSError as error:
+                where = error.filename or self.path
+                raise RunFailed(
+                    f"{where} cannot be written ({error.strerror})."
+                ) from error
 
     def begin(self, force: bool, settings: dict[str, Any]) -> bool:
         """Return whether there is a run to continue, which has the same settings; otherwise begin a new one."""

@@ -125,12 +125,18 @@ def _flag(name: str, help: str) -> Any:
     return _field(False, typer.Option(name, help=help, rich_help_panel=Panel.RUN))
 
 
+def _encoding() -> Any:
+    """Return the option that says how bytes are letters."""
+    help = "Encoding of a file that is not UTF-8, such as cp1252 (Windows) or cp850."
+    return _option(Panel.READ, "NAME", help)
+
+
 def _json() -> Any:
     return _flag("--json", "Print the result as JSON and nothing else.")
 
 
 def _seed() -> Any:
-    return _whole(Panel.RUN, "The same seed gives the same result.", 0, 0, 2**32 - 1)
+    return _whole(Panel.RUN, "The same seed gives the same result.", 0, 0)
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,7 @@ class FitOptions:
     \b
     Examples:
       langevax fit wine.csv --target quality --out wine
-      langevax fit wine.csv --target quality --out wine --dry-run
+      langevax fit wine.csv --target quality --dry-run
       langevax fit adult.csv.gz --target income --out adult --drop fnlwgt
       langevax fit verkauf.csv --target umsatz --out umsatz --read datum=day-first --read filiale=words
       langevax fit visits.csv --target pressure --out visits --group patient
@@ -151,10 +157,10 @@ class FitOptions:
     TABLE is CSV, TSV (also gzipped) or Parquet with a header, as spreadsheets and data bases write it. Whether a
     column holds numbers, dates or words is read from all of its values, each decision is printed with its evidence,
     and --dry-run prints them and stops. What can be read in two ways, such as 1,234 or 01/02/2024, is refused, and
-    --read answers; numbers or dates in two notations are, too. Text is UTF-8; of other encodings, only letters that
-    code pages of Windows share are read. Missing numbers are replaced by the median and marked; a missing word is a
-    category of its own. Columns that only number the rows are left out. Columns that may leak the target, words that
-    look like numbers or dates, and repeated values far from all others, such as -999, are named.
+    --read answers; numbers or dates in two notations are, too. Text is UTF-8; for others pass --encoding. Missing
+    numbers are replaced by the median and marked; a missing word is a category of its own. Columns that only number
+    the rows are left out. Columns that may leak the target, words that look like numbers or dates, and repeated
+    values far from all others, such as -999, are named.
 
     A fifth of the rows is held out for the scores. Where several rows belong to one patient, batch or site, --group
     COLUMN keeps them on one side of every split; otherwise scores and intervals are those of patients already seen.
@@ -178,8 +184,8 @@ class FitOptions:
 
     table: Path = _path("TABLE", "The table to learn from, one row per example.")
     target: str = _option(Panel.READ, "COLUMN", "The column to predict.", MISSING)
-    out: Path = _folder(
-        "DIR", "The folder for model and report; created if needed.", MISSING
+    out: Path | None = _folder(
+        "DIR", "The folder for model and report; created if needed."
     )
     task: Task | None = _option(
         Panel.READ,
@@ -191,11 +197,12 @@ class FitOptions:
         Panel.READ,
         "COLUMN=KIND",
         "How to read a column: words, ignore-case (words), numbers, dates, decimal-point, decimal-comma, "
-        "day-first or month-first; it is then used even if it looks like an id, and words among its numbers or "
-        "dates count as missing. Without COLUMN=, the answer for all columns that can be read in two ways. Repeat "
+        "day-first or month-first; it is then used even if it looks like an id, and words without digits among its "
+        "numbers or dates count as missing. Without COLUMN=, the answer for all columns that can be read in two ways. Repeat "
         "for more.",
         [],
     )
+    encoding: str | None = _encoding()
     drop: list[str] = _option(
         Panel.READ, "COLUMN", "A column to leave out; repeat for more.", []
     )
@@ -275,9 +282,18 @@ class FitOptions:
             raise BadInput(
                 f"--temperature {self.temperature} is not a positive number; pass one such as 0.01, or leave it out."
             )
+        if self.out is None and not self.dry_run:
+            raise BadInput(
+                "--out is missing; name the folder for model and report, or pass --dry-run to write nothing."
+            )
         _check_threshold(self)
         _check_family(self)
         _check_curves(self)
+
+    @property
+    def folder(self) -> Path:
+        """The folder for model and report; this one where none is written."""
+        return self.out or Path()
 
     @property
     def asked(self) -> tuple[Task | None, str]:
@@ -310,7 +326,7 @@ class FitOptions:
     def command(self) -> str:
         """Return the command line, with the options that are not at their defaults."""
         words = ["langevax", "fit", str(self.table)]
-        words += ["--target", self.target, "--out", str(self.out)]
+        words += ["--target", self.target, "--out", str(self.folder)]
         for name, value in self.changed.items():
             for one in value if isinstance(value, list) else [value]:
                 words += [option_of(name), str(one)]
@@ -409,10 +425,10 @@ class PredictOptions:
       langevax predict wine new.csv --interval 0.9
 
     The columns are `prediction` and, for classes, `probability_CLASS` for each of them. Columns are read as in
-    training, and missing values filled as there. Columns unknown to the model are ignored, and unknown categories count
-    as none of its categories, with a warning on stderr. An empty line gets an empty line. Numbers and dates in another
-    notation than in training are refused, as is a table that lacks a column; so are words among numbers, unless
-    --read of the fit had them counted as missing. The table and the files of the model are never overwritten.
+    training, and missing values filled as there. Columns unknown to the model are ignored, and words that training
+    never saw are read as none of its words, with a warning on stderr. Empty lines are refused, numbers and dates in
+    another notation than in training, a table that lacks a column, and words among numbers, unless --read of the fit
+    had them counted as missing. The table and the files of the model are never overwritten.
     """
 
     model: Path = _path("MODEL", "The folder that `langevax fit` made.")
@@ -420,6 +436,7 @@ class PredictOptions:
     out: Path | None = _folder(
         "FILE", "CSV, TSV or Parquet by its suffix; by default CSV on stdout."
     )
+    encoding: str | None = _encoding()
     interval: float | None = _option(
         Panel.RUN,
         "COVERAGE",

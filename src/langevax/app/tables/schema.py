@@ -76,19 +76,18 @@ class Column:
             return reread(original, self.style, "the training rows")
         values = as_words(original, self.style)
         notes = []
-        of_none = "encoded as none of its categories"
+        known = "read as none of the words of training"
         unknown = values.drop_nulls().filter(
             ~values.drop_nulls().is_in(list(self.categories))
         )
         if len(unknown):
-            words = listing(unknown.unique(maintain_order=True), most=3)
+            words = listing(unknown.unique(maintain_order=True))
             notes.append(
-                f"Column {self.name!r}: {count(len(unknown), 'row')} with a category unknown to the model ({words}), "
-                f"{of_none}."
+                f"Column {self.name!r}: {count(len(unknown), 'row')} with a word that training never saw ({words}), {known}."
             )
         if values.null_count() and not self.missing:
             notes.append(
-                f"Column {self.name!r}: {count(values.null_count(), 'missing value')}, which no training row had; {of_none}."
+                f"Column {self.name!r}: {count(values.null_count(), 'missing value')}, which no training row had, {known}."
             )
         return values, notes
 
