@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from langevax.app.errors import count
+from langevax.app.errors import count, enumerated
 from langevax.app.evaluation.certainty import Calibration, Coverage
 from langevax.app.evaluation.comparison import Comparison, Score
 from langevax.app.evaluation.holdout import TrainTestSplit
@@ -277,7 +277,7 @@ def _beside_others(comparison: Comparison) -> list[str]:
     all_of = f"{len(others)} other methods" if len(others) > 1 else "the other method"
     if better:
         main = comparison.ours.main
-        scores = _joined([short(score.value) for score in better])
+        scores = enumerated([short(score.value) for score in better])
         return [
             f"Of {all_of}, {_listed(better)} did better beyond the error of the difference: "
             f"{main.metric.replace('R2', 'R²')} {scores} against {short(main.value)}."
@@ -314,11 +314,7 @@ def _rarest_class(
 
 def _listed(scores: Sequence[Score]) -> str:
     names = [{"linear": "linear model"}.get(score.name, score.name) for score in scores]
-    return _joined([name if name[0].isupper() else f"the {name}" for name in names])
-
-
-def _joined(words: Sequence[str]) -> str:
-    return ", ".join([*words[:-2], " and ".join(words[-2:])])
+    return enumerated([name if name[0].isupper() else f"the {name}" for name in names])
 
 
 def _share(measured: Measured) -> str:

@@ -1,6 +1,7 @@
 """Decisions on reading a table, with their evidence, and the words in which messages name rows and options."""
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -123,30 +124,29 @@ class Asked(BadInput):
 
 
 def all_asked(questions: Sequence[Asked]) -> BadInput:
-    """Return the questions on all columns as one error, a line each; a single one on a row that several have."""
+    """Return the questions on all columns as one error, a line each; several on cells of one row are one question."""
     if len(questions) == 1:
         return questions[0]
-    answers = " ".join(question.answer for question in questions)
-    row = questions[0].row
-    cells = [
-        f"{quoted(one.words[row])} in {one.words.name!r}"
-        for one in questions
-        if one.words is not None and one.row == row
+    rows = Counter(one.row for one in questions if one.words is not None)
+    same = {row for row, times in rows.items() if times > 1}
+    cells: dict[int, list[str]] = {}
+    lines = []
+    for one in questions:
+        if one.words is not None and one.row in same:
+            cell = f"{quoted(one.words[one.row])} in {one.words.name!r}"
+            cells.setdefault(one.row, []).append(cell)
+        else:
+            lines.append(str(one))
+    lines += [
+        f"{data_row(row)} is unlike the others: {', '.join(unlike)}; delete that line where it has units or a second header."
+        for row, unlike in cells.items()
     ]
-    if len(cells) == len(questions):
-        return BadInput(
-            f"{data_row(row)} is unlike the others: {', '.join(cells)}; delete that line where it has units or a second header, "
-            f"or pass {answers}."
-        )
-    lines = [f"- {question}" for question in questions]
+    answers = " ".join(question.answer for question in questions)
     return BadInput(
-        "\n".join(
-            [
-                "the table leaves questions:",
-                *lines,
-                f"Ready to change and pass: {answers}",
-            ]
+        "\n- ".join(
+            [f"{count(len(lines), 'question')} on how to read the table:", *lines]
         )
+        + f"\nPass these answers, or change them: {answers}"
     )
 
 
