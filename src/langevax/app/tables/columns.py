@@ -494,9 +494,10 @@ def _read(
         if rows.any() and not why:
             row = int(rows.arg_true()[0])
             why = f"{first_place(words, rows)} is {_shown(way, row)}"
-        dated = words.str.contains(DATED).fill_null(True)
-        if dated.all() and not why:
-            why = f"{first_place(words, dated)} is not a date; where it is, {HOW_TO_WRITE}"
+        read = values.is_not_null()
+        if not why and words.filter(read).str.contains(DATED).all():
+            place = first_place(words, read)
+            why = f"{place} is not a date; where it is, {HOW_TO_WRITE}"
         if why:
             how = style.describe().removeprefix("a number")
             sentence = f"Column {name!r} holds numbers{how}: {why}."
