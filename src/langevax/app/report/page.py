@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -49,7 +50,7 @@ class Table:
     bold: int = -1
     """The row whose first cell stands out."""
 
-    @property
+    @cached_property
     def numbers(self) -> set[int]:
         """Columns of numbers, which are aligned at the right."""
         columns = enumerate(zip(*self.rows, strict=True)) if self.heads else ()
