@@ -49,7 +49,7 @@ BOXES = {
         ("app",),
         3,
         "commands",
-        ("fit, predict, convert, federated; an offline page",),
+        ("fit, predict, convert; an offline page",),
         2,
         72,
     ),

@@ -80,14 +80,12 @@ FORMER_NAMES: dict[str, str] = {
     "langevax certify --seed": "leave it out",
     "langevax convert --double": "call langevax.data.convert_table in Python, with dtype=None",
     "langevax convert --encoding": "export the table as UTF-8, in a spreadsheet as CSV UTF-8",
-    "langevax federated simulate --server-optimizer": "use the methods of langevax.federated in Python",
-    "langevax federated simulate --server-step-size": "use the methods of langevax.federated in Python",
+    "langevax federated simulate": "call langevax.simulate on a langevax.Federation in Python, as docs/federated.md shows",
     "langevax fit --anyway": "pass --force to start the run again",
     "langevax fit --certificate": "leave it out; --skip leaves out a part",
     "langevax fit --class-weight": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
     "langevax fit --coordinator": "join the processes in Python, as examples/cluster/fit.py does",
     "langevax fit --encoder": "set it in Python, on langevax.sklearn.FunctionalMeanFieldRegressor or FunctionalMeanFieldClassifier",
-    "langevax fit --encoding": "export the table as UTF-8, in a spreadsheet as CSV UTF-8",
     "langevax fit --keep": "pass --read COLUMN=KIND: a column that --read names is used",
     "langevax fit --modes": "set it in Python, on langevax.sklearn.CurveCoefficients",
     "langevax fit --no-certificate": "pass --skip certificate",
@@ -105,7 +103,6 @@ FORMER_NAMES: dict[str, str] = {
     "langevax fit --stop": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
     "langevax fit --test-size": "leave it out; a fifth of the rows is held out",
     "langevax fit --validation": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
-    "langevax predict --encoding": "export the table as UTF-8, in a spreadsheet as CSV UTF-8",
 }
 """What was public in 0.2 and is not, and what to do instead: names, `NAME(ARGUMENT=)`, commands and `COMMAND --OPTION`."""
 

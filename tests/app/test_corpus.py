@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 import typer
 
-from langevax.app.federating import simulate as simulation
 from langevax.app.fitting.family import FamilyFit
 from langevax.app.fitting.network import NetworkFit
 from langevax.app.main import app
-from langevax.app.options import FitOptions, SimulationOptions
+from langevax.app.options import FitOptions
 from langevax.data import write_rows
 from langevax.sklearn.inspection import MeanFieldInspection
 from tests.app.conftest import langevax
@@ -49,6 +48,8 @@ TEXTS: dict[tuple[str, str], list[str]] = {
         "width=words=numbers",
     ],
     ("fit", "--threshold"): [*POSITIVE_WRONG, "1", "2"],
+    ("fit", "--encoding"): ["nosuch", "", "rot13"],
+    ("predict", "--encoding"): ["nosuch", "", "rot13"],
     ("fit", "--id"): COLUMN_WRONG,
     ("fit", "--time"): COLUMN_WRONG,
     ("fit", "--value"): COLUMN_WRONG,
@@ -64,37 +65,6 @@ TEXTS: dict[tuple[str, str], list[str]] = {
         "=words",
         "width=words=numbers",
     ],
-    ("federated simulate", "--method"): ["nosuch", "", "FLEDGE", "fedavgg"],
-    ("federated simulate", "--data"): [
-        "nosuch",
-        "",
-        "nosuch.csv",
-        "folder",
-        "a.txt",
-        "Digits",
-    ],
-    ("federated simulate", "--target"): ["nosuch"],
-    ("federated simulate", "--partition"): [
-        *(
-            "nosuch",
-            "",
-            "even:2",
-            "dirichlet",
-            "dirichlet:",
-            "dirichlet:x",
-            "dirichlet:0",
-            "dirichlet:-1",
-        ),
-        *(
-            "dirichlet:nan",
-            "concentration:2",
-            "concentration:-1",
-            "concentration:nan",
-            "shards:0",
-            "shards:1.5",
-        ),
-        *("shards:1000000", "even:"),
-    ],
     ("federated app", "--method"): ["nosuch", "", "FEDAVG"],
 }
 """Wrong values of options of plain text."""
@@ -106,14 +76,6 @@ MORE: dict[tuple[str, str], list[str]] = {
     ("predict", "--interval"): ["0", "1", "2", "0.9999"],
     ("certify", "--effort"): ["0", "1e999"],
     ("certify", "--cpu-seconds"): ["0", "1e999"],
-    ("federated simulate", "--step-size"): ["0", "1e999"],
-    ("federated simulate", "--dropout"): ["1", "2"],
-    ("federated simulate", "--clients"): ["1000000", "99999999999999999999"],
-    ("federated simulate", "--per-round"): ["21"],
-    ("federated simulate", "--rounds"): ["99999999999999999999"],
-    ("federated simulate", "--num-local-steps"): ["99999999999999999999"],
-    ("federated simulate", "--batch-size"): ["99999999999999999999"],
-    ("federated simulate", "--hidden"): ["1000000000000", "99999999999999999999"],
 }
 """Further wrong values of numbers."""
 
@@ -125,8 +87,6 @@ FLAGS = {
     ("certify", "--force"),
     ("certify", "--json"),
     ("convert", "--force"),
-    ("federated simulate", "--force"),
-    ("federated simulate", "--json"),
     ("federated app", "--force"),
     ("federated app", "--json"),
     ("", "--version"),
@@ -192,7 +152,6 @@ PATHS: dict[tuple[str, str], list[str]] = {
         "gs://bucket/t.rows",
     ],
     ("check", "paths"): ["", "nosuch", "folder", "a.txt", "table.csv"],
-    ("federated simulate", "--out"): ["", "a.txt", "a.txt/inside"],
     ("federated app", "folder"): ["", "a.txt", "a.txt/inside", "1app", "class"],
 }
 """Wrong files and folders."""
@@ -225,7 +184,6 @@ BASE: dict[str, tuple[str, ...]] = {
     "certify": ("certify", "model", "price.csv"),
     "convert": ("convert", "table.csv", "--target", "price", "--out", "new.rows"),
     "check": ("check", "rows.rows"),
-    "federated simulate": ("federated", "simulate", "--out", "simulated"),
     "federated app": ("federated", "app", "newapp"),
 }
 """Commands that go as far as `Reached`, or to their ends."""
@@ -244,19 +202,8 @@ CONTEXT: dict[tuple[str, str], tuple[str, ...]] = {
         "--family",
         "poisson",
     ),
-    ("federated simulate", "--target"): (
-        "federated",
-        "simulate",
-        "--data",
-        "table.csv",
-        "--out",
-        "simulated",
-    ),
 }
 """Other commands in which an option has a meaning."""
-
-
-OPTIONS = (FitOptions, SimulationOptions)
 
 
 class Reached(Exception):
@@ -322,7 +269,7 @@ EQUAL = [
     for command, parameters in commands()
     for parameter in parameters
     for pair in equal_values(parameter)
-    if command in ("fit", "federated simulate")
+    if command == "fit"
 ]
 
 
@@ -381,14 +328,13 @@ def place(whole_place, tmp_path, monkeypatch):
 
     def reached(*arguments, **_options):
         values = [getattr(a, "options", a) for a in arguments]
-        raise Reached(*(str(a) for a in values if isinstance(a, OPTIONS)))
+        raise Reached(*(str(a) for a in values if isinstance(a, FitOptions)))
 
     shutil.copytree(whole_place, tmp_path / "place")
     monkeypatch.chdir(tmp_path / "place")
     for kind in (NetworkFit, FamilyFit):
         monkeypatch.setattr(kind, "train", reached)
     monkeypatch.setattr(MeanFieldInspection, "certificate", reached)
-    monkeypatch.setattr(simulation, "_train", reached)
     return Path.cwd()
 
 

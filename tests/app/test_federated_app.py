@@ -10,7 +10,7 @@ pytest.importorskip(
     "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
 )
 
-from langevax.app.federating import template
+from langevax.app import flower_app
 from tests.app.conftest import langevax
 from tools.engines.engine import app_config
 
@@ -52,7 +52,7 @@ def test_an_app_that_cannot_be_written_is_refused(
 
 
 def test_without_flower_the_remedy_is_printed(monkeypatch):
-    monkeypatch.setattr(template, "find_spec", lambda name: None)
+    monkeypatch.setattr(flower_app, "find_spec", lambda name: None)
     answer = langevax("federated", "app", "app")
     assert answer.exit_code == 2
     tells(answer.stderr, "'langevax[flower]'")

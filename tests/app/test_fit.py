@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from langevax.app.fitting import run as fitting
 from langevax.app.fitting.network import NetworkFit
-from langevax.app.folder import FIT_PARTS
+from langevax.app.folder import PARTS
 from langevax.app.options import Panel
 from langevax.app.report.numbers import with_error
 from langevax.locks import LOCK_FILE, Lock
@@ -29,7 +29,7 @@ from tests.sentences import tells
 def test_fit_succeeds_and_fills_its_folder(fitted, target):
     out, answer = fitted[target]
     assert answer.exit_code == 0, answer.stderr
-    assert sorted(path.name for path in out.iterdir()) == sorted(FIT_PARTS)
+    assert sorted(path.name for path in out.iterdir()) == sorted(PARTS)
     assert answer.stderr == ""
 
 
@@ -406,28 +406,26 @@ def test_a_fit_that_has_not_converged_is_reported_on_the_terminal_the_page_and_i
 
 
 def test_a_dry_run_prints_how_the_table_is_read_and_writes_nothing(
-    tables, tmp_path, fitted
+    tables, tmp_path, fitted, monkeypatch
 ):
-    out = tmp_path / "new"
-    words = (
-        "fit",
-        str(tables / "price.csv"),
-        "--target",
-        "price",
-        "--out",
-        str(out),
-        "--dry-run",
-    )
+    monkeypatch.chdir(tmp_path)
+    words = "fit", str(tables / "price.csv"), "--target", "price", "--dry-run"
     answer = langevax(*words)
     assert answer.exit_code == 0, answer.stderr
     lines = fitted["price"][1].stdout.splitlines()
     until = next(i for i, line in enumerate(lines) if line.startswith("Split")) + 1
     assert answer.stdout.splitlines() == lines[:until]
-    assert not out.exists()
+    assert not list(tmp_path.iterdir())
     read = json.loads(langevax(*words, "--json").stdout)
     full = json.loads((fitted["price"][0] / "result.json").read_text())
     assert {name: full[name] for name in read} == read
     assert {"columns", "notes", "read"} < read.keys()
+
+
+def test_a_fit_needs_a_folder(tables):
+    answer = langevax("fit", tables / "price.csv", "--target", "price")
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    tells(answer.stderr, "--out --dry-run")
 
 
 @pytest.mark.parametrize(
@@ -450,6 +448,4 @@ def test_the_help_has_few_options_in_panels():
     options = re.findall(r"^  (?:-h, )?(--[\w-]+)", shown, re.MULTILINE)
     assert len(options) == len(set(options)) <= 24
     for panel in Panel:
-        assert (f"\n{panel}:\n" in shown) == (
-            panel not in (Panel.CLIENTS, Panel.METHOD, Panel.BUDGET)
-        )
+        assert (f"\n{panel}:\n" in shown) == (panel not in (Panel.METHOD, Panel.BUDGET))

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from langevax.app.errors import BadInput
-from langevax.app.folder import FIT_PARTS, MODEL, REPORT, RESULT, Folder, file_digest
+from langevax.app.folder import MODEL, PARTS, REPORT, RESULT, Folder, file_digest
 from langevax.locks import LOCK_FILE, Lock
 from tests.sentences import refuses
 
@@ -16,7 +16,7 @@ SETTINGS = {"temperature": None, "drop": ["a"]}
 def fill(folder, text, meanwhile=lambda: None):
     with folder.filling() as place:
         meanwhile()
-        for part in FIT_PARTS:
+        for part in PARTS:
             (place / part).write_text(json.dumps({"text": text}))
 
 
@@ -34,7 +34,7 @@ def test_all_parts_appear_together_and_the_training_is_deleted(folder):
     fill(folder, "new")
     assert folder.finished
     assert not folder.begun
-    assert sorted(path.name for path in folder.path.iterdir()) == sorted(FIT_PARTS)
+    assert sorted(path.name for path in folder.path.iterdir()) == sorted(PARTS)
 
 
 def test_a_model_is_replaced_as_a_whole(folder):
@@ -44,7 +44,7 @@ def test_a_model_is_replaced_as_a_whole(folder):
     assert text_of(folder, MODEL) == "new"
     files = json.loads((folder.path / RESULT).read_text())["files"]
     assert files == {
-        part: file_digest(folder.path / part) for part in FIT_PARTS if part != RESULT
+        part: file_digest(folder.path / part) for part in PARTS if part != RESULT
     }
 
 
@@ -184,7 +184,7 @@ def test_files_that_langevax_did_not_write_are_refused_and_stay(
     assert sorted(folder.path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("moment", range(len(FIT_PARTS)))
+@pytest.mark.parametrize("moment", range(len(PARTS)))
 def test_a_run_killed_between_two_renames_is_resumed(folder, moment, monkeypatch):
     folder.begin(True, SETTINGS)
     fill(folder, "old")
@@ -206,7 +206,7 @@ def test_a_run_killed_between_two_renames_is_resumed(folder, moment, monkeypatch
     folder.check(False)
     folder.begin(False, SETTINGS)
     fill(folder, "new")
-    assert {text_of(folder, part) for part in FIT_PARTS} == {"new"}
+    assert {text_of(folder, part) for part in PARTS} == {"new"}
     assert not folder.begun
 
 

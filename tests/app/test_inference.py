@@ -59,13 +59,54 @@ def test_plain_columns_need_no_sentence():
 
 
 def test_words_among_numbers_are_asked_about():
-    for cells in (["1", "2", "3", "4+"], ["1.5", "2.5", "<0.5"]):
+    for cells in (["1", "2", "3", "many"], ["1.5", "2.5", "below"]):
         with refuses(BadInput, "--read x=numbers x=words"):
             read(x=cells)
         assert read(choices=["x=words"], x=cells)["x"].values.to_list() == cells
         reading = read(choices=["x=numbers"], x=cells)["x"]
         assert reading.style.lenient
         assert reading.strays == 1
+
+
+def test_every_word_that_counts_as_missing_is_named():
+    cells = ["1", "2", "3", "many", "lost", "many", "4", "5", "-"]
+    tells(
+        sentence(read(choices=["x=numbers"], x=cells)["x"]), "'many' 'lost' '-' 3 other"
+    )
+
+
+@pytest.mark.parametrize("cell", ["4+", "<0.5", "377.50-", "₹5,65,163.42", "３４", "٥"])
+def test_cells_with_digits_never_count_as_missing(cell):
+    for choices in ([], ["x=numbers"]):
+        with refuses(BadInput, f"'{cell}' --read x=words") as asked:
+            read(choices=choices, x=["1.5", "2", cell, "3"])
+        assert "x=numbers" not in str(asked.value)
+    assert cell in sentence(read(x=[cell, cell, "a", cell])["x"])
+
+
+@pytest.mark.parametrize(
+    ("words", "offset"),
+    [
+        (["2024-01-01T10:00:00Z", "2024-01-02T10:00:00Z", "2024-01-03T10:00:00"], 1),
+        (["2024-01-01 10:00", "2024-01-02 10:00", "2024-01-03 10:00+01:00"], 0),
+        (["2024-01-01T10:00:00Z", "2024-01-02T10:00:00Z", "2024-01-03"], 1),
+    ],
+)
+def test_times_with_an_offset_beside_others_are_asked_about(words, offset):
+    with refuses(BadInput, f"'{words[2]}'"):
+        read(x=words)
+    style = read(x=words[:2])["x"].style
+    assert style.zoned == bool(offset)
+    with refuses(BadInput, f"'{words[2]}'"):
+        reread(pl.Series("x", words[2:]), style, "the training rows")
+
+
+@pytest.mark.parametrize("cells", [["202401", "202402"], ["31012024", "15022024"]])
+def test_numbers_that_may_be_dates_are_named(cells):
+    reading = read(x=cells)["x"]
+    assert reading.values.to_list() == [float(cell) for cell in cells]
+    tells(sentence(reading), f"'{cells[0]}' 2024-01-31")
+    assert not sentence(read(x=[*cells, "7"])["x"])
 
 
 @pytest.mark.parametrize(
@@ -89,12 +130,12 @@ def test_numbers_and_dates_in_two_notations_never_count_as_missing(cells):
 
 
 def test_a_new_cell_in_another_notation_is_refused_whatever_the_user_said():
-    style = read(choices=["x=numbers"], x=["1,5", "2,5", "see page 3"])["x"].style
+    style = read(choices=["x=numbers"], x=["1,5", "2,5", "see below"])["x"].style
     assert reread(pl.Series("x", ["1,5", "lost"]), style, "")[0].to_list() == [
         1.5,
         None,
     ]
-    with refuses(BadInput, "'1.5'"):
+    with refuses(BadInput, "'1.5' data row 1"):
         reread(pl.Series("x", ["1.5", "2.5"]), style, "the training rows")
 
 
@@ -107,7 +148,7 @@ def test_thousands_that_one_odd_cell_makes_decimals_are_named():
 
 def test_dates_of_eight_digits_are_not_numbers_because_one_does_not_exist():
     cells = ["20240115", "20240302", "20240231", "20240704"]
-    with refuses(BadInput, "'20240231' --read x=dates"):
+    with refuses(BadInput, "'20240231' --read x=words"):
         read(x=cells)
     numbers = read(choices=["x=numbers"], x=cells)["x"].values
     assert numbers.to_list() == [float(cell) for cell in cells]
@@ -125,9 +166,17 @@ def test_an_answer_that_reads_no_cell_is_refused():
         read(choices=["x=numbers"], x=["a", "b", "a"])
 
 
-def test_all_questions_are_asked_at_once():
-    with refuses(BadInput, "'a' 'b'"):
+def test_all_questions_are_asked_at_once_a_line_each_with_answers_to_pass():
+    with refuses(BadInput, "'a' 'b'") as asked:
         read(a=["1", "2", "x"], b=["01/02/2024", "03/04/2024", None])
+    lines = str(asked.value).splitlines()
+    assert [line[:10] for line in lines[1:3]] == ["- column '", "- column '"]
+    assert lines[-1].endswith(": --read a=numbers --read b=day-first")
+
+
+def test_a_line_of_units_is_asked_about_once():
+    with refuses(BadInput, "data row 1 's' 't' 'kg' 'x' --read t=numbers x=numbers"):
+        read(t=["s", "1", "2", "3"], x=["kg", "1.5", "2", "7"], g=["-", "a", "b", "a"])
 
 
 def test_years_of_two_digits_are_refused():
@@ -205,8 +254,9 @@ def test_days_that_do_not_exist_are_no_dates():
 def test_the_day_of_a_compact_date_and_times_with_offsets():
     assert read(x=["20240131", "20231215"])["x"].kind == "date"
     assert read(x=["20240131", "20231315"])["x"].kind == "numeric"
-    words = pl.Series(["1970-01-02T02:00:00+02:00", "1970-01-01 12:00 AM"])
-    assert days_of(words, "year-first").to_list() == [1, 0]
+    words = pl.Series(["1970-01-02T02:00:00+02:00", "1970-01-01 18:30-05:30"])
+    assert days_of(words, "year-first", zoned=True).to_list() == [1, 1]
+    assert days_of(pl.Series(["1970-01-01 12:00 AM"]), "year-first").to_list() == [0]
 
 
 @pytest.mark.parametrize(

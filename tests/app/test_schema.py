@@ -135,7 +135,7 @@ def test_a_new_table_is_read_as_the_training_table_was():
         {"age": None, "city": "7", "day": 3.0, "member": "true"}
     ]
     assert notes == [
-        "Column 'city': 1 row with a category unknown to the model ('7'), encoded as none of its categories.",
+        "Column 'city': 1 row with a word that training never saw ('7'), read as none of the words of training.",
         "Missing values replaced by the median of the training rows: 'age' (1).",
     ]
     assert Encoder(schema.columns)(converted).tolist() == [[45, 3, 1, 0, 0, 0, 0, 0, 1]]
@@ -224,6 +224,7 @@ def test_a_schema_is_plain_json(tmp_path):
             "unit": "",
             "order": "year-first",
             "mark": "",
+            "zoned": False,
             "lenient": False,
             "truth": "",
             "verbatim": False,

@@ -28,11 +28,10 @@ def test_text_tables_are_read_whatever_their_separator(tmp_path, name, content):
     assert read_table(tmp_path / name).frame.to_dicts() == ROWS
 
 
-def test_text_in_the_western_code_page_is_read(tmp_path):
+def test_text_in_another_encoding_is_read_where_the_user_names_it(tmp_path):
     (tmp_path / "t.csv").write_bytes("x,y\n1,Gew\u00fcrztraminer\n".encode("cp1252"))
-    assert read_table(tmp_path / "t.csv").frame["y"].to_list() == [
-        "Gew\u00fcrztraminer"
-    ]
+    table = read_table(tmp_path / "t.csv", encoding="cp1252")
+    assert table.frame["y"].to_list() == ["Gew\u00fcrztraminer"]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
@@ -134,29 +133,35 @@ def test_rows_without_any_value_are_left_out_and_counted(tmp_path):
     assert table.decisions[0].sentence == said
 
 
-def test_rows_without_any_value_stay_where_each_row_has_a_prediction(tmp_path):
-    (tmp_path / "t.csv").write_bytes(b"x,y\n1,a\n,\n2,b\n")
-    assert read_table(tmp_path / "t.csv", every_row=True).frame["x"].to_list() == [
-        "1",
-        None,
-        "2",
-    ]
+def test_rows_without_any_value_are_refused_where_each_row_has_a_prediction(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"x,y\n1,a\n,\n\n2,b\n")
+    with refuses(BadInput, "2 data row 2"):
+        read_table(tmp_path / "t.csv", every_row=True)
 
 
 @pytest.mark.parametrize(
     ("page", "word"), [("cp1251", "Москва"), ("cp1250", "Łódź"), ("cp1252", "français")]
 )
-def test_letters_that_code_pages_read_differently_are_refused(tmp_path, page, word):
+def test_text_that_is_not_utf8_is_refused_with_what_encodings_read(
+    tmp_path, page, word
+):
     (tmp_path / "t.csv").write_bytes(f"x,y\n1,{word}\n".encode(page))
-    with refuses(BadInput, "UTF-8"):
+    with refuses(BadInput, f"--encoding '{word}' {page} UTF-8"):
         read_table(tmp_path / "t.csv")
 
 
-def test_letters_that_code_pages_share_are_read_and_the_encoding_is_printed(tmp_path):
-    (tmp_path / "t.csv").write_bytes("x,y\n1,Köln\n".encode("cp1252"))
-    table = read_table(tmp_path / "t.csv")
+@pytest.mark.parametrize("name", ["nosuch", "rot13"])
+def test_an_encoding_that_does_not_exist_is_refused(tmp_path, name):
+    (tmp_path / "t.csv").write_bytes(b"x,y\n1,2\n")
+    with refuses(BadInput, f"--encoding '{name}'"):
+        read_table(tmp_path / "t.csv", encoding=name)
+
+
+def test_the_encoding_is_printed(tmp_path):
+    (tmp_path / "t.csv").write_bytes("x,y\n1,Köln\n".encode("cp850"))
+    table = read_table(tmp_path / "t.csv", encoding="cp850")
     assert table.frame["y"].to_list() == ["Köln"]
-    tells(table.decisions[0].sentence, "Windows-1252 'Köln' UTF-8")
+    tells(table.decisions[0].sentence, "cp850")
 
 
 def test_a_missing_file_is_answered_with_the_nearest_name(tmp_path):

@@ -11,7 +11,6 @@ import federated
 import langevax
 from federated import CLAIM, dialled_federation
 from langevax.algorithm import Algorithm
-from langevax.app.federating import classification
 from tests.claims.failing import check_failing, check_holding
 
 pytestmark = [pytest.mark.long, pytest.mark.mostly_compiling]
@@ -249,22 +248,3 @@ def test_no_client_points_the_way_out_of_the_saddle():
     assert float(federation.gradient(step)[0]) == pytest.approx(
         -federated.GAMMA * 1e-2 + 1e-6, rel=1e-4
     )
-
-
-def test_networks_are_what_their_formula_says():
-    table = classification.load_table("wine", None, 0)
-    position = classification.initial_position(
-        jax.random.key(0), table.inputs.shape[1], 5, table.num_classes
-    )
-    a = table.inputs[:7]
-    z = np.tanh(a @ position["W"] + position["b"]) @ position["V"] + position["c"]
-    np.testing.assert_allclose(
-        classification.outputs(position, jnp.asarray(a)), z, rtol=0, atol=1e-5
-    )
-    expected = float(np.log(np.exp(z[0]).sum()) - z[0, table.labels[0]])
-    row = jnp.asarray(a[0]), jnp.asarray(table.labels[0])
-    assert float(classification.cross_entropy(position, row)) == pytest.approx(
-        expected, abs=1e-5
-    )
-    assert len(table.labels) + len(table.test_labels) == 178
-    np.testing.assert_allclose(table.inputs.mean(0), 0, atol=1e-5)

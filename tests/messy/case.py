@@ -97,6 +97,8 @@ class Case:
     """Labels of the target; None where it is not checked."""
     options: tuple[str, ...] = ()
     """Values of --read."""
+    encoding: str | None = None
+    """The value of --encoding."""
     file: str = "table.csv"
 
 
@@ -119,7 +121,7 @@ def judge(case: Case) -> tuple[Verdict, str]:
 
 def _difference(case: Case, path: Path) -> str:
     """Read a file; return how it differs from what is expected."""
-    table = read_table(path)
+    table = read_table(path, encoding=case.encoding)
     frame = table.frame
     choices = Choices.parse(case.options, frame.columns)
     readings = dict(

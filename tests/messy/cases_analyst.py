@@ -96,7 +96,7 @@ EXPORTS = [
         "an old code page of Russia",
         "город;x\nМосква;1.5\nТверь;2.5\nМосква;3.5\n".encode("cp1251"),
         None,
-        refusal=("not UTF-8", "CSV UTF-8"),
+        refusal=("not in utf-8", "CSV UTF-8"),
     ),
 ]
 NUMBERS = [

@@ -62,6 +62,7 @@ NUMBERS = [
             "cp1252"
         ),
         {"zone": SIDES, "montant": number(1234.5, 12000, 7.25, 980)},
+        encoding="cp1252",
     ),
     Case(
         "Swiss apostrophes, straight and typographic",
@@ -74,7 +75,7 @@ NUMBERS = [
             "cp1250"
         ),
         {"strona": SIDES, "kwota": number(1234.5, 7.99, 12000, -3.1)},
-        refusal=("not UTF-8", "'zł'"),
+        encoding="cp1250",
     ),
     Case(
         "euro after the number, German",
@@ -133,7 +134,7 @@ NUMBERS = [
         "below the limit of detection",
         b"side,lead\nnorth,<0.5\nsouth,1.2\nnorth,3.4\nsouth,<0.5\nnorth,2.2\n",
         None,
-        refusal=("'lead'", "'<0.5'", "--read lead=numbers"),
+        refusal=("'lead'", "'<0.5'", "--read lead=words"),
     ),
     Case(
         "999 codes stay numbers",

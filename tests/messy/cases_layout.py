@@ -1,6 +1,6 @@
 """Words, classes and layouts of files as analysts receive them."""
 
-from tests.messy.case import Case, boolean, date, dropped, number, words
+from tests.messy.case import Case, date, dropped, number, words
 
 SIDES = words("north", "south", "north", "south")
 LONG_TEXT = "lorem ipsum " * 12_000 + "end"
@@ -137,7 +137,7 @@ LAYOUT = [
             "mass": number(12.5, 7.25, 3, 8.5),
             "length": number(3, 4, 2, 9),
         },
-        refusal=("'mass'", "'kg' in data row 1", "'length'"),
+        refusal=("data row 1 is unlike the others", "'kg' in 'mass'", "'length'"),
     ),
     Case(
         "header repeated where two files were joined",
@@ -188,6 +188,7 @@ LAYOUT = [
             "Größe": number(1.5, 2.5, 7, 0.5),
             "Name": words("Jürgen", "René", "Jürgen", "René"),
         },
+        encoding="latin-1",
         file="mac.txt",
     ),
     Case(
@@ -288,10 +289,10 @@ LAYOUT = [
         ),
         {
             "地区": words("東京", "大阪", "東京", "大阪"),
-            "回答": boolean(True, False, True, False),
+            "回答": words("はい", "いいえ", "はい", "いいえ"),
             "x": number(1.5, 2.5, 7, 0.5),
         },
-        refusal=("not UTF-8",),
+        encoding="shift_jis",
     ),
 ]
 
@@ -322,7 +323,7 @@ NOT_LAYOUT = [
         "units in brackets below a German header",
         "Seite;Masse;Länge\n-;[kg];[µm]\nnorth;12,5;3\nsouth;7,25;4\nnorth;3,0;2\nsouth;8,5;9\n".encode(),
         None,
-        refusal=("'Masse'", "'[kg]' in data row 1", "'[µm]'"),
+        refusal=("data row 1 is unlike the others", "'[kg]' in 'Masse'", "'[µm]'"),
     ),
     Case(
         "wavelengths as column names",
@@ -402,9 +403,10 @@ NOT_LAYOUT = [
         refusal=("'age'", "'<1'"),
     ),
     Case(
-        "bounds that the user counts as missing",
+        "bounds are not missing whatever the user says",
         b"side,lead\nnorth,<0.5\nsouth,1.2\nnorth,3.4\nsouth,<0.5\n",
-        {"side": SIDES, "lead": number(None, 1.2, 3.4, None)},
+        None,
+        refusal=("'lead'", "'<0.5' in data row 1"),
         options=("lead=numbers",),
     ),
     Case(

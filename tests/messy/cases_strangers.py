@@ -135,19 +135,20 @@ CASES = [
     # Files
     *(
         Case(
-            f"letters that {page} shares with other code pages or not, {word}",
+            f"letters in {page}, {'as the user says' if said else 'of which nothing is said'}",
             f"a,x\n{word},1.5\nBonn,2\n{word},4\nBonn,3\n".encode(page),
-            None
-            if refused
-            else {"a": words(word, "Bonn", word, "Bonn"), "x": number(1.5, 2, 4, 3)},
-            refusal=("not UTF-8",) if refused else (),
+            {"a": words(word, "Bonn", word, "Bonn"), "x": number(1.5, 2, 4, 3)}
+            if said
+            else None,
+            refusal=() if said else ("not in utf-8", "--encoding"),
+            encoding=page if said else None,
         )
-        for page, word, refused in (
-            ("cp1250", "Łódź", True),
-            ("cp1252", "Besançon à côté", True),
-            ("cp1257", "Rīga", True),
-            ("cp1252", "Düren", False),
+        for page, word in (
+            ("cp1250", "Łódź"),
+            ("cp1252", "Besançon à côté"),
+            ("cp850", "Düren"),
         )
+        for said in (True, False)
     ),
     Case(
         "inches within quotation marks",
@@ -162,12 +163,49 @@ CASES = [
         "two encodings",
         b"a,x\n" + "Köln,1\nBonn,2\n".encode() + "Köln,4\n".encode("cp1252"),
         None,
-        refusal=("not UTF-8",),
+        refusal=("not in utf-8", "--encoding"),
     ),
     Case(
         "a row of units with a.u.",
         csv("t,a,x", "s,mbar,a.u.", *(f"{i / 2},{1000 + X[i]},{X[i]}" for i in N)),
         None,
-        refusal=("'t'", "'s' in data row 1", "'mbar'"),
+        refusal=("data row 1 is unlike the others", "'s' in 't'", "'mbar'", "delete"),
+    ),
+    Case(
+        "numbers of SAP with their minus behind, as numbers",
+        column("a", "12.50", "377.50-", "7.25", "1.00"),
+        None,
+        refusal=("'a'", "'377.50-' in data row 2"),
+        options=("a=numbers",),
+    ),
+    Case(
+        "rupees grouped by two, as numbers",
+        "a;x\n12.50;1.5\n₹5,65,163.42;5\n7.25;8.5\n1.00;2\n".encode(),
+        None,
+        refusal=("'a'", "'₹5,65,163.42' in data row 2"),
+        options=("a=numbers",),
+    ),
+    Case(
+        "digits of other scripts among ours",
+        column("a", "12", "３４", "7", "5"),
+        None,
+        refusal=("'a'", "'３４' in data row 2"),
+    ),
+    Case(
+        "digits of other scripts alone",
+        column("a", "１２", "３４", "７", "１２"),
+        repeated(words, "１２", "３４", "７", "１２"),
+    ),
+    Case(
+        "some times with an offset",
+        column(
+            "a",
+            "2024-01-01T10:00:00Z",
+            "2024-01-02T10:00:00",
+            "2024-01-03T10:00:00Z",
+            "2024-01-04T10:00:00Z",
+        ),
+        None,
+        refusal=("'a'", "'2024-01-02T10:00:00' in data row 2", "offset"),
     ),
 ]

@@ -277,8 +277,8 @@ LONG = [
         ).encode("cp1252"),
         (0, 1, 2),
         (0.5, 1.5, 2.5),
-        ("Windows-1252", "decimal commas"),
-        options=IN_LONG | {"id": "Gerät", "value": ["Wärme"]},
+        ("cp1252", "decimal commas"),
+        options=IN_LONG | {"id": "Gerät", "value": ["Wärme"], "encoding": "cp1252"},
     ),
 ]
 CURVES = [*WIDE, *LONG]

@@ -9,7 +9,6 @@ import csv
 import hashlib
 import importlib
 import io
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -343,27 +342,6 @@ def _server(folder: Path, variant: int, resume: bool) -> str:
     return digest(strategy.loop.position, strategy.loop.counts, lines)
 
 
-def _federated_command(folder: Path, variant: int, resume: bool) -> str:
-    save_often()
-    words = [
-        "federated",
-        "simulate",
-        "--data",
-        "wine",
-        "--clients",
-        5,
-        "--rounds",
-        6,
-        "--out",
-        folder / "out",
-    ]
-    command(*words, "--seed", variant, *(["--force"] if resume else []))
-    content = json.loads((folder / "out" / "result.json").read_text())
-    return digest(
-        {name: content[name] for name in ("loss", "accuracy", "bytes", "seed")}
-    )
-
-
 def _run(name: str, work: Any, seconds: float, prepare: Any = None) -> Run:
     begin, resume = partial(_call, work, False), partial(_call, work, True)
     return Run(
@@ -400,7 +378,6 @@ RUNS: dict[str, Run] = {
         _run("fit", _fit, 8.0, write_table),
         _run("convert", _convert, 0.5, write_table),
         _run("Flower server", _server, 3.0),
-        _run("federated simulate", _federated_command, 8.0),
     )
 }
 

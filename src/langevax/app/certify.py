@@ -67,7 +67,7 @@ def _of_a_network(
     file = options.model / CERTIFICATE
     before = ""
     try:
-        with locked(folder, "DIR"), output.progress("Certificate", 100, "%") as line:
+        with locked(folder, "DIR"), output.progress("Certificate") as line:
             if options.force:
                 file.unlink(missing_ok=True)
             elif file.exists():
@@ -97,7 +97,7 @@ def _of_a_law(estimator: Any, options: CertifyOptions, output: Output) -> Any:
     effort = options.effort
     if options.cpu_seconds is None:
         effort = effort or 10 * FamilyFit.effort
-    with output.progress("Certificate", 100, "%") as line:
+    with output.progress("Certificate") as line:
         return estimator.certificate(
             effort,
             cpu_seconds=options.cpu_seconds,

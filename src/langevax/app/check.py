@@ -72,7 +72,7 @@ def _check_checkpoint(path: Path, output: Output) -> None:
 
 
 def _check_server(path: Path, output: Output) -> None:
-    from langevax.app.federating.template import check_flower
+    from langevax.app.flower_app import check_flower
 
     check_flower("langevax check of a server's checkpoint")
     from langevax.flower import checkpoints

@@ -19,6 +19,9 @@ SPACES = dict.fromkeys(
 )
 
 
+MOST_NAMED = 6  # words in a sentence
+
+
 class ExitCode(IntEnum):
     """The exit codes of commands; where a signal ended it, 128 and its number."""
 
@@ -123,12 +126,22 @@ def quoted(word: object) -> str:
     return repr(str(word).translate(SPACES))
 
 
-def listing(names: Iterable[str], most: int = 6) -> str:
-    """Return names for a sentence: 'a', 'b' and 3 more."""
-    words = [quoted(name) for name in names]
+def enumerated(words: Iterable[str], most: int = MOST_NAMED) -> str:
+    """Return words for a sentence.
+
+    Example:
+        >>> enumerated("abc"), enumerated("abc", most=2)
+        ('a, b and c', 'a, b and 1 more')
+    """
+    words = list(words)
     if len(words) > most:
-        return f"{', '.join(words[:most])} and {len(words) - most} more"
+        return f"{', '.join(words[:most])} and {len(words) - most:,} more"
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def listing(names: Iterable[str], most: int = MOST_NAMED) -> str:
+    """Return names in quotation marks for a sentence: 'a', 'b' and 3 more."""
+    return enumerated(map(quoted, names), most)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

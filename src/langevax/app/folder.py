@@ -1,6 +1,4 @@
-"""Folders that commands write to.
-
-The folder DIR of `langevax fit`:
+"""The folder DIR that `langevax fit` writes to:
 
     DIR/model.safetensors   the network, for `langevax.sklearn.load`
     DIR/schema.json         the columns of the table, for `langevax predict`
@@ -20,12 +18,12 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from langevax.app.errors import BadInput, listing
+from langevax.app.errors import BadInput, RunFailed, listing
 from langevax.app.options import option_of
 from langevax.data.integrity import HASH, hash_of
 from langevax.locks import LOCK_FILE, Lock, LockedError
@@ -36,8 +34,9 @@ RESULT = "result.json"
 REPORT = "report.html"
 HOLDOUT = "holdout.csv"
 CERTIFICATE = "certificate.npz"
-FIT_PARTS = (MODEL, SCHEMA, REPORT, HOLDOUT, CERTIFICATE, RESULT)
+PARTS = (MODEL, SCHEMA, REPORT, HOLDOUT, CERTIFICATE, RESULT)
 """In the order of renaming."""
+WRITER = "langevax fit"
 
 
 def make(folder: Path) -> None:
@@ -70,21 +69,13 @@ def locked(folder: Path, argument: str = "--out") -> Iterator[None]:
 
 
 class Folder:
-    """DIR of `langevax fit`, or of another command with other `parts`, result.json the last of them.
+    """DIR of `langevax fit`."""
 
-    What the other command began cannot be continued, and is replaced.
-    """
-
-    def __init__(
-        self, path: Path, parts: Sequence[str] = FIT_PARTS, writer: str = "langevax fit"
-    ):
+    def __init__(self, path: Path):
         self.path = path
-        self.parts: tuple[str, ...] = tuple(parts)
-        self.writer = writer
         self.training: Path = path / "training"
         self.settings: Path = self.training / "settings.json"
         self.checkpoints: Path = self.training / "checkpoints"
-        self.history: Path = self.training / "history.csv"
         self.search: Path = self.training / CERTIFICATE
         self.new: Path = self.training / "new"
 
@@ -110,28 +101,39 @@ class Folder:
         self._refuse_foreign_files()
         if self.finished and not self.begun and not force:
             raise BadInput(
-                f"--out {str(self.path)!r} holds a finished run of {self.writer}; pass --force to replace it, or name "
+                f"--out {str(self.path)!r} holds a finished run of langevax fit; pass --force to replace it, or name "
                 "another folder."
             )
 
     @contextmanager
     def writing(self, force: bool, settings: dict[str, Any]) -> Iterator[bool]:
-        """Make the folder, hold its lock and begin the run; yield whether it continues an interrupted one."""
+        """Make the folder, hold its lock and begin the run; yield whether it continues an interrupted one.
+
+        Raises:
+            RunFailed: a file cannot be written.
+        """
         make(self.path)
         with locked(self.path):
             self._check_content(force)  # another run may have begun meanwhile
-            yield self.begin(force, settings)
+            continued = self.begin(force, settings)
+            try:
+                yield continued
+            except OSError as error:
+                where = error.filename or self.path
+                raise RunFailed(
+                    f"{where} cannot be written ({error.strerror})."
+                ) from error
 
     def begin(self, force: bool, settings: dict[str, Any]) -> bool:
         """Return whether there is a run to continue, which has the same settings; otherwise begin a new one."""
         self._refuse_foreign_files()
-        if self.begun and CERTIFICATE in self.parts and not force:
+        if self.begun and not force:
             _compare(_read_json(self.settings)["options"], settings)
             return self.checkpoints.exists()
         try:
             self.forget_training()
             self.training.mkdir(parents=True, exist_ok=True)
-            written = {"written_by": self.writer, "options": settings}
+            written = {"written_by": WRITER, "options": settings}
             write_json(self.settings, written)
         except OSError as error:
             raise _not_writable(self.path, error) from error
@@ -141,7 +143,7 @@ class Folder:
         """Delete the settings and checkpoints of the training run."""
         for folder in (self.checkpoints, self.new):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.history, self.search, self.settings):  # the mark last
+        for file in (self.search, self.settings):  # the mark last
             _half(file).unlink(missing_ok=True)
             file.unlink(missing_ok=True)
         with suppress(OSError):
@@ -157,7 +159,7 @@ class Folder:
             self._seal()
             # from here until the end the folder is not complete
             (self.path / RESULT).unlink(missing_ok=True)
-            for part in self.parts:
+            for part in PARTS:
                 if (self.new / part).exists():
                     os.replace(self.new / part, self.path / part)
                 else:  # it would be that of another model
@@ -171,10 +173,10 @@ class Folder:
         result = json.loads((self.new / RESULT).read_text(encoding="utf-8"))
         hashes = {
             part: file_digest(self.new / part)
-            for part in self.parts
+            for part in PARTS
             if part != RESULT and (self.new / part).exists()
         }
-        sealed = {**result, "written_by": self.writer, "files": hashes}
+        sealed = {**result, "written_by": WRITER, "files": hashes}
         write_json(self.new / RESULT, sealed | {HASH: hash_of(sealed)})
 
     def damaged_parts(self) -> list[str]:
@@ -204,7 +206,7 @@ class Folder:
 
     def _wrote(self, file: Path) -> bool:
         """Return whether a file says that this command wrote it."""
-        return _read_json(file).get("written_by") == self.writer
+        return _read_json(file).get("written_by") == WRITER
 
     def _refuse_foreign_files(self) -> None:
         """Raise `BadInput` where what the run would replace or delete is not what this command wrote."""
@@ -216,7 +218,7 @@ class Folder:
                 raise BadInput(_refusal(self.path, [self.training.name]))
         if self._wrote(self.settings) or self._wrote(self.path / RESULT):
             return
-        foreign = [part for part in self.parts if os.path.lexists(self.path / part)]
+        foreign = [part for part in PARTS if os.path.lexists(self.path / part)]
         if foreign:
             raise BadInput(_refusal(self.path, foreign))
 

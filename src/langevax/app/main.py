@@ -118,16 +118,9 @@ for command in (
     (app, "check", options.CheckOptions, "check", "Check files for damage."),
     (
         federated,
-        "simulate",
-        options.SimulationOptions,
-        "federating.simulate",
-        "Run one method on one split of a table.",
-    ),
-    (
-        federated,
         "app",
         options.FlowerAppOptions,
-        "federating.template",
+        "flower_app",
         "Write an app for Flower.",
     ),
 ):
@@ -167,12 +160,11 @@ def _federated() -> None:
     """Federated optimisation: a server, and clients that keep their rows.
 
     \b
-      langevax federated simulate --method fledge --data digits --partition concentration:0.6
-
-    \b
-    Between processes and machines, on Flower (pip install 'langevax[flower]'):
+    On Flower (pip install 'langevax[flower]'):
       langevax federated app myapp
       flwr run myapp
+
+    In one process, call langevax.simulate on a langevax.Federation in Python.
     """
 
 

@@ -70,7 +70,6 @@ class Panel(StrEnum):
     LEARN = "The network"
     REGRESS = "A regression instead of a network"
     CURVES = "Curves"
-    CLIENTS = "The clients"
     METHOD = "The method"
     BUDGET = "The budget"
     RUN = "Running"
@@ -126,12 +125,18 @@ def _flag(name: str, help: str) -> Any:
     return _field(False, typer.Option(name, help=help, rich_help_panel=Panel.RUN))
 
 
+def _encoding() -> Any:
+    """Return the option that says how bytes are letters."""
+    help = "Encoding of a file that is not UTF-8, such as cp1252 (Windows) or cp850."
+    return _option(Panel.READ, "NAME", help)
+
+
 def _json() -> Any:
     return _flag("--json", "Print the result as JSON and nothing else.")
 
 
 def _seed() -> Any:
-    return _whole(Panel.RUN, "The same seed gives the same result.", 0, 0, 2**32 - 1)
+    return _whole(Panel.RUN, "The same seed gives the same result.", 0, 0)
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,7 @@ class FitOptions:
     \b
     Examples:
       langevax fit wine.csv --target quality --out wine
-      langevax fit wine.csv --target quality --out wine --dry-run
+      langevax fit wine.csv --target quality --dry-run
       langevax fit adult.csv.gz --target income --out adult --drop fnlwgt
       langevax fit verkauf.csv --target umsatz --out umsatz --read datum=day-first --read filiale=words
       langevax fit visits.csv --target pressure --out visits --group patient
@@ -152,10 +157,10 @@ class FitOptions:
     TABLE is CSV, TSV (also gzipped) or Parquet with a header, as spreadsheets and data bases write it. Whether a
     column holds numbers, dates or words is read from all of its values, each decision is printed with its evidence,
     and --dry-run prints them and stops. What can be read in two ways, such as 1,234 or 01/02/2024, is refused, and
-    --read answers; numbers or dates in two notations are, too. Text is UTF-8; of other encodings, only letters that
-    code pages of Windows share are read. Missing numbers are replaced by the median and marked; a missing word is a
-    category of its own. Columns that only number the rows are left out. Columns that may leak the target, words that
-    look like numbers or dates, and repeated values far from all others, such as -999, are named.
+    --read answers; numbers or dates in two notations are, too. Text is UTF-8; for others pass --encoding. Missing
+    numbers are replaced by the median and marked; a missing word is a category of its own. Columns that only number
+    the rows are left out. Columns that may leak the target, words that look like numbers or dates, and repeated
+    values far from all others, such as -999, are named.
 
     A fifth of the rows is held out for the scores. Where several rows belong to one patient, batch or site, --group
     COLUMN keeps them on one side of every split; otherwise scores and intervals are those of patients already seen.
@@ -179,8 +184,8 @@ class FitOptions:
 
     table: Path = _path("TABLE", "The table to learn from, one row per example.")
     target: str = _option(Panel.READ, "COLUMN", "The column to predict.", MISSING)
-    out: Path = _folder(
-        "DIR", "The folder for model and report; created if needed.", MISSING
+    out: Path | None = _folder(
+        "DIR", "The folder for model and report; created if needed."
     )
     task: Task | None = _option(
         Panel.READ,
@@ -192,11 +197,12 @@ class FitOptions:
         Panel.READ,
         "COLUMN=KIND",
         "How to read a column: words, ignore-case (words), numbers, dates, decimal-point, decimal-comma, "
-        "day-first or month-first; it is then used even if it looks like an id, and words among its numbers or "
-        "dates count as missing. Without COLUMN=, the answer for all columns that can be read in two ways. Repeat "
+        "day-first or month-first; it is then used even if it looks like an id, and words without digits among its "
+        "numbers or dates count as missing. Without COLUMN=, the answer for all columns that can be read in two ways. Repeat "
         "for more.",
         [],
     )
+    encoding: str | None = _encoding()
     drop: list[str] = _option(
         Panel.READ, "COLUMN", "A column to leave out; repeat for more.", []
     )
@@ -276,9 +282,18 @@ class FitOptions:
             raise BadInput(
                 f"--temperature {self.temperature} is not a positive number; pass one such as 0.01, or leave it out."
             )
+        if self.out is None and not self.dry_run:
+            raise BadInput(
+                "--out is missing; name the folder for model and report, or pass --dry-run to write nothing."
+            )
         _check_threshold(self)
         _check_family(self)
         _check_curves(self)
+
+    @property
+    def folder(self) -> Path:
+        """The folder for model and report; this one where none is written."""
+        return self.out or Path()
 
     @property
     def asked(self) -> tuple[Task | None, str]:
@@ -311,7 +326,7 @@ class FitOptions:
     def command(self) -> str:
         """Return the command line, with the options that are not at their defaults."""
         words = ["langevax", "fit", str(self.table)]
-        words += ["--target", self.target, "--out", str(self.out)]
+        words += ["--target", self.target, "--out", str(self.folder)]
         for name, value in self.changed.items():
             for one in value if isinstance(value, list) else [value]:
                 words += [option_of(name), str(one)]
@@ -410,10 +425,10 @@ class PredictOptions:
       langevax predict wine new.csv --interval 0.9
 
     The columns are `prediction` and, for classes, `probability_CLASS` for each of them. Columns are read as in
-    training, and missing values filled as there. Columns unknown to the model are ignored, and unknown categories count
-    as none of its categories, with a warning on stderr. An empty line gets an empty line. Numbers and dates in another
-    notation than in training are refused, as is a table that lacks a column; so are words among numbers, unless
-    --read of the fit had them counted as missing. The table and the files of the model are never overwritten.
+    training, and missing values filled as there. Columns unknown to the model are ignored, and words that training
+    never saw are read as none of its words, with a warning on stderr. Empty lines are refused, numbers and dates in
+    another notation than in training, a table that lacks a column, and words among numbers, unless --read of the fit
+    had them counted as missing. The table and the files of the model are never overwritten.
     """
 
     model: Path = _path("MODEL", "The folder that `langevax fit` made.")
@@ -421,6 +436,7 @@ class PredictOptions:
     out: Path | None = _folder(
         "FILE", "CSV, TSV or Parquet by its suffix; by default CSV on stdout."
     )
+    encoding: str | None = _encoding()
     interval: float | None = _option(
         Panel.RUN,
         "COVERAGE",
@@ -549,84 +565,6 @@ class CheckOptions:
     paths: list[Path] = _path(
         "PATH...", "Folders of fits, models, row files and checkpoints."
     )
-
-
-@dataclass(frozen=True)
-class SimulationOptions:
-    """Train one model with many clients that keep their rows, and count what they exchange.
-
-    \b
-    Examples:
-      langevax federated simulate --method fledge --data digits
-      langevax federated simulate --method fedavg --partition dirichlet:0.3 --clients 50 --per-round 10
-      langevax federated simulate --data adult.csv --target income --clients 100 --partition shards:2
-      langevax federated simulate --method fledge --per-round 5 --dropout 0.2 --json > fledge.json
-
-    \b
-    --method     minibatch-sgd, fedavg, fedprox, fednova      descend on clients' gradients
-                 feddyn, scaffold, scaffold-m, mimesgd        correct them for what differs between clients
-                 minibatch-sarah, bvr-l-sgd, bvr-l-psgd       track them by differences, all clients each round
-                 fledge                                       the same with few clients a round, and a table
-    --partition  even                 rows at random, in equal parts
-                 concentration:Q      a fraction Q of each class goes to one client
-                 dirichlet:ALPHA      class shares drawn from Dirichlet(ALPHA): the smaller, the more skewed
-                 shards:N             N pieces of the rows sorted by class for each client
-    --data       digits, wine or breast_cancer, of scikit-learn; or CSV, TSV or Parquet, as `langevax fit` reads it,
-                 with --target for the column of classes; a fifth of the rows is held out
-
-    A round is one exchange with clients (a trip there and back) or two. Methods without local steps take as many
-    rows at once as others in all their local steps, fednova one pass over a client's rows. DIR then holds result.json and
-    history.csv; until then DIR/training/history.csv grows with the rounds.
-
-    Exit codes: 0 done; 1 the run failed (it diverged or collapsed), 2 bad usage or bad input, 130 interrupted.
-    """
-
-    method: str = _option(Panel.METHOD, "NAME", "Method, one of those above.", "fledge")
-    data: str = _option(
-        Panel.CLIENTS, "TABLE", "Table: one of those above, or a file.", "digits"
-    )
-    target: str | None = _option(
-        Panel.CLIENTS, "COLUMN", "Column of classes, for a file."
-    )
-    partition: str = _option(
-        Panel.CLIENTS, "SPLIT", "How rows are split over clients.", "concentration:0.6"
-    )
-    clients: int = _whole(Panel.CLIENTS, "Number of clients.", 20)
-    per_round: int | None = _whole(
-        Panel.METHOD,
-        "Clients per round; by default the root of --clients for fledge, otherwise all.",
-        None,
-    )
-    rounds: int = _whole(Panel.METHOD, "Number of rounds.", 200)
-    num_local_steps: int = _whole(
-        Panel.METHOD, "Local steps of a client per round.", 16
-    )
-    batch_size: int = _whole(Panel.METHOD, "Rows per local step.", 4)
-    step_size: float | None = _option(
-        Panel.METHOD,
-        "NUMBER",
-        "Step size; by default that of the method, tuned on digits.",
-    )
-    hidden: int = _whole(
-        Panel.METHOD, "Neurons of the network; 0 is softmax regression.", 16, 0
-    )
-    dropout: float = _option(
-        Panel.METHOD, "NUMBER", "Probability that a client does not answer.", 0.0
-    )
-    out: Path | None = _folder("DIR", "Output folder; by default out/federated/METHOD.")
-    seed: int = _seed()
-    force: bool = _flag("--force", "Replace the run in DIR.")
-    json: bool = _json()
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the results."""
-        return self.out or Path("out/federated") / self.method
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The options that the run depends on, as plain values."""
-        return _settings(self, "out", "force", "json")
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class Output:
                 + "\n"
             )
 
-    def progress(self, what: str, total: int, unit: str) -> "ProgressLine":
+    def progress(self, what: str, total: int = 100, unit: str = "%") -> "ProgressLine":
         """Return a progress line on a terminal's stderr, shown while a block runs."""
         return ProgressLine(what, total, unit)
 
@@ -117,10 +117,10 @@ class ProgressLine:
             self.bar.update(1)
 
     def show(self, words: str, share: float) -> None:
-        """Show what is being done, and the share that is done of a total of 100."""
+        """Show what is being done, and the share that is done."""
         if self.bar is not None:
             self.bar.set_postfix_str(words, refresh=False)
-            self.bar.update(int(100 * share) - self.bar.n)
+            self.bar.update(int(self.bar.total * share) - self.bar.n)
 
     def __exit__(self, *error: object) -> None:
         if self.bar is not None:

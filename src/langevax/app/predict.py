@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from langevax.app.errors import BadInput, count
+from langevax.app.errors import BadInput
 from langevax.app.evaluation.comparison import called_classes
-from langevax.app.folder import FIT_PARTS, MODEL, SCHEMA
+from langevax.app.folder import MODEL, PARTS, SCHEMA
 from langevax.app.options import PredictOptions
 from langevax.app.output import Output
 from langevax.app.tables.files import (
@@ -20,7 +20,7 @@ from langevax.app.tables.files import (
     write_table,
 )
 from langevax.app.tables.records import Examples, sentences
-from langevax.app.tables.schema import AnySchema, Schema, read_schema
+from langevax.app.tables.schema import AnySchema, read_schema
 from langevax.run import keep_compiled_programs
 from langevax.sklearn import ModelError, UnlikeTrainingWarning, load
 from langevax.sklearn.persistence import stored_hash
@@ -32,12 +32,9 @@ def run(options: PredictOptions) -> None:
     folder = options.model.parent if options.model.name == MODEL else options.model
     _check_folder(options, folder)
     schema = read_schema(folder / SCHEMA, model_hash(folder / MODEL))
-    table = read_table(options.table, every_row=True)
-    blank = blank_rows(table.frame)
-    if not isinstance(schema, Schema):  # a curve without readings is refused by name
-        blank &= False
+    table = read_table(options.table, encoding=options.encoding, every_row=True)
     try:
-        examples = schema.examples(table.frame.filter(~blank))
+        examples = schema.examples(table.frame)
     except BadInput as error:
         where = f"TABLE {str(options.table)!r}"
         raise BadInput(str(error).replace("TABLE", where, 1)) from error
@@ -46,9 +43,6 @@ def run(options: PredictOptions) -> None:
     keep_compiled_programs()
     estimator = load_model(folder / MODEL)
     predicted, notes = _predicted(estimator, schema, examples, options)
-    if examples.names.width == 0:
-        predicted, more = at_their_lines(predicted, blank)
-        notes += more
     for note in notes:
         output.warn(note)
     if options.out is None:
@@ -72,7 +66,7 @@ def _check_folder(options: PredictOptions, folder: Path) -> None:
     check_suffix(out)
     if not out.exists():
         return
-    for path in (options.table, *(folder / part for part in FIT_PARTS)):
+    for path in (options.table, *(folder / part for part in PARTS)):
         if path.exists() and out.samefile(path):
             raise BadInput(
                 f"--out {str(out)!r} is the table to predict for, or a file of the model; name another file."
@@ -112,35 +106,9 @@ def _about_intervals(estimator: Any, coverage: float) -> str:
     """Return what intervals and sets are, and what they cover."""
     about = f"they cover about {coverage:.3g} of new rows like those of training"
     if hasattr(estimator, "bayes_share_"):
-        return f"intervals are of the predictive law: {about} where the law is right, which report.html measures."
-    return f"intervals are of CV+: {about}, and at least {max(0.0, 2 * coverage - 1):.3g} of them."
-
-
-def blank_rows(frame: pl.DataFrame) -> pl.Series:
-    """Return which rows have no value; none where all are so."""
-    words = frame.cast(pl.String, strict=False)
-    empty = (pl.all().str.strip_chars() == "").fill_null(True)
-    blank = words.select(pl.all_horizontal(empty)).to_series()
-    return blank & (not blank.all())
-
-
-def at_their_lines(
-    predicted: pl.DataFrame, blank: pl.Series
-) -> tuple[pl.DataFrame, list[str]]:
-    """Return predictions with an empty line for each line below the header that is blank, and notes.
-
-    Args:
-        predicted: of the rows that are not blank.
-        blank: which rows of the table are.
-    """
-    number = int(blank.sum())
-    if not number:
-        return predicted, []
-    places = pl.when(~blank).then((~blank).cum_sum() - 1)
-    every = predicted.select(pl.all().gather(pl.select(places).to_series()))
-    verb = "has" if number == 1 else "have"
-    note = f"{count(number, 'empty line')} {verb} no prediction but an empty line in its place."
-    return every, [note]
+        return f"intervals come from the predictive law: {about} where it is right, which report.html measures."
+    least = max(0.0, 2 * coverage - 1)
+    return f"intervals come from the folds of the fit: {about}, and at least {least:.3g} of them."
 
 
 def load_model(file: Path, argument: str = "MODEL") -> Any:

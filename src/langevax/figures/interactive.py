@@ -23,16 +23,6 @@ from langevax.figures.theme import GREY, INK, LIGHT, METHODS, TEXT, faint
 OUR_COLOUR = METHODS["MFLD"][0]
 POINTS_DRAWN = 1500  # more overlap and are slow to draw
 LONGEST_HINT = 200  # characters of a name under the pointer
-LEGEND: dict[str, Any] = {
-    "orientation": "h",
-    "x": 0,
-    "y": -0.19,
-    "yanchor": "top",
-    "font": TEXT,
-    "bgcolor": "rgba(0,0,0,0)",
-    "itemclick": False,
-    "itemdoubleclick": False,
-}
 
 
 def rows_of_dots(

@@ -599,7 +599,7 @@ class MeanFieldEstimator(RowEstimator):
             f"{names[j]} ({scales[j]:.2g})"
             for j in np.argsort(-scales, kind="stable")[:most]
         )
-        return f"{phrase}, times scales learned from the targets, of mean square 1: largest for {largest}."
+        return f"{phrase}; each then has a weight learned from the targets, about 1 on average, largest for {largest}."
 
     def _network_columns(self, columns: Sequence[str]) -> Sequence[str]:
         column_map = self.standardiser_.column_map

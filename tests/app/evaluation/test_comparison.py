@@ -9,7 +9,7 @@ from langevax.app.evaluation import comparison as module
 from langevax.app.evaluation import peers as peers_module
 from langevax.app.evaluation.certainty import Coverage, calibration_of, coverage_of
 from langevax.app.evaluation.comparison import BASE, OURS, compare, more_folds
-from langevax.app.evaluation.holdout import Relevance, TrainTestSplit
+from langevax.app.evaluation.holdout import TrainTestSplit
 from langevax.app.evaluation.peers import peers
 from langevax.app.report import summary
 from langevax.run import DivergenceError
@@ -182,21 +182,6 @@ def test_the_sentences_name_level_and_better_methods(monkeypatch):
     assert (
         " and 0." in two.partition("R² ")[2].partition("against")[0]
     )  # a score for each
-
-
-def test_a_score_that_is_too_good_names_the_columns():
-    split = split_of("regression")
-    result = compare(
-        split,
-        split.test_targets,
-        lambda *_: None,
-        seconds=0,
-        note="",
-        random_state=0,
-        with_peers=False,
-    )
-    relevance = Relevance(("a", "b"), np.array([0.1, 0.9]), np.zeros(2), 20)
-    tells(summary.worth(result, "y", (), relevance=relevance)[-1], "'b' 'a' 'y'")
 
 
 class Intervals:

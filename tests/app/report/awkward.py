@@ -40,7 +40,7 @@ def hostile():
 
 
 def hostile_curves():
-    contents = on_curves((HOSTILE, LONG), (HOSTILE, LONG, "</script><b>"), **SMALL)
+    contents = on_curves((HOSTILE, LONG, "</script><b>"), **SMALL)
     curves = dataclasses.replace(contents.curves, time=HOSTILE, response=HOSTILE)
     return dataclasses.replace(contents, curves=curves, table=HOSTILE, target=HOSTILE)
 

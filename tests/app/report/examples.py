@@ -11,12 +11,10 @@ from langevax.app.evaluation.holdout import Relevance
 from langevax.app.evaluation.metrics import METRICS, measure
 from langevax.app.report import summary
 from langevax.app.report.contents import (
-    ChannelCurves,
     ColumnReading,
     CurveContents,
     FitContents,
     FunctionBand,
-    LabelledCurves,
     TableReading,
 )
 
@@ -237,19 +235,11 @@ def classification(classes=("Barolo", "Grignolino", "Barbera"), **size):
 
 def on_curves(
     channels=("absorbance",),
-    names=("lowest third: 1 to 5", "middle third: 5 to 9", "highest third: 9 to 20"),
     **size,
 ):
-    """Bent lines by their targets, with functions that a network might have learned of them."""
+    """Functions that a network might have learned of curves."""
     contents, t = regression(**size), np.linspace(850, 1050, 40)
     bumps = np.exp(-(((t - 930) / 20) ** 2))
-
-    def sample(label):
-        groups = [
-            LabelledCurves(name, [(t, 2 + k + 0.1 * i + k * bumps) for i in range(4)])
-            for k, name in enumerate(names)
-        ]
-        return ChannelCurves(label, tuple(groups), True, 172)
 
     def functions(label):
         ends = np.array([-1.0, 1.0])[:, None]
@@ -260,7 +250,6 @@ def on_curves(
     curves = CurveContents(
         time="wavelength (nm)",
         response="fat",
-        observed=tuple(map(sample, channels)),
         slopes=tuple(map(functions, channels)),
     )
     return dataclasses.replace(contents, curves=curves, unit="curve")

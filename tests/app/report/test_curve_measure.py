@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from langevax.app.evaluation.holdout import TrainTestSplit, on_columns
-from langevax.app.report.measure import NamedCurves, curves_of
+from langevax.app.report.measure import curves_of
 from langevax.sklearn import (
     CurveCoefficients,
     FunctionalMeanFieldClassifier,
@@ -64,7 +64,7 @@ def model():
 
 @pytest.mark.slow
 def test_bands_are_quantiles_of_the_functions_of_the_estimator(model):
-    contents = curves_of(model, NamedCurves(X, "t", ("value",)), split_of(model, X, Y))
+    contents = curves_of(model, X.__getitem__, ("t", ("value",)), split_of(model, X, Y))
     betas = model.slope_functions(X)
     np.testing.assert_allclose(contents.slopes[0].median, np.median(betas, 0))
     np.testing.assert_allclose(
@@ -76,29 +76,8 @@ def test_bands_are_quantiles_of_the_functions_of_the_estimator(model):
     assert contents.response == "y"
 
 
-def test_curves_are_grouped_by_thirds_of_their_targets(model):
-    (sample,) = curves_of(
-        model, NamedCurves(X, "t", ("value",)), split_of(model, X, Y)
-    ).observed
-    order = np.argsort(Y)
-    assert [len(group.curves) for group in sample.groups] == [8, 8, 8]
-    assert sample.groups[
-        0
-    ].name == f"lowest third: {Y[order[0]]:.3g} to {Y[order[7]]:.3g}".replace("-", "−")
-    lowest = np.sort([values[0] for _, values in sample.groups[0].curves])
-    np.testing.assert_array_equal(lowest, np.sort(X[order[:8], 0]))
-    assert sample.ordered
-
-
-def test_values_that_are_missing_are_not_drawn():
-    holes = X.copy()
-    holes[0, 5:9] = np.nan
-    times, values = NamedCurves(holes, "t", ("value",)).channel(0, 0, GRID)
-    assert (len(times), len(values), np.isnan(values).any()) == (56, 56, False)
-
-
 @pytest.mark.slow
-def test_sparse_curves_are_shown_as_observed():
+def test_sparse_curves_have_a_function_for_each_channel():
     random = np.random.default_rng(1)
     times = [np.sort(random.uniform(10, 20, 8)) for _ in X]
     curves = [
@@ -110,11 +89,9 @@ def test_sparse_curves_are_shown_as_observed():
         CurveCoefficients(num_modes=6), MeanFieldClassifier(**SMALL)
     ).fit(curves, labels)
     split = split_of(model, curves, labels, ("low", "high"))
-    contents = curves_of(model, NamedCurves(curves, "hour", ("heat", "noise")), split)
-    assert [sample.label for sample in contents.observed] == ["heat", "noise"]
-    assert [group.name for group in contents.observed[0].groups] == ["low", "high"]
-    first = contents.observed[0].groups[0].curves[0]
-    np.testing.assert_array_equal(first[0], times[int(np.flatnonzero(labels == 0)[0])])
+    axes = "hour", ("heat", "noise")
+    contents = curves_of(model, lambda rows: [curves[i] for i in rows], axes, split)
+    assert [band.label for band in contents.slopes] == ["heat", "noise"]
     assert [len(part.grid) for part in contents.slopes] == [300, 300]
     assert contents.response == "the log odds of high"
 
@@ -124,9 +101,8 @@ def test_patterns_have_no_slopes():
     model = FunctionalMeanFieldRegressor(
         RandomConvolutions(grid=GRID), MeanFieldRegressor(**SMALL)
     ).fit(X, Y)
-    contents = curves_of(model, NamedCurves(X, "t", ("value",)), split_of(model, X, Y))
+    contents = curves_of(model, X.__getitem__, ("t", ("value",)), split_of(model, X, Y))
     assert contents.slopes == ()
-    assert len(contents.observed) == 1
 
 
 def test_a_network_on_columns_is_unchanged(model):

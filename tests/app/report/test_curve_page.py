@@ -1,4 +1,4 @@
-"""The page of a fit on curves shows the curves and what was learned of them as functions."""
+"""The page of a fit on curves shows what was learned of them as functions."""
 
 import base64
 import csv
@@ -13,11 +13,8 @@ from tests.app.report.awkward import SMALL
 from tests.app.report.browser import opened
 from tests.app.report.elements import Elements
 from tests.app.report.examples import on_curves
-from tests.sentences import tells
 
 pytestmark = pytest.mark.slow
-
-SECTIONS = ["The curves", "Which parts of the curve matter"]
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +27,7 @@ def page(tmp_path_factory):
 def test_functions_replace_columns_on_the_page(page):
     text = Elements(page).text
     assert "What does it look at?" not in text
-    assert [text.index(section) for section in SECTIONS] == sorted(
-        text.index(section) for section in SECTIONS
-    )
-    tells(text, "12 172")
+    assert "Which parts of the curve matter" in text
     assert "a linear model would have one line for all" in text
     assert "Each point is a curve that the network has not seen" in text
 
@@ -51,7 +45,7 @@ def test_descriptions_name_the_strongest_response(page):
 
 def test_every_picture_of_functions_has_its_table(page):
     links = {link["download"]: link["href"] for link in Elements(page).of("a")}
-    assert {"curves.csv", "slopes.csv"} < links.keys()
+    assert "slopes.csv" in links
     tables = {
         name: list(
             csv.DictReader(
@@ -60,9 +54,8 @@ def test_every_picture_of_functions_has_its_table(page):
                 )
             )
         )
-        for name in ("curves", "slopes")
+        for name in ("slopes",)
     }
-    assert len(tables["curves"]) == 12 * 40
     assert tables["slopes"][0].keys() == {
         *(
             "channel",
@@ -85,9 +78,9 @@ def test_the_page_opens_without_messages_and_follows_the_colour_scheme(browser, 
     assert all(url.startswith(("data:", "blob:")) for url in window.requests[1:])
     assert window.overflow() <= 0
     assert window.clipped_labels() == []
-    stroke = """[...document.querySelectorAll(".plot")].find((plot) => plot.querySelectorAll(".legend text").length)
-      .querySelectorAll(".lines path")[2].getAttribute("stroke")"""
-    assert window.page.evaluate(stroke) == OKABE_ITO[2]
+    drawn = f"""[...document.querySelectorAll(".lines path")]
+      .filter((path) => path.getAttribute("stroke") === "{OKABE_ITO[0]}").length"""
+    assert window.page.evaluate(drawn)
     window.page.emulate_media(color_scheme="dark")
-    window.until(f"{stroke} !== '{OKABE_ITO[2]}'")
+    window.until(f"{drawn} === 0")
     window.page.close()

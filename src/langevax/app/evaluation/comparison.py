@@ -141,54 +141,70 @@ def compare(
         metrics: that all methods are measured by, the first of which ranks them; empty: those of the task.
         report: called with the name of each method.
     """
-    parts = [
-        (split.train, split.test),
-        *(more_folds(split, random_state) if with_peers else []),
-    ]
+    parts = [(split.train, split.test)]
+    if with_peers:
+        parts += more_folds(split, random_state)
     try:
-        of_folds = [outputs, *(refit(train, test) for train, test in parts[1:])]
+        ours = [outputs, *(refit(train, test) for train, test in parts[1:])]
     except DivergenceError:
         parts = parts[:1]
-        of_folds = [outputs]
-    shares = [base_rate(split, train, len(test)) for train, test in parts]
-    methods = {
-        name: (of_folds, seconds, note),
-        BASE[split.task]: (shares, 0.0, "nothing to choose"),
-    }
+        ours = [outputs]
+    base = [base_rate(split, train, len(test)) for train, test in parts]
+    methods = {name: Method(ours, seconds, note), BASE[split.task]: Method(base)}
     report(name)
-    wide = split.inputs.shape[1] > MAX_SEARCHED_COLUMNS
-    about = split.task, random_state, split.one_scale, wide
-    for other, peer in (peers(*about) if with_peers else {}).items():
-        methods[other] = _of_peer(peer, split, parts)
-        report(other)
+    if with_peers:
+        for other, peer in _others(split, random_state).items():
+            methods[other] = _of_peer(peer, split, parts)
+            report(other)
     rows = np.concatenate([test for _, test in parts])
     fold = np.repeat(np.arange(len(parts)), [len(test) for _, test in parts])
     observed = split.targets[rows]
-    sizes = [len(train) for train, _ in parts]
-    joined = [
-        np.concatenate(list(map(clipped, of_method, sizes)))
-        for of_method, _, _ in methods.values()
-    ]
+    joined = [one.joined(parts) for one in methods.values()]
     groups = split.groups_of(rows)
     measured = [
         measure(metric, observed, joined, fold, random_state, groups)
         for metric in metrics or METRICS[split.task]
     ]
     scores = tuple(
-        Score(method, measures, took, method == name, why, method == BASE[split.task])
-        for (method, (_, took, why)), measures in zip(
-            methods.items(), zip(*measured, strict=True), strict=True
+        Score(
+            each,
+            tuple(by),
+            one.seconds,
+            each == name,
+            one.note,
+            each == BASE[split.task],
         )
+        for (each, one), *by in zip(methods.items(), *measured, strict=True)
     )
     return Comparison(
         rows, fold, observed, joined[0], scores, threshold, split.grouped_by, word
     )
 
 
+@dataclass(frozen=True)
+class Method:
+    """What a method answers for the rows of each fold."""
+
+    outputs: list[np.ndarray]
+    seconds: float = 0.0
+    note: str = "nothing to choose"
+
+    def joined(self, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Return the outputs at all rows scored, with probabilities that the training rows of their fold allow."""
+        sizes = [len(train) for train, _ in parts]
+        return np.concatenate(list(map(clipped, self.outputs, sizes)))
+
+
+def _others(split: TrainTestSplit, random_state: int) -> dict[str, Peer]:
+    """Return the other methods for the task and the columns of a table."""
+    wide = split.inputs.shape[1] > MAX_SEARCHED_COLUMNS
+    return peers(split.task, random_state, split.one_scale, wide)
+
+
 def _of_peer(
     peer: Peer, split: TrainTestSplit, parts: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> tuple[list[np.ndarray], float, str]:
-    """Return outputs at the rows of each part, seconds of the first fit, and how settings were chosen in it."""
+) -> Method:
+    """Return a peer, whose first fit chooses its settings."""
     inputs = split.inputs
     targets = split.targets
     if split.one_scale:
@@ -205,7 +221,7 @@ def _of_peer(
             outputs_of(model, split, inputs[test])
             for model, (_, test) in zip(models, parts, strict=True)
         ]
-    return outputs, seconds, note
+    return Method(outputs, seconds, note)
 
 
 def called_classes(outputs: np.ndarray, threshold: float = 0.5) -> np.ndarray:

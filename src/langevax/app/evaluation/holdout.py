@@ -12,9 +12,8 @@ from langevax.app.evaluation import Task
 from langevax.app.evaluation.metrics import METRICS, value
 from langevax.meanfield import Certificate
 from langevax.predictive_law import LawCertificate
-from langevax.sklearn.training import slopes as output_slopes
 
-MOST_SHUFFLED = 100  # columns that are shuffled
+MOST_SHUFFLED = 300  # columns; more are not
 CERTIFIED = (
     "lower_bound",
     "upper_bound",
@@ -121,8 +120,6 @@ class Relevance:
     deviation: np.ndarray
     num_rows: int = 0
     """Held-out rows that it was measured on."""
-    num_columns: int = 0
-    """Columns of the table, of which those with the steepest outputs were shuffled where they are many."""
 
 
 def on_columns(model: Any) -> Any:
@@ -139,17 +136,17 @@ def relevance_of(
     """Return what shuffling a column of the table, together with its indicators, costs on held-out rows.
 
     scikit-learn shuffles a table of row numbers with one column for each column of the table; the inputs are then
-    gathered from these rows, so that all inputs of a categorical column move together. Of more than `MOST_SHUFFLED` columns
-    only those along which the network's outputs are steepest are shuffled.
+    gathered from these rows, so that all inputs of a categorical column move together. More than `MOST_SHUFFLED` columns
+    are not shuffled.
     """
+    names = tuple(split.groups)
+    if len(names) > MOST_SHUFFLED:
+        return Relevance((), np.empty(0), np.empty(0))
     random = np.random.default_rng(random_state)
     rows = random.permutation(len(split.test))[:most_rows]
     inputs = split.test_inputs[rows]
     observed = split.test_targets[rows]
-    names = np.array(list(split.groups), object)
-    if len(names) > MOST_SHUFFLED and hasattr(model, "neuron_"):
-        names = names[_steepest(model, inputs, list(split.groups.values()))]
-    groups = [split.groups[name] for name in names]
+    groups = list(split.groups.values())
 
     def score(model: Any, numbers: np.ndarray, observed: np.ndarray) -> float:
         shuffled = inputs.copy()
@@ -166,20 +163,7 @@ def relevance_of(
     )
     mean = importance.importances_mean
     deviation = importance.importances_std
-    return Relevance(tuple(names), mean, deviation, len(rows), len(split.groups))
-
-
-def _steepest(model: Any, inputs: np.ndarray, groups: list[list[int]]) -> np.ndarray:
-    """Return the groups of inputs with the largest root mean square slope, in the order of the table."""
-    slopes = output_slopes(model.neuron_, model.particles_, model.standardiser_(inputs))
-    squares = np.mean(slopes.astype(np.float64) ** 2, axis=(0, 1))
-    squares = np.bincount(
-        model.standardiser_.origins(), squares
-    )  # of a column with its pieces
-    if (line := getattr(model, "linear_part_", None)) is not None:
-        squares += np.square(line.coefficients.reshape(len(squares), -1)).mean(1)
-    steepness = np.array([squares[places].sum() for places in groups])
-    return np.sort(np.argsort(-steepness, kind="stable")[:MOST_SHUFFLED])
+    return Relevance(names, mean, deviation, len(rows))
 
 
 def certified(certificate: Certificate | LawCertificate) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from threadpoolctl import threadpool_limits
 from langevax.app.evaluation import Task
 from langevax.sklearn.folds import folds_of
 
+MOST_KERNEL_ROWS = 5000  # that a kernel machine is fitted to
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -172,7 +174,7 @@ def peers(
         kernel = searched(
             "ridge and width",
             KernelRidge(kernel="rbf"),
-            max_rows=5000,
+            max_rows=MOST_KERNEL_ROWS,
             kernelridge__alpha=(0.01, 0.1, 1.0),
             kernelridge__gamma=widths,
         )
@@ -184,7 +186,7 @@ def peers(
             "ridge and width",
             Nystroem(n_components=200, random_state=random_state),
             logistic,
-            max_rows=5000,
+            max_rows=MOST_KERNEL_ROWS,
             logisticregression__C=(0.3, 3.0, 30.0),
             nystroem__gamma=widths,
         )

@@ -99,13 +99,13 @@ def step_of(
 
 
 def _step_of_numbers(
-    values: np.ndarray, days: bool, usual: tuple[float, float] = (0.1, 10.0)
+    values: np.ndarray, days: bool, base: float = 10.0
 ) -> tuple[float, str]:
-    """Return one unit, or a power of ten near a standard deviation that is not in the usual range."""
+    """Return one unit, or a power of ten near a standard deviation that is larger or smaller by as much."""
     step = 1.0
     deviation = float(values.std())
-    if not usual[0] <= deviation < usual[1]:
-        step = float(10.0 ** np.floor(np.log10(deviation)))
+    if not 1 / base <= deviation < base:
+        step = float(base ** np.floor(np.log10(deviation)))
     if np.all(values == np.round(values)):
         step = max(step, 1.0)
     unit = ""

@@ -15,7 +15,7 @@ from langevax.app.tables.schema import AnySchema
 
 def prepare(options: FitOptions) -> FitData:
     """Read and split the table of the options; raise `BadInput` where that is impossible."""
-    table = read_table(options.table)
+    table = read_table(options.table, encoding=options.encoding)
     _check_columns(options, table.frame)
     return (prepare_curves if options.curves else prepare_columns)(options, table)
 

@@ -19,11 +19,12 @@ from langevax.app.folder import Folder
 from langevax.app.options import FitOptions
 from langevax.app.output import Output
 from langevax.app.report.contents import LawContents
-from langevax.app.report.numbers import number, with_error
+from langevax.app.report.numbers import number, short, with_error
 from langevax.app.report.summary import law_optimum, scored_rows
 from langevax.predictive_law import BayesComparison, PredictiveWarning
 from langevax.run.options import Run
 from langevax.sampling import SamplingWarning
+from langevax.sklearn.folds import FEWEST_GROUPS
 from langevax.sklearn.law_estimator import MOST_PREDICTIVE_ROWS
 
 
@@ -65,8 +66,6 @@ class FamilyFit(Fit):
     effort = 3e8
     """Gradients of rows that the certificate may spend, about as long as the fit; `langevax certify` spends more."""
     most_slopes = 300
-    few_groups = 30
-    """Groups below which the sandwich formula, of independent groups, has too small errors."""
     word = "regression"
     how_chosen = "share of Bayes by leave-one-out"
     caution = staticmethod(caution)
@@ -197,7 +196,7 @@ class FamilyFit(Fit):
         """Return the numbers of the law's certificate, empty where none is wanted; it keeps no search."""
         if "certificate" in self.options.skip:
             return {}
-        with output.progress("Certificate", 100, "%") as line:
+        with output.progress("Certificate") as line:
             certificate = self.model.certificate(
                 self.effort, random_state=self.options.seed, run=Run(progress=line.show)
             )
@@ -254,9 +253,7 @@ class FamilyFit(Fit):
             number = len(np.unique(groups))
             rows = f"{number} groups of rows by {split.grouped_by!r}"
             few = (
-                " So few groups make them too narrow."
-                if number < self.few_groups
-                else ""
+                " So few groups make them too narrow." if number < FEWEST_GROUPS else ""
             )
         return (
             f"By the value, {change} where the column is larger by the step, or has this word and not the one compared "
@@ -319,5 +316,5 @@ def likelier(measured: Measured, name: str) -> str:
         return f"as likely as under {name}, within error ({gain} nats)"
     if abs(measured.difference) < LITTLE_GAIN:
         return f"as likely as under {name} ({gain} nats)"
-    times = number(power(-measured.difference), 3)
+    times = short(power(-measured.difference))
     return f"{times} times as likely as under {name} ({gain} nats)"

@@ -24,7 +24,7 @@ from langevax.app.options import FitOptions
 from langevax.app.output import Output
 from langevax.app.report import summary
 from langevax.app.report.contents import CurveContents
-from langevax.app.report.measure import NamedCurves, curves_of
+from langevax.app.report.measure import curves_of
 from langevax.app.report.numbers import day
 from langevax.run import CheckpointError, DivergenceError
 from langevax.run.options import Run
@@ -174,7 +174,7 @@ class NetworkFit(Fit):
         search.unlink(missing_ok=True)  # of an interrupted run, with another result
         if "certificate" in self.options.skip:
             return {}
-        with output.progress("Certificate", 100, "%") as line:
+        with output.progress("Certificate") as line:
             certificate = self.network.certificate(
                 random_state=self.options.seed, run=Run(search, progress=line.show)
             )
@@ -191,8 +191,7 @@ class NetworkFit(Fit):
         data = self.data
         if data.axes is None:
             return None
-        curves = NamedCurves(data.take(data.split.train), *data.axes)
-        return curves_of(self.model, curves, data.split)
+        return curves_of(self.model, data.take, data.axes, data.split)
 
     def record(self) -> dict[str, Any]:
         """Return what its training chose."""

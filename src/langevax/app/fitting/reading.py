@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from langevax.app.errors import count
+from langevax.app.errors import MOST_NAMED, count
 from langevax.app.options import FitOptions
 from langevax.app.report.contents import ColumnReading, TableReading
 from langevax.app.report.numbers import day, hours, number
@@ -105,7 +105,7 @@ def _summary(
     values: pl.Series,
     kind: Kind,
     clock: bool = False,
-    most_words: int = 6,
+    most_words: int = MOST_NAMED,
 ) -> str:
     """Return the range of numbers or dates, or the most frequent words.
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from langevax.app.errors import RunFailed
 from langevax.app.evaluation import holdout
 from langevax.app.evaluation.certainty import (
     Calibration,
@@ -52,7 +51,7 @@ from langevax.sklearn.persistence import stored_hash
 def run(options: FitOptions) -> None:
     """Fit and print the results; with --dry-run only read the table."""
     output = Output(options.json)
-    folder = Folder(options.out)
+    folder = Folder(options.folder)
     if not options.dry_run:
         folder.check(options.force)
     data = prepare(options)
@@ -69,7 +68,7 @@ def run(options: FitOptions) -> None:
             output.say("Continued", f"an interrupted run, from {folder.training}")
         console.print_data(output, options, data)
         result = _fit(output, fit, folder)
-    console.print_end(output, options.out)
+    console.print_end(output, options.folder)
     output.result(result)
 
 
@@ -96,10 +95,6 @@ def _fit(output: Output, fit: Fit, folder: Folder) -> dict[str, Any]:
         command = fit.options.command()
         interrupt.args = (f"What was saved goes on with\n  {command}",)
         raise
-    except OSError as error:
-        raise RunFailed(
-            f"{error.filename or folder.path} cannot be written ({error.strerror})."
-        ) from error
     return result
 
 
@@ -123,13 +118,7 @@ def evaluate(
     coverage, calibration, certainty = _certainty(fit, outputs, comparison)
     relevance = holdout.relevance_of(holdout.on_columns(model), split, options.seed)
     law = fit.law(refit, comparison)
-    worth = summary.worth(
-        comparison,
-        split.target,
-        split.classes,
-        split.unit,
-        relevance if data.axes is None else None,
-    )
+    worth = summary.worth(comparison, split.target, split.classes, split.unit)
     contents = FitContents(
         table=split.table,
         target=split.target,
@@ -144,7 +133,7 @@ def evaluate(
         classes=split.classes,
         settings={"command": options.changed, "estimator": fit.settings()},
         command=options.command(),
-        predict_command=console.predict_command(options.out),
+        predict_command=console.predict_command(options.folder),
         versions=holdout.versions(),
         unit=split.unit,
         cautions=tuple(fit.cautions),
@@ -258,7 +247,7 @@ def result_of(
             asdict(score) | {"value": score.value} for score in comparison.scores
         ],
         "settings": fit.options.settings,
-        "report": str(fit.options.out / REPORT),
+        "report": str(fit.options.folder / REPORT),
     }
 
 

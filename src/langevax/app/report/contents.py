@@ -12,27 +12,6 @@ from langevax.app.evaluation.metrics import Measured
 
 
 @dataclass(frozen=True)
-class LabelledCurves:
-    """Curves of one class, or of one third of the targets."""
-
-    name: str
-    curves: list[tuple[np.ndarray, np.ndarray]]
-    """(times, values) of each."""
-
-
-@dataclass(frozen=True)
-class ChannelCurves:
-    """A sample of the training curves of one channel, by class or from the lowest targets to the highest."""
-
-    label: str
-    groups: tuple[LabelledCurves, ...]
-    ordered: bool
-    """Whether the groups are thirds of the targets."""
-    size: int
-    """Number of all training curves."""
-
-
-@dataclass(frozen=True)
 class FunctionBand:
     """The distribution of many functions of one channel, at each time of a grid."""
 
@@ -47,15 +26,14 @@ class FunctionBand:
 
 @dataclass(frozen=True)
 class CurveContents:
-    """Results of a fit on curves; tuples have an entry for each channel."""
+    """Results of a fit on curves."""
 
     time: str
     """Name of the times."""
     response: str
     """What the slopes are of: the target, or the log odds of a class."""
-    observed: tuple[ChannelCurves, ...]
     slopes: tuple[FunctionBand, ...] = ()
-    """beta(t) over the training curves; empty where the inputs are patterns."""
+    """beta(t) over the training curves, for each channel; empty where the inputs are patterns."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from langevax.app.evaluation.comparison import Comparison
 from langevax.app.evaluation.metrics import LEVEL_ERRORS, positive_class
 from langevax.app.report import curve_figures, law, summary
 from langevax.app.report.contents import ColumnReading, FitContents
-from langevax.app.report.numbers import fixed, number, whole, with_error
+from langevax.app.report.numbers import fixed, number, short, whole, with_error
 from langevax.app.report.page import (
+    MOST_DRAWN,
+    MOST_LISTED,
     Figure,
     Picture,
     Section,
@@ -24,7 +27,6 @@ from langevax.app.report.page import (
 )
 from langevax.figures import interactive
 
-MOST_LISTED, MOST_DRAWN = 60, 20  # columns in a table, and in a figure
 CERTIFICATE_FIELDS = {
     "lower_bound": (
         "lower end of the optimum",
@@ -97,8 +99,7 @@ def _sections(contents: FitContents) -> list[Section]:
         )
     ]
     if contents.law is not None:
-        about = contents.target, contents.unit, scored, MOST_LISTED
-        sections += law.sections(contents.law, *about)
+        sections += law.sections(contents.law, contents.target, contents.unit, scored)
     predictions = _confusion(contents) if contents.classes else _predictions(contents)
     sections.append(Section("Where is it right?", [predictions]))
     if contents.curves is not None:
@@ -115,28 +116,9 @@ def _sections(contents: FitContents) -> list[Section]:
 def _scores(contents: FitContents, scored: str) -> Figure:
     """All methods, best first."""
     comparison = contents.comparison
-    ranked = contents.comparison.ranked
-    names = [s.name for s in ranked]
-    ours = [s.ours for s in ranked]
-    pictures = []
-    for metric in ("log loss", "AUC") if contents.classes else ("R2",):
-        measures = [score.named(metric) for score in ranked]
-        texts = [fixed(one.value, 3) for one in measures]
-        named = metric.replace("R2", "R²")
-        better = "lower" if metric == "log loss" else "higher"
-        label = f"{named}, {better} is better"
-        dots = interactive.rows_of_dots(
-            names,
-            [one.value for one in measures],
-            [LEVEL_ERRORS * np.nan_to_num(one.difference_error) for one in measures],
-            label,
-            texts=texts,
-            line=comparison.ours.named(metric).value,
-            ours=ours,
-        )
-        values = [f"{name} {text}" for name, text in zip(names, texts, strict=True)]
-        pictures.append(Picture(dots, f"{label}: {', '.join(values)}."))
-    columns: dict[str, list[Any]] = {"method": names}
+    ranked = comparison.ranked
+    metrics = ("log loss", "AUC") if contents.classes else ("R2",)
+    columns: dict[str, list[Any]] = {"method": [score.name for score in ranked]}
     for i, measured in enumerate(ranked[0].measures):
         for name in ("value", "error", "difference", "difference_error"):
             of_metric = [getattr(score.measures[i], name) for score in ranked]
@@ -147,7 +129,29 @@ def _scores(contents: FitContents, scored: str) -> Figure:
         f"On {scored}. The green diamond is this {word}, grey dots are other methods on the same {contents.unit}s. Bars "
         f"are two standard errors of the difference from the {word}: a bar that reaches the line is level with it."
     )
+    pictures = [_dots(comparison, metric) for metric in metrics]
     return Figure(pictures, text, "scores", columns)
+
+
+def _dots(comparison: Comparison, metric: str) -> Picture:
+    """A metric of all methods."""
+    ranked = comparison.ranked
+    names = [score.name for score in ranked]
+    measures = [score.named(metric) for score in ranked]
+    texts = [fixed(one.value, 3) for one in measures]
+    better = "lower" if metric == "log loss" else "higher"
+    label = f"{metric.replace('R2', 'R²')}, {better} is better"
+    dots = interactive.rows_of_dots(
+        names,
+        [one.value for one in measures],
+        [LEVEL_ERRORS * np.nan_to_num(one.difference_error) for one in measures],
+        label,
+        texts=texts,
+        line=comparison.ours.named(metric).value,
+        ours=[score.ours for score in ranked],
+    )
+    values = [f"{name} {text}" for name, text in zip(names, texts, strict=True)]
+    return Picture(dots, f"{label}: {', '.join(values)}.")
 
 
 def _methods(contents: FitContents) -> Table:
@@ -165,12 +169,10 @@ def _methods(contents: FitContents) -> Table:
         values = map(summary.value_of, score.measures)
         seconds = "" if score.base else f"{score.seconds:,.2f}"
         rows.append(((score.name, score.note), *values, difference, seconds))
-    numbers = frozenset({*range(1, len(metrics) + 1), len(metrics) + 2})
     return Table(
         "Scores of all methods",
         ("method", *metrics, beside, "seconds"),
         rows,
-        numbers,
         bold=next(i for i, score in enumerate(ranked) if score.ours),
     )
 
@@ -179,11 +181,10 @@ def _predictions(contents: FitContents) -> Figure:
     """Predicted numbers against observed numbers."""
     observed = contents.comparison.observed
     predicted = contents.comparison.outputs
-    error = number(contents.comparison.ours.named("RMSE").value, 3)
+    error = short(contents.comparison.ours.named("RMSE").value)
     rows = f"{whole(observed.size)} {contents.unit}s"
     half, most = (
-        number(np.quantile(np.abs(predicted - observed), share), 3)
-        for share in (0.5, 0.9)
+        short(np.quantile(np.abs(predicted - observed), share)) for share in (0.5, 0.9)
     )
     text = (
         f"Each point is a {contents.unit} that the {contents.comparison.word} has not seen; on the line, the prediction "
@@ -259,11 +260,6 @@ def _relevance(contents: FitContents) -> Figure:
     )
     if len(order) > MOST_DRAWN:
         text += f" The first {MOST_DRAWN} of {len(order)} columns."
-    if relevance.num_columns > len(order):
-        text += (
-            f" Of the table's {whole(relevance.num_columns)} columns, the {len(order)} along which the network's "
-            "outputs are steepest were shuffled."
-        )
     dots = interactive.rows_of_dots(names, mean, deviation, change, texts=texts)
     return drawn(dots, words, text, "relevance", columns)
 
@@ -284,8 +280,7 @@ def _effects(contents: FitContents) -> list[Text | Table]:
     for effect in contents.effects:
         change = unit * (effect.at_high - effect.at_low)
         low, high = (
-            f"{number(unit * mean, 3)}{percent}"
-            for mean in (effect.at_low, effect.at_high)
+            f"{short(unit * mean)}{percent}" for mean in (effect.at_low, effect.at_high)
         )
         sign = "+" if change > 0 else ""
         about = f"{effect.low} to {effect.high}"
@@ -293,7 +288,7 @@ def _effects(contents: FitContents) -> list[Text | Table]:
     heads = ("column", "from, to", "low", "high", "change")
     return [
         Text("How it changes the prediction", "heading"),
-        Table("Effects of columns", heads, rows, frozenset({2, 3, 4})),
+        Table("Effects of columns", heads, rows),
         Text(
             f"Mean {what} over held-out {contents.unit}s with one column set to the ends of its first and last tenth, "
             "or to the words of the lowest and the highest mean; the other columns as they are.",
@@ -315,7 +310,7 @@ def _reading(contents: FitContents) -> list[Text | Table]:
     if columns:
         rows = [_column(column) for column in columns[:MOST_LISTED]]
         heads = ("column", "used as", "read as", "missing", "values")
-        parts.append(Table("Columns of the table", heads, rows, frozenset({3}), bold=0))
+        parts.append(Table("Columns of the table", heads, rows, bold=0))
     if (more := len(columns) - MOST_LISTED) > 0:
         parts.append(Text(f"{whole(more)} more columns are in result.json.", "note"))
     return parts

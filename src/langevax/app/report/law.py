@@ -3,8 +3,16 @@
 import numpy as np
 
 from langevax.app.report.contents import LawContents
-from langevax.app.report.numbers import number, with_error
-from langevax.app.report.page import Figure, Section, Table, Text, drawn
+from langevax.app.report.numbers import number, short, with_error
+from langevax.app.report.page import (
+    MOST_DRAWN,
+    MOST_LISTED,
+    Figure,
+    Section,
+    Table,
+    Text,
+    drawn,
+)
 from langevax.figures import interactive
 
 CURVE_HEADER = ("share of Bayes", "gain, nats a row", "effective parameters")
@@ -12,68 +20,55 @@ COEFFICIENT_HEADER = ("column", "per", "value", "95 % from", "to")
 INTERVAL_LABELS = {"unit": "gradients of rows", "above": "objective, nats"}
 
 
-def sections(
-    law: LawContents,
-    target: str,
-    unit: str,
-    scored: str,
-    most_listed: int,
-) -> list[Section]:
+def sections(law: LawContents, target: str, unit: str, scored: str) -> list[Section]:
     """Return what Bayes loses, and the coefficients; `scored` says on which rows densities are."""
-    rows = coefficient_rows(law)
-    more = len(rows) - most_listed
-    listed = f" {more} more are in result.json." if more > 0 else ""
     return [
-        Section(
-            "Is the model right?",
-            [
-                Text(law.bayes),
-                Table(
-                    "Laws by their share of Bayes",
-                    CURVE_HEADER,
-                    curve_rows(law),
-                    frozenset({1, 2}),
-                    bold=law.chosen,
-                ),
-                Text(
-                    "The posterior of the coefficients, and laws with less of it: mixtures of regressions that let "
-                    "rows differ by more than their columns say. Gains at zero within two standard errors mean that "
-                    "the model is right, as far as predictions of single rows can show it; a rise is what Bayes loses. "
-                    f"The bold one predicts. {law.about_curve}",
-                    "note",
-                ),
-                Text(f"How likely it makes new {unit}s", "heading"),
-                Table(
-                    "Log densities",
-                    (
-                        "distribution",
-                        "log density",
-                        "beside the law",
-                    ),
-                    density_rows(law),
-                    frozenset({1}),
-                    bold=0,
-                ),
-                Text(
-                    f"Mean log density, or probability of counts and classes, of a {unit} in nats, on {scored}; higher "
-                    "is better.",
-                    "note",
-                ),
-            ],
+        Section("Is the model right?", _laws(law, unit, scored)),
+        Section(f"What goes with {target}?", _coefficients(law)),
+    ]
+
+
+def _laws(law: LawContents, unit: str, scored: str) -> list[Text | Table]:
+    """Return what Bayes loses, and how likely the law makes new rows."""
+    return [
+        Text(law.bayes),
+        Table(
+            "Laws by their share of Bayes",
+            CURVE_HEADER,
+            curve_rows(law),
+            bold=law.chosen,
         ),
-        Section(
-            f"What goes with {target}?",
-            [
-                coefficient_figure(law),
-                Table(
-                    "Coefficients",
-                    (*COEFFICIENT_HEADER[:2], law.effect, *COEFFICIENT_HEADER[3:]),
-                    rows[:most_listed],
-                    frozenset({2, 3, 4}),
-                ),
-                Text(law.about_coefficients + listed, "note"),
-            ],
+        Text(
+            "The posterior of the coefficients, and laws with less of it: mixtures of regressions that let rows differ by "
+            "more than their columns say. Gains at zero within two standard errors mean that the model is right, as far "
+            "as predictions of single rows can show it; a rise is what Bayes loses. The bold one predicts. "
+            f"{law.about_curve}",
+            "note",
         ),
+        Text(f"How likely it makes new {unit}s", "heading"),
+        Table(
+            "Log densities",
+            ("distribution", "log density", "beside the law"),
+            density_rows(law),
+            bold=0,
+        ),
+        Text(
+            f"Mean log density, or probability of counts and classes, of a {unit} in nats, on {scored}; higher is better.",
+            "note",
+        ),
+    ]
+
+
+def _coefficients(law: LawContents) -> list[Text | Table | Figure]:
+    """Return the figure and the table of coefficients."""
+    rows = coefficient_rows(law)
+    more = len(rows) - MOST_LISTED
+    listed = f" {more} more are in result.json." if more > 0 else ""
+    heads = (*COEFFICIENT_HEADER[:2], law.effect, *COEFFICIENT_HEADER[3:])
+    return [
+        coefficient_figure(law),
+        Table("Coefficients", heads, rows[:MOST_LISTED]),
+        Text(law.about_coefficients + listed, "note"),
     ]
 
 
@@ -84,7 +79,7 @@ def curve_rows(law: LawContents) -> list[tuple[str, ...]]:
         (
             f"{share:g}{', chosen' if place == law.chosen else ''}",
             with_error(gain, error) if place else "0",
-            number(size, 3),
+            short(size),
         )
         for place, (share, gain, error, size) in enumerate(gains)
     ]
@@ -110,9 +105,9 @@ def density_rows(law: LawContents) -> list[tuple[str, ...]]:
     return rows
 
 
-def coefficient_figure(law: LawContents, most_drawn: int = 30) -> Figure:
+def coefficient_figure(law: LawContents) -> Figure:
     """Return the first coefficients with their intervals."""
-    first = law.coefficients[:most_drawn]
+    first = law.coefficients[:MOST_DRAWN]
     names = [f"{one.column} ({one.per})" for one in first]
     value, low, high = (
         np.array([getattr(one, end) for one in first])

@@ -28,6 +28,11 @@ def number(value: Any, digits: int = 4) -> str:
     return _rounded(value / 10.0**exponent, places + exponent, exponent, trim=True)
 
 
+def short(value: Any) -> str:
+    """Return a number in three significant digits."""
+    return number(value, digits=3)
+
+
 def with_error(value: Any, error: Any) -> str:
     """Return a value and its standard error with one exponent, rounded to the digits that the error allows.
 
@@ -42,8 +47,9 @@ def with_error(value: Any, error: Any) -> str:
     if not math.isfinite(error) or error <= 1e-4 * abs(value):
         return number(value)
     exponent = _exponent(max(abs(value), error))
-    value = value / 10.0**exponent
-    error = error / 10.0**exponent
+    scale = 10.0**exponent
+    value = value / scale
+    error = error / scale
     leading = _magnitude(error)
     # a leading 1 alone would round by half of itself
     places = (1 if error < 2 * 10.0**leading else 0) - leading

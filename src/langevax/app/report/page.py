@@ -10,8 +10,10 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -21,6 +23,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from langevax.figures.theme import FONTS, IN_THE_DARK, css_variables
+
+MOST_LISTED, MOST_DRAWN = 60, 20  # columns in a table, and in a figure
+NUMERIC = re.compile("[-+−]?[0-9][0-9.,e−-]*( ± [0-9.,e−-]+)?( %)?|not known|–|")
+"""A number, which may have an error."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,16 @@ class Table:
     heads: tuple[str, ...]
     """Empty of a listing of names and values."""
     rows: Sequence[tuple[Any, ...]]
-    numbers: frozenset[int] = frozenset()
-    """Columns that are aligned at the right."""
     bold: int = -1
     """The row whose first cell stands out."""
+
+    @cached_property
+    def numbers(self) -> set[int]:
+        """Columns of numbers, which are aligned at the right."""
+        columns = enumerate(zip(*self.rows, strict=True)) if self.heads else ()
+        return {
+            i for i, cells in columns if all(map(NUMERIC.fullmatch, map(str, cells)))
+        }
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from langevax.app.errors import count
+from langevax.app.errors import count, enumerated
 from langevax.app.evaluation.certainty import Calibration, Coverage
 from langevax.app.evaluation.comparison import Comparison, Score
-from langevax.app.evaluation.holdout import Relevance, TrainTestSplit
+from langevax.app.evaluation.holdout import TrainTestSplit
 from langevax.app.evaluation.metrics import LEVEL_ERRORS, Measured, positive_class
-from langevax.app.report.numbers import fixed, number, whole, with_error
+from langevax.app.report.numbers import fixed, short, whole, with_error
 from langevax.predictive_law.law_certificate import ANOTHER_LAW
 from langevax.predictive_law.law_search import SMALLER_SHARE
 
@@ -35,7 +35,6 @@ def worth(
     target: str,
     classes: tuple[str, ...],
     unit: str = "row",
-    relevance: Relevance | None = None,
 ) -> tuple[str, ...]:
     """Return the sentences at the top: whether the model is of use, beside the others, and what they rest on.
 
@@ -44,7 +43,6 @@ def worth(
         target: its name.
         classes: empty for regression.
         unit: what a row is called.
-        relevance: of the columns; None where they have no meaning.
     """
     if classes:
         first, measured = _of_classes(comparison, classes, target, unit)
@@ -60,20 +58,7 @@ def worth(
             f"{count(rows, unit).capitalize()} are few: a difference between methods may be chance. "
             f"Add {unit}s before you rely on one."
         )
-    if relevance is not None:
-        columns = _first(relevance)
-        if columns and _too_good(comparison):
-            sentences.append(
-                f"So good a score is rare: check that what matters most, {_joined(list(map(repr, columns)))}, is known before "
-                f"{target!r} is."
-            )
     return tuple(sentences)
-
-
-def _first(relevance: Relevance, most: int = 3) -> list[str]:
-    """Return the columns that matter most."""
-    order = np.argsort(-relevance.mean, kind="stable")[:most]
-    return [relevance.names[i] for i in order if relevance.mean[i] > 0]
 
 
 def scored_rows(comparison: Comparison, unit: str = "row") -> str:
@@ -137,15 +122,15 @@ def certainty(
     if held_out is not None:
         name, score, rows = held_out
         parts.append(
-            f"The saved model has {name} {number(score, 3)} on the {count(rows, unit)} of holdout.csv, which the "
+            f"The saved model has {name} {short(score)} on the {count(rows, unit)} of holdout.csv, which the "
             "scores by folds contain, too."
         )
     if coverage is not None:
         rows = f"{whole(coverage.inside)} of {count(coverage.num_rows, f'held-out {unit}')}"
         share = _percent(coverage.share)
         nominal = _percent(coverage.nominal)
-        width = number(coverage.width, 3)
-        spread = number(coverage.spread, 3)
+        width = short(coverage.width)
+        spread = short(coverage.spread)
         if classes:
             parts.append(
                 f"Sets of classes made to contain the right one for {nominal} of new {unit}s do so for {rows} "
@@ -239,8 +224,7 @@ def value_of(measured: Measured) -> str:
 def _of_numbers(comparison: Comparison, target: str) -> tuple[str, str]:
     r2 = comparison.ours.main
     own, mean = (
-        number(score.named("RMSE").value, 3)
-        for score in (comparison.ours, comparison.base)
+        short(score.named("RMSE").value) for score in (comparison.ours, comparison.base)
     )
     off = f"predictions are off by {own} (root mean square), the mean of the target by {mean}."
     if comparison.base.main.relation != "worse":
@@ -259,7 +243,7 @@ def _of_classes(
 ) -> tuple[str, str]:
     ours = comparison.ours
     base = comparison.base
-    loss = f"log loss {number(ours.value, 3)}, and {number(base.value, 3)} by the shares of the classes."
+    loss = f"log loss {short(ours.value)}, and {short(base.value)} by the shares of the classes."
     if base.main.relation != "worse":
         return "Its probabilities are no better than the shares of the classes.", loss
     if len(classes) == 2:
@@ -282,14 +266,6 @@ def _of_classes(
     )
 
 
-def _too_good(comparison: Comparison, least: float = 0.05) -> bool:
-    """Return whether less than this share of the base rate's loss is left."""
-    own = comparison.ours.value
-    base = comparison.base.value
-    left = 1 - own if comparison.ours.main.metric == "R2" else own / base
-    return left < least
-
-
 def _beside_others(comparison: Comparison) -> list[str]:
     others = [score for score in comparison.ranked if not score.ours and not score.base]
     if not others:
@@ -301,10 +277,10 @@ def _beside_others(comparison: Comparison) -> list[str]:
     all_of = f"{len(others)} other methods" if len(others) > 1 else "the other method"
     if better:
         main = comparison.ours.main
-        scores = _joined([number(score.value, 3) for score in better])
+        scores = enumerated([short(score.value) for score in better])
         return [
             f"Of {all_of}, {_listed(better)} did better beyond the error of the difference: "
-            f"{main.metric.replace('R2', 'R²')} {scores} against {number(main.value, 3)}."
+            f"{main.metric.replace('R2', 'R²')} {scores} against {short(main.value)}."
         ]
     if level:
         behind = f" Worse: {_listed(worse)}." if worse else ""
@@ -338,11 +314,7 @@ def _rarest_class(
 
 def _listed(scores: Sequence[Score]) -> str:
     names = [{"linear": "linear model"}.get(score.name, score.name) for score in scores]
-    return _joined([name if name[0].isupper() else f"the {name}" for name in names])
-
-
-def _joined(words: Sequence[str]) -> str:
-    return ", ".join([*words[:-2], " and ".join(words[-2:])])
+    return enumerated([name if name[0].isupper() else f"the {name}" for name in names])
 
 
 def _share(measured: Measured) -> str:
@@ -353,4 +325,4 @@ def _share(measured: Measured) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{number(100 * share, 3)} %"
+    return f"{short(100 * share)} %"

@@ -14,8 +14,15 @@ import numpy as np
 import polars as pl
 
 from langevax.app.errors import BadInput, count, listing, quoted
-from langevax.app.tables.dates import DATE_PATTERNS, ORDERS, Order, as_date, days_of
+from langevax.app.tables.dates import (
+    DATE_PATTERNS,
+    ORDERS,
+    Order,
+    as_date,
+    days_of,
+)
 from langevax.app.tables.numbers import (
+    DATED,
     GROUPED,
     PLAIN,
     POINT,
@@ -25,7 +32,15 @@ from langevax.app.tables.numbers import (
     take_apart,
     unit_of,
 )
-from langevax.app.tables.records import Decision, data_row, first_place, option, places
+from langevax.app.tables.records import (
+    Asked,
+    Decision,
+    all_asked,
+    as_missing,
+    first_place,
+    option,
+    places,
+)
 from langevax.app.tables.styles import (
     TRUTHS,
     Choices,
@@ -45,6 +60,8 @@ CODES = {
     "has more digits than a number keeps": "^[0-9]{16,}$",
 }
 """Why a cell is a code although it could be read as a number."""
+DIGIT = r"\d"
+"""Any digit, those of other scripts too: a word with one does not stand for a missing value."""
 SHORT_YEAR = r"^[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2}(?:[ T].*)?$"
 HOW_TO_WRITE = "write numbers as 1234.5 and dates as 2024-01-31"
 WORD_STYLES = {
@@ -142,10 +159,12 @@ class Question:
                     f"{place} is {meaning} and not {other}, {reasons[chosen[0].answer]}"
                 )
                 return _read(self.words, chosen[0], why)
-        options = " or ".join(option("--read", name, way.answer) for way in self.ways)
+        options = [option("--read", name, way.answer) for way in self.ways]
         meanings = " or ".join(_shown(way, row) for way in self.ways)
-        raise BadInput(
-            f"column {name!r} can be read in two ways: {place} is {meanings}, and no value shows which; pass {options}."
+        raise Asked(
+            f"column {name!r} can be read in two ways: {place} is {meanings}, and no value shows which; pass "
+            f"{' or '.join(options)}.",
+            options[0],
         )
 
 
@@ -172,12 +191,12 @@ def read_columns(
     choices = choices or Choices()
     plain = _plain_columns(frame, choices, separator)
     read: list[ReadColumn | Question] = []
-    problems = []
+    questions = list[Asked]()
     for column in frame:
         try:
             read.append(plain.get(column.name) or _decide(column, choices, separator))
-        except BadInput as error:
-            problems.append(str(error))
+        except Asked as question:
+            questions.append(question)
     known = [column for column in read if isinstance(column, ReadColumn)]
     shown = {column.shows: column.values.name for column in known if column.shows}
     only_commas = "decimal-comma" in shown and "decimal-point" not in shown
@@ -186,14 +205,14 @@ def read_columns(
         try:
             if isinstance(column, Question):
                 column = column.answered(shown, choices)
-        except BadInput as error:
-            problems.append(str(error))
+        except Asked as question:
+            questions.append(question)
         else:
             if column.whole and only_commas:
                 column = replace(column, style=replace(column.style, decimal=","))
             columns.append(_judged(column))
-    if problems:
-        raise BadInput(" Also, ".join(problems))
+    if questions:
+        raise all_asked(questions)
     return columns
 
 
@@ -218,13 +237,14 @@ def _plain_columns(
         point=cells.str.contains(".", literal=True).fill_null(False),
         certain=cells.str.contains(POINT).fill_null(False),
         grouped=cells.str.contains(GROUPED).fill_null(False),
+        dated=cells.str.contains(DATED).fill_null(True),
     )
-    present, all_plain, points, certain, grouped = (
+    present, all_plain, points, certain, grouped, dated = (
         fact.to_numpy().reshape(len(names), -1) for fact in facts
     )
     has_points = np.any(points, axis=1).tolist()
     is_certain = np.any(certain, axis=1).tolist()
-    used = present.any(1) & all_plain.all(1)
+    used = present.any(1) & all_plain.all(1) & np.logical_not(dated.all(1))
     used &= np.logical_not(has_points) | is_certain | (separator == ",")
     used &= 2 * grouped.sum(1) <= points.sum(1)
     values = words.cast(pl.Float64, strict=False)
@@ -284,15 +304,15 @@ def _of_dates(words: pl.Series, tried_first: int = 100) -> KindEvidence:
     tried: list[Order] = [
         order for order in ORDERS if any(map(DATE_PATTERNS[order].fullmatch, sample))
     ]
-    readings: list[Reading] = [
-        Reading(
-            days_of(words, order).alias(words.name), Style("date", order=order), order
-        )
-        for order in tried
-    ]
     recognised = words.str.contains(SHORT_YEAR).fill_null(False)
-    for reading in readings:
-        recognised |= reading.values.is_not_null()
+    readings = []
+    for order in tried:
+        local, zoned = (days_of(words, order, zoned) for zoned in (False, True))
+        recognised |= local.is_not_null() | zoned.is_not_null()
+        mostly = zoned.count() > local.count()
+        values = (zoned if mostly else local).alias(words.name)
+        style = Style("date", order=order, zoned=mostly)
+        readings.append(Reading(values, style, order))
     return KindEvidence("dates", recognised, readings)
 
 
@@ -317,14 +337,22 @@ def _decide(
     if choice in WORD_STYLES:
         return _words(column, WORD_STYLES[choice])
     present = words.is_not_null() & ~stands_for_missing(words)
-    number = int(present.sum())
-    digits = present & words.str.contains("[0-9]")
-    if not number or not (choice or digits.any()):
-        return _words(column)
-    if choice:
+    if choice and present.any():
         return _as_chosen(words, choice)
-    if codes := _why_codes(words):
+    codes = _why_codes(words)
+    if codes or not (present & words.str.contains(DIGIT)).any():
         return _words(column, why=codes)
+    return _inferred(column, words, present, separator)
+
+
+def _inferred(
+    column: pl.Series,
+    words: pl.Series,
+    present: pl.Series,
+    separator: str,
+) -> ReadColumn | Question:
+    """Return a column with digits by the kind that most of its present cells are of."""
+    number = int(present.sum())
     evidence = list[KindEvidence]()
     for detect in DETECTORS.values():
         evidence.append(detect(words))
@@ -336,6 +364,7 @@ def _decide(
     if 2 * recognised > number:
         _ask_about_others(words, best)
         return _one_way(words, best.best_ways(), separator)
+    digits = present & words.str.contains(DIGIT)
     if not recognised and 2 * digits.sum() < number:
         return _words(column)
     looks_so = best.recognised if recognised else digits
@@ -360,9 +389,11 @@ def _as_chosen(words: pl.Series, choice: str) -> ReadColumn | Question:
             _ask_about_others(words, chosen, lenient=True)
             return _one_way(words, chosen.best_ways())
     place = first_place(words, words.is_not_null())
-    raise BadInput(
+    as_they_are = option("--read", words.name, "words")
+    raise Asked(
         f"{option('--read', words.name, choice)}: none of its cells can be read so, such as {place}; {HOW_TO_WRITE}, "
-        f"or pass {option('--read', words.name, 'words')}."
+        f"or pass {as_they_are}.",
+        as_they_are,
     )
 
 
@@ -397,29 +428,35 @@ def _ask_about_others(
     Args:
         words: the cells.
         evidence: of the kind that most cells are.
-        lenient: whether words count as missing, as the user says; numbers and dates in another notation never do.
+        lenient: whether words count as missing, as the user says; cells with digits never do.
     """
     name = words.name
     as_they_are = option("--read", name, "words")
     short = words.str.contains(SHORT_YEAR).fill_null(False)
     if evidence.noun == "dates" and short.any():
-        raise BadInput(
+        raise Asked(
             f"column {name!r} holds dates with years of two digits ({first_place(words, short)}); write four, or pass "
-            f"{as_they_are}."
+            f"{as_they_are}.",
+            as_they_are,
         )
     way = evidence.best_ways()[0]
     others = words.is_not_null() & ~stands_for_missing(words) & way.values.is_null()
-    unlike = others & evidence.recognised
+    unlike = others & words.str.contains(DIGIT)
     if not (unlike if lenient else others).any():
         return
-    as_missing = option("--read", name, evidence.noun)
-    remedy = f"{as_missing} to count others as missing, or {as_they_are}"
+    answer = as_they_are
+    remedy = as_they_are
     if unlike.any():
         others = unlike
-        remedy = as_they_are
-    raise BadInput(
+    else:
+        answer = option("--read", name, evidence.noun)
+        remedy = f"{answer} to count others as missing, or {as_they_are}"
+    raise Asked(
         f"column {name!r} holds {way.style.describe()} in {count(way.values.count(), 'row')}, but also "
-        f"{places(words, others)}; write all cells alike, or pass {remedy}."
+        f"{places(words, others)}; write all cells alike, or pass {remedy}.",
+        answer,
+        words if others.sum() == 1 else None,
+        int(others.arg_true()[0]),
     )
 
 
@@ -443,8 +480,7 @@ def _read(
     strays = words.is_not_null() & values.is_null()
     decisions = []
     if strays.any():
-        verb = "counts" if strays.sum() == 1 else "count"
-        sentence = f"Column {name!r}: {places(words, strays)} {verb} as missing."
+        sentence = f"{as_missing(words, strays)}."
         decisions.append(Decision("missing", sentence, name))
     if style.kind == "date":
         style = replace(style, mark=_mark_of(words.filter(values.is_not_null())))
@@ -458,6 +494,10 @@ def _read(
         if rows.any() and not why:
             row = int(rows.arg_true()[0])
             why = f"{first_place(words, rows)} is {_shown(way, row)}"
+        read = values.is_not_null()
+        if not why and words.filter(read).str.contains(DATED).all():
+            place = first_place(words, read)
+            why = f"{place} is not a date; where it is, {HOW_TO_WRITE}"
         if why:
             how = style.describe().removeprefix("a number")
             sentence = f"Column {name!r} holds numbers{how}: {why}."
@@ -496,7 +536,7 @@ def _of_days(words: pl.Series, way: Reading, why: str) -> str:
     }
     other = either.get(style.order)
     if other and not why:
-        shows = values.is_not_null() & days_of(words, other).is_null()
+        shows = values.is_not_null() & days_of(words, other, style.zoned).is_null()
         why = f"{first_place(words, shows)} shows it" if shows.any() else ""
     beside = f": {why}" if why else ""
     return f"Column {words.name!r} holds {noun}{order_in_words(style.order)}, used as {use}{beside}."
@@ -515,9 +555,7 @@ def _words(column: pl.Series, style: Style | None = None, why: str = "") -> Read
     missing = text.is_not_null() & values.is_null()
     if missing.any():
         remedy = f"if it is a word, pass {option('--read', name, 'words')}"
-        sentence = (
-            f"Column {name!r}: {places(text, missing)} counts as missing; {remedy}."
-        )
+        sentence = f"{as_missing(text, missing)}; {remedy}."
         decisions.append(Decision("missing", sentence, name))
     if why:
         sentence = f"Column {name!r} holds words, not numbers or dates: {why}."
@@ -696,7 +734,7 @@ def reread(
 ) -> tuple[pl.Series, list[str]]:
     """Return a column of a new table in the style of an earlier one, and notes.
 
-    Cells of another notation are refused; words are, too, unless the user had them counted as missing.
+    Cells of another notation are refused; words without digits are, too, unless the user had them counted as missing.
 
     Args:
         column: the cells.
@@ -716,17 +754,10 @@ def reread(
     strange = words.is_not_null() & values.is_null() & ~stands_for_missing(words)
     if not strange.any():
         return values, []
-    refused = strange
-    if style.lenient:
-        refused = strange & DETECTORS[style.kind](words).recognised
-    row = int((refused if refused.any() else strange).arg_true()[0])
-    place = f"{quoted(words[row])} in {data_row(start + row)}"
+    refused = strange & words.str.contains(DIGIT) if style.lenient else strange
     if refused.any():
         raise BadInput(
-            f"column {column.name!r} holds {place}, which is not {style.describe()} as {where} have it; correct or "
-            "empty it."
+            f"column {column.name!r} holds {first_place(words, refused, start)}, which is not {style.describe()} as "
+            f"{where} have it; correct or empty it."
         )
-    number = int(strange.sum())
-    return values, [
-        f"Column {column.name!r}: {count(number, 'cell')} counted as missing, the first {place}."
-    ]
+    return values, [f"{as_missing(words, strange, start)}."]

@@ -16,6 +16,7 @@ from langevax.app.tables.records import (
     Decision,
     Examples,
     check_columns,
+    data_row,
     first_place,
     option,
 )
@@ -24,7 +25,7 @@ from langevax.app.tables.styles import Style, as_words
 Curve = tuple[tuple[np.ndarray, np.ndarray], ...]
 """(times, values) of each channel."""
 NUMBER_IN_NAME = re.compile(
-    r"([^0-9]*?)([-+]?[0-9]+(?:\.[0-9]+|,[0-9]{1,2})?)([^0-9]*)"
+    r"(?P<before>[^0-9]*?)(?P<number>[-+]?[0-9]+(?:\.[0-9]+|,[0-9]{1,2})?)(?P<after>[^0-9]*)"
 )
 """A number in the name of a column, such as those of X850 and 850,5 nm."""
 
@@ -94,16 +95,22 @@ def _times_of(names: Sequence[str]) -> dict[str, float]:
     matches = {
         name: match for name in names if (match := NUMBER_IN_NAME.fullmatch(name))
     }
-    around = Counter((match[1], match[3]) for match in matches.values())
-    shared = around.most_common(1)
+    around = Counter(map(_around, matches.values()))
     times = {
-        name: float(match[2].replace(",", "."))
+        name: float(match["number"].replace(",", "."))
         for name, match in matches.items()
-        if shared[0][0] == (match[1], match[3])
+        if around.most_common(1)[0][0] == _around(match)
     }
-    if any(match[1] for match in matches.values()):  # a hyphen is not a sign there
+    if any(
+        match["before"] for match in matches.values()
+    ):  # a hyphen is not a sign there
         times = {name: abs(time) for name, time in times.items()}
     return times
+
+
+def _around(match: re.Match[str]) -> tuple[str, str]:
+    """Return the letters around the number in a name."""
+    return match["before"], match["after"]
 
 
 @dataclass(frozen=True)
@@ -200,33 +207,20 @@ def readings_of(
         [((array([2.]), array([5.])),), ((array([0., 1.]), array([3., 4.])),)]
     """
     used = frame.select(time, *values)
-    if styles is not None:
-        table, notes = reread_all(used, styles)
-        written = dict(styles)
-        dates = styles.get(time, Style("numeric")).kind == "date"
-    else:
-        readings = readings or dict(zip(used.columns, read_columns(used), strict=True))
-        dates = readings[time].kind == "date"
-        remedy = "correct it, or name another column"
-        cells = cells_of(used.drop(time) if dates else used, readings, remedy)
-        table = cells.values
-        notes = cells.notes
-        written = cells.styles
-        if dates:
-            table[time] = readings[time].values.to_numpy()
-            written[time] = readings[time].style
-            notes = gathered(readings[time].decisions) + notes
+    cells = _cells_of_readings(used, time, readings, styles)
+    dates = cells.styles.get(time, Style("numeric")).kind == "date"
+    notes = cells.notes
     words = as_words(frame[id])
-    times = pl.Series(table[time]).fill_nan(None)
+    times = pl.Series(cells.values[time]).fill_nan(None)
     rows = pl.DataFrame({"id": words, "time": times})
-    notes += _missing(words, table)
+    notes += _missing(words, cells.values)
     known = pl.col("id").is_not_null() & pl.col("time").is_not_null()
     if dates:
         since = pl.col("time") - pl.col("time").min().over("id")
         rows = rows.with_columns(time=since)
         notes.append(f"Times are days since the first reading of each {id!r}.")
     channels = [
-        _channel(rows.with_columns(value=table[name]).filter(known), id, time)
+        _channel(rows.with_columns(value=cells.values[name]).filter(known), id, time)
         for name in values
     ]
     names = words.drop_nulls().unique(maintain_order=True).to_list()
@@ -249,7 +243,30 @@ def readings_of(
         codes=codes,
         dates=dates,
         notes=notes,
-        styles=written,
+        styles=cells.styles,
+    )
+
+
+def _cells_of_readings(
+    used: pl.DataFrame,
+    time: str,
+    readings: Mapping[str, ReadColumn] | None,
+    styles: Mapping[str, Style] | None,
+) -> CurveCells:
+    """Return times and values as numbers, read as training read them or as they are written."""
+    if styles is not None:
+        values, notes = reread_all(used, styles)
+        return CurveCells(values, dict(styles), notes)
+    readings = readings or dict(zip(used.columns, read_columns(used), strict=True))
+    remedy = "correct it, or name another column"
+    of_time = readings[time]
+    if of_time.kind != "date":
+        return cells_of(used, readings, remedy)
+    cells = cells_of(used.drop(time), readings, remedy)
+    return CurveCells(
+        cells.values | {time: of_time.values.to_numpy()},
+        cells.styles | {time: of_time.style},
+        gathered(of_time.decisions) + cells.notes,
     )
 
 
@@ -327,7 +344,7 @@ class WideCurves:
         empty = np.flatnonzero(np.isnan(values).all(1))
         if len(empty):
             raise BadInput(
-                f"TABLE has no value in {count(len(empty), 'row')}, the first of them {empty[0] + 1}; leave out such rows."
+                f"TABLE has no value in {count(len(empty), 'row')}, the first of them {data_row(empty[0])}; delete them."
             )
         notes = _ignored(frame, {*self.columns, self.target}) + notes
         if lacking := int(np.isnan(values).sum()):

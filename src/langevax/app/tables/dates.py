@@ -31,9 +31,11 @@ NOTATIONS: dict[Order, str] = {
 }
 """Patterns of days by their order; each cell of a column has the same."""
 ORDERS: list[Order] = [*NOTATIONS, "time"]
+ZONE = r"(?P<zone>Z|UTC|(?P<ahead>[-+][0-9]{2}):?(?P<more>[0-9]{2}))"
+"""An offset from UTC."""
 CLOCK = (
     r"(?P<hour>[0-9]{1,5}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9](?:\.[0-9]+)?))?"
-    r"\s?(?P<half>(?i:am|pm))?\s?(?P<zone>Z|UTC|[-+][0-9]{2}:?[0-9]{2})?"
+    rf"\s?(?P<half>(?i:am|pm))?\s?{ZONE}?"
 )
 
 DATE_PATTERNS: dict[Order, re.Pattern[str]] = {
@@ -44,20 +46,26 @@ DATE_PATTERNS: dict[Order, re.Pattern[str]] = {
 DATE_PATTERNS["time"] = re.compile(CLOCK)
 
 
-def days_of(words: pl.Series, order: Order) -> pl.Series:
+def days_of(words: pl.Series, order: Order, zoned: bool = False) -> pl.Series:
     """Return days since 1970 as float64, null where a word is not a date in this notation.
+
+    All of them have an offset from UTC, or none.
 
     Example:
         >>> words = pl.Series(["3.1.1970", "13/01/1970 12:00", "31-02-1970", "1970-01-03"])
         >>> days_of(words, "day-first").to_list()
         [2.0, 12.5, None, None]
+        >>> days_of(pl.Series(["1970-01-01 12:00Z", "1970-01-01 12:00"]), "year-first", zoned=True).to_list()
+        [0.5, None]
         >>> days_of(pl.Series(["12:00", "6:00 pm", "36:00:00", "41:07"]), "time").to_list()
         [0.5, 0.75, 1.5, None]
     """
     pattern = f"^{DATE_PATTERNS[order].pattern}$"
     parts = words.str.extract_groups(pattern).struct.unnest()
+    alike = pl.col("zone").is_not_null() == zoned
     if order == "time":
-        return parts.select(days=_clock(longest=True))["days"]
+        days = _clock(longest=True)
+        return parts.select(days=pl.when(alike).then(days))["days"]
     month = pl.col("m").str.slice(0, 3)
     day = pl.when(pl.col("d") == "").then(pl.lit("1")).otherwise("d")
     text = pl.concat_str("y", month, day, separator="-")
@@ -65,7 +73,7 @@ def days_of(words: pl.Series, order: Order) -> pl.Series:
         text.str.to_date(form, strict=False) for form in ("%Y-%m-%d", "%Y-%b-%d")
     ).cast(pl.Int32)
     clock = pl.when(pl.col("hour").is_null()).then(0.0).otherwise(_clock())
-    return parts.select(days=number + clock)["days"]
+    return parts.select(days=pl.when(alike).then(number + clock))["days"]
 
 
 def _clock(longest: bool = False) -> pl.Expr:
@@ -81,14 +89,12 @@ def _clock(longest: bool = False) -> pl.Expr:
     hours = pl.when(pl.col("half").is_null()).then(hour).otherwise(of_half)
     of_day = hour < 24
     exists = of_day | second.is_not_null() if longest else of_day
-    digits = pl.col("zone").str.replace_all("[^0-9]", "").str.zfill(4)
-    sign = pl.when(pl.col("zone").str.starts_with("-")).then(-1).otherwise(1)
-    offset = sign * (
-        digits.str.slice(0, 2).cast(pl.Float64) / 24
-        + digits.str.slice(2, 2).cast(pl.Float64) / 1440
-    )
-    moment = (hours * 3600 + minute * 60 + second.fill_null(0.0)) / 86_400
-    return pl.when(exists).then(moment - offset.fill_null(0.0))
+    ahead = pl.col("ahead").cast(pl.Float64)
+    more = pl.col("more").cast(pl.Float64)
+    west = pl.col("ahead").str.starts_with("-")
+    more = pl.when(west).then(-more).otherwise(more)
+    minutes = minute + second.fill_null(0.0) / 60 - more.fill_null(0.0)
+    return pl.when(exists).then((hours - ahead.fill_null(0.0) + minutes / 60) / 24)
 
 
 def as_date(days: float) -> str:

@@ -15,7 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -30,10 +30,8 @@ SEPARATOR_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 MAGIC = {"gzip": b"\x1f\x8b", "parquet": b"PAR1", "zip": b"PK\x03\x04"}
 FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 """What a spreadsheet takes for a formula at the beginning of a cell: signs, their full-width forms, and blanks."""
-CODE_PAGES = ("cp1252", "cp1250", "cp1254", "cp1257")
-"""Of Western and Central Europe, Turkey and the Baltic states, which agree in ä, é, ß and €, but not in all letters."""
-NOT_ASCII = r"[^\s,;|\"]*[^\x00-\x7f\xa0][^\s,;|\"]*"
-"""A word with letters beyond ASCII."""
+ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp850", "mac_roman")
+"""Of Windows, of DOS and of old Macs; a message shows how each of them reads a word."""
 TO_UTF8 = "export it as UTF-8, in a spreadsheet as CSV UTF-8"
 FIRST_LINES = 200  # that show the separator
 
@@ -47,20 +45,19 @@ class LoadedTable:
     decisions: tuple[Decision, ...] = ()
     """On the file as a whole."""
     separator: str = ","
-    encoding: str = "utf-8"
     above: int = 0
     """Lines above the first row."""
 
 
 def read_table(
-    path: Path, argument: str = "TABLE", *, every_row: bool = False
+    path: Path, *, encoding: str | None = None, every_row: bool = False
 ) -> LoadedTable:
     """Return the table in a file; raise `BadInput` where it has no rows or columns.
 
     Args:
         path: of the file.
-        argument: what messages call it.
-        every_row: whether rows without any value stay, so that there is a prediction for each.
+        encoding: of text, as Python names it; None for UTF-8, or UTF-16 with its mark.
+        every_row: whether a row without any value is refused instead of left out, since each has a prediction.
 
     Example:
         >>> import tempfile, pathlib
@@ -69,7 +66,7 @@ def read_table(
         >>> read_table(path).frame.to_dicts()
         [{'x': '1', 'y': 'a'}]
     """
-    where = f"{argument} {str(path)!r}"
+    where = f"TABLE {str(path)!r}"
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -81,9 +78,10 @@ def read_table(
     if data.startswith(MAGIC["parquet"]) or path.suffix.lower() == ".parquet":
         table = LoadedTable(_from_parquet(data, where))
     else:
-        table = from_text(unzipped(data, where), where, every_row)
+        table = from_text(unzipped(data, where), where, encoding)
+        table = _without_blank_rows(table, where, every_row)
     if not table.frame.height:
-        names = ", ".join(table.frame.columns[:6])
+        names = listing(table.frame.columns)
         raise BadInput(
             f"{where} has a header ({names}) but no rows; name a table with rows."
         )
@@ -122,65 +120,56 @@ def unzipped(data: bytes, where: str) -> bytes:
 # Bytes to text
 
 
-def decode(data: bytes, where: str) -> tuple[str, str, list[Decision]]:
-    """Return the text of bytes, its encoding, and a decision where it is not UTF-8.
+def decode(
+    data: bytes, where: str, encoding: str | None = None
+) -> tuple[str, list[Decision]]:
+    """Return the text of bytes, and a decision where it is not UTF-8.
 
     Example:
-        >>> decode("Köln".encode("cp1252"), "TABLE 't.csv'")[0]
-        'Köln'
+        >>> decode("Köln".encode("cp850"), "TABLE 't.csv'", "cp850")
+        ('Köln', [Decision(topic='file', sentence='The file is read as cp850.', column='')])
     """
     marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     name = "utf-16" if marked else "utf-8"
-    try:
-        text = data.decode(name)
-    except UnicodeError as error:
-        if marked:
-            raise BadInput(
-                f"{where} is not in UTF-16 throughout ({error}); export it as UTF-8."
-            ) from error
-        text = in_code_pages(data, where)
-        example = re.search(NOT_ASCII, text)
-        such = f", such as {example[0]!r}" if example else ""
-        sentence = f"The file is not UTF-8 and is read as Windows-1252{such}; if that is wrong, {TO_UTF8}."
-        return text, CODE_PAGES[0], [Decision("file", sentence)]
-    if "\0" in text:
+    if encoding is not None:
+        name = encoding
+    if b"\0" in data and not name.startswith("utf-16"):
         raise BadInput(
             f"{where} is not a table of text (it holds binary data); name a file in {FORMATS}, or export it as UTF-8."
         )
-    said = [Decision("file", "The file is encoded in UTF-16.")] if marked else []
-    return text.removeprefix("\ufeff"), name, said
-
-
-def in_code_pages(data: bytes, where: str) -> str:
-    """Return text in a code page of Windows; raise `BadInput` where others with Latin letters read it differently.
-
-    Example:
-        >>> in_code_pages("Größe 5 €".encode("cp1252"), "TABLE 't.csv'")
-        'Größe 5 €'
-    """
-    text, *others = (data.decode(page, "replace") for page in CODE_PAGES)
-    for other in others:
-        if other == text:
-            continue
-        words = re.finditer(NOT_ASCII, text)
-        pairs = ((word[0], other[slice(*word.span())]) for word in words)
-        word, otherwise = next(pair for pair in pairs if pair[0] != pair[1])
+    try:
+        text = data.decode(name).removeprefix("\ufeff")
+    except LookupError as error:
         raise BadInput(
-            f"{where} is not UTF-8, and code pages differ in how they read it, such as {word!r} or {otherwise!r}; {TO_UTF8}."
-        )
-    return text
+            f"--encoding {name!r} is not an encoding; pass one such as {ENCODINGS[0]}."
+        ) from error
+    except UnicodeError as error:
+        raise BadInput(
+            f"{where} is not in {name}: {_readings(data, getattr(error, 'start', 0))}; pass --encoding with the right one, or "
+            f"{TO_UTF8}."
+        ) from error
+    said = f"The file is read as {name}."
+    return text, [Decision("file", said)] if name != "utf-8" else []
+
+
+def _readings(data: bytes, place: int) -> str:
+    """Return how encodings read the word at a place of bytes."""
+    before = re.split(rb'[\s,;|"]', data[:place])[-1]
+    word = before + re.split(rb'[\s,;|"]', data[place:], maxsplit=1)[0]
+    words = [f"{word.decode(page, 'replace')!r} in {page}" for page in ENCODINGS]
+    return f"a word is {', '.join(words)}"
 
 
 # Text to columns of words
 
 
-def from_text(data: bytes, where: str, every_row: bool) -> LoadedTable:
+def from_text(data: bytes, where: str, encoding: str | None = None) -> LoadedTable:
     """Return the table in the bytes of a file of text."""
     if data.startswith(MAGIC["zip"]):
         raise BadInput(
             f"{where} is a spreadsheet or a zip archive; export it as CSV, or unpack it."
         )
-    text, encoding, decisions = decode(data, where)
+    text, decisions = decode(data, where, encoding)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise BadInput(f"{where} is empty; name a file with a header line and rows.")
@@ -203,9 +192,7 @@ def from_text(data: bytes, where: str, every_row: bool) -> LoadedTable:
     body = "".join(islice(io.StringIO(text), above, None))
     frame = _cells(body, separator, names, above, where)
     _check_header(header, frame, where)
-    if not every_row:
-        frame = _without_empty_rows(frame, decisions)
-    return LoadedTable(frame, tuple(decisions), separator, encoding, above)
+    return LoadedTable(frame, tuple(decisions), separator, above)
 
 
 def _separator(text: str) -> tuple[str, int]:
@@ -332,28 +319,31 @@ def _in_order(values: list[str]) -> bool:
     )
 
 
-def _without_empty_rows(frame: pl.DataFrame, decisions: list[Decision]) -> pl.DataFrame:
+def _without_blank_rows(table: LoadedTable, where: str, refuse: bool) -> LoadedTable:
+    """Leave out rows without any value, or refuse them."""
+    frame = table.frame
     filled = frame.select(
         pl.any_horizontal((pl.all().str.strip_chars() != "").fill_null(False))
     ).to_series()
     if filled.all() or frame.width == 1:
-        return frame
+        return table
     first = data_row(int((~filled).arg_true()[0]))
     number = count(int((~filled).sum()), "row")
-    decisions.append(
-        Decision(
-            "file", f"{number} without any value left out, the first before {first}."
+    if refuse:
+        raise BadInput(
+            f"{where} has {number} without any value, the first of them {first}; delete them."
         )
-    )
-    return frame.filter(filled)
+    sentence = f"{number} without any value left out, the first before {first}."
+    decisions = (*table.decisions, Decision("file", sentence))
+    return replace(table, frame=frame.filter(filled), decisions=decisions)
 
 
 # Writing
 
 
-def write_table(frame: pl.DataFrame, path: Path, argument: str = "--out") -> None:
+def write_table(frame: pl.DataFrame, path: Path) -> None:
     """Write Parquet, TSV or CSV, by the suffix of the name; a temporary name is used until the file is complete."""
-    check_suffix(path, argument)
+    check_suffix(path)
     temporary = path.with_name(f".{path.name}.part")
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
@@ -365,7 +355,7 @@ def write_table(frame: pl.DataFrame, path: Path, argument: str = "--out") -> Non
         os.replace(temporary, path)
     except OSError as error:
         raise BadInput(
-            f"{argument} {str(path)!r} cannot be written ({error.strerror}); "
+            f"--out {str(path)!r} cannot be written ({error.strerror}); "
             "name a file in a folder that you may write to."
         ) from error
     finally:
@@ -394,14 +384,14 @@ def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
     return safe.rename(lambda name: f"'{name}" if re.match(FORMULA, name) else name)
 
 
-def check_suffix(path: Path, argument: str = "--out") -> None:
+def check_suffix(path: Path) -> None:
     """Raise `BadInput` where the suffix of a name is not that of a table."""
     if path.suffix.lower() not in (".csv", ".tsv", ".parquet"):
         raise BadInput(
-            f"{argument} {str(path)!r} must end in .csv, .tsv or .parquet, which chooses the format."
+            f"--out {str(path)!r} must end in .csv, .tsv or .parquet, which chooses the format."
         )
 
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return lines[0] if lines else type(error).__name__

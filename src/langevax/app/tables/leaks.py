@@ -6,7 +6,8 @@ import polars as pl
 from langevax.app.evaluation import Task
 from langevax.app.tables.records import Decision, option
 
-ALMOST_ALL = 0.99  # of the errors avoided, and of pairs of rows in order; of numbers and variances, an error a tenth of it
+ALMOST_ALL = 0.99  # of the errors avoided, and of pairs of rows in order
+ALMOST_NONE = 0.001  # of the variance, and of what a correlation is below 1
 
 
 def leaks(
@@ -57,7 +58,7 @@ def _by_its_values(column: pl.Series, target: np.ndarray, task: Task) -> str:
     if task == "regression":
         means = np.bincount(codes, target) / np.maximum(sizes, 1)
         unexplained = (target - means[codes]).var() / target.var()
-        explains = unexplained < (1 - ALMOST_ALL) / 10
+        explains = unexplained < ALMOST_NONE
         return (
             f"its values explain {1 - unexplained:.1%} of the variance"
             if explains
@@ -84,7 +85,7 @@ def _by_its_order(ranks: np.ndarray, target: np.ndarray, task: Task) -> str:
         if not np.ptp(of_target):
             return ""
         correlation = float(np.corrcoef(ranks, of_target)[0, 1])
-        explains = abs(correlation) > 1 - (1 - ALMOST_ALL) / 10
+        explains = abs(correlation) > 1 - ALMOST_NONE
         return (
             f"its rank correlation with the target is {correlation:.4f}"
             if explains

@@ -1,7 +1,8 @@
 """Decisions on reading a table, with their evidence, and the words in which messages name rows and options."""
 
 import shlex
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,7 +67,7 @@ def data_row(index: int) -> str:
     return f"data row {index + 1:,}"
 
 
-def first_place(words: pl.Series, rows: pl.Series) -> str:
+def first_place(words: pl.Series, rows: pl.Series, start: int = 0) -> str:
     """Return the word in the first of some rows, with the row.
 
     Example:
@@ -74,10 +75,10 @@ def first_place(words: pl.Series, rows: pl.Series) -> str:
         "'x' in data row 2"
     """
     row = int(rows.arg_true()[0])
-    return f"{quoted(words[row])} in {data_row(row)}"
+    return f"{quoted(words[row])} in {data_row(start + row)}"
 
 
-def places(words: pl.Series, rows: pl.Series) -> str:
+def places(words: pl.Series, rows: pl.Series, start: int = 0) -> str:
     """Return the word in the first of some rows, with the row, and the number of the others.
 
     Example:
@@ -86,7 +87,67 @@ def places(words: pl.Series, rows: pl.Series) -> str:
     """
     more = int(rows.sum()) - 1
     others = f" and {count(more, 'other value')}" if more else ""
-    return first_place(words, rows) + others
+    return first_place(words, rows, start) + others
+
+
+def as_missing(words: pl.Series, rows: pl.Series, start: int = 0) -> str:
+    """Return that some cells count as missing, with every word in them; `start` rows of the table are before these.
+
+    Example:
+        >>> as_missing(pl.Series("x", ["-", "1", "none", "-"]), pl.Series([True, False, True, True]))
+        "Column 'x': '-' in data row 1 and 2 other values (also 'none') count as missing"
+    """
+    others = words.filter(rows).unique(maintain_order=True)[1:]
+    also = f" (also {listing(others, len(others))})" if len(others) else ""
+    verb = "counts" if rows.sum() == 1 else "count"
+    return (
+        f"Column {words.name!r}: {places(words, rows, start)}{also} {verb} as missing"
+    )
+
+
+class Asked(BadInput):
+    """A column that is not read without an answer of the user."""
+
+    def __init__(
+        self,
+        sentence: str,
+        answer: str,
+        words: pl.Series | None = None,
+        row: int = 0,
+    ):
+        super().__init__(sentence)
+        self.answer = answer
+        """An option of --read that settles it."""
+        self.words = words
+        """Its cells, where a single one of them, in `row`, is unlike the others."""
+        self.row = row
+
+
+def all_asked(questions: Sequence[Asked]) -> BadInput:
+    """Return the questions on all columns as one error, a line each; several on cells of one row are one question."""
+    if len(questions) == 1:
+        return questions[0]
+    rows = Counter(one.row for one in questions if one.words is not None)
+    same = {row for row, times in rows.items() if times > 1}
+    cells: dict[int, list[str]] = {}
+    lines = []
+    for one in questions:
+        if one.words is not None and one.row in same:
+            cell = f"{quoted(one.words[one.row])} in {one.words.name!r}"
+            cells.setdefault(one.row, []).append(cell)
+        else:
+            lines.append(str(one))
+    lines += [
+        f"{data_row(row)} is unlike the others: {', '.join(unlike)}; delete that line where it has units or a second header."
+        for row, unlike in cells.items()
+    ]
+    answers = " ".join(question.answer for question in questions)
+    return BadInput(
+        "\n- ".join(
+            [f"{count(len(lines), 'question')} on how to read the table:", *lines]
+        )
+        + f"\nPass these answers, or change them: {answers}"
+    )
 
 
 def check_columns(

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from langevax._version import __version__
-from langevax.app.errors import BadInput, count, listing
+from langevax.app.errors import BadInput, count, enumerated, listing
 from langevax.app.evaluation import Task
 from langevax.app.tables.columns import (
     ReadColumn,
@@ -76,19 +76,18 @@ class Column:
             return reread(original, self.style, "the training rows")
         values = as_words(original, self.style)
         notes = []
-        of_none = "encoded as none of its categories"
+        known = "read as none of the words of training"
         unknown = values.drop_nulls().filter(
             ~values.drop_nulls().is_in(list(self.categories))
         )
         if len(unknown):
-            words = listing(unknown.unique(maintain_order=True), most=3)
+            words = listing(unknown.unique(maintain_order=True))
             notes.append(
-                f"Column {self.name!r}: {count(len(unknown), 'row')} with a category unknown to the model ({words}), "
-                f"{of_none}."
+                f"Column {self.name!r}: {count(len(unknown), 'row')} with a word that training never saw ({words}), {known}."
             )
         if values.null_count() and not self.missing:
             notes.append(
-                f"Column {self.name!r}: {count(values.null_count(), 'missing value')}, which no training row had; {of_none}."
+                f"Column {self.name!r}: {count(values.null_count(), 'missing value')}, which no training row had, {known}."
             )
         return values, notes
 
@@ -205,20 +204,13 @@ class Schema:
                 )
         if imputed:
             notes.append(
-                f"Missing values replaced by the median of the training rows: {_first(imputed)}."
+                f"Missing values replaced by the median of the training rows: {enumerated(imputed)}."
             )
         if outside:
             notes.append(
-                f"Outside of what the training rows have: {_first(outside)}. Do not trust predictions and intervals there."
+                f"Outside of what the training rows have: {enumerated(outside)}. Do not trust predictions and intervals there."
             )
         return pl.DataFrame(converted), notes
-
-
-def _first(columns: list[str], most: int = 6) -> str:
-    """Return the first descriptions of columns, and the number of the others."""
-    more = len(columns) - most
-    beyond = f" and {count(more, 'more column')}" if more > 0 else ""
-    return ", ".join(columns[:most]) + beyond
 
 
 def useful(

@@ -6,6 +6,7 @@ not written in the style of its column is refused with its row, so that nothing 
 
 import gzip
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def first_rows(path: Path) -> FirstRows:
     where = f"TABLE {str(path)!r}"
     try:
         with path.open("rb") as stream:
-            start = stream.read(4)
+            start = stream.read(len(MAGIC["parquet"]))
         if start == MAGIC["parquet"]:
             scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
             return FirstRows(LoadedTable(scan.head(HEAD_ROWS).collect()), None)
@@ -53,14 +54,15 @@ def first_rows(path: Path) -> FirstRows:
         raise BadInput(f"{where} cannot be read ({error}); export it again.") from error
     if not complete:
         data = _whole_rows(data)
-    table = from_text(data, where, every_row=True)
-    if table.encoding != "utf-8" or b"\r" in data.replace(b"\r\n", b""):
-        raise BadInput(
-            f"{where} is not UTF-8, or has line ends of old Macs; {TO_UTF8}, as files larger than memory are read as "
-            "they are."
-        )
-    names = table.frame.columns
-    return FirstRows(table, TextLayout(path, names, table.above, table.separator))
+    with suppress(UnicodeError):
+        if "\r" not in data.decode().replace("\r\n", ""):
+            table = from_text(data, where)
+            names = table.frame.columns
+            layout = TextLayout(path, names, table.above, table.separator)
+            return FirstRows(table, layout)
+    raise BadInput(
+        f"{where} is not UTF-8, or has line ends of old Macs; {TO_UTF8}, as files larger than memory are read as they are."
+    )
 
 
 def _whole_rows(data: bytes) -> bytes:

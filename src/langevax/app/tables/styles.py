@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal, get_args
 
 import numpy as np
@@ -49,6 +50,8 @@ class Style:
     """Of dates."""
     mark: str = ""
     """Of dates: what separates their numbers, where it is the same in all."""
+    zoned: bool = False
+    """Of dates: whether all have an offset from UTC."""
     lenient: bool = False
     """Of numbers and dates: whether all other words count as missing, as the user says."""
     truth: str = ""
@@ -73,7 +76,9 @@ class Style:
         if self.kind == "categorical":
             return "a word"
         if self.kind == "date":
-            return f"a {'time' if self.clock else 'date'}{order_in_words(self.order)}"
+            zone = " with its offset from UTC" if self.zoned else ""
+            noun = "time" if self.clock else "date"
+            return f"a {noun}{order_in_words(self.order)}{zone}"
         with_comma = "decimal commas" if self.decimal == "," else ""
         with_unit = repr(self.unit) if self.unit else ""
         beside = " and ".join(filter(None, (with_comma, with_unit)))
@@ -174,7 +179,9 @@ def parse(column: pl.Series, style: Style) -> pl.Series:
     if style.kind == "date":
         words = as_words(column)
         marked = words.str.contains(style.mark, literal=True)
-        return days_of(words.set(~marked, None), style.order).alias(column.name)
+        return days_of(words.set(~marked, None), style.order, style.zoned).alias(
+            column.name
+        )
     plain = column.cast(pl.Float64, strict=False)
     if style.decimal == "." and plain.null_count() == column.null_count():
         return _finite(plain)
@@ -192,9 +199,8 @@ def _finite(numbers: pl.Series) -> pl.Series:
 
 def _days(moments: pl.Series) -> pl.Series:
     """Return days since 1970; durations and times of day in days."""
-    per_day = 86_400 * 1_000_000
-    if moments.dtype == pl.Duration:
-        return moments.dt.total_microseconds().cast(pl.Float64) / per_day
     if moments.dtype == pl.Time:
-        return moments.cast(pl.Int64).cast(pl.Float64) / (1000 * per_day)
-    return moments.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / per_day
+        moments = moments.cast(pl.Duration("ns"))
+    elif moments.dtype != pl.Duration:
+        moments = moments.cast(pl.Datetime("us")).cast(pl.Int64).cast(pl.Duration("us"))
+    return moments / timedelta(days=1)

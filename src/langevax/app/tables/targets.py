@@ -15,7 +15,7 @@ MAX_INTEGER_CLASSES = 10  # up to this many distinct integers are classes
 ROWS_PER_INTEGER = 5  # on average, at least, where there are more than two
 MOST_TARGET_CLASSES = 100  # of words; memory grows with them, and so many are names of cases more often than classes
 INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
-MOST_COUNTED = 10**6  # as in `langevax.sklearn.predictive`
+MOST_COUNTED = 1_000_000  # as in `langevax.sklearn.predictive`
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,13 @@ def read_target(
             f"{where} holds {'dates' if reading.kind == 'date' else frame[name].dtype}; name a column of numbers or words."
         )
     if task == "regression" and not numeric:
-        example = listing(reading.values.drop_nulls().unique(maintain_order=True), 3)
+        example = listing(reading.values.drop_nulls().unique(maintain_order=True))
         raise BadInput(
             f"{asked_by} needs numbers, and {where} holds words, {example}; name a column of numbers, or leave it out."
         )
     rows = np.flatnonzero(reading.values.is_not_null())
     values = reading.values[rows.tolist()]
-    if values.n_unique() < 2:
-        shown = "missing in every row"
-        if len(rows):
-            value = f"{values[0]:g}" if numeric else repr(values[0])
-            shown = f"{value} in every row that has one"
-        raise BadInput(f"{where} is {shown}; there is nothing to learn.")
+    _check_varies(values, where)
     inferred, reason = _infer(values)
     reason = reason if task is None else f"as set by {asked_by}"
     task = task or inferred
@@ -82,15 +77,33 @@ def read_target(
         return TargetColumn(task, reason, rows, values.to_numpy(), (), True)
     words = as_words(frame[name])[rows.tolist()] if numeric else values
     classes, indices = _classes(words, values)
-    most = max(MAX_INTEGER_CLASSES, len(rows) // ROWS_PER_INTEGER)
-    most = most if numeric else min(MOST_TARGET_CLASSES, max(2, len(rows) // 2))
-    if len(classes) > most:
-        kind = "different numbers" if numeric else "classes"
-        raise BadInput(
-            f"{where} has {len(classes):,} {kind} in {count(len(rows), 'row')}, where at most {most} are learned as classes; name "
-            "a column whose values repeat."
-        )
+    _check_number(len(classes), len(rows), numeric, where)
     return TargetColumn(task, reason, rows, indices, classes, numeric)
+
+
+def _check_varies(values: pl.Series, where: str) -> None:
+    """Raise `BadInput` where a target has no two different values."""
+    if values.n_unique() > 1:
+        return
+    shown = "missing in every row"
+    if len(values):
+        value = repr(values[0]) if values.dtype == pl.String else f"{values[0]:g}"
+        shown = f"{value} in every row that has one"
+    raise BadInput(f"{where} is {shown}; there is nothing to learn.")
+
+
+def _check_number(number: int, num_rows: int, numeric: bool, where: str) -> None:
+    """Raise `BadInput` where so many classes are rather numbers, or names of cases."""
+    kind = "classes"
+    most = min(MOST_TARGET_CLASSES, max(2, num_rows // 2))
+    if numeric:
+        kind = "different numbers"
+        most = max(MAX_INTEGER_CLASSES, num_rows // ROWS_PER_INTEGER)
+    if number > most:
+        raise BadInput(
+            f"{where} has {number:,} {kind} in {count(num_rows, 'row')}, where at most {most} are learned as classes; "
+            "name a column whose values repeat."
+        )
 
 
 def _infer(values: pl.Series) -> tuple[Task, str]:

@@ -1,6 +1,5 @@
 """`langevax federated app`: write a Flower app."""
 
-from collections.abc import Collection
 from importlib.util import find_spec
 
 from langevax.app.errors import BadInput, listing, nearest
@@ -18,7 +17,10 @@ def run(options: FlowerAppOptions) -> None:
     from langevax.flower import app_template
 
     if method not in FEDERATED_METHODS:
-        raise BadInput(unknown_method(method, FEDERATED_METHODS))
+        hint = nearest(method, FEDERATED_METHODS)
+        if not hint.startswith("did"):
+            hint = f"choose from {listing(FEDERATED_METHODS, len(FEDERATED_METHODS))}."
+        raise BadInput(f"--method {method!r} is not a method; {hint}")
     try:
         paths = app_template.write_app(
             folder, framework=options.framework, method=method, force=options.force
@@ -45,11 +47,3 @@ def check_flower(command: str) -> None:
         raise BadInput(
             f"{command} needs Flower, and flwr is not installed; pip install 'langevax[flower]'."
         )
-
-
-def unknown_method(method: str, known: Collection[str]) -> str:
-    """Return that a method is not known, and which are."""
-    hint = nearest(method, known)
-    if not hint.startswith("did"):
-        hint = f"choose from {listing(known, len(known))}."
-    return f"--method {method!r} is not a method; {hint}"

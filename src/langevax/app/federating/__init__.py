@@ -1,1 +1,0 @@
-"""`langevax federated`: simulations, and Flower apps."""
