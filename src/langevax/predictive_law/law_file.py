@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from langevax import checks
-from langevax._version import __version__
 from langevax.run.checkpoint import write_atomically
 
-LAW_FORMAT = 1
+LAW_FORMAT = "langevax predictive distribution 2"
 
 
 def write(
@@ -21,7 +20,7 @@ def write(
 ) -> None:
     """Write a law; an earlier file of that name stays whole until the new one is complete."""
     checks.local_path("file", file)
-    text = json.dumps(header | {"format": LAW_FORMAT, "version": __version__})
+    text = json.dumps(header | {"format": LAW_FORMAT})
     content = io.BytesIO()
     named: dict[str, Any] = arrays | {"header": np.frombuffer(text.encode(), np.uint8)}
     np.savez_compressed(content, **named)
@@ -31,9 +30,9 @@ def write(
 
 
 def read(
-    file: str | os.PathLike[str], entries: set[str], names: set[str]
+    file: str | os.PathLike[str],
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return what `write` wrote: a header with these entries, and arrays of these names.
+    """Return the header and the arrays that `write` wrote.
 
     Raises:
         ValueError: no such file, one that is damaged, or of another format.
@@ -48,21 +47,13 @@ def read(
         with np.load(content, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(arrays.pop("header").tobytes())
-        if missing := (entries - header.keys()) | (names - arrays.keys()):
-            raise KeyError(*sorted(missing))
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        zipfile.BadZipFile,
-        EOFError,
-    ) as error:
+        found = header.pop("format")
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(
-            f"{str(file)!r} is damaged or not a law of langevax ({error}); save it again."
+            f"{str(file)!r} is damaged or not a distribution of langevax ({error}); save it again."
         ) from error
-    if header["format"] != LAW_FORMAT:
+    if found != LAW_FORMAT:
         raise ValueError(
-            f"{str(file)!r} has format {header['format']}, this langevax reads {LAW_FORMAT}; fit again."
+            f"{str(file)!r} has format {found!r}, this langevax reads {LAW_FORMAT!r}; fit again."
         )
     return header, arrays

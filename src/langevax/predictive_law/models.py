@@ -16,7 +16,6 @@ from langevax.predictive_law.row_model import NamedModel, RowModel
 from langevax.problems.blocks import tree_as_rows
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
-from langevax.run.result import named_leaves
 from langevax.sampling import Samples
 from langevax.sampling.target import TransformedTarget
 
@@ -156,8 +155,7 @@ def flat_draws(
         positions = model.positions_of(draws)
     checks.position("draws", positions)
     count = checks.leading_axis("draws", positions)
-    leaves = [
-        np.asarray(leaf).reshape(count, -1) for leaf in named_leaves(positions).values()
-    ]
-    flat = np.concatenate(leaves, axis=1)
-    return flat, jax.tree.map(lambda a: jnp.asarray(a[0]), positions)
+    leaves = [np.reshape(leaf, (count, -1)) for leaf in jax.tree.leaves(positions)]
+    return np.concatenate(leaves, axis=1), jax.tree.map(
+        lambda a: jnp.asarray(a[0]), positions
+    )

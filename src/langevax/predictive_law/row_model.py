@@ -48,8 +48,8 @@ class RowModel:
             cause = density.cause
             remedy = density.remedy
         raise ValueError(
-            "model is not a sum over rows, which the score of a predictive law needs, as it averages the density of "
-            f"each row over the law of the parameters before its logarithm is taken: {cause}; {remedy}."
+            "model is not a sum over rows, which the score of a predictive distribution needs, as it averages the density of "
+            f"each row over the distribution of the parameters before its logarithm is taken: {cause}; {remedy}."
         )
 
     def positions_of(self, draws: PyTree) -> PyTree:
@@ -75,16 +75,12 @@ class RowModel:
         (rows,) = data if len(data) == 1 else (data,)
         rows = tree_as_rows("new", rows)
         stored = self.finite_sum.data
-        if jax.tree.structure(rows) != jax.tree.structure(stored):
+        shape = lambda leaf: leaf.shape[1:]
+        given, known = jax.tree.map(shape, rows), jax.tree.map(shape, stored)
+        if given != known:
             raise ValueError(
-                f"new has the structure {jax.tree.structure(rows)}, but data had {jax.tree.structure(stored)}; pass "
-                "the same structure."
+                f"new has rows of shape {given}, but data had {known}; pass the same structure and columns."
             )
-        for a, b in zip(jax.tree.leaves(rows), jax.tree.leaves(stored), strict=True):
-            if a.shape[1:] != b.shape[1:]:
-                raise ValueError(
-                    f"new has rows of shape {a.shape[1:]}, but data had {b.shape[1:]}; pass the same columns."
-                )
         checks.leading_axis("new", rows)
         return jax.tree.map(lambda a, b: a.astype(b.dtype), rows, stored)
 
@@ -93,7 +89,9 @@ class RowModel:
     ) -> PyTree:
         """Return one draw for every position and new row, (particle, row, ...)."""
         raise ValueError(
-            "a log likelihood cannot be drawn from; draw rows by a function of your own at each of the law's positions."
+            "only of a NumPyro model new rows are drawn here; draw those of a PyMC model by "
+            "pymc.sample_posterior_predictive(fit.to_datatree()['posterior'].to_dataset()), others by a function of your "
+            "own at each of its positions."
         )
 
 
