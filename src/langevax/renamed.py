@@ -45,7 +45,6 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.predictive_law.LawAgreement": "compare path.fit of the distributions, with path.fit_error",
     "langevax.predictive_law.MixingDistribution": "use predictive with bayes_shares=(1, 0.3, 0)",
     "langevax.predictive_law.PredictiveLaw.certificate(others=)": "it searches from the prior; leave it out",
-    "langevax.predictive_law.PredictiveLaw.sample_predictive(sampler=)": "draw rows from the likelihood at each of positions",
     "langevax.predictive_law.mixing_distribution": "use predictive with bayes_shares=(1, 0.3, 0)",
     "langevax.sample(batch_size=)": "pass algorithm=Langevin(gradient=gradients.SVRG(batch_size, period))",
     "langevax.sample(dynamics=)": "pass algorithm=NUTS(), MALA(), PCN(), PCNL(), ReplicaExchange() or sampling.HMC()",

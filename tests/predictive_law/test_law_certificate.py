@@ -178,7 +178,9 @@ def test_little_effort_is_refused_and_arguments_are_named(law):
     certificate = certified(law, 0, effort=1e5)
     assert not certificate.trustworthy
     assert certificate.lower_bound == -math.inf
-    assert "has no lower end since the effort ended" in str(certificate)
+    assert "has no lower end since walks from the prior did not reach" in str(
+        certificate
+    )
     tells(str(certificate), "1e+05")
     with refuses(ValueError, "effort"):
         certified(law, 0, effort=-1.0)

@@ -15,7 +15,6 @@ from langevax.predictive_law import PredictiveWarning
 from langevax.predictive_law.law_problem import LawProblem, check_proper
 from langevax.predictive_law.path import PredictivePath
 from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
-from langevax.predictive_law.row_model import RowModel
 from tests.predictive_law.cases import (
     COUNTS,
     draws_of,
@@ -72,24 +71,6 @@ def test_log_scores_are_those_of_the_mixture(fit):
         fit.log_score((COUNTS, COUNTS))
 
 
-class Parameters(RowModel):
-    """Rows that are the parameter itself."""
-
-    def simulated(self, positions, new, *, key):
-        return jnp.broadcast_to(positions[:, None], (len(positions), len(new[0])))
-
-
-def test_rows_are_drawn_each_by_its_own_particles(fit):
-    itself = dataclasses.replace(fit, model=Parameters(fit.model.target))
-    drawn = itself.sample_predictive(np.zeros(3), key=jax.random.key(1))
-    assert drawn.shape == (256, 3)
-    for column in drawn.T:
-        np.testing.assert_allclose(np.sort(column), np.sort(fit.positions), rtol=1e-6)
-    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.3
-    with refuses(ValueError, ""):
-        fit.sample_predictive(np.zeros(3), key=jax.random.key(1))
-
-
 def test_particles_are_exported(fit):
     tree = fit.to_datatree()
     assert tree["posterior/position"].shape == (1, 256)
@@ -141,7 +122,11 @@ def test_sites_are_values_on_their_own_supports():
     np.testing.assert_allclose(
         np.sort(np.log(same.positions["rate"])), np.sort(same.points[:, 0]), atol=1e-5
     )
-    drawn = same.sample_predictive(None, 30, key=jax.random.key(2))["count"]
+    from numpyro.infer import Predictive
+
+    with jax.numpy_dtype_promotion("standard"):
+        drawn = Predictive(gamma_poisson, same.positions)(jax.random.key(2), None, 30)
+    drawn = np.asarray(drawn["count"])
     assert drawn.shape == (256, 30)
     assert drawn.var() > 1.5 * drawn.mean()  # the law is wider than one Poisson law
 

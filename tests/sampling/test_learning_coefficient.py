@@ -190,7 +190,6 @@ def test_a_loss_above_that_of_a_minimum_nearby_is_in_the_error_and_a_warning():
     result = langevax.learning_coefficient(lines, off, rows_of_lines(), **options)
     gap = np.mean((X.astype(float) @ np.asarray(off)) ** 2) / 2 / TEMPERATURE
     assert result.errors["baseline"] == pytest.approx(gap, rel=0.02)
-    assert result.bias_estimate == -result.errors["baseline"]
     assert result.standard_error >= gap * 0.98
     tells(result.warnings[0], "params")
 

@@ -67,7 +67,7 @@ class PredictiveLaw:
     path: PredictivePath
     positions: PyTree[np.ndarray]
     """Particles of equal weight, in the structure of the draws; values of the sites or variables of a NumPyro or PyMC
-    model."""
+    model, from which `numpyro.infer.Predictive` and `pymc.sample_posterior_predictive` draw new rows."""
     points: Float[np.ndarray, "particle d"]
     """The same, flat and unconstrained."""
     problem: LawProblem
@@ -90,28 +90,6 @@ class PredictiveLaw:
         """
         logs = self.problem.log_likelihoods(self.points, self.model.rows(new))
         return log_mean_exp(logs, axis=0)
-
-    @refuse_former
-    def sample_predictive(self, *new: Any, key: PRNGKey) -> PyTree[np.ndarray]:
-        """Return draws of new rows, (particle, row, ...), each row with particles of its own.
-
-        Args:
-            new: arguments of a NumPyro model, with None for what it observes.
-            key: a typed JAX key.
-
-        Raises ValueError for other models: draw rows at each of `positions`, those of a PyMC model by
-        `pymc.sample_posterior_predictive`.
-        """
-        checks.typed_key(key)
-        draw_key, order_key = random.split(key)
-        unraveled = jax.vmap(self.problem.unravel)(jnp.asarray(self.points))
-        drawn = self.model.simulated(unraveled, new, key=draw_key)
-        return jax.tree.map(
-            lambda a: np.asarray(
-                random.permutation(order_key, a, axis=0, independent=True)
-            ),
-            drawn,
-        )
 
     def compare(self) -> BayesComparison:
         """Return what Bayes loses, in nats a row: `print(fit.compare())` is a sentence."""
@@ -197,11 +175,11 @@ class PredictiveLaw:
 
         Functions and data are not saved.
         """
-        header = {"method": self.method, "seconds": self.seconds}
-        arrays = {"points": self.points, "log_likelihoods": self.log_likelihoods}
+        names = ("points", "log_likelihoods", "method", "seconds")
+        arrays = {name: np.asarray(getattr(self, name)) for name in names}
         for field in fields(PredictivePath):
             arrays[f"path_{field.name}"] = np.asarray(getattr(self.path, field.name))
-        law_file.write(file, header, arrays)
+        law_file.write(file, arrays)
 
     def to_datatree(self) -> "xarray.DataTree":
         """Return the groups `posterior` (the particles) and `log_likelihood`, in ArviZ's layout.
@@ -271,7 +249,7 @@ def load(
         >>> bool((again.log_score(jnp.zeros(3)) == law.log_score(jnp.zeros(3))).all())
         True
     """
-    header, arrays = law_file.read(file)
+    arrays = law_file.read(file)
     points = arrays.pop("points")
     logs = arrays.pop("log_likelihoods")
     row_model = model_of(model, data)
@@ -293,5 +271,8 @@ def load(
             f"{str(file)!r} is a distribution of {known[0]} parameters and {known[1]} rows, of another model or other "
             "data: log likelihoods of its particles differ; pass those that it was fitted to."
         )
+    method = str(arrays.pop("method"))
+    seconds = float(arrays.pop("seconds"))
     curve = {name.removeprefix("path_"): array for name, array in arrays.items()}
-    return law_at(row_model, problem, points, PredictivePath(**curve), **header)
+    path = PredictivePath(**curve)
+    return law_at(row_model, problem, points, path, method, seconds)

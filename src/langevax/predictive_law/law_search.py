@@ -34,10 +34,10 @@ from langevax.predictive_law.law_problem import MAX_EXPONENT
 from langevax.predictive_law.parameter_law import ParameterLaw
 from langevax.problems.losses import LogScore, Loss, linear
 
-NOT_REACHED = (
-    "the effort ended before walks from the prior reached this distribution; {more}"
-)
 SMALLER_SHARE = ", or certify a smaller share of Bayes"
+NOT_REACHED = (
+    f"walks from the prior did not reach this distribution; {{more}}{SMALLER_SHARE}"
+)
 
 
 class OneOutput:
@@ -142,12 +142,6 @@ class LawSearch(IntervalSearch):
             return (
                 f"the likelihood of a row varies by more than e^{MAX_EXPONENT:.0f} between parameters, beyond the numbers "
                 "of a certificate; use a likelihood with heavier tails, or certify none"
-            )
-        plan = self.evidence.plan
-        if self.known.lower is None and plan is not None and not plan.complete:
-            return (
-                "walks from the prior did not reach this distribution, of which parts that matter may hold less than one in "
-                f"{self.known.num_particles:,} particles; {{more}}{SMALLER_SHARE}"
             )
         return self.known.refusal
 

@@ -28,7 +28,6 @@ class NumPyroModel(NamedModel):
 
     model: ModelFunction = lambda: None
     arguments: tuple[Any, ...] = ()
-    observed: tuple[str, ...] = ()
 
     def unconstrained(self, values: Mapping[str, jax.Array]) -> PyTree:
         """Return draws in the coordinates of NumPyro's bijections."""
@@ -55,23 +54,6 @@ class NumPyroModel(NamedModel):
         rows = tree_as_rows("new", taken)
         checks.leading_axis("new", rows)
         return rows
-
-    def simulated(
-        self,
-        positions: PyTree,
-        new: tuple[Any, ...],
-        *,
-        key: Key[jax.Array, ""],
-    ) -> PyTree:
-        """Return draws of the observed sites; the model is called with None for what it observes."""
-        from numpyro.infer import Predictive
-
-        values = self.constrain(positions)
-        with jax.numpy_dtype_promotion("standard"):
-            sites = Predictive(
-                self.model, posterior_samples=values, return_sites=list(self.observed)
-            )(key, *new)
-        return sites
 
 
 def model_of(model: Any, data: tuple[Any, ...]) -> RowModel:
@@ -131,7 +113,7 @@ def _numpyro_model(model: ModelFunction, data: tuple[Any, ...]) -> NumPyroModel:
             "normalised predictive density; leave the scale out."
         )
     is_density = any(not site["fn"].support.is_discrete for site in observed.values())
-    return NumPyroModel(target, is_density, model, data, tuple(observed))
+    return NumPyroModel(target, is_density, model, data)
 
 
 def flat_draws(

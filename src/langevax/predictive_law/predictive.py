@@ -73,7 +73,7 @@ def predictive(
             rows.
 
     Returns:
-        `PredictiveLaw`: `.bayes_share`, `.path`, `.log_score(new)`, `.sample_predictive(new, key=key)`, `.compare()`.
+        `PredictiveLaw`: `.bayes_share`, `.path`, `.log_score(new)`, `.positions`, `.compare()`.
 
     Raises:
         TypeError, ValueError: an invalid argument; a model that is not a sum over rows, or with an improper prior;

@@ -84,16 +84,6 @@ class RowModel:
         checks.leading_axis("new", rows)
         return jax.tree.map(lambda a, b: a.astype(b.dtype), rows, stored)
 
-    def simulated(
-        self, positions: PyTree, new: tuple[Any, ...], *, key: Key[jax.Array, ""]
-    ) -> PyTree:
-        """Return one draw for every position and new row, (particle, row, ...)."""
-        raise ValueError(
-            "only of a NumPyro model new rows are drawn here; draw those of a PyMC model by "
-            "pymc.sample_posterior_predictive(fit.to_datatree()['posterior'].to_dataset()), others by a function of your "
-            "own at each of its positions."
-        )
-
 
 @dataclass(frozen=True)
 class NamedModel(RowModel):

@@ -28,11 +28,9 @@ class LearningCoefficient:
     value: float
     standard_error: float
     """The root of the sum of squares of `errors`."""
-    bias_estimate: float
-    """Bias that was measured and is left in `value`: minus the baseline's, since the sampling itself is exact."""
     errors: dict[str, float]
-    """`monte_carlo`; `baseline`, by how much a loss lower than that of `params` was met nearby; and `rounding`, that of
-    the mean loss. All in units of the coefficient."""
+    """`monte_carlo`; `baseline`, by how much a loss lower than that of `params` was met nearby, for which `value` may be
+    too low; and `rounding`, that of the mean loss. All in units of the coefficient."""
     chains: Float[np.ndarray, " chain"]
     """The estimate of each chain."""
     trace: Float[np.ndarray, "chain draw"]
@@ -59,15 +57,10 @@ class LearningCoefficient:
     """By how much `value` falls where the localization grows by a factor e: from the same draws, as a covariance."""
 
     def __repr__(self) -> str:
-        doubts = (
-            f"; {len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}"
-            if self.warnings
-            else ""
-        )
         return (
             f"LearningCoefficient({self.value:.4g} ± {self.standard_error:.2g}; {self.num_parameters:,} parameters, "
             f"{self.num_rows:,} rows, temperature {self.temperature:.3g}, localization {self.localization:.3g}; "
-            f"{self.method}, {self.effective_draws:,.0f} effective draws, {self.evaluations:,} row gradients{doubts})"
+            f"{self.method}, {self.effective_draws:,.0f} effective draws, {self.evaluations:,} row gradients)"
         )
 
     @property

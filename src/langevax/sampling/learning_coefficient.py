@@ -233,7 +233,7 @@ class _Minimum(NamedTuple):
             )
             minimum = cls._at(law, temperature, gamma, passes)
             passes = minimum.passes
-            if not descend or minimum.gap <= precision:
+            if not descend or minimum.fall(minimum.lowest) <= precision:
                 break
             flat = Raveled(law, law.start())
             law = replace(
@@ -248,11 +248,7 @@ class _Minimum(NamedTuple):
                 f"{dimension} parameters; subtract a constant from each row's loss, or use float64 by "
                 "jax.enable_x64()."
             )
-        if minimum.is_far_below(minimum.lowest):
-            raise _no_minimum(
-                f"descent from there lowers it from {minimum.loss:.6g} to {minimum.lowest:.6g}, {minimum.gap:.3g} units "
-                f"of the coefficient, which is at most {dimension / 2:g} for {dimension} parameters"
-            )
+        minimum.refuse_below(minimum.lowest, "descent from there")
         return minimum._replace(is_automatic=localization is None)
 
     @classmethod
@@ -282,15 +278,19 @@ class _Minimum(NamedTuple):
         passes = passes + used + 2
         return cls(law, temperature, localization, loss, lowest, mode, passes)
 
-    @property
-    def gap(self) -> float:
-        """The fall of the loss from params to the mode, in units of the coefficient."""
-        return (self.loss - self.lowest) / self.temperature
+    def fall(self, loss: float) -> float:
+        """The fall of the loss from params, in units of the coefficient."""
+        return (self.loss - loss) / self.temperature
 
-    def is_far_below(self, loss: float) -> bool:
-        """Return whether a nearby loss this low shows that params is not a minimum."""
-        fall = (self.loss - loss) / self.temperature
-        return fall > max(1.0, len(self.displacement) / 2)
+    def refuse_below(self, loss: float, finder: str) -> None:
+        """Raise where a nearby loss is so low that params is not a minimum."""
+        fall = self.fall(loss)
+        dimension = len(self.displacement)
+        if fall > max(1.0, dimension / 2):
+            raise _no_minimum(
+                f"{finder} lowers it from {self.loss:.6g} to {loss:.6g}, {fall:.3g} units of the coefficient, which is "
+                f"at most {dimension / 2:g} for {dimension} parameters"
+            )
 
     @property
     def half_digit(self) -> float:
@@ -552,13 +552,9 @@ def _summary(
     corrected, error, excess = CorrectedMean.of(trace, records[..., 2:])
     value = float(corrected.mean())
     lowest = min(minimum.lowest, float(records[..., 0].min()))
-    gap = (minimum.loss - lowest) / temperature
+    gap = minimum.fall(lowest)
     dimension = len(minimum.displacement)
-    if minimum.is_far_below(lowest):
-        raise _no_minimum(
-            f"a chain met one that is lower by {gap:.3g} units of the coefficient, which is at most "
-            f"{dimension / 2:g} for {dimension} parameters"
-        )
+    minimum.refuse_below(lowest, "a chain")
     if value + MAX_EXCESS * error < 0:
         raise _no_minimum(
             f"around it the mean loss is lower than there, by {-value:.3g} units of the coefficient"
@@ -574,7 +570,6 @@ def _summary(
     return LearningCoefficient(
         value=value,
         standard_error=math.sqrt(sum(part**2 for part in errors.values())),
-        bias_estimate=-gap,
         errors=errors,
         chains=corrected.mean(1),
         trace=trace,
