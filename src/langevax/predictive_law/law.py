@@ -67,7 +67,7 @@ class PredictiveLaw:
     path: PredictivePath
     positions: PyTree[np.ndarray]
     """Particles of equal weight, in the structure of the draws; values of the sites or variables of a NumPyro or PyMC
-    model, from which `numpyro.infer.Predictive` and `pymc.sample_posterior_predictive` draw new rows."""
+    model, from which `numpyro.infer.Predictive` and PyMC's `sample_posterior_predictive` draw new rows."""
     points: Float[np.ndarray, "particle d"]
     """The same, flat and unconstrained."""
     problem: LawProblem

@@ -39,13 +39,13 @@ def read(file: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         content = io.BytesIO(Path(file).read_bytes())
         with np.load(content, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        found = str(arrays.pop("format"))
+        version = str(arrays.pop("format"))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(
             f"{str(file)!r} is damaged or not a distribution of langevax ({error}); save it again."
         ) from error
-    if found != LAW_FORMAT:
+    if version != LAW_FORMAT:
         raise ValueError(
-            f"{str(file)!r} has format {found!r}, this langevax reads {LAW_FORMAT!r}; fit again."
+            f"{str(file)!r} has format {version!r}, this langevax reads {LAW_FORMAT!r}; fit again."
         )
     return arrays

@@ -85,7 +85,7 @@ def over_rows(
 
 
 class Block(NamedTuple):
-    """Where particles were at the end of a block of moves, and what they scored on the rows in use."""
+    """Positions of particles at the end of a block of moves, and their scores on the rows in use."""
 
     points: Float[np.ndarray, "particle d"]
     fit: float

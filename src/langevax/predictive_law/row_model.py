@@ -76,10 +76,10 @@ class RowModel:
         rows = tree_as_rows("new", rows)
         stored = self.finite_sum.data
         shape = lambda leaf: leaf.shape[1:]
-        given, known = jax.tree.map(shape, rows), jax.tree.map(shape, stored)
-        if given != known:
+        shapes, expected = jax.tree.map(shape, rows), jax.tree.map(shape, stored)
+        if shapes != expected:
             raise ValueError(
-                f"new has rows of shape {given}, but data had {known}; pass the same structure and columns."
+                f"new has rows of shape {shapes}, but data had {expected}; pass the same structure and columns."
             )
         checks.leading_axis("new", rows)
         return jax.tree.map(lambda a, b: a.astype(b.dtype), rows, stored)
