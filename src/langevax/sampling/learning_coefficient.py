@@ -266,13 +266,11 @@ class _Minimum(NamedTuple):
             raise ValueError(
                 f"the loss at params is {loss}; pass params at which it is finite."
             )
-        if not all(
-            bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(gradient)
-        ):
+        flat = Raveled(law, start)
+        if not jnp.all(jnp.isfinite(flat.from_position(gradient))):
             raise ValueError(
                 "the gradient of the loss at params is not finite; pass params at which it is."
             )
-        flat = Raveled(law, start)
         mode, used = find_mode(flat, flat.from_position(start))
         lowest = min(loss, float(law.value(flat.to_position(mode))))
         passes = passes + used + 2
