@@ -184,7 +184,7 @@ def verdicts(lines: dict[str, list[dict[str, Any]]]) -> list[str]:
         line["law, s"] / line["draws, s"]
         for splits in lines.values()
         for line in splits
-        if line["split"] == 0
+        if line.get("split") == 0
     ]
     if ratios:
         sentences.append(

@@ -218,6 +218,27 @@ def held_out_scores(
     return np.stack([level.log_scores[rows] for level in levels])
 
 
+def cross_validated(
+    problem: LawProblem,
+    draws: Float[np.ndarray, "draw d"],
+    bayes_shares: Sequence[float],
+    num_particles: int,
+    num_folds: int,
+    *,
+    key: PRNGKey,
+) -> Float[np.ndarray, "share n"]:
+    """Return the log scores of all rows, each under the laws of the rows of all other folds."""
+    scores = np.empty((len(bayes_shares), problem.size))
+    order = np.asarray(random.permutation(key, problem.size))
+    for fold in range(num_folds):
+        rows = order[fold::num_folds]
+        one_key = random.fold_in(key, fold)
+        scores[:, rows] = held_out_scores(
+            problem, draws, bayes_shares, num_particles, rows, key=one_key
+        )
+    return scores
+
+
 @dataclass(frozen=True, repr=False)
 class PredictivePath:
     """The misspecification curve: scores of the laws against their share of Bayes, in nats a row.

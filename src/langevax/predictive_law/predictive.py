@@ -24,8 +24,8 @@ from langevax.predictive_law.models import NamedModel, flat_draws, model_of
 from langevax.predictive_law.path import (
     SNAPSHOTS,
     PredictivePath,
+    cross_validated,
     evenly_spaced,
-    held_out_scores,
     run_path,
 )
 from langevax.renamed import refuse_former
@@ -126,14 +126,9 @@ def predictive(
     held_out = None
     method = CLOSED_FORM
     if num_folds is not None:
-        held_out = np.empty((len(shares), problem.size))
-        order = np.asarray(random.permutation(fold_key, problem.size))
-        for fold in range(num_folds):
-            rows = order[fold::num_folds]
-            one_key = random.fold_in(fold_key, fold)
-            held_out[:, rows] = held_out_scores(
-                problem, points, shares, num_particles, rows, key=one_key
-            )
+        held_out = cross_validated(
+            problem, points, shares, num_particles, num_folds, key=fold_key
+        )
         method = f"{num_folds} folds"
     path = PredictivePath.of(levels, num_particles, held_out, problem.row_weights)
     points = levels[path.chosen].points
