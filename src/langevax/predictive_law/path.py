@@ -111,11 +111,12 @@ def run_level(
     fewest: int = 8,
     most: int = 32,
 ) -> tuple[Cloud, Level]:
-    """Move the particles until the fit of the rows in use has settled, and return cloud and law.
+    """Move the particles until fit and dual of the rows in use have settled, and return cloud and law.
 
     The drift of the mean log score between the middle of the level and its end has the standard error of the paired
-    changes of single particles. A level ends where the drift is below two of them, after `fewest` to `most` blocks of
-    moves.
+    changes of single particles. A level ends where the drift is below two of them, and where the Fenchel-Young gap of
+    the dual against its own fixed point is at most a few times that of a dual which only has the noise of so many
+    particles, Var(r_i) / (2 N) a row; after `fewest` to `most` blocks of moves.
     """
     dtype = cloud.points.dtype
     blocked = jnp.asarray(problem.in_blocks(weights.astype(dtype)))
@@ -134,22 +135,32 @@ def run_level(
         blocks.append(Block.of(problem, np.asarray(cloud.points), weights))
         if len(blocks) < fewest:
             continue
-        level = _level(problem, blocks, bayes_share)
+        level = _level(problem, blocks, cloud, bayes_share, weights)
         if level.is_converged or len(blocks) == most:
             return cloud, level
 
 
 def _level(
-    problem: LawProblem, blocks: list[Block], bayes_share: float, small: float = 0.001
+    problem: LawProblem,
+    blocks: list[Block],
+    cloud: Cloud,
+    bayes_share: float,
+    weights: Float[np.ndarray, " n"],
+    small: float = 0.001,
+    many_noises: float = 4,
 ) -> Level:
-    """Return the law of the last half of the blocks, settled where the drift is in the noise or `small`, in nats a row."""
+    """Return the law of the last half of the blocks, settled where drift and gap are in the noise or `small`, in nats."""
     late = np.stack([block.points for block in blocks[len(blocks) // 2 :]])
     count = late.shape[1]
     most = MOST_LOG_LIKELIHOODS // (count * problem.size)
     points = np.concatenate(evenly_spaced(late, max(1, min(SNAPSHOTS, most))))
     logs = problem.log_likelihoods(points)
     drift, error = _drift(blocks)
-    is_settled = drift <= max(2 * error, small)
+    dual = np.asarray(cloud.log_means).ravel()[: problem.size]
+    gap, noise = _gap_and_noise(logs, dual, weights, count)
+    is_settled = drift <= max(2 * error, small) and gap <= max(
+        many_noises * noise, small
+    )
     num_moves = len(blocks) * MOVES_PER_BLOCK
     return Level(bayes_share, points, logs, num_moves, drift, is_settled)
 
@@ -166,6 +177,22 @@ def _drift(blocks: list[Block]) -> tuple[float, float]:
     change = influences[1] - influences[0]
     drift = abs(float(fits[1] - fits[0]))
     return drift, float(np.std(change) / np.sqrt(len(change)))
+
+
+def _gap_and_noise(
+    logs: Float[np.ndarray, "particle n"],
+    log_means: Float[np.ndarray, " n"],
+    weights: Float[np.ndarray, " n"],
+    count: int,
+) -> tuple[float, float]:
+    """Return the mean of u - 1 - log u, u_i = z_i exp(-log_means_i), and what independent particles make it."""
+    used = weights > 0
+    fit = log_mean_exp(logs[:, used], 0)
+    excess = fit - log_means[used].astype(np.float64)
+    variance = np.mean(np.exp(logs[:, used] - fit, dtype=np.float64) ** 2, axis=0) - 1
+    share = weights[used] / weights.sum()
+    gap = float(share @ (np.expm1(excess) - excess))
+    return gap, float(share @ np.minimum(variance, count)) / (2 * count)
 
 
 def evenly_spaced(

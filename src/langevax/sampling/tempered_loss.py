@@ -29,7 +29,7 @@ class TemperedLoss(Problem):
 
     problem: Problem
     params: PyTree[Array]
-    precision: FloatScalar | float = 0.0
+    precision: FloatScalar | float
     """T gamma; an array, so that a sweep over it compiles once."""
 
     @property
@@ -158,7 +158,7 @@ def tempered_loss(
         raise ValueError(
             "data has 1 row, and the temperature log(n)/n would be 0; pass at least two rows."
         )
-    return TemperedLoss(problem, arrays)
+    return TemperedLoss(problem=problem, params=arrays, precision=0.0)
 
 
 def _check_reproducible(problem: FiniteSum, arrays: PyTree) -> None:
