@@ -743,7 +743,7 @@ def test_wins_of_predictive_laws_are_beyond_two_errors_of_splits_and_of_rows():
         ],  # errors 0.05 of splits, 0.007 of rows
         "articles": [split(0.2, 0.4), split(0.2, 0.4)],  # 0 of splits, 0.28 of rows
         "eruptions": [
-            split(-0.2, 0.01, **{"path, s": 1.0, "draws, s": 2.0}),
+            split(-0.2, 0.01, **{"split": 0, "law, s": 1.0, "draws, s": 2.0}),
             split(-0.3, 0.01),
         ],
         "normal, 2 coefficients": [split(-0.01, 0.0), split(0.004, 0.0)],

@@ -7,7 +7,6 @@ import jax
 import pytest
 
 from langevax.theory.moments import batch_variance_factor
-from tests.printed import run_blocks
 
 pytestmark = [
     pytest.mark.long,
@@ -54,10 +53,6 @@ def test_the_code_of_a_page_runs(page):
         exec(compile("\n".join(blocks), page, "exec"), {})
 
 
-def test_mixing_distributions_print_what_their_page_says(capsys):
-    run_blocks((DOCS / "mixing.md").read_text(encoding="utf-8"), "mixing.md", capsys)
-
-
 def test_the_variance_factors_are_those_of_the_theory():
     text = (DOCS / "conventions.md").read_text(encoding="utf-8")
     distinct, independent = (
@@ -81,7 +76,6 @@ GUIDES = [
     "how_do_i",
     "intervals",
     "learning_coefficients",
-    "mixing",
     "optimisation",
     "papers",
     "peers",

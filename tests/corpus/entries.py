@@ -291,14 +291,6 @@ def law_scores(model: Any, log_likelihood: Any, data: Any, **arguments: Any) -> 
     return lx.predictive(model, log_likelihood, data, **arguments).path.fit
 
 
-def mixing_masses(
-    log_likelihood: Any, data: Any, support: Any, **arguments: Any
-) -> Any:
-    return lx.predictive_law.mixing_distribution(
-        log_likelihood, data, support, **arguments
-    ).masses
-
-
 NUMBERS = itertools.count()
 
 ENTRIES: dict[str, Entry] = {
@@ -1052,16 +1044,6 @@ ENTRIES: dict[str, Entry] = {
         slow=True,
     ),
     "langevax.sklearn.load": Entry(estimators.load, {}, {"file": "no such file"}),
-    "langevax.predictive_law.mixing_distribution": Entry(
-        mixing_masses,
-        {
-            "data": (ROWS, TREE),
-            "support": (ROWS[:, 0], TREE),
-            "counts": (np.ones(12, np.float32), VECTOR),
-            "entropy": (1.0, POSITIVE),
-            "log_likelihood": (lambda x, row: -row_loss(x, row), FUNCTION),
-        },
-    ),
     "langevax.predictive_law.load": Entry(
         lx.predictive_law.load, {}, {"file": "no such file"}
     ),
@@ -1254,7 +1236,7 @@ RECEIVED: dict[str, str] = {
             neurons.Neuron neurons.Scaled spaces.Basis spaces.Tabulated""",
         RESULT: """Result data.Rows integrators.Gains meanfield.Certificate
             meanfield.DualEstimate numpyro.ModelPosterior optimize.Basin predictive_law.BayesComparison
-            predictive_law.LawAgreement predictive_law.LawCertificate predictive_law.MixingDistribution
+            predictive_law.LawCertificate
             predictive_law.PredictiveLaw predictive_law.PredictivePath run.Average run.Trace
             sampling.HierarchicalInverseProblem sampling.InverseProblem
             sampling.LearningCoefficient sampling.Samples

@@ -71,22 +71,10 @@ def test_another_model_and_damaged_files_are_refused(file, tmp_path):
             one,
             "1 40",
         ),
-        (
-            (path, *MODEL),
-            {"rate": one},
-            "'position' 'rate'",
-        ),
         ((path, *MODEL), None, "start"),
         ((tmp_path / "none.npz", *MODEL), one, ""),
         ((damaged, *MODEL), one, ""),
     ]
     for arguments, start, facts in cases:
-        if isinstance(start, dict):
-            arguments = (
-                path,
-                lambda p: log_prior(p["rate"]),
-                lambda p, y: log_likelihood(p["rate"], y),
-                COUNTS,
-            )
         with refuses(ValueError, facts):
             langevax.predictive_law.load(*arguments, start=start)

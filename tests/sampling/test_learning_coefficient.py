@@ -10,10 +10,7 @@ import pytest
 import langevax
 from benchmarks.learning_coefficient import cases
 from langevax import trees
-from langevax.sampling.learning_coefficient import _worthwhile
-from langevax.sampling.preconditioning import LOW_RANK, Pilot
 from langevax.sampling.subsampled_hmc import SubsampledHMC
-from langevax.sampling.tempered_loss import tempered_loss
 from tests.sentences import refuses, tells
 
 pytestmark = pytest.mark.mostly_compiling
@@ -187,37 +184,12 @@ def test_no_batch_size_makes_a_chain_inexact():
 
 
 @pytest.mark.slow
-def test_frozen_arrays_do_not_move():
-    x = np.float32(np.random.default_rng(1).normal(size=N))
-    params, rows = {"a": jnp.array(1.0), "b": jnp.array(1.0)}, (x, x)
-    options = SHORT | {"key": jax.random.key(0), "localization": 10.0}
-    result = langevax.learning_coefficient(
-        product, params, rows, select=lambda path: "b" in path, **options
-    )
-    s = np.mean(x.astype(float) ** 2)
-    assert result.num_parameters == 1
-    assert abs(score(result, s / (s + 10 * TEMPERATURE) / 2)) < 4
-
-
-@pytest.mark.slow
-def test_functions_and_words_among_the_parameters_stay_as_they_are():
-    def loss(model, row):
-        return model["activation"](model["w"], row)
-
-    params = {"activation": lines, "w": jnp.zeros(3)}
-    options = SHORT | {"key": jax.random.key(0)}
-    result = langevax.learning_coefficient(loss, params, rows_of_lines(), **options)
-    assert result.value == pytest.approx(of_squares().value, rel=1e-3)
-
-
-@pytest.mark.slow
 def test_a_loss_above_that_of_a_minimum_nearby_is_in_the_error_and_a_warning():
     off = jnp.array([0.0, 0.05, 0.0])
     options = SHORT | {"key": jax.random.key(0), "localization": 1.0}
     result = langevax.learning_coefficient(lines, off, rows_of_lines(), **options)
     gap = np.mean((X.astype(float) @ np.asarray(off)) ** 2) / 2 / TEMPERATURE
     assert result.errors["baseline"] == pytest.approx(gap, rel=0.02)
-    assert result.bias_estimate == -result.errors["baseline"]
     assert result.standard_error >= gap * 0.98
     tells(result.warnings[0], "params")
 
@@ -246,25 +218,11 @@ def test_wbic_is_the_mean_of_the_summed_loss():
     )
 
 
-@pytest.mark.slow
-def test_gradients_of_the_host_have_the_curvature_of_differences():
-    rows = jnp.asarray(X)
-    problem = langevax.ExternalSum(
-        lambda w, rows: rows.T @ (rows @ w) / len(rows),
-        X,
-        lambda w, rows: np.mean((rows @ w) ** 2) / 2,
-    )
-    law = tempered_loss(problem, jnp.array([1.0, 2.0, 3.0]), None, None)
-    direction = [jnp.array([0.5, -1.0, 2.0])]
-    _, product = jax.jvp(law.gradient, (law.start(),), (direction,))
-    np.testing.assert_allclose(
-        product[0], rows.T @ (rows @ direction[0]) / N, rtol=1e-3
-    )
-    options = SHORT | {"num_samples": 100, "num_warmup": 50, "batch_size": 100}
-    result = langevax.learning_coefficient(
-        problem, jnp.zeros(3), key=jax.random.key(0), **options
-    )
-    assert abs(score(result, exact_squares())) < 4
+HOST = langevax.ExternalSum(
+    lambda w, rows: rows.T @ (rows @ w) / len(rows),
+    X,
+    lambda w, rows: np.mean((rows @ w) ** 2) / 2,
+)
 
 
 @pytest.mark.parametrize(
@@ -294,6 +252,8 @@ def test_gradients_of_the_host_have_the_curvature_of_differences():
         ({"data": X[:1]}, "data 1"),
         ({"data": None}, "data None"),
         ({"loss": langevax.FiniteSum(squares, X)}, "data"),
+        ({"loss": HOST, "data": None}, "loss"),
+        ({"params": {"w": jnp.zeros(3), "activation": jnp.tanh}}, "params"),
         (
             {"loss": langevax.FiniteSum(squares, X, precision=1.0), "data": None},
             "loss",
@@ -313,10 +273,6 @@ def test_gradients_of_the_host_have_the_curvature_of_differences():
         (
             {"loss": narrow, "params": {"w": jnp.array([5005.0, 0.0])}},
             "params['w'][0]",
-        ),
-        (
-            {"select": lambda path: False},
-            "",
         ),
         (
             {
@@ -373,11 +329,9 @@ def test_a_tree_of_groups_shows_the_result():
     result = of_squares()
     tree = result.to_datatree()
     assert tree["posterior"]["learning_coefficient"].dims == ("chain", "draw")
-    assert float(tree["summary"]["value"]) == result.value
+    assert tree.attrs["value"] == result.value
     assert tree.attrs["num_rows"] == N
     assert repr(result).startswith(f"LearningCoefficient({result.value:.4g} ± ")
-    low, high = result.interval(0.5)
-    assert high - low == pytest.approx(2 * 0.6745 * result.standard_error, rel=1e-3)
 
 
 @pytest.mark.slow
@@ -432,63 +386,6 @@ def test_a_law_narrower_than_its_curvature_says_is_refused_after_the_warm_up():
 
 
 @pytest.mark.slow
-def test_covariances_of_rows_are_those_of_the_normal_law():
-    """l_i = w^2 x_i^2 / 2 under w ~ N(0, s^2) with 1 / s^2 = m / T + gamma: Cov(l_i, l_j) = x_i^2 x_j^2 s^4 / 2."""
-    x = np.float32(np.random.default_rng(0).normal(size=200))
-    temperature, localization = 0.05, 2.0
-    loss = lambda w, row: (w["a"] * row) ** 2 / 2
-    observe = lambda w: jax.vmap(loss, (None, 0))(w, jnp.asarray(x[:3]))
-    options = {
-        "temperature": temperature,
-        "localization": localization,
-        "num_samples": 2000,
-        "run": langevax.Run(progress=False),
-    }
-    params = {"a": jnp.float32(0.0), "activation": jnp.tanh}
-    result = langevax.learning_coefficient(
-        loss, params, x, key=jax.random.key(0), observe=observe, **options
-    )
-    variance = 1 / (np.mean(x.astype(float) ** 2) / temperature + localization)
-    exact = np.outer(x[:3] ** 2, x[:3] ** 2) * variance**2 / 2
-    values, errors = result.covariances()
-    assert result.observed.shape == (4, 2000, 3)
-    assert np.all(np.abs(values - exact) < 4 * errors)
-    assert np.all(errors < 0.1 * exact)
-    assert result.to_datatree()["posterior"]["observed"].dims == (
-        "chain",
-        "draw",
-        "observable",
-    )
-
-
-@pytest.mark.slow
-def test_what_cannot_be_observed_is_refused():
-    call = {
-        "loss": lambda w, x: (w * x) ** 2,
-        "params": jnp.float32(0.0),
-        "data": np.ones(9, np.float32),
-    }
-    for observe, facts in (
-        (3, "observe"),
-        (lambda w: (w, w), ""),
-        (lambda w: jnp.int32(1), ""),
-    ):
-        with refuses(TypeError, facts):
-            langevax.learning_coefficient(
-                **call, key=jax.random.key(0), observe=observe
-            )
-    plain = langevax.learning_coefficient(
-        **call,
-        key=jax.random.key(0),
-        num_samples=4,
-        num_warmup=4,
-        run=langevax.Run(progress=False),
-    )
-    with refuses(ValueError):
-        plain.covariances()
-
-
-@pytest.mark.slow
 def test_the_effect_of_the_localization_is_the_derivative_of_the_normal_law():
     """With s the curvatures: -d/dlog(gamma) sum s / (s + T gamma) / 2 = sum s T gamma / (s + T gamma)^2 / 2."""
     s = np.linalg.eigvalsh(X.T.astype(float) @ X / N)
@@ -507,25 +404,6 @@ def test_the_effect_of_the_localization_is_the_derivative_of_the_normal_law():
     )
     assert weak.warnings == ()
     assert weak.localization_effect < 0.2
-
-
-def test_directions_are_kept_where_they_shorten_the_range_of_scales():
-    directions = jnp.asarray(
-        np.linalg.qr(RNG.normal(size=(300, LOW_RANK)))[0], jnp.float32
-    )
-    mode, flat = jnp.zeros(300), jnp.full(300, 10.0)
-    falling, level = (
-        flat.at[:LOW_RANK].set(jnp.geomspace(0.1, 9.0, LOW_RANK)),
-        flat.at[:LOW_RANK].set(0.1),
-    )
-    assert _worthwhile(Pilot(mode, falling, 0, directions))[1] is directions
-    scales, rotation = _worthwhile(
-        Pilot(mode, level, 0, directions)
-    )  # many more directions are as steep
-    assert rotation is None
-    np.testing.assert_array_equal(scales, flat)
-    few = Pilot(mode, flat.at[:5].set(0.1), 0, directions[:, :5])
-    assert _worthwhile(few)[1] is few.directions
 
 
 @pytest.mark.slow

@@ -185,15 +185,11 @@ def test_what_is_no_exposure_is_refused(model, X, facts):
 def test_a_certificate_is_that_of_the_law():
     model, calls = copy.copy(of_ships()), []
     model.law_ = SimpleNamespace(certificate=lambda **options: calls.append(options))
-    model.certificate(1e7, random_state=3, others=[of_ships().law_])
+    model.certificate(1e7, random_state=3)
     model.certificate(random_state=3)
     model.certificate()
     first, second, own = calls
-    assert (first["effort"], first["others"], first["run"]) == (
-        1e7,
-        [of_ships().law_],
-        Run(),
-    )
+    assert (first["effort"], first["run"]) == (1e7, Run())
     assert second["effort"] is None
     assert (
         jax.random.key_data(first["key"]).tolist()

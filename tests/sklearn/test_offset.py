@@ -152,10 +152,8 @@ def test_laws_of_other_seeds_agree_with_the_first():
         .law_
         for seed in range(3)
     ]
-    agreement = laws[0].agreement(laws[1:])
-    assert agreement.agree
-    assert agreement.scores[0] == laws[0].path.fit[1]
-    assert len(np.unique(agreement.scores)) == 3
-    assert str(agreement).startswith(
-        "Laws of 3 seeds agree: at a share of 0.1 of Bayes they score their rows"
-    )
+    scores, errors = np.array(
+        [(one.path.fit[1], one.path.fit_error[1]) for one in laws]
+    ).T
+    assert len(np.unique(scores)) == 3
+    assert np.ptp(scores) < 3 * np.hypot(*np.sort(errors)[1:])

@@ -251,7 +251,6 @@ def refusals():
     yield numbers, (X, 0 * y), {}, ""
     yield numbers, (frame, y), {}, "1984"
     yield numbers, (X, y), {"sample_weight": np.full(30, 4000)}, "120,000"
-    yield numbers, (X[:3], y[:3]), {}, "num_folds 5"
     yield classes, (X, words), {}, "3"
     yield (
         PredictiveClassifier(order=["a", "b"]),

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 from langevax import trees
 from langevax._typing import IntScalar, PRNGKey
 from langevax.keys import unrolled
+from langevax.meanfield.walks import covariance
 from langevax.predictive_law.law_problem import (
     LawProblem,
     Points,
@@ -65,16 +66,9 @@ def first_cloud(
 
 def square_root_of_covariance(points: np.ndarray) -> Float[np.ndarray, "d d"]:
     """Return the Cholesky factor of the covariance of a cloud, correlations shrunk where particles are few."""
-    count, dimension = points.shape
-    covariance = np.atleast_2d(np.cov(np.asarray(points, np.float64), rowvar=False))
-    rounding = np.finfo(points.dtype).eps ** 2 * (
-        1 + np.mean(points, axis=0, dtype=np.float64) ** 2
-    )
-    variances = np.diag(covariance) + rounding
-    shrinkage = min(1.0, dimension / count)
-    shrunk = (1 - shrinkage) * covariance
-    np.fill_diagonal(shrunk, variances)
-    return np.linalg.cholesky(shrunk).astype(points.dtype)
+    scales = points.std(axis=0, dtype=np.float64)
+    correlations = covariance(points / scales)
+    return (scales[:, None] * np.linalg.cholesky(correlations)).astype(points.dtype)
 
 
 class Walkers(NamedTuple):

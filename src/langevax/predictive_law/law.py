@@ -1,8 +1,7 @@
-"""The result of `predictive`: a law of the parameters, its scores, and what Bayes loses beside it."""
+"""The result of `predictive`: a distribution of the parameters, its scores, and what Bayes loses beside it."""
 
 import math
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,8 @@ from jaxtyping import Float
 
 from langevax import checks
 from langevax._typing import PRNGKey, PyTree
-from langevax.figures import charts, theme
 from langevax.log_weights import log_mean_exp
 from langevax.predictive_law import law_file
-from langevax.predictive_law.agreement import LawAgreement, agreement
 from langevax.predictive_law.law_certificate import LawCertificate, certify
 from langevax.predictive_law.law_problem import LawProblem
 from langevax.predictive_law.models import model_of
@@ -30,19 +27,17 @@ from langevax.run.result import named_leaves
 
 if TYPE_CHECKING:
     import xarray
-    from matplotlib.axes import Axes
 
 
-class PredictiveWarning(UserWarning):
-    """Reasons to doubt a predictive law, those of `PredictiveLaw.warnings`."""
+CLOSED_FORM = "leave-one-out in closed form"
 
 
 @dataclass(frozen=True)
 class BayesComparison:
-    """Loss of the posterior predictive beside the chosen law, on rows that neither was fitted to."""
+    """Loss of the posterior predictive beside the chosen distribution, on rows that neither was fitted to."""
 
     nats: float
-    """Mean log score of the chosen law over that of Bayes, a row."""
+    """Mean log score of the chosen distribution over that of Bayes, a row."""
     standard_error: float
     """Paired over rows, and that over particles."""
     bayes_share: float
@@ -58,21 +53,21 @@ class BayesComparison:
             )
         return (
             f"Bayes loses {self.nats:.3f} ± {self.standard_error:.3f} nats a row ({self.method}, {self.num_rows:,} "
-            f"rows): the law with a share of {self.bayes_share:g} of Bayes makes a new row {np.exp(self.nats):.2f} "
+            f"rows): the distribution with a share of {self.bayes_share:g} of Bayes makes a new row {np.exp(self.nats):.2f} "
             "times as likely, as a geometric mean. The model is misspecified."
         )
 
 
 @dataclass(frozen=True, repr=False)
 class PredictiveLaw:
-    """The law of the parameters that predicts new rows best, and the path on which it was chosen."""
+    """The distribution of the parameters that predicts new rows best, and the path on which it was chosen."""
 
     bayes_share: float
     """1 is the posterior."""
     path: PredictivePath
     positions: PyTree[np.ndarray]
     """Particles of equal weight, in the structure of the draws; values of the sites or variables of a NumPyro or PyMC
-    model."""
+    model, from which `numpyro.infer.Predictive` and PyMC's `sample_posterior_predictive` draw new rows."""
     points: Float[np.ndarray, "particle d"]
     """The same, flat and unconstrained."""
     problem: LawProblem
@@ -81,7 +76,7 @@ class PredictiveLaw:
     method: str
     """How the scores of the choice were made."""
     seconds: float
-    """Without the draws; nan of the law of an estimator that was loaded."""
+    """Without the draws; nan of that of an estimator that was loaded."""
 
     def __repr__(self) -> str:
         return f"PredictiveLaw(bayes_share={self.bayes_share:g})\n{self.compare()}\n{self.path!r}"
@@ -96,28 +91,6 @@ class PredictiveLaw:
         logs = self.problem.log_likelihoods(self.points, self.model.rows(new))
         return log_mean_exp(logs, axis=0)
 
-    @refuse_former
-    def sample_predictive(self, *new: Any, key: PRNGKey) -> PyTree[np.ndarray]:
-        """Return draws of new rows, (particle, row, ...), each row with particles of its own.
-
-        Args:
-            new: arguments of a NumPyro model, with None for what it observes; or a dictionary of the `pm.Data` of a
-                PyMC model, without what it observes.
-            key: a typed JAX key.
-
-        Raises ValueError for a model that is a log likelihood: draw a row from it at each of `positions`.
-        """
-        checks.typed_key(key)
-        draw_key, order_key = random.split(key)
-        unraveled = jax.vmap(self.problem.unravel)(jnp.asarray(self.points))
-        drawn = self.model.simulated(unraveled, new, key=draw_key)
-        return jax.tree.map(
-            lambda a: np.asarray(
-                random.permutation(order_key, a, axis=0, independent=True)
-            ),
-            drawn,
-        )
-
     def compare(self) -> BayesComparison:
         """Return what Bayes loses, in nats a row: `print(fit.compare())` is a sentence."""
         chosen = self.path.chosen
@@ -127,26 +100,6 @@ class PredictiveLaw:
             gain, error, self.bayes_share, self.path.scores.shape[1], self.method
         )
 
-    def agreement(self, others: Sequence["PredictiveLaw"]) -> LawAgreement:
-        """Return how far laws of other keys agree with this one: `print` of the result is a sentence.
-
-        Args:
-            others: what `predictive` returned for other keys, of the same model, data and `bayes_shares`; best with
-                draws of their own.
-
-        Raises ValueError where `others` is empty, or of other parameters, rows or shares.
-
-        Example:
-            >>> import jax, jax.numpy as jnp, langevax
-            >>> model = (lambda m: -(m**2) / 8, lambda m, y: -((y - m) ** 2) / 2, jnp.linspace(-4, 4, 60))
-            >>> draws = jax.random.normal(jax.random.key(1), (256,)) / 7.8
-            >>> options = {"draws": draws, "bayes_shares": (1.0, 0.5), "num_folds": None, "num_particles": 64}
-            >>> laws = [langevax.predictive(*model, key=jax.random.key(seed), **options) for seed in (0, 1, 2)]
-            >>> laws[0].agreement(laws[1:]).agree
-            True
-        """
-        return agreement(self, others)
-
     @refuse_former
     def certificate(
         self,
@@ -154,24 +107,22 @@ class PredictiveLaw:
         key: PRNGKey,
         effort: float | None = None,
         cpu_seconds: float | None = None,
-        others: Sequence["PredictiveLaw"] = (),
         run: Run = Run(),
     ) -> LawCertificate:
-        """Bound the least objective at the law's share of Bayes from both sides: `print` of the result is a sentence.
+        """Bound the least objective at the chosen share of Bayes from both sides: `print` of the result is a sentence.
 
-        It is about J_a on the training rows, the score of its minimiser there, and this law beside it; not about new
-        rows, nor about the choice of the share. It refuses where parameters far from the law hold mass.
+        It is about J_a on the training rows, the score of its minimiser there, and this one beside it; not about new
+        rows, nor about the choice of the share. It refuses where parameters far from the particles hold mass.
 
         Args:
             key: a typed JAX key.
             effort: gradients of the log likelihood of one row at one particle that it may spend; 1e9 by default. It
                 ends sooner where the interval is narrow.
             cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
-            others: laws of other keys, from whose particles modes are searched for as well.
             run: a `langevax.Run`; it saves nothing, and the share that `progress` shows is that of the effort.
 
         Raises:
-            TypeError, ValueError: a budget that is not positive, two budgets, laws of other parameters.
+            TypeError, ValueError: a budget that is not positive, or two budgets.
 
         Example:
             >>> import jax, jax.numpy as jnp, langevax
@@ -183,26 +134,35 @@ class PredictiveLaw:
             >>> certificate.trustworthy, certificate.width < 1
             (True, True)
         """
-        return certify(self, effort, others, run, cpu_seconds, key=key)
+        return certify(
+            self.problem,
+            self.bayes_share,
+            self.points,
+            effort,
+            run,
+            cpu_seconds,
+            key=key,
+        )
 
     @property
     def warnings(self) -> list[str]:
-        """Reasons to doubt the law, as sentences."""
+        """Reasons to doubt the distribution, as sentences."""
         path = self.path
         messages = []
         if not path.is_converged[path.chosen]:
             messages.append(
-                f"the law with a share of {self.bayes_share:g} of Bayes still drifts after "
+                f"the distribution with a share of {self.bayes_share:g} of Bayes still drifts after "
                 f"{path.num_moves[path.chosen]} moves; pass more bayes_shares between it and 1."
             )
-        if path.has_many_parameters and not np.isfinite(path.held_out).all():
+        if path.has_many_parameters and self.method == CLOSED_FORM:
             messages.append(
-                f"the law has {path.p_eff[path.chosen]:.0f} effective parameters on {path.scores.shape[1]} rows, where "
+                f"the distribution has {path.p_eff[path.chosen]:.0f} effective parameters on {path.scores.shape[1]} rows, where "
                 "the closed form of leave-one-out is unsafe; pass num_folds."
             )
         size = path.scores.shape[1]
-        values = self._number_of_values()
-        if self.bayes_share < 1 and values < size / 2:
+        values = len(np.unique(self.log_likelihoods[:8], axis=1).T)
+        is_density = np.max(log_mean_exp(self.log_likelihoods, 0)) > 0
+        if self.bayes_share < 1 and is_density and values < size / 2:
             messages.append(
                 f"the {size} rows have only {values} different values, on which a density can put "
                 "spikes: the gain is that of these values, and a new one may have next to no density. Use a likelihood "
@@ -210,85 +170,32 @@ class PredictiveLaw:
             )
         return messages
 
-    def _number_of_values(self) -> int:
-        """Return the number of different rows, by their densities; that of all rows where these may be probabilities.
-
-        A NumPyro model says what its rows have; otherwise a logarithm above 0 is one of a density.
-        """
-        few = self.log_likelihoods[:8]
-        is_density = self.model.has_density_floor
-        if not isinstance(self.model, NamedModel):
-            is_density = (
-                is_density and np.max(log_mean_exp(self.log_likelihoods, 0)) > 0
-            )
-        return len(np.unique(few, axis=1).T) if is_density else few.shape[1]
-
-    def plot(self, axes: "Axes | None" = None) -> "Axes":
-        """Plot the misspecification curve: gain over Bayes against the share of Bayes, with standard errors."""
-        path = self.path
-        axes = charts.new_axes(axes)
-        places = np.arange(len(path.bayes_share))
-        colour = theme.METHODS["MFLD"][0]
-        axes.axhline(0, color=theme.GREY, linewidth=1)
-        low = path.gain - path.gain_error
-        high = path.gain + path.gain_error
-        axes.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
-        marks: dict[str, Any] = {"color": colour, "markerfacecolor": "white"}
-        axes.errorbar(places, path.gain, path.gain_error, fmt="D", **marks)
-        axes.plot(path.chosen, path.gain[path.chosen], "D", color=colour)
-        place: dict[str, Any] = {"textcoords": "offset points", "ha": "center"}
-        above = path.chosen, high[path.chosen]
-        axes.annotate("chosen", above, (0, 6), color=colour, **place)
-        labels = [
-            f"{share:g}\n{size:.0f}"
-            for share, size in zip(path.bayes_share, path.p_eff, strict=True)
-        ]
-        axes.set_xticks(places, labels)
-        axes.margins(x=0.08, y=0.18)
-        axes.set(
-            xlabel="share of Bayes, and effective parameters below it",
-            ylabel="gain over Bayes, nats a row",
-            title="Misspecification curve",
-        )
-        return axes
-
     def save(self, file: str | os.PathLike[str]) -> None:
-        """Write the law as one .npz file without pickles; `langevax.predictive_law.load` reads it.
+        """Write the distribution as one .npz file without pickles; `langevax.predictive_law.load` reads it.
 
         Functions and data are not saved.
         """
-        header = {name: getattr(self, name) for name in ("bayes_share", "method")}
-        header |= {"seconds": self.seconds, "sites": _shapes(self.positions)}
-        arrays = {"points": self.points, "log_likelihoods": self.log_likelihoods}
+        names = ("points", "log_likelihoods", "method", "seconds")
+        arrays = {name: np.asarray(getattr(self, name)) for name in names}
         for field in fields(PredictivePath):
             arrays[f"path_{field.name}"] = np.asarray(getattr(self.path, field.name))
-        law_file.write(file, header, arrays)
+        law_file.write(file, arrays)
 
     def to_datatree(self) -> "xarray.DataTree":
-        """Return the groups `posterior` (the law's particles), `log_likelihood` and `path`, in ArviZ's layout.
+        """Return the groups `posterior` (the particles) and `log_likelihood`, in ArviZ's layout.
 
         `arviz.loo` is valid for a share of 1 only: with a smaller share the particles are not draws of the posterior.
         """
-        tree_type = datatree_type()
-        import xarray
 
         def particles(arrays: dict[str, np.ndarray]) -> "xarray.Dataset":
-            one_chain = {
-                name: np.asarray(array)[None] for name, array in arrays.items()
-            }
+            one_chain = {name: array[None] for name, array in arrays.items()}
             return draws_dataset(one_chain, 1, len(self.points))
 
-        names = {field.name for field in fields(PredictivePath)}
-        curve = {
-            name: (["bayes_share"], np.asarray(getattr(self.path, name)))
-            for name in sorted(names - {"bayes_share", "scores", "weights"})
-        }
         groups = {
             "posterior": particles(named_leaves(self.positions)),
             "log_likelihood": particles({"log_likelihood": self.log_likelihoods}),
-            "path": xarray.Dataset(curve, {"bayes_share": self.path.bayes_share}),
         }
-        tree = tree_type.from_dict(groups)
+        tree = datatree_type().from_dict(groups)
         tree.attrs |= {"bayes_share": self.bayes_share, "method": self.method}
         return tree
 
@@ -318,17 +225,17 @@ def law_at(
 def load(
     file: str | os.PathLike[str], model: Any, *data: Any, start: PyTree | None = None
 ) -> PredictiveLaw:
-    """Return the law that `PredictiveLaw.save` wrote.
+    """Return the distribution that `PredictiveLaw.save` wrote.
 
-    Log likelihoods are compared with those in the file, so that a law cannot be read for another model or other rows.
+    Log likelihoods are compared with those in the file, so that it cannot be read for another model or other rows.
 
     Args:
         file: its name.
-        model, data: those that the law was fitted to, as `predictive` takes them; functions are not saved.
+        model, data: those that it was fitted to, as `predictive` takes them; functions are not saved.
         start: any position in the structure of the draws; not needed for a NumPyro or PyMC model.
 
     Raises:
-        TypeError, ValueError: no such file, one that is damaged, or a law of another model or of other data.
+        TypeError, ValueError: no such file, one that is damaged, or one of another model or of other data.
 
     Example:
         >>> import tempfile, jax, jax.numpy as jnp, langevax
@@ -342,13 +249,9 @@ def load(
         >>> bool((again.log_score(jnp.zeros(3)) == law.log_score(jnp.zeros(3))).all())
         True
     """
-    entries = {"format", "bayes_share", "method", "seconds", "sites"}
-    names = {field.name: f"path_{field.name}" for field in fields(PredictivePath)}
-    header, arrays = law_file.read(
-        file, entries, {"points", "log_likelihoods", *names.values()}
-    )
-    points = arrays["points"]
-    logs = arrays["log_likelihoods"]
+    arrays = law_file.read(file)
+    points = arrays.pop("points")
+    logs = arrays.pop("log_likelihoods")
     row_model = model_of(model, data)
     if isinstance(row_model, NamedModel):
         start = row_model.start(random.key(0))
@@ -358,30 +261,18 @@ def load(
         )
     position = checks.arrays("start", start)
     problem = LawProblem.of(row_model.finite_sum, position, len(points))
-    size = sum(np.size(leaf) for leaf in jax.tree.leaves(position))
-    if (size, problem.size) != (points.shape[1], logs.shape[1]):
+    sizes = sum(np.size(leaf) for leaf in jax.tree.leaves(position)), problem.size
+    known = points.shape[1], logs.shape[1]
+    tolerance = 1e-3  # of another machine
+    if sizes != known or not np.allclose(
+        problem.log_likelihoods(points), logs, rtol=tolerance, atol=tolerance
+    ):
         raise ValueError(
-            f"{str(file)!r} is a law of {points.shape[1]} parameters and {logs.shape[1]} rows, but model and data have "
-            f"{size} and {problem.size}; pass those that it was fitted to."
+            f"{str(file)!r} is a distribution of {known[0]} parameters and {known[1]} rows, of another model or other "
+            "data: log likelihoods of its particles differ; pass those that it was fitted to."
         )
-    path = PredictivePath(**{name: arrays[key] for name, key in names.items()})
-    law = law_at(row_model, problem, points, path, header["method"], header["seconds"])
-    if not np.allclose(
-        law.log_likelihoods, logs, rtol=1e-3, atol=1e-3
-    ):  # of another machine
-        raise ValueError(
-            f"{str(file)!r} is a law of another model or other data: log likelihoods of its particles differ; pass "
-            "those that it was fitted to."
-        )
-    if (sites := _shapes(law.positions)) != header["sites"]:
-        raise ValueError(
-            f"{str(file)!r} is a law of {header['sites']}, but start is of {sites}; pass those names."
-        )
-    return law
-
-
-def _shapes(positions: PyTree) -> dict[str, list[int]]:
-    """Return the shape of each array of a position, by its name."""
-    return {
-        name: list(np.shape(leaf)[1:]) for name, leaf in named_leaves(positions).items()
-    }
+    method = str(arrays.pop("method"))
+    seconds = float(arrays.pop("seconds"))
+    curve = {name.removeprefix("path_"): array for name, array in arrays.items()}
+    path = PredictivePath(**curve)
+    return law_at(row_model, problem, points, path, method, seconds)

@@ -12,7 +12,6 @@ the minimiser.
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,18 +24,17 @@ from langevax.log_weights import log_mean_exp
 from langevax.meanfield.certificate import blas_threads
 from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.interval_search import TRUSTED, close
-from langevax.predictive_law.agreement import (
-    MOST_STANDARD_ERRORS,
-    check_same_parameters,
-)
+from langevax.predictive_law.law_problem import LawProblem
 from langevax.predictive_law.law_search import LawSearch, search_of
 from langevax.predictive_law.parameter_law import ParameterLaw, in_units_of_prior
-from langevax.predictive_law.path import FittedLaw, influences_of
+from langevax.predictive_law.path import influences_of
 from langevax.run.options import Run, check_unsaved
 from langevax.run.progress import report_to
 
-PROVED_SHARE = 0.01
-"""A proved share of the minimiser's mass where the law has no particles, above which it is refused."""
+MOST_MISSING = 0.05
+"""Share of the minimiser's mass where the law has next to no particle, above which it is refused."""
+NOISE_OF_SCORE = 2
+"""Standard errors by which the law's score may be outside of that of the minimiser."""
 MORE = "raise effort (it was {effort:.0e})"
 ANOTHER_LAW = (
     "pass more bayes_shares, more particles, draws of more chains, or another key."
@@ -46,7 +44,7 @@ ANOTHER_LAW = (
 
 @dataclass(frozen=True, repr=False)
 class LawCertificate:
-    """An interval for the least objective J_a at one share of Bayes, in nats, of all laws of the parameters.
+    """An interval for the least objective J_a at one share of Bayes, in nats, of all distributions of the parameters.
 
     J_a is that of all rows, with the log prior as the model writes it: a constant that this leaves out is left out.
     """
@@ -61,7 +59,7 @@ class LawCertificate:
     score_bounds: tuple[float, float]
     """Of the mean in-sample log score of the minimiser, nats a row; infinite for a share of 1."""
     law_score: float
-    """Mean in-sample log score of the law that was certified, by its particles."""
+    """Mean in-sample log score of the distribution that was certified, by its particles."""
     law_score_error: float
     """By their number."""
     num_rows: int
@@ -69,11 +67,9 @@ class LawCertificate:
     verdict: str
     """The interval in a sentence, or why it says too little and what to do."""
     missing_share: float
-    """Share of the minimiser's mass at parameters where the law has next to no particle: an estimate."""
-    least_missing_share: float
-    """The same, at least, however far the law of the search is from the minimiser."""
+    """Share of the minimiser's mass at parameters where the certified distribution has next to no particle: an estimate."""
     log_scores: Float[np.ndarray, " n"]
-    """log z_i of the law of the upper end."""
+    """log z_i of the distribution of the upper end."""
     effective_draws: float
     """That the weights of its walks leave effective."""
     num_descents: int
@@ -87,7 +83,7 @@ class LawCertificate:
 
     @property
     def width(self) -> float:
-        """Upper minus lower end: the law of the upper end is within this KL divergence of the minimiser."""
+        """Upper minus lower end: that of the upper end is within this KL divergence of the minimiser."""
         return self.upper_bound - self.lower_bound
 
     @property
@@ -108,9 +104,10 @@ class LawCertificate:
 
 
 def certify(
-    law: FittedLaw,
+    problem: LawProblem,
+    bayes_share: float,
+    points: Float[np.ndarray, "particle d"],
     effort: float | None,
-    others: Sequence[FittedLaw],
     run: Run,
     cpu_seconds: float | None = None,
     *,
@@ -120,45 +117,40 @@ def certify(
     """Return the interval for the law's share of Bayes, from walks that start at its particles and at the prior."""
     checks.not_forked()
     checks.typed_key(key)
-    check_unsaved(run, "a certificate of a predictive law")
+    check_unsaved(run, "a certificate of a predictive distribution")
     if effort is not None and cpu_seconds is not None:
         raise TypeError("effort and cpu_seconds are two budgets; pass one of them.")
     effort = default_effort if effort is None else effort
     checks.number("effort", effort, positive=True)
     if cpu_seconds is not None:
         checks.number("cpu_seconds", cpu_seconds, positive=True)
-    check_same_parameters(law, others)
-    if law.problem.weights is not None:
+    if problem.weights is not None:
         raise ValueError(
-            "this law's rows have weights, and a certificate counts every row once; fit it without them."
+            "the rows have weights, and a certificate counts every row once; fit it without them."
         )
     began = time.process_time()
     unit_key, search_key = random.split(key)
-    tilted = ParameterLaw.of(law.problem, law.bayes_share, law.points)
-    tilted = in_units_of_prior(tilted, law.points, key=unit_key)
-    clouds = Clouds(tilted, law.problem.size, search_key)
+    tilted = ParameterLaw.of(problem, bayes_share, points)
+    tilted = in_units_of_prior(tilted, points, key=unit_key)
+    clouds = Clouds(tilted, problem.size, search_key)
     with report_to(run.progress) as report:
-        search = search_of(
-            tilted, law.points, [other.points for other in others], clouds, report
-        )
+        search = search_of(tilted, points, clouds, report)
         with blas_threads(search.risk):
             try:
                 search.allow(effort, cpu_seconds)
                 close(search)
-                missing = search.missing_shares()
+                missing = search.missing_share()
             finally:
                 clouds.close()
     search.known = replace(search.known, seconds=time.process_time() - began)
-    return _certificate(search, law, missing)
+    return _certificate(search, bayes_share, missing, *_score(problem, points))
 
 
 def _certificate(
-    search: LawSearch, law: FittedLaw, missing: tuple[float, float]
+    search: LawSearch, share: float, missing: float, score: float, score_error: float
 ) -> LawCertificate:
     references = np.asarray(search.tilted.references, np.float64)
-    share = law.bayes_share
     size = len(references)
-    score, score_error = _score(law)
 
     def nats(value: float) -> float:
         return size * value - float(references.sum())
@@ -178,7 +170,8 @@ def _certificate(
         down, up = _inverse((upper - lower) / (size * (1 - share)))
         bounds = float(certified.mean()) - up, float(certified.mean()) - down
     is_narrow = search.narrow(TRUSTED) and math.isfinite(lower)
-    is_near = _is_near(law, bounds, score, score_error)
+    slack = NOISE_OF_SCORE * score_error
+    is_near = bounds[0] - slack <= score <= bounds[1] + slack
     certificate = LawCertificate(
         lower_bound=lower,
         upper_bound=upper,
@@ -188,10 +181,9 @@ def _certificate(
         law_score=score,
         law_score_error=score_error,
         num_rows=size,
-        trustworthy=is_narrow and is_near and missing[1] <= PROVED_SHARE,
+        trustworthy=is_narrow and is_near and missing <= MOST_MISSING,
         verdict="",
-        missing_share=missing[0],
-        least_missing_share=missing[1],
+        missing_share=missing,
         log_scores=certified,
         effective_draws=search.evidence.effective,
         num_descents=known.descents,
@@ -207,44 +199,26 @@ def _certificate(
     return replace(certificate, verdict=verdict)
 
 
-def _is_near(
-    law: FittedLaw,
-    bounds: tuple[float, float],
-    score: float,
-    score_error: float,
-) -> bool:
-    """Return whether the score of the particles, by which the law predicts, and the mean over time of its path may be
-    that of the minimiser."""
-    chosen = law.path.chosen
-    path = law.path
-    scores = (
-        (score, 2 * score_error),
-        (path.fit[chosen], MOST_STANDARD_ERRORS * path.settled_error[chosen]),
-    )
-    return all(
-        bounds[0] - slack <= value <= bounds[1] + slack for value, slack in scores
-    )
-
-
-def _score(law: FittedLaw) -> tuple[float, float]:
-    """Return the mean in-sample log score of the law's particles, and its error by their number."""
-    logs = np.asarray(law.problem.log_likelihoods(law.points), np.float64)
+def _score(
+    problem: LawProblem, points: Float[np.ndarray, "particle d"]
+) -> tuple[float, float]:
+    """Return the mean in-sample log score of particles, and its error by their number."""
+    logs = np.asarray(problem.log_likelihoods(points), np.float64)
     influences = influences_of(logs, len(logs))
     error = float(influences.std() / math.sqrt(len(influences)))
     return float(log_mean_exp(logs, axis=0).mean()), error
 
 
 def _inverse(value: float) -> tuple[float, float]:
-    """Return the negative and the positive root of e^x - 1 - x = value."""
-    from scipy.optimize import brentq
+    """Return the negative and the positive root of e^x - 1 - x = value, by Lambert's function."""
+    from scipy.special import lambertw
 
     value = max(value, np.finfo(float).eps)
-    ends = (
-        (-1 - value - math.sqrt(2 * value), 0.0),
-        (0.0, min(math.sqrt(2 * value), 1 + math.log1p(value))),
+    low, high = (
+        -1 - value - float(lambertw(-math.exp(-1 - value), branch).real)
+        for branch in (0, -1)
     )
-    low, high = (brentq(lambda x: math.expm1(x) - x - value, *end) for end in ends)
-    return float(low), float(high)  # pyright: ignore[reportArgumentType]
+    return low, high
 
 
 def _verdict(
@@ -274,25 +248,14 @@ def _verdict(
     low, high = certificate.score_bounds
     if bayes_share < 1:
         sentence += (
-            f" The minimiser scores its own rows by {low:.3f} to {high:.3f} nats a row, this law by "
+            f" The minimiser scores its own rows by {low:.3f} to {high:.3f} nats a row, this distribution by "
             f"{certificate.law_score:.3f} ± {certificate.law_score_error:.3f}."
         )
-    share = certificate.missing_share
-    least = certificate.least_missing_share
-    if least > PROVED_SHARE:
+    if certificate.missing_share > MOST_MISSING:
         return (
-            f"{sentence.format('Not certified:')} It lacks parameters that hold about {share:.0%} of the minimiser's "
-            f"mass, at least {least:.0%}; {ANOTHER_LAW}"
+            f"{sentence.format('Not certified:')} It lacks parameters that hold about {certificate.missing_share:.0%} of "
+            f"the minimiser's mass; {ANOTHER_LAW}"
         )
     if not is_near:
-        return f"{sentence.format('Not certified:')} This law is not the minimiser; {ANOTHER_LAW}"
-    sentence = (
-        sentence.format("Certified:")
-        + " This says nothing of how well it predicts new rows."
-    )
-    if share > 5 * PROVED_SHARE:
-        sentence += (
-            f" The law of the search, too far from the minimiser to tell, has {share:.0%} of its mass where this one "
-            f"has next to no particle; {MORE.format(effort=certificate.effort)} to know."
-        )
-    return sentence
+        return f"{sentence.format('Not certified:')} This distribution is not the minimiser; {ANOTHER_LAW}"
+    return f"{sentence.format('Certified:')} This says nothing of how well it predicts new rows."

@@ -1,7 +1,6 @@
-"""The file of a saved law: arrays and a JSON header in one .npz archive. Nothing is ever unpickled."""
+"""The file of a saved law: arrays in one .npz archive. Nothing is ever unpickled."""
 
 import io
-import json
 import os
 import zipfile
 from pathlib import Path
@@ -10,30 +9,23 @@ from typing import Any
 import numpy as np
 
 from langevax import checks
-from langevax._version import __version__
 from langevax.run.checkpoint import write_atomically
 
-LAW_FORMAT = 1
+LAW_FORMAT = "langevax predictive distribution 2"
 
 
-def write(
-    file: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, np.ndarray]
-) -> None:
+def write(file: str | os.PathLike[str], arrays: dict[str, Any]) -> None:
     """Write a law; an earlier file of that name stays whole until the new one is complete."""
     checks.local_path("file", file)
-    text = json.dumps(header | {"format": LAW_FORMAT, "version": __version__})
     content = io.BytesIO()
-    named: dict[str, Any] = arrays | {"header": np.frombuffer(text.encode(), np.uint8)}
-    np.savez_compressed(content, **named)
+    np.savez_compressed(content, format=np.array(LAW_FORMAT), **arrays)
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content.getbuffer())
 
 
-def read(
-    file: str | os.PathLike[str], entries: set[str], names: set[str]
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return what `write` wrote: a header with these entries, and arrays of these names.
+def read(file: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Return the arrays that `write` wrote.
 
     Raises:
         ValueError: no such file, one that is damaged, or of another format.
@@ -47,22 +39,13 @@ def read(
         content = io.BytesIO(Path(file).read_bytes())
         with np.load(content, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(arrays.pop("header").tobytes())
-        if missing := (entries - header.keys()) | (names - arrays.keys()):
-            raise KeyError(*sorted(missing))
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        zipfile.BadZipFile,
-        EOFError,
-    ) as error:
+        version = str(arrays.pop("format"))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(
-            f"{str(file)!r} is damaged or not a law of langevax ({error}); save it again."
+            f"{str(file)!r} is damaged or not a distribution of langevax ({error}); save it again."
         ) from error
-    if header["format"] != LAW_FORMAT:
+    if version != LAW_FORMAT:
         raise ValueError(
-            f"{str(file)!r} has format {header['format']}, this langevax reads {LAW_FORMAT}; fit again."
+            f"{str(file)!r} has format {version!r}, this langevax reads {LAW_FORMAT!r}; fit again."
         )
-    return header, arrays
+    return arrays

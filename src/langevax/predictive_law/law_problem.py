@@ -11,6 +11,7 @@ maximises the score of the mixture. With the dual c_i = 1 / z_i held fixed, one 
 and the minimiser is the fixed point of that map. Likelihoods stay logarithms: c_i p_i = exp(log p_i - log z_i).
 """
 
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from langevax import checks, trees
+from langevax import checks
 from langevax._typing import PyTree
 from langevax.log_weights import log_mean_exp
 from langevax.platforms import sizes
@@ -33,7 +34,7 @@ from langevax.problems.finite_sum import (
     NegativeLogPrior,
     RowFunction,
 )
-from langevax.problems.problem import Scalar
+from langevax.problems.problem import Scalar, quadratic
 from langevax.run.result import named_leaves
 from langevax.sampling.resolution import check_resolution
 
@@ -42,6 +43,10 @@ MAX_EXPONENT = 60.0
 
 Points = Float[Array, "particle d"]
 RowBlocks = Float[Array, "block rows"]
+
+
+class PredictiveWarning(UserWarning):
+    """Reasons to doubt a predictive distribution, those of `PredictiveLaw.warnings`."""
 
 
 class TiltedDensity(NamedTuple):
@@ -97,13 +102,6 @@ class LawProblem(eqx.Module):
             lambda a: a.reshape(-1, *a.shape[2:])[: self.size], self.finite_sum.data
         )
 
-    def of_rows(self, rows: np.ndarray, num_particles: int) -> "LawProblem":
-        """Return the problem of some of the rows, under the same prior."""
-        chosen = jax.tree.map(lambda leaf: leaf[rows], self.rows)
-        data = _in_blocks(chosen, num_particles)
-        finite_sum = eqx.tree_at(lambda f: f.data, self.finite_sum, data)
-        return LawProblem(finite_sum, len(rows), self.unravel, self.prior_size)
-
     @property
     def row_weights(self) -> Float[np.ndarray, " n"]:
         """A copy of the weights of the rows."""
@@ -121,12 +119,7 @@ class LawProblem(eqx.Module):
         """Of one particle, up to a constant."""
         position = self.unravel(point)
         finite_sum = self.finite_sum
-        squares = trees.map_prefix(
-            lambda p, x: jnp.sum(jnp.asarray(p, x.dtype) * x * x) / 2,
-            finite_sum.precision,
-            position,
-        )
-        value = jax.tree.reduce(jnp.add, squares)
+        value = quadratic(finite_sum.precision, position)
         if finite_sum.regularizer is not None:
             value = value + finite_sum.regularizer(position)
         return -self.prior_size * value
@@ -235,29 +228,30 @@ def _log_priors(
 
 
 @eqx.filter_jit
-def _mean_gradient(
-    problem: LawProblem, points: Points, weights: RowBlocks
-) -> Float[Array, " d"]:
-    """Return the mean over particles of the gradient of the log posterior."""
-    one = jnp.ones((), points.dtype)
-    posterior = problem.tilted(points, one, jnp.zeros_like(weights), weights)
-    return posterior.gradient.mean(axis=0)
-
-
-def rise_at_draws(problem: LawProblem, points: np.ndarray) -> float:
-    """Return the largest mean slope of the log posterior at draws, in nats a standard deviation; its own have 0."""
-    weights = jnp.asarray(problem.in_blocks(problem.row_weights.astype(points.dtype)))
-    slopes = np.asarray(_mean_gradient(problem, jnp.asarray(points), weights))
-    return float(np.abs(slopes * points.std(axis=0, dtype=np.float64)).max())
-
-
-@eqx.filter_jit
 def _curvature(
     problem: LawProblem, centre: Float[Array, " d"], unit: Float[Array, " d"]
 ) -> Float[Array, "d d"]:
     return jax.hessian(lambda steps: problem.log_prior(centre + unit * steps))(
         jnp.zeros_like(centre)
     )
+
+
+def check_draws(problem: LawProblem, points: np.ndarray, most: float = 1.0) -> None:
+    """Warn of draws whose log posterior rises by more nats a standard deviation; the noise of 64 draws is 0.1."""
+    weights = jnp.asarray(problem.in_blocks(problem.row_weights.astype(points.dtype)))
+    one = jnp.ones((), points.dtype)
+    posterior = eqx.filter_jit(LawProblem.tilted)(
+        problem, jnp.asarray(points), one, jnp.zeros_like(weights), weights
+    )
+    slopes = np.asarray(posterior.gradient.mean(axis=0))
+    rise = float(np.abs(slopes * points.std(axis=0, dtype=np.float64)).max())
+    if rise > most:
+        warnings.warn(
+            f"draws are not those of the posterior of model and data: its log density rises by {rise:.3g} a standard "
+            "deviation of theirs on average, where its own draws have 0; leave draws out.",
+            PredictiveWarning,
+            stacklevel=4,
+        )
 
 
 def check_rows(log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
@@ -325,7 +319,8 @@ def check_proper(
         "write it as a constant plus a difference, or draw and compute in float64 (jax.enable_x64).",
     )
     scale = deviations + np.finfo(dtype).eps * (1 + np.abs(centre))
-    curvature = _curvature(problem, *(jnp.asarray(a, dtype) for a in (centre, scale)))
+    middle = jnp.asarray(centre, dtype)
+    curvature = _curvature(problem, middle, jnp.asarray(scale, dtype))
     principal = np.linalg.eigh(np.nan_to_num(np.asarray(curvature, np.float64)))[1].T
     directions = np.concatenate([np.eye(len(scale)), principal]) * scale
     steps = np.concatenate([directions, -directions])
@@ -338,21 +333,18 @@ def check_proper(
         index = int(np.argmax(flat)) % len(directions)
         line = "a sum of several coordinates"
         if index < len(scale):
-            line = _coordinate(problem, centre, index)
+            line = _coordinate(problem, middle, index)
         raise ValueError(
             f"{prior} is improper: along {line} its logarithm changes by {change[flat][0]:.3g} between "
             f"{far[0]:g} and {far[1]:g} standard deviations of the draws; pass a prior with a finite integral."
         )
 
 
-def _coordinate(problem: LawProblem, point: np.ndarray, index: int) -> str:
-    """Return words for a coordinate of a particle: its variable, and its place in an array."""
-    leaves = named_leaves(problem.unravel(jnp.asarray(point)))
-    ends = np.cumsum([np.size(leaf) for leaf in leaves.values()])
-    leaf = int(np.searchsorted(ends, index, side="right"))
-    name = list(leaves)[leaf]
-    size = np.size(leaves[name])
-    where = f"coordinate {index - ends[leaf] + size}"
-    if name == "position":
-        return where
-    return f"{where} of {name!r}" if size > 1 else repr(name)
+def _coordinate(problem: LawProblem, centre: Float[Array, " d"], index: int) -> str:
+    """Return the name of a coordinate of a particle: its variable, and its place in an array."""
+    one = problem.unravel(jnp.zeros_like(centre).at[index].set(1))
+    return next(
+        f"{name!r}{np.argwhere(leaf)[0].tolist() or ''}"
+        for name, leaf in named_leaves(one).items()
+        if np.any(leaf)
+    )

@@ -19,13 +19,8 @@ from jaxtyping import Array, Float
 
 from langevax.log_weights import effective_share, log_mean_exp, normalised, systematic
 from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, WalkTarget
-from langevax.meanfield.homotopy import COUNTED_DUALS, Ascent, mean_gap
-from langevax.meanfield.interval_search import (
-    FEWEST_CLOUD,
-    IntervalSearch,
-    Known,
-    unmet_wells,
-)
+from langevax.meanfield.homotopy import COUNTED_DUALS, Ascent
+from langevax.meanfield.interval_search import FEWEST_CLOUD, IntervalSearch, Known
 from langevax.meanfield.upper_bound import (
     UpperBound,
     around_cloud,
@@ -33,23 +28,16 @@ from langevax.meanfield.upper_bound import (
     parts_of,
     upper_bounds,
 )
-from langevax.meanfield.walks import (
-    EFFECTIVE_SHARE,
-    MOST_LAWS,
-    Cells,
-    PilotCloud,
-    largest_step,
-    plan_from_start,
-    walk,
-)
+from langevax.meanfield.walks import MOST_LAWS, PilotCloud, largest_step
 from langevax.predictive_law.dual import best_tilt
 from langevax.predictive_law.law_problem import MAX_EXPONENT
 from langevax.predictive_law.parameter_law import ParameterLaw
-from langevax.predictive_law.path import evenly_spaced
 from langevax.problems.losses import LogScore, Loss, linear
 
-NOT_REACHED = "the effort ended before walks from the prior reached this law; {more}"
 SMALLER_SHARE = ", or certify a smaller share of Bayes"
+NOT_REACHED = (
+    f"walks from the prior did not reach this distribution; {{more}}{SMALLER_SHARE}"
+)
 
 
 class OneOutput:
@@ -91,47 +79,6 @@ class LawRisk(eqx.Module):
         return jnp.mean(values)
 
 
-def least_share(share: float, divergence: float) -> float:
-    """Return the least probability of an event under q, where it is `share` under p and KL(p || q) <= `divergence`."""
-    from scipy.special import rel_entr
-
-    share, low, high = min(share, 1.0), 0.0, min(share, 1.0)
-    for _ in range(50):
-        middle = (low + high) / 2
-        apart = rel_entr(share, middle) + rel_entr(1 - share, 1 - middle)
-        low, high = (middle, high) if apart > divergence else (low, middle)
-    return high
-
-
-@dataclass
-class Climbing:
-    """A weighted cloud whose dual is climbed to."""
-
-    clouds: Clouds
-    pilot: PilotCloud
-    log_weights: np.ndarray
-    tilt: np.ndarray
-
-    @property
-    def cloud(self) -> np.ndarray:
-        """The particles."""
-        return self.pilot.cloud
-
-    def improve(self, ratios: np.ndarray, weight: float) -> None:
-        """Take Newton's steps on this cloud."""
-        self.tilt, self.log_weights = best_tilt(
-            ratios, self.log_weights, self.tilt, weight
-        )
-
-    def move(self, target: WalkTarget, size: int, moves: int) -> None:
-        """Resample and move."""
-        shares = normalised(self.log_weights)
-        parents = systematic(self.log_weights, self.clouds.generator().uniform(), size)
-        pilot = self.pilot.measured(shares).resampled(parents)
-        self.pilot, _ = pilot.moved(self.clouds, target, moves)
-        self.log_weights = np.zeros(size)
-
-
 @dataclass
 class LawSearch(IntervalSearch):
     """The state of a law's certificate; objectives are means over rows, of likelihoods relative to the law's own."""
@@ -141,7 +88,7 @@ class LawSearch(IntervalSearch):
     known: Known = field(default_factory=lambda: Known(refusal=NOT_REACHED))
     is_capped: bool = False
     """Whether some likelihood ratio was cut, which no lower end allows."""
-    outside = "parameters far from the law's particles"
+    outside = "parameters far from the particles"
     in_cells = True
     sharp = 0.1
     """Nats of the width at which it ends."""
@@ -159,10 +106,9 @@ class LawSearch(IntervalSearch):
         self.choose_sizes()
         posterior = self.tilted.plain_tilt(1.0)
         self.progress("the posterior")
-        cloud, log_weights = self._weighted(posterior, self.particles)
-        cloud = cloud[systematic(log_weights, self.clouds.generator().uniform())]
-        start = around_cloud(self.clouds, cloud)
-        runs = local_runs(self.clouds, posterior, start, cloud, self.known.size, False)
+        around = self.particles
+        start = around_cloud(self.clouds, around)
+        runs = local_runs(self.clouds, posterior, start, around, self.known.size, False)
         if runs is not None:
             bound = upper_bounds(self.risk, self.temperature, [runs])[0]
             self.keep_upper(bound)
@@ -197,12 +143,6 @@ class LawSearch(IntervalSearch):
                 f"the likelihood of a row varies by more than e^{MAX_EXPONENT:.0f} between parameters, beyond the numbers "
                 "of a certificate; use a likelihood with heavier tails, or certify none"
             )
-        plan = self.evidence.plan
-        if self.known.lower is None and plan is not None and not plan.complete:
-            return (
-                "walks from the prior did not reach this law, of which parts that matter may hold less than one in "
-                f"{self.known.num_particles:,} particles; {{more}}{SMALLER_SHARE}"
-            )
         return self.known.refusal
 
     def is_sharp(self) -> bool:
@@ -219,33 +159,25 @@ class LawSearch(IntervalSearch):
         return self.tilted.num_activations * self.known.width
 
     def climbed(self) -> Ascent:
-        """Return the best dual and a cloud of its law, from normals around the law's particles or from the last round.
-
-        The first climb goes over the minimisers of b J_a + (1-b) KL(q || normals), b from 0 to 1, whose law has the
-        tilt t_i = b (1-a) c_i. Where b grows with t kept, Newton's steps start nearby. Half of the normals' mass is the
-        prior: the dual of a law that lacks parameters for one row would give these all of its mass.
-        """
+        """Return the best dual and a cloud of its law, from normals around the law's particles or from the last round."""
         clouds = self.clouds
         weight = 1 - float(self.tilted.bayes_share)
-        counted = ()
-        duals = []
         before = self.known.ascent
         if before is None:
-            climbing = self._approached(weight)
+            pilot, tilt = self._approached(weight)
+            counted = ()
         else:
-            cloud = before.cloud
-            nothing = np.zeros(len(cloud))
-            climbing = Climbing(clouds, PilotCloud.of(cloud), nothing, -before.dual)
+            pilot = PilotCloud.of(before.cloud)
+            tilt = -before.dual
             counted = before.counted
+        duals = []
         for number in range(self.clouds_of_dual):
             self.progress(f"dual, {number + 1} of {self.clouds_of_dual}")
-            climbing.improve(self._features(climbing.cloud)[:, 2:], weight)
-            climbing.move(
-                clouds.target(self._tilt(climbing.tilt)),
-                self.known.num_particles,
-                2 * MOVES_PER_LAW,
-            )
-            duals.append(np.log(np.maximum(climbing.tilt, np.finfo(float).tiny)))
+            ratios = self._features(pilot.cloud)[:, 2:]
+            tilt, log_weights = best_tilt(ratios, np.zeros(len(ratios)), tilt, weight)
+            target = clouds.target(self._tilt(tilt))
+            pilot = self._moved(pilot, log_weights, target, 2 * MOVES_PER_LAW)
+            duals.append(np.log(np.maximum(tilt, np.finfo(float).tiny)))
         counted = (*counted, *duals[-COUNTED_DUALS:])
         dual = (
             -np.exp(np.mean(counted, axis=0))
@@ -254,102 +186,83 @@ class LawSearch(IntervalSearch):
         )
         return Ascent(
             dual,
-            climbing.cloud,
+            pilot.cloud,
             [self._tilt(-dual)],
             self.temperature,
             True,
             counted,
         )
 
-    def _approached(self, weight: float) -> "Climbing":
-        """Return the end of the path of minimisers from normals."""
+    def _approached(self, weight: float) -> tuple[PilotCloud, np.ndarray]:
+        """Return cloud and tilt at the end of the path of minimisers of b J_a + (1-b) KL(q || normals), b from 0 to 1.
+
+        The law on it has the tilt t_i = b (1-a) c_i. Where b grows with t kept, Newton's steps start nearby. Half of
+        the normals' mass is the prior: the dual of a law that lacks parameters for one row would give these all of its
+        mass.
+        """
         clouds = self.clouds
         bayes_share = float(self.tilted.bayes_share)
-        share = 0.0
         start = around_cloud(clouds, self.particles, 0.5)
-        size = self.known.num_particles
-        climbing = Climbing(
-            clouds,
-            PilotCloud.of(clouds.drawn(start, size)),
-            np.zeros(size),
-            np.zeros(self.tilted.num_activations),
-        )
+        pilot = PilotCloud.of(clouds.drawn(start, self.known.num_particles))
         nothing = clouds.target(self.tilted.plain_tilt(0.0), 0.0, 0.0, start)
+        share = 0.0
+        tilt = np.zeros(self.tilted.num_activations)
         for number in range(MOST_LAWS):
             self.progress(f"path, law {number + 1}")
-            features = self._features(climbing.cloud)
-            values = clouds.values(nothing, climbing.cloud)
-            slope = (
-                values.log_prior
-                + features[:, 0]
-                + bayes_share * features[:, 1]
-                - values.log_start
-            )
+            features = self._features(pilot.cloud)
+            ratios = features[:, 2:]
+            values = clouds.values(nothing, pilot.cloud)
+            of_prior = values.log_prior + features[:, 0]
+            slope = of_prior + bayes_share * features[:, 1] - values.log_start
             step = largest_step(
                 lambda step: effective_share(step * slope),  # noqa: B023
                 1 - share,
-                EFFECTIVE_SHARE,
             )
             share = 1.0 if step >= 1 - share else share + step
-            climbing.log_weights = step * slope
+            log_weights = step * slope
             if number == 0:
-                outputs = normalised(climbing.log_weights) @ features[:, 2:]
-                climbing.tilt = (
-                    share * weight / np.maximum(outputs, np.finfo(float).tiny)
-                )
-                climbing.log_weights = (
-                    climbing.log_weights + features[:, 2:] @ climbing.tilt
-                )
-            climbing.improve(features[:, 2:], share * weight)
-            whole = (
-                self._tilt(climbing.tilt)
-                .at[:2, 0]
-                .multiply(jnp.asarray(share, clouds.dtype))
+                outputs = normalised(log_weights) @ ratios
+                tilt = share * weight / np.maximum(outputs, np.finfo(float).tiny)
+                log_weights = log_weights + ratios @ tilt
+            tilt, log_weights = best_tilt(ratios, log_weights, tilt, share * weight)
+            scale = jnp.asarray(share, clouds.dtype)
+            target = clouds.target(
+                self._tilt(tilt).at[:2, 0].multiply(scale), share, 1.0, start
             )
-            climbing.move(clouds.target(whole, share, 1.0, start), size, MOVES_PER_LAW)
+            pilot = self._moved(pilot, log_weights, target, MOVES_PER_LAW)
             if share == 1:
                 break
-        return climbing
+        return pilot, tilt
 
-    def missing_shares(
-        self, num_parts: int = 16, most: int = 2048, few: float = 0.1
-    ) -> tuple[float, float]:
-        """Return a share of the minimiser's mass that lies where the law has next to no particle, and its least.
+    def _moved(
+        self, pilot: PilotCloud, log_weights: np.ndarray, target: WalkTarget, moves: int
+    ) -> PilotCloud:
+        """Return a weighted cloud after resampling and moves."""
+        offset = self.clouds.generator().uniform()
+        parents = systematic(log_weights, offset, self.known.num_particles)
+        pilot = pilot.measured(normalised(log_weights)).resampled(parents)
+        return pilot.moved(self.clouds, target, moves)[0]
 
-        The share is that of the last law p_c, found by walks from the prior or by descents. The minimiser has the least
-        one however far p_c is from it: KL(p_c || minimiser) is at most sum_i (1-a) (u_i - 1 - log u_i), u_i = c_i
-        z_i(p_c). Both are compared in `num_parts` parts of space, by at most so many particles, where a share of `few` is
-        next to none.
+    def missing_share(self, num_parts: int = 16, few: float = 0.1) -> float:
+        """Return the share of the last law, found by walks from the prior, where the certified one has next to no particle.
+
+        Both are compared in `num_parts` parts of space, where a share of `few` is next to none.
         """
         clouds = self.clouds
-        particles = evenly_spaced(self.particles, min(len(self.particles), most))
-        plan, runs, met, estimates, _ = self.evidence
-        if runs is None or plan is None or met is None:
-            return 0.0, 0.0
+        runs = self.evidence.walked
+        if runs is None:
+            return 0.0
         of_runs = runs.log_partition - log_mean_exp(runs.log_weights)
         log_weights = (of_runs[:, None] + runs.log_weights).reshape(-1)
-        walked = runs.clouds.reshape(len(log_weights), -1)
         offset = clouds.generator().uniform()
-        ends = walked[systematic(log_weights, offset, len(particles))]
-        cells = parts_of(clouds, np.concatenate([ends, particles]), num_parts)
+        chosen = systematic(log_weights, offset, len(self.particles))
+        ends = runs.clouds.reshape(len(log_weights), -1)[chosen]
+        cells = parts_of(clouds, np.concatenate([ends, self.particles]), num_parts)
         ours, theirs = (
             np.bincount(cells.of(cloud), minlength=num_parts)
-            for cloud in (particles, ends)
+            for cloud in (self.particles, ends)
         )
-        logs = met.log_masses[unmet_wells(met, particles)]
-        log_partition = max(estimate.value for estimate in estimates)
-        missing = max(
-            float(theirs[ours < few * theirs].sum() / len(ends)),
-            float(np.exp(logs - log_partition).sum()),
-        )
-        clouds.limit = math.inf  # one pass more than was allowed
-        outputs = jnp.asarray(
-            normalised(log_weights) @ self._features(walked)[:, 2:], clouds.dtype
-        )
-        gap = float(mean_gap(self.risk, outputs, -plan.laws[-1].tilt[2:, 0]))
-        return min(missing, 1.0), least_share(
-            missing, self.tilted.num_activations * gap
-        )
+        return float(theirs[ours < few * theirs].sum() / len(ends))
 
     def _features(self, cloud: np.ndarray) -> np.ndarray:
         features = self.clouds.features(cloud).astype(np.float64)
@@ -361,24 +274,9 @@ class LawSearch(IntervalSearch):
             -jnp.asarray(coefficients, self.clouds.dtype), self.temperature
         )
 
-    def _weighted(self, tilt: Any, around: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return particles and log weights of a law, by a walk from normals around a cloud: its modes as they weigh."""
-        clouds = self.clouds
-        start = around_cloud(clouds, around)
-        whole = Cells(np.zeros((1, clouds.law.size)), np.eye(clouds.law.size))
-        plan = plan_from_start(clouds, tilt, start, self.known.num_particles, whole)
-        if not plan.complete:
-            return around, np.zeros(len(around))
-        walked = walk(clouds, plan, 1, self.known.num_particles)
-        return walked.clouds[0], walked.log_weights[0]
-
 
 def search_of(
-    law: ParameterLaw,
-    points: np.ndarray,
-    others: list[np.ndarray],
-    clouds: Clouds,
-    report: Any,
+    law: ParameterLaw, points: np.ndarray, clouds: Clouds, report: Any
 ) -> LawSearch:
     """Return the search of a law in units of the prior."""
     return LawSearch(
@@ -386,6 +284,6 @@ def search_of(
         1 / law.num_activations,
         clouds,
         report,
-        [law.inner(other) for other in others],
+        [],
         particles=law.inner(points),
     )

@@ -16,7 +16,6 @@ from langevax.predictive_law.row_model import NamedModel, RowModel
 from langevax.problems.blocks import tree_as_rows
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
-from langevax.run.result import named_leaves
 from langevax.sampling import Samples
 from langevax.sampling.target import TransformedTarget
 
@@ -29,7 +28,6 @@ class NumPyroModel(NamedModel):
 
     model: ModelFunction = lambda: None
     arguments: tuple[Any, ...] = ()
-    observed: tuple[str, ...] = ()
 
     def unconstrained(self, values: Mapping[str, jax.Array]) -> PyTree:
         """Return draws in the coordinates of NumPyro's bijections."""
@@ -56,23 +54,6 @@ class NumPyroModel(NamedModel):
         rows = tree_as_rows("new", taken)
         checks.leading_axis("new", rows)
         return rows
-
-    def simulated(
-        self,
-        positions: PyTree,
-        new: tuple[Any, ...],
-        *,
-        key: Key[jax.Array, ""],
-    ) -> PyTree:
-        """Return draws of the observed sites; the model is called with None for what it observes."""
-        from numpyro.infer import Predictive
-
-        values = self.constrain(positions)
-        with jax.numpy_dtype_promotion("standard"):
-            sites = Predictive(
-                self.model, posterior_samples=values, return_sites=list(self.observed)
-            )(key, *new)
-        return sites
 
 
 def model_of(model: Any, data: tuple[Any, ...]) -> RowModel:
@@ -132,7 +113,7 @@ def _numpyro_model(model: ModelFunction, data: tuple[Any, ...]) -> NumPyroModel:
             "normalised predictive density; leave the scale out."
         )
     is_density = any(not site["fn"].support.is_discrete for site in observed.values())
-    return NumPyroModel(target, is_density, model, data, tuple(observed))
+    return NumPyroModel(target, is_density, model, data)
 
 
 def flat_draws(
@@ -156,8 +137,7 @@ def flat_draws(
         positions = model.positions_of(draws)
     checks.position("draws", positions)
     count = checks.leading_axis("draws", positions)
-    leaves = [
-        np.asarray(leaf).reshape(count, -1) for leaf in named_leaves(positions).values()
-    ]
-    flat = np.concatenate(leaves, axis=1)
-    return flat, jax.tree.map(lambda a: jnp.asarray(a[0]), positions)
+    leaves = [np.reshape(leaf, (count, -1)) for leaf in jax.tree.leaves(positions)]
+    return np.concatenate(leaves, axis=1), jax.tree.map(
+        lambda a: jnp.asarray(a[0]), positions
+    )

@@ -1,18 +1,18 @@
 """The path of predictive laws from the posterior to smaller shares of Bayes, and the choice on it.
 
-A level starts from the cloud of the level before and moves until its in-sample score has stopped drifting; of very many
-rows it does so on some of them first, and then on all. The score of a level is its leave-one-out score; the chosen
-share is the largest within one standard error of the best, paired over rows.
+A level starts from the cloud of the level before and moves until its in-sample score has stopped drifting. The score of
+a level is its leave-one-out score; the chosen share is the largest within one standard error of the best, paired over
+rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from langevax._typing import PRNGKey
 from langevax.log_weights import log_mean_exp
@@ -29,13 +29,8 @@ from langevax.sampling.summary_table import SummaryTable
 
 SNAPSHOTS = 4
 """Of every particle, which make up a law."""
-SMALL_LAW_DRIFT = 0.001
-"""Nats a row, of drift and of the gap, that are small whatever their noise."""
-MANY_ROWS = 10_000
-"""Rows beyond which the particles of a level settle on so many of them first."""
 MOST_LOG_LIKELIHOODS = 2 * 10**7
 """Of a law (particles x rows), beyond which it has fewer snapshots."""
-
 
 Weights = float | Float[np.ndarray, " n"]
 """Of rows, in means over them; a number where all are equal."""
@@ -48,20 +43,19 @@ class Level:
     bayes_share: float
     points: Float[np.ndarray, "particle d"]
     log_likelihoods: Float[np.ndarray, "particle n"]
-    gap: float
-    """Fenchel-Young gap of the dual against its own fixed point, nats a row."""
-    num_moves: int
-    drift: float
+    num_moves: int = 0
+    drift: float = 0.0
     """Change of the mean of `log_scores` between the middle of the level and its end."""
-    is_converged: bool
+    is_converged: bool = True
 
     @property
     def log_scores(self) -> Float[np.ndarray, " n"]:
         """log z_i, in sample."""
         return log_mean_exp(self.log_likelihoods, 0)
 
-    def fit_error(self, num_chains: int, weights: Weights = 1.0) -> float:
+    def fit_error(self, num_particles: int, weights: Weights = 1.0) -> float:
         """Standard error of the mean of `log_scores`: that over particles that move on their own, and the drift."""
+        num_chains = min(num_particles, len(self.points))
         influences = influences_of(self.log_likelihoods, num_chains, weights)
         return float(np.hypot(np.std(influences) / np.sqrt(num_chains), self.drift))
 
@@ -90,6 +84,23 @@ def over_rows(
     return np.average(values, axis=-1, weights=np.broadcast_to(weights, values.shape))
 
 
+class Block(NamedTuple):
+    """Positions of particles at the end of a block of moves, and their scores on the rows in use."""
+
+    points: Float[np.ndarray, "particle d"]
+    fit: float
+    influences: Float[np.ndarray, " particle"]
+
+    @classmethod
+    def of(
+        cls, problem: LawProblem, points: np.ndarray, weights: Float[np.ndarray, " n"]
+    ) -> "Block":
+        used = weights > 0
+        logs = problem.log_likelihoods(points)[:, used]
+        fit = float(over_rows(log_mean_exp(logs, axis=0), weights[used]))
+        return cls(points, fit, influences_of(logs, len(points), weights[used]))
+
+
 def run_level(
     problem: LawProblem,
     cloud: Cloud,
@@ -103,15 +114,15 @@ def run_level(
     """Move the particles until fit and dual of the rows in use have settled, and return cloud and law.
 
     The drift of the mean log score between the middle of the level and its end has the standard error of the paired
-    changes of single particles. A level ends where the drift is below two of them, and where the gap of the dual is at
-    most a few times that of a dual which only has the noise of so many particles, (1-a)/2 Var(r_i) / N a row; after
-    `fewest` to `most` blocks of moves.
+    changes of single particles. A level ends where the drift is below two of them, and where the Fenchel-Young gap of
+    the dual against its own fixed point is at most a few times that of a dual which only has the noise of so many
+    particles, Var(r_i) / (2 N) a row; after `fewest` to `most` blocks of moves.
     """
     dtype = cloud.points.dtype
     blocked = jnp.asarray(problem.in_blocks(weights.astype(dtype)))
     factor = jnp.asarray(square_root_of_covariance(np.asarray(cloud.points)))
     cloud = cloud.at_new_level()
-    trail = _Trail(problem, weights)
+    blocks: list[Block] = []
     while True:
         cloud = advance(
             problem,
@@ -119,73 +130,53 @@ def run_level(
             jnp.asarray(bayes_share, dtype),
             blocked,
             factor,
-            random.fold_in(key, len(trail.fits)),
+            random.fold_in(key, len(blocks)),
         )
-        trail.add(np.asarray(cloud.points))
-        if len(trail.fits) < fewest:
+        blocks.append(Block.of(problem, np.asarray(cloud.points), weights))
+        if len(blocks) < fewest:
             continue
-        level = trail.level(cloud, bayes_share)
-        if level.is_converged or len(trail.fits) == most:
+        level = _level(problem, blocks, cloud, bayes_share, weights)
+        if level.is_converged or len(blocks) == most:
             return cloud, level
 
 
-class _Trail:
-    """Blocks of a level: where particles were, and what the law of each block scored on the rows in use."""
+def _level(
+    problem: LawProblem,
+    blocks: list[Block],
+    cloud: Cloud,
+    bayes_share: float,
+    weights: Float[np.ndarray, " n"],
+    small: float = 0.001,
+    many_noises: float = 4,
+) -> Level:
+    """Return the law of the last half of the blocks, settled where drift and gap are in the noise or `small`, in nats."""
+    late = np.stack([block.points for block in blocks[len(blocks) // 2 :]])
+    count = late.shape[1]
+    most = MOST_LOG_LIKELIHOODS // (count * problem.size)
+    points = np.concatenate(evenly_spaced(late, max(1, min(SNAPSHOTS, most))))
+    logs = problem.log_likelihoods(points)
+    drift, error = _drift(blocks)
+    dual = np.asarray(cloud.log_means).ravel()[: problem.size]
+    gap, noise = _gap_and_noise(logs, dual, weights, count)
+    is_settled = drift <= max(2 * error, small) and gap <= max(
+        many_noises * noise, small
+    )
+    num_moves = len(blocks) * MOVES_PER_BLOCK
+    return Level(bayes_share, points, logs, num_moves, drift, is_settled)
 
-    many_noises = 4
-    """Of the gap that the dual of a converged law may have."""
 
-    def __init__(self, problem: LawProblem, weights: Float[np.ndarray, " n"]):
-        self.problem = problem
-        self.weights = weights
-        self.ends: list[np.ndarray] = []
-        self.fits: list[float] = []
-        self.influences: list[np.ndarray] = []
-
-    def add(self, points: Float[np.ndarray, "particle d"]) -> None:
-        """Add a block that ended at these points."""
-        logs = self.problem.log_likelihoods(points)[:, self.weights > 0]
-        weights = self.weights[self.weights > 0]
-        self.ends.append(points)
-        self.fits.append(float(over_rows(log_mean_exp(logs, axis=0), weights)))
-        self.influences.append(influences_of(logs, len(points), weights))
-
-    def level(self, cloud: Cloud, bayes_share: float) -> Level:
-        """Return the law of the last half of the blocks."""
-        count = len(cloud.points)
-        most = MOST_LOG_LIKELIHOODS // (count * self.problem.size)
-        blocks = evenly_spaced(
-            np.arange(len(self.fits))[len(self.fits) // 2 :],
-            max(1, min(SNAPSHOTS, most)),
-        )
-        points = np.concatenate([self.ends[block] for block in blocks])
-        logs = self.problem.log_likelihoods(points)
-        drift, error = self._drift()
-        dual = np.asarray(cloud.log_means).ravel()[: self.problem.size]
-        gap, noise = _gap_and_noise(logs, dual, self.weights, count)
-        is_converged = drift <= max(2 * error, SMALL_LAW_DRIFT) and gap <= max(
-            self.many_noises * noise, SMALL_LAW_DRIFT
-        )
-        return Level(
-            bayes_share,
-            points,
-            logs,
-            (1 - bayes_share) * gap,
-            len(self.fits) * MOVES_PER_BLOCK,
-            drift,
-            is_converged,
-        )
-
-    def _drift(self) -> tuple[float, float]:
-        """Return the drift between the middle and the end, and its error by paired changes of particles."""
-        size = len(self.fits)
-        middle = len(self.fits) // 2
-        early = slice(middle, middle + middle // 2)
-        late = slice(size - middle // 2, size)
-        drift = abs(float(np.mean(self.fits[late]) - np.mean(self.fits[early])))
-        changes = np.mean(self.influences[late], axis=0)
-        changes = changes - np.mean(self.influences[early], axis=0)
-        return drift, float(np.std(changes) / np.sqrt(len(changes)))
+def _drift(blocks: list[Block]) -> tuple[float, float]:
+    """Return the drift between the middle and the end, and its error by paired changes of particles."""
+    middle = len(blocks) // 2
+    early = blocks[middle : middle + middle // 2]
+    late = blocks[len(blocks) - middle // 2 :]
+    fits, influences = (
+        [np.mean([getattr(block, name) for block in half], 0) for half in (early, late)]
+        for name in ("fit", "influences")
+    )
+    change = influences[1] - influences[0]
+    drift = abs(float(fits[1] - fits[0]))
+    return drift, float(np.std(change) / np.sqrt(len(change)))
 
 
 def _gap_and_noise(
@@ -200,9 +191,8 @@ def _gap_and_noise(
     excess = fit - log_means[used].astype(np.float64)
     variance = np.mean(np.exp(logs[:, used] - fit, dtype=np.float64) ** 2, axis=0) - 1
     share = weights[used] / weights.sum()
-    return float(share @ (np.expm1(excess) - excess)), float(
-        share @ np.minimum(variance, count)
-    ) / (2 * count)
+    gap = float(share @ (np.expm1(excess) - excess))
+    return gap, float(share @ np.minimum(variance, count)) / (2 * count)
 
 
 def evenly_spaced(
@@ -210,48 +200,6 @@ def evenly_spaced(
 ) -> Float[np.ndarray, "particle d"]:
     """Return this many of the draws."""
     return points[np.linspace(0, len(points) - 1, count).round().astype(int)]
-
-
-class FewRows(NamedTuple):
-    """Rows drawn from many, with a weight that makes them stand for all: on these a level costs less to settle."""
-
-    problem: LawProblem
-    rows: Int[np.ndarray, " few"]
-    weights: Float[np.ndarray, " few"]
-
-    @classmethod
-    def of(
-        cls,
-        problem: LawProblem,
-        weights: Float[np.ndarray, " n"],
-        num_particles: int,
-        *,
-        key: PRNGKey,
-    ) -> "FewRows":
-        """Draw `MANY_ROWS` of the rows with weight."""
-        order = np.asarray(random.permutation(key, np.flatnonzero(weights)))
-        rows = np.sort(order[:MANY_ROWS])
-        chosen = weights[rows]
-        few = problem.of_rows(rows, num_particles)
-        return cls(few, rows, chosen * weights.sum() / chosen.sum())
-
-    def settled(
-        self,
-        problem: LawProblem,
-        cloud: Cloud,
-        bayes_share: float,
-        *,
-        key: PRNGKey,
-    ) -> Cloud:
-        """Return the particles of the law on these rows, and the dual of all rows that they have."""
-        of_few = np.asarray(cloud.log_means).ravel()[self.rows]
-        start = cloud._replace(log_means=jnp.asarray(self.problem.in_blocks(of_few)))
-        end, level = run_level(self.problem, start, bayes_share, self.weights, key=key)
-        most = max(len(end.points), MOST_LOG_LIKELIHOODS // problem.size)
-        points = evenly_spaced(level.points, min(len(level.points), most))
-        of_all = log_mean_exp(problem.log_likelihoods(points), axis=0)
-        log_means = problem.in_blocks(of_all.astype(points.dtype))
-        return end._replace(log_means=jnp.asarray(log_means))
 
 
 def run_path(
@@ -269,22 +217,13 @@ def run_path(
     cloud = first_cloud(
         problem, points, log_mean_exp(problem.log_likelihoods(points), 0)
     )
-    few = (
-        FewRows.of(problem, used, num_particles, key=key)
-        if np.count_nonzero(used) > MANY_ROWS
-        else None
-    )
     levels = []
     for number, share in enumerate(bayes_shares):
         if share == 1 and weights is None:
             points = evenly_spaced(draws, min(len(draws), SNAPSHOTS * num_particles))
-            logs = problem.log_likelihoods(points)
-            levels.append(Level(1.0, points, logs, 0.0, 0, 0.0, True))
+            levels.append(Level(1.0, points, problem.log_likelihoods(points)))
             continue
         level_key = random.fold_in(key, number)
-        if few is not None:
-            few_key = random.fold_in(level_key, 1)
-            cloud = few.settled(problem, cloud, share, key=few_key)
         cloud, level = run_level(problem, cloud, share, used, key=level_key)
         levels.append(level)
     return levels
@@ -306,6 +245,27 @@ def held_out_scores(
     return np.stack([level.log_scores[rows] for level in levels])
 
 
+def cross_validated(
+    problem: LawProblem,
+    draws: Float[np.ndarray, "draw d"],
+    bayes_shares: Sequence[float],
+    num_particles: int,
+    num_folds: int,
+    *,
+    key: PRNGKey,
+) -> Float[np.ndarray, "share n"]:
+    """Return the log scores of all rows, each under the laws of the rows of all other folds."""
+    scores = np.empty((len(bayes_shares), problem.size))
+    order = np.asarray(random.permutation(key, problem.size))
+    for fold in range(num_folds):
+        rows = order[fold::num_folds]
+        one_key = random.fold_in(key, fold)
+        scores[:, rows] = held_out_scores(
+            problem, draws, bayes_shares, num_particles, rows, key=one_key
+        )
+    return scores
+
+
 @dataclass(frozen=True, repr=False)
 class PredictivePath:
     """The misspecification curve: scores of the laws against their share of Bayes, in nats a row.
@@ -314,7 +274,7 @@ class PredictivePath:
     """
 
     many_parameters = 5
-    """Fewer rows than this for each effective parameter are confirmed by refits."""
+    """Fewer rows than this for each effective parameter make the closed form unsafe."""
 
     bayes_share: Float[np.ndarray, " share"]
     fit: Float[np.ndarray, " share"]
@@ -323,16 +283,12 @@ class PredictivePath:
     """Its standard error over particles."""
     loo: Float[np.ndarray, " share"]
     """Mean leave-one-out log score, in closed form."""
-    held_out: Float[np.ndarray, " share"]
-    """Mean log score of rows that refits left out; nan where nothing was refitted."""
     gain: Float[np.ndarray, " share"]
     """Over Bayes, of the scores that the choice was made by."""
     gain_error: Float[np.ndarray, " share"]
     """Standard error of `gain`: paired over rows, and that over particles."""
     p_eff: Float[np.ndarray, " share"]
     """Effective number of parameters."""
-    gap: Float[np.ndarray, " share"]
-    """Of the dual against its own fixed point; it says nothing of modes that no particle has visited."""
     num_moves: np.ndarray
     is_converged: np.ndarray
     scores: Float[np.ndarray, "share n"]
@@ -355,25 +311,18 @@ class PredictivePath:
         ]
         loo = np.stack([one.scores for one in left_out])
         scores = loo if held_out is None else held_out
-        num_chains = [min(num_particles, len(level.points)) for level in levels]
-        errors = [
-            level.fit_error(count, weights)
-            for level, count in zip(levels, num_chains, strict=True)
-        ]
+        errors = np.array([level.fit_error(num_particles, weights) for level in levels])
         of_levels = {
             name: np.array([getattr(level, name) for level in levels])
-            for name in ("bayes_share", "gap", "num_moves", "is_converged")
+            for name in ("bayes_share", "num_moves", "is_converged")
         }
         return cls(
             **of_levels,
             fit=np.array([over_rows(level.log_scores, weights) for level in levels]),
-            fit_error=np.array(errors),
+            fit_error=errors,
             loo=over_rows(loo, weights),
-            held_out=over_rows(
-                np.full_like(loo, np.nan) if held_out is None else held_out, weights
-            ),
             gain=over_rows(scores - scores[0], weights),
-            gain_error=errors_against(0, scores, weights, np.array(errors), errors[0]),
+            gain_error=errors_against(0, scores, weights, errors, errors[0]),
             p_eff=np.array([one.p_eff for one in left_out]),
             scores=scores,
             weights=weights,
@@ -415,23 +364,6 @@ class PredictivePath:
         )
 
 
-@runtime_checkable
-class FittedLaw(Protocol):
-    """A law with the path on which it was chosen."""
-
-    @property
-    def bayes_share(self) -> float: ...
-
-    @property
-    def path(self) -> PredictivePath: ...
-
-    @property
-    def points(self) -> Float[np.ndarray, "particle d"]: ...
-
-    @property
-    def problem(self) -> LawProblem: ...
-
-
 def errors_against(
     place: int,
     scores: Float[np.ndarray, "share n"],
@@ -456,31 +388,3 @@ def paired_error(
     shares = np.broadcast_to(weights, size) / np.sum(np.broadcast_to(weights, size))
     away = differences - over_rows(differences, weights)[:, None]
     return np.sqrt(size / max(size - 1, 1) * (away**2 @ shares**2))
-
-
-def confirmed(
-    path: PredictivePath,
-    refit: Callable[[int, Sequence[float]], Float[np.ndarray, "share row"]],
-    folds: Sequence[np.ndarray],
-) -> Float[np.ndarray, "share n"] | None:
-    """Return held-out scores of all rows where the closed form cannot be relied on; None where it can.
-
-    It cannot where the chosen law has more effective parameters than a fifth of the rows, or where the gain over Bayes
-    on a held-out fold differs by more than two standard errors. `refit(fold, shares)` returns the scores of a fold.
-    """
-    chosen = path.chosen
-    shares = path.bayes_share.tolist()
-    if not path.has_many_parameters:
-        if chosen == 0:
-            return None
-        scores = refit(0, [shares[0], *shares[1 : chosen + 1]])
-        formula = path.scores[chosen, folds[0]] - path.scores[0, folds[0]]
-        difference = (scores[-1] - scores[0] - formula)[None]
-        weights = np.broadcast_to(path.weights, path.scores.shape[1])[folds[0]]
-        apart = np.abs(over_rows(difference, weights))
-        if np.all(apart <= 2 * paired_error(difference, weights)):
-            return None
-    held_out = np.empty_like(path.scores)
-    for fold, rows in enumerate(folds):
-        held_out[:, rows] = refit(fold, shares)
-    return held_out

@@ -1,4 +1,4 @@
-"""`predictive`: the best predictive law of a user's own model, chosen between Bayes and the best score."""
+"""`predictive`: the best predictive distribution of a user's own model, chosen between Bayes and the best score."""
 
 import time
 import warnings
@@ -8,25 +8,24 @@ from typing import Any, Literal
 import numpy as np
 from jax import random
 from jax.core import Tracer
-from jaxtyping import Float
 
 from langevax import checks
 from langevax._typing import PRNGKey, PyTree
-from langevax.predictive_law.law import PredictiveLaw, PredictiveWarning, law_at
+from langevax.predictive_law.law import CLOSED_FORM, PredictiveLaw, law_at
 from langevax.predictive_law.law_problem import (
     LawProblem,
+    PredictiveWarning,
     check_dependence,
+    check_draws,
     check_proper,
     check_rows,
-    rise_at_draws,
 )
 from langevax.predictive_law.models import NamedModel, flat_draws, model_of
 from langevax.predictive_law.path import (
     SNAPSHOTS,
     PredictivePath,
-    confirmed,
+    cross_validated,
     evenly_spaced,
-    held_out_scores,
     run_path,
 )
 from langevax.renamed import refuse_former
@@ -46,13 +45,13 @@ def predictive(
     start: PyTree | None = None,
     bayes_shares: Sequence[float] | Literal["auto"] = "auto",
     num_particles: int = 256,
-    num_folds: int | None = 5,
+    num_folds: int | None = None,
 ) -> PredictiveLaw:
-    """Return the law of the parameters whose mixture predicts new rows best, Bayes where Bayes is right.
+    """Return the distribution of the parameters whose mixture predicts new rows best, Bayes where Bayes is right.
 
-    The laws on a path minimise J_a(q) = sum_i [-(1-a) log E_q p_i - a E_q log p_i] + KL(q || prior): a = 1 is the
-    posterior, a = 0 scores the mixture alone. The law with the largest a within one standard error of the best
-    leave-one-out score is chosen. Rows must be exchangeable given the parameters: a law of the parameters of each row
+    The distributions q on a path minimise J_a(q) = sum_i [-(1-a) log E_q p_i - a E_q log p_i] + KL(q || prior): a = 1 is the
+    posterior, a = 0 scores the mixture alone. That with the largest a within one standard error of the best
+    leave-one-out score is chosen. Rows must be exchangeable given the parameters: one parameter for each row
     is not a memory between rows, and time series gain heavy tails at best.
 
     Args:
@@ -68,13 +67,13 @@ def predictive(
         bayes_shares: decreasing from 1. "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 as well where all that a
             NumPyro or PyMC model observes is discrete. For other models of counts and classes, add 0; a density with a
             free scale needs a share of at least 0.05.
-        num_particles: particles that move; a law keeps four snapshots of each.
-        num_folds: refits that confirm the choice, where the closed form cannot be relied on: where the chosen law has
-            more effective parameters than a fifth of the rows, or its gain on one held-out fold is another one. None:
-            no refit.
+        num_particles: particles that move; four snapshots of each are kept.
+        num_folds: refits, by whose scores of the rows they leave out the share is chosen. None: by leave-one-out in
+            closed form, which a warning calls unsafe where there are more effective parameters than a fifth of the
+            rows.
 
     Returns:
-        `PredictiveLaw`: `.bayes_share`, `.path`, `.log_score(new)`, `.sample_predictive(new, key=key)`, `.compare()`.
+        `PredictiveLaw`: `.bayes_share`, `.path`, `.log_score(new)`, `.positions`, `.compare()`.
 
     Raises:
         TypeError, ValueError: an invalid argument; a model that is not a sum over rows, or with an improper prior;
@@ -122,58 +121,22 @@ def predictive(
     named = isinstance(row_model, NamedModel)
     check_proper(problem, points, "the prior of model" if named else "log_prior")
     if draws is not None:
-        _check_slope(rise_at_draws(problem, evenly_spaced(points, num_particles)))
+        check_draws(problem, evenly_spaced(points, num_particles))
     levels = run_path(problem, points, shares, num_particles, key=path_key)
-    path = PredictivePath.of(levels, num_particles, weights=problem.row_weights)
-    method = "leave-one-out in closed form"
-    held_out = _held_out(problem, points, path, num_particles, num_folds, key=fold_key)
-    if held_out is not None:
-        path = PredictivePath.of(levels, num_particles, held_out, problem.row_weights)
+    held_out = None
+    method = CLOSED_FORM
+    if num_folds is not None:
+        held_out = cross_validated(
+            problem, points, shares, num_particles, num_folds, key=fold_key
+        )
         method = f"{num_folds} folds"
+    path = PredictivePath.of(levels, num_particles, held_out, problem.row_weights)
     points = levels[path.chosen].points
     seconds = time.perf_counter() - began
     law = law_at(row_model, problem, points, path, method, seconds)
     if law.warnings:
-        _warn(" ".join(law.warnings))
+        warnings.warn(" ".join(law.warnings), PredictiveWarning, stacklevel=3)
     return law
-
-
-def _held_out(
-    problem: LawProblem,
-    points: Float[np.ndarray, "draw d"],
-    path: PredictivePath,
-    num_particles: int,
-    num_folds: int | None,
-    *,
-    key: PRNGKey,
-) -> Float[np.ndarray, "share n"] | None:
-    """Return held-out scores of all rows where the closed form cannot be relied on."""
-    if num_folds is None:
-        return None
-    order = np.asarray(random.permutation(key, problem.size))
-    folds = [order[number::num_folds] for number in range(num_folds)]
-
-    def refit(fold: int, shares: Sequence[float]) -> Float[np.ndarray, "share row"]:
-        one_key = random.fold_in(key, fold)
-        return held_out_scores(
-            problem, points, shares, num_particles, folds[fold], key=one_key
-        )
-
-    return confirmed(path, refit, folds)
-
-
-def _check_slope(slope: float, most: float = 1.0) -> None:
-    """Warn of draws whose log posterior rises by more nats a standard deviation; the noise of 64 draws is 0.1."""
-    if slope > most:
-        _warn(
-            f"draws are not those of the posterior of model and data: its log density rises by {slope:.3g} a standard "
-            "deviation of theirs on average, where its own draws have 0; leave draws out.",
-            level=5,
-        )
-
-
-def _warn(sentence: str, level: int = 4) -> None:
-    warnings.warn(sentence, PredictiveWarning, stacklevel=level)
 
 
 def _check_size(size: int, num_folds: int | None) -> None:

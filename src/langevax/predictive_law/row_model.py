@@ -48,8 +48,8 @@ class RowModel:
             cause = density.cause
             remedy = density.remedy
         raise ValueError(
-            "model is not a sum over rows, which the score of a predictive law needs, as it averages the density of "
-            f"each row over the law of the parameters before its logarithm is taken: {cause}; {remedy}."
+            "model is not a sum over rows, which the score of a predictive distribution needs, as it averages the density of "
+            f"each row over the distribution of the parameters before its logarithm is taken: {cause}; {remedy}."
         )
 
     def positions_of(self, draws: PyTree) -> PyTree:
@@ -75,26 +75,14 @@ class RowModel:
         (rows,) = data if len(data) == 1 else (data,)
         rows = tree_as_rows("new", rows)
         stored = self.finite_sum.data
-        if jax.tree.structure(rows) != jax.tree.structure(stored):
+        shape = lambda leaf: leaf.shape[1:]
+        shapes, expected = jax.tree.map(shape, rows), jax.tree.map(shape, stored)
+        if shapes != expected:
             raise ValueError(
-                f"new has the structure {jax.tree.structure(rows)}, but data had {jax.tree.structure(stored)}; pass "
-                "the same structure."
+                f"new has rows of shape {shapes}, but data had {expected}; pass the same structure and columns."
             )
-        for a, b in zip(jax.tree.leaves(rows), jax.tree.leaves(stored), strict=True):
-            if a.shape[1:] != b.shape[1:]:
-                raise ValueError(
-                    f"new has rows of shape {a.shape[1:]}, but data had {b.shape[1:]}; pass the same columns."
-                )
         checks.leading_axis("new", rows)
         return jax.tree.map(lambda a, b: a.astype(b.dtype), rows, stored)
-
-    def simulated(
-        self, positions: PyTree, new: tuple[Any, ...], *, key: Key[jax.Array, ""]
-    ) -> PyTree:
-        """Return one draw for every position and new row, (particle, row, ...)."""
-        raise ValueError(
-            "a log likelihood cannot be drawn from; draw rows by a function of your own at each of the law's positions."
-        )
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,6 @@ from langevax.run.simulate import position_of
 from langevax.sampling.coefficient import (
     MAX_EXCESS,
     LearningCoefficient,
-    dependence,
     doubts,
 )
 from langevax.sampling.corrected_mean import (
@@ -44,7 +43,6 @@ from langevax.sampling.corrected_mean import (
     r_hat_of,
 )
 from langevax.sampling.preconditioning import (
-    LOW_RANK,
     MAX_COORDINATES,
     CoordinateMap,
     Pilot,
@@ -81,33 +79,26 @@ def learning_coefficient(
     num_samples: int = 1000,
     num_chains: int = 4,
     batch_size: int | Literal["auto"] | None = "auto",
-    num_warmup: int | Literal["auto"] = "auto",
-    select: Callable[[str], bool] | None = None,
+    num_warmup: int = 600,
     descend: bool = False,
-    observe: Callable[[PyTree], Array] | None = None,
     run: Run = Run(),
 ) -> LearningCoefficient:
     """Estimate the local learning coefficient of a model at trained parameters.
 
     Args:
         loss: `loss(params, example) -> scalar` of ONE row of `data`, in nats: a negative log likelihood, for squares
-            `(prediction - target) ** 2 / (2 * noise ** 2)`. Or a problem with its rows, such as a `FiniteSum`, or
-            `langevax.flower.torch_problem` with params `torch_start(module)`.
+            `(prediction - target) ** 2 / (2 * noise ** 2)`. Or a problem with its rows, a `FiniteSum`.
         params: a local minimum of the mean loss: any pytree of float32 or float64 arrays, such as the parameters of
-            Flax, Equinox or Haiku. Functions and the like in it stay as they are.
+            Flax, Equinox or Haiku.
         data: a pytree of arrays with one row per example along axis 0; rows of a file are used where they lie.
         temperature: of the mean loss, T = 1 / (n beta); "auto" is log(n) / n, beta = 1 / log(n) of the summed loss.
-        localization: gamma, in 1 / (unit of a parameter)^2; "auto" is one over the mean square of the parameters that
-            move, after the descent, and 1 where these are 0.
+        localization: gamma, in 1 / (unit of a parameter)^2; "auto" is one over the mean square of the parameters,
+            after the descent, and 1 where these are 0.
         num_samples, num_chains: draws of each chain, and independent chains; at least 2 chains and 4 draws.
         batch_size: rows of one trajectory of Hamiltonian Monte Carlo, which is accepted with the loss of all rows;
             "auto" takes as many as keep four of five trajectories; None takes all rows.
-        num_warmup: steps before the first draw, in which the step size follows the acceptance; "auto" is 600.
-        select: `select(path) -> bool` of the path of each array, such as `"['dense']['kernel']"`; the others are
-            frozen. The coefficient is then that of the restricted model.
+        num_warmup: steps before the first draw, in which the step size follows the acceptance.
         descend: search a minimum from `params` first, by L-BFGS, and take the coefficient there.
-        observe: `observe(params) -> array` of floats, recorded at each draw as `.observed`: losses of single rows, or
-            of a part of them, whose `.covariances()` are susceptibilities and influence functions.
         run: a `Run`; the draws are saved, not the warm-up.
 
     Returns:
@@ -138,10 +129,13 @@ def learning_coefficient(
     check_run(run)
     heat = _number("temperature", temperature)
     gamma = _number("localization", localization)
-    law = tempered_loss(loss, params, data, select)
+    law = tempered_loss(loss, params, data)
     size = int(law.size)
-    num_observed = law.num_observed(observe)
-    lengths = _Lengths.of(num_chains, num_warmup, num_samples, batch_size, size)
+    checks.positive_int("num_samples", num_samples, minimum=4)
+    checks.positive_int("num_chains", num_chains, minimum=2)
+    checks.positive_int("num_warmup", num_warmup)
+    batch = _checked_batch(batch_size, size)
+    lengths = _Lengths(int(num_chains), int(num_warmup), int(num_samples), batch)
     heat = math.log(size) / size if heat is None else heat
     minimum = _Minimum.of(law, heat, gamma, descend)
     pilot_key, run_key = random.split(key)
@@ -149,14 +143,14 @@ def learning_coefficient(
     target = None
     chains = 0
     for units in get_args(Units):
-        target = _Target.of(minimum, pilot_key, observe, units, spent)
+        target = _Target.of(minimum, pilot_key, units, spent)
         chains = target.run(lengths, run_key, run)
         if not isinstance(chains, int):
             break
         spent = target.evaluations + chains
     assert target is not None
     assert not isinstance(chains, int)
-    return _summary(target, chains, num_observed, time.perf_counter() - began)
+    return _summary(target, chains, time.perf_counter() - began)
 
 
 def _number(name: str, value: float | str) -> float | None:
@@ -169,6 +163,21 @@ def _number(name: str, value: float | str) -> float | None:
     return None if isinstance(value, str) else float(value)
 
 
+def _checked_batch(
+    batch_size: int | Literal["auto"] | None, num_rows: int
+) -> int | Literal["auto"]:
+    """Return the rows of a trajectory; raise unless there are so many."""
+    batch_size = num_rows if batch_size is None else batch_size
+    checks.positive_int("batch_size", batch_size, auto=True)
+    if isinstance(batch_size, str):
+        return batch_size
+    if batch_size > num_rows:
+        raise ValueError(
+            f"batch_size is {batch_size} but data has {num_rows} rows; pass at most {num_rows}, or 'auto'."
+        )
+    return int(batch_size)
+
+
 class _Lengths(NamedTuple):
     """Numbers of chains, of steps and draws of each, and of rows along which they move."""
 
@@ -176,31 +185,6 @@ class _Lengths(NamedTuple):
     num_warmup: int
     num_samples: int
     batch_size: int | Literal["auto"]
-
-    @classmethod
-    def of(
-        cls,
-        num_chains: int,
-        num_warmup: int | Literal["auto"],
-        num_samples: int,
-        batch_size: int | Literal["auto"] | None,
-        num_rows: int,
-        default_warmup: int = 600,
-    ) -> "_Lengths":
-        """Return the lengths; raise unless these are counts, and there are so many rows."""
-        checks.positive_int("num_samples", num_samples, minimum=4)
-        checks.positive_int("num_chains", num_chains, minimum=2)
-        checks.positive_int("num_warmup", num_warmup, auto=True)
-        batch_size = num_rows if batch_size is None else batch_size
-        checks.positive_int("batch_size", batch_size, auto=True)
-        if not isinstance(batch_size, str):
-            batch_size = int(batch_size)
-            if batch_size > num_rows:
-                raise ValueError(
-                    f"batch_size is {batch_size} but data has {num_rows} rows; pass at most {num_rows}, or 'auto'."
-                )
-        steps = default_warmup if isinstance(num_warmup, str) else int(num_warmup)
-        return cls(int(num_chains), steps, int(num_samples), batch_size)
 
 
 class _Chains(NamedTuple):
@@ -245,13 +229,11 @@ class _Minimum(NamedTuple):
             gamma = _scale(law) if localization is None else localization
             law = replace(
                 law,
-                precision=jnp.asarray(
-                    temperature * gamma, trees.dtype_of(law.moving())
-                ),
+                precision=jnp.asarray(temperature * gamma, trees.dtype_of(law.params)),
             )
             minimum = cls._at(law, temperature, gamma, passes)
             passes = minimum.passes
-            if not descend or minimum.gap <= precision:
+            if not descend or minimum.fall(minimum.lowest) <= precision:
                 break
             flat = Raveled(law, law.start())
             law = replace(
@@ -266,11 +248,7 @@ class _Minimum(NamedTuple):
                 f"{dimension} parameters; subtract a constant from each row's loss, or use float64 by "
                 "jax.enable_x64()."
             )
-        if minimum.is_far_below(minimum.lowest):
-            raise _no_minimum(
-                f"descent from there lowers it from {minimum.loss:.6g} to {minimum.lowest:.6g}, {minimum.gap:.3g} units "
-                f"of the coefficient, which is at most {dimension / 2:g} for {dimension} parameters"
-            )
+        minimum.refuse_below(minimum.lowest, "descent from there")
         return minimum._replace(is_automatic=localization is None)
 
     @classmethod
@@ -288,25 +266,29 @@ class _Minimum(NamedTuple):
             raise ValueError(
                 f"the loss at params is {loss}; pass params at which it is finite."
             )
-        if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in gradient):
+        flat = Raveled(law, start)
+        if not jnp.all(jnp.isfinite(flat.from_position(gradient))):
             raise ValueError(
                 "the gradient of the loss at params is not finite; pass params at which it is."
             )
-        flat = Raveled(law, start)
         mode, used = find_mode(flat, flat.from_position(start))
         lowest = min(loss, float(law.value(flat.to_position(mode))))
         passes = passes + used + 2
         return cls(law, temperature, localization, loss, lowest, mode, passes)
 
-    @property
-    def gap(self) -> float:
-        """The fall of the loss from params to the mode, in units of the coefficient."""
-        return (self.loss - self.lowest) / self.temperature
+    def fall(self, loss: float) -> float:
+        """The fall of the loss from params, in units of the coefficient."""
+        return (self.loss - loss) / self.temperature
 
-    def is_far_below(self, loss: float) -> bool:
-        """Return whether a nearby loss this low shows that params is not a minimum."""
-        fall = (self.loss - loss) / self.temperature
-        return fall > max(1.0, len(self.displacement) / 2)
+    def refuse_below(self, loss: float, finder: str) -> None:
+        """Raise where a nearby loss is so low that params is not a minimum."""
+        fall = self.fall(loss)
+        dimension = len(self.displacement)
+        if fall > max(1.0, dimension / 2):
+            raise _no_minimum(
+                f"{finder} lowers it from {self.loss:.6g} to {loss:.6g}, {fall:.3g} units of the coefficient, which is "
+                f"at most {dimension / 2:g} for {dimension} parameters"
+            )
 
     @property
     def half_digit(self) -> float:
@@ -320,9 +302,10 @@ class _Minimum(NamedTuple):
 
 
 def _scale(law: TemperedLoss) -> float:
-    """Return one over the mean square of the parameters that move."""
-    squares = sum(float(jnp.sum(leaf**2)) for leaf in law.moving())
-    count = sum(leaf.size for leaf in law.moving())
+    """Return one over the mean square of the parameters."""
+    leaves = jax.tree.leaves(law.params)
+    squares = sum(float(jnp.sum(leaf**2)) for leaf in leaves)
+    count = sum(leaf.size for leaf in leaves)
     return count / squares if squares > 0 else 1.0
 
 
@@ -339,8 +322,6 @@ class _Target(NamedTuple):
     """Shares of a warm-up."""
     num_points = 8
     """Starts from which the first batch size is chosen."""
-    min_acceptance = 0.3
-    """Below which batches are too small."""
     too_short = 1.05
     """Step at the end of a warm-up, over the shortest that is taken."""
 
@@ -349,7 +330,6 @@ class _Target(NamedTuple):
         cls,
         minimum: _Minimum,
         key: PRNGKey,
-        observe: Callable[[PyTree], Array] | None,
         units: Units,
         spent: int,
     ) -> "_Target":
@@ -379,13 +359,11 @@ class _Target(NamedTuple):
             coordinates = flat.with_units_at(minimum.displacement, temperature, key)
             mode = coordinates.from_position(flat.to_position(minimum.displacement))
         else:
-            coordinates = even.preconditioned(*_worthwhile(pilot))
+            coordinates = even.preconditioned(pilot.scales, pilot.directions)
             mode = coordinates.from_position(pilot.mode, len(even.layers))
             spent = spent + pilot.evaluations
         shares = float(law.precision) * _squared_scales(coordinates, mode)
-        observation = Observation.of(
-            jnp.asarray(temperature, mode.dtype), shares, observe
-        )
+        observation = Observation.of(jnp.asarray(temperature, mode.dtype), shares)
         target = cls(minimum, coordinates, mode, observation, spent, units)
         target.check_resolution(1.0, key)
         return target
@@ -408,16 +386,14 @@ class _Target(NamedTuple):
             self.mode.shape,
         )
         deviations = normal_deviations(self.coordinates, widths, key).values()
-        law = self.minimum.law
-        moved = law.displaced(self.coordinates.to_position(self.mode))
-        names = [
-            f"params{jax.tree_util.keystr(path)}"
-            for path, _ in jax.tree.leaves_with_path(moved)
-        ]
-        centres = jax.tree.leaves(moved)
+        moved = self.minimum.law.displaced(self.coordinates.to_position(self.mode))
+        centres = {
+            f"params{jax.tree_util.keystr(path)}": leaf
+            for path, leaf in jax.tree.leaves_with_path(moved)
+        }
         check_resolution(
-            dict(zip((names[i] for i in law.selected), deviations, strict=True)),
-            {names[i]: centres[i] for i in law.selected},
+            dict(zip(centres, deviations, strict=True)),
+            centres,
             "let params hold its difference from a constant, or compute in float64 (jax.enable_x64, with data and "
             "params of float64).",
         )
@@ -477,7 +453,7 @@ class _Target(NamedTuple):
         frozen = None
         for share, phase_key in zip(self.phases, keys, strict=True):
             if lengths.batch_size == "auto":
-                number = self._batch_size(number, points, warm, batch_key)
+                number = self._batch_size(number, points, batch_key)
             steps = max(1, round(share * lengths.num_warmup))
             ceiling = 1.0 if number == int(self.problem.size) else CEILING
             adapting = SubsampledHMC(
@@ -507,52 +483,21 @@ class _Target(NamedTuple):
         assert frozen is not None
         return frozen, warm, spent
 
-    def _batch_size(
-        self,
-        before: int | str,
-        points: Array,
-        warm: Result | None,
-        key: PRNGKey,
-    ) -> int:
+    def _batch_size(self, before: int | str, points: Array, key: PRNGKey) -> int:
         """Return the rows of a trajectory that are enough where chains are.
 
-        It grows fourfold where many trajectories are rejected, and stays where half as many rows would do, as each is
-        another program.
+        It stays where half as many rows would do, as each number is another program.
         """
         enough = surrogate_batch_size(self.problem, points, self.temperature, key)
-        number = before
-        if isinstance(number, str) or not enough <= number <= 2 * enough:
-            number = enough
-        if warm is not None and warm.metrics["acceptance"] < self.min_acceptance:
-            number = min(int(self.problem.size), 4 * number)
-        return number
+        if isinstance(before, str) or not enough <= before <= 2 * enough:
+            return enough
+        return before
 
 
 def _no_minimum(reason: str) -> ValueError:
     return ValueError(
         f"params is not a local minimum of the loss: {reason}; train further, pass descend=True, or raise localization."
     )
-
-
-def _worthwhile(
-    pilot: Pilot, least_gain: float = 2.0
-) -> tuple[Array | None, Array | None]:
-    """Return scales and directions of a pilot, without directions that do not shorten the law's range of scales.
-
-    Where the search was for fewer directions than the data inform, the steepest that it left is about as steep as the
-    flattest that it found. Steps are then as short with directions as without, and each costs a rotation, which a gain of
-    the step of two pays.
-    """
-    if (
-        pilot.directions is None
-        or pilot.scales is None
-        or pilot.directions.shape[1] < LOW_RANK
-    ):
-        return pilot.scales, pilot.directions
-    informed = pilot.scales[:LOW_RANK]
-    if float(informed.max()) > least_gain * float(informed.min()):
-        return pilot.scales, pilot.directions
-    return jnp.full_like(pilot.scales, pilot.scales[-1]), None
 
 
 def _units(
@@ -585,7 +530,8 @@ def _squared_scales(
         return np.asarray(scales, np.float64) ** 2
     moves = coordinates.to_positions(jnp.eye(dimension, dtype=mode.dtype)[None])
     squares = [
-        np.asarray(leaf, np.float64).reshape(dimension, -1) ** 2 for leaf in moves
+        np.asarray(leaf, np.float64).reshape(dimension, -1) ** 2
+        for leaf in jax.tree.leaves(moves)
     ]
     return np.concatenate(squares, axis=1).sum(1)
 
@@ -593,26 +539,20 @@ def _squared_scales(
 def _summary(
     target: _Target,
     chains: _Chains,
-    num_observed: int,
     seconds: float,
 ) -> LearningCoefficient:
     minimum = target.minimum
     temperature = minimum.temperature
     records = np.asarray(chains.result.positions, np.float64)
-    records, observed = np.split(records, [records.shape[-1] - num_observed], axis=-1)
     if not np.isfinite(records[..., 0]).all():
         raise _no_minimum("chains from there lower it without bound")
     trace = (records[..., 0] - minimum.loss) / temperature
     corrected, error, excess = CorrectedMean.of(trace, records[..., 2:])
     value = float(corrected.mean())
     lowest = min(minimum.lowest, float(records[..., 0].min()))
-    gap = (minimum.loss - lowest) / temperature
+    gap = minimum.fall(lowest)
     dimension = len(minimum.displacement)
-    if minimum.is_far_below(lowest):
-        raise _no_minimum(
-            f"a chain met one that is lower by {gap:.3g} units of the coefficient, which is at most "
-            f"{dimension / 2:g} for {dimension} parameters"
-        )
+    minimum.refuse_below(lowest, "a chain")
     if value + MAX_EXCESS * error < 0:
         raise _no_minimum(
             f"around it the mean loss is lower than there, by {-value:.3g} units of the coefficient"
@@ -624,16 +564,14 @@ def _summary(
         r_hat = r_hat_of(trace)
         effective = effective_draws_of(trace)
         effect = localization_effect(trace, minimum.localization * records[..., 1])
-    is_by_chain = lowest < minimum.lowest
+    of_default = effect if minimum.is_automatic else (0.0, 0.0)
     return LearningCoefficient(
         value=value,
         standard_error=math.sqrt(sum(part**2 for part in errors.values())),
-        bias_estimate=-gap,
         errors=errors,
         chains=corrected.mean(1),
         trace=trace,
-        warnings=doubts(value, errors, is_by_chain, r_hat, effective, excess)
-        + dependence(value, effect, minimum.is_automatic),
+        warnings=doubts(value, errors, r_hat, effective, excess, of_default),
         effective_draws=effective,
         r_hat=r_hat,
         loss=minimum.loss,
@@ -647,6 +585,5 @@ def _summary(
         acceptance=chains.result.metrics["acceptance"],
         evaluations=target.evaluations + chains.evaluations,
         seconds=seconds,
-        observed=observed if num_observed else None,
         localization_effect=effect[0],
     )

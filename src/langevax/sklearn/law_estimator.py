@@ -92,7 +92,7 @@ class PredictiveEstimator(RowEstimator):
     prior_precision: float = 0.16
     bayes_shares: Sequence[float] | Auto = "auto"
     num_particles: int = 256
-    num_folds: int | None = 5
+    num_folds: int | None = None
     random_state: RandomState = None
 
     unsaved_attributes: ClassVar[tuple[str, ...]] = ("law_",)
@@ -136,11 +136,6 @@ class PredictiveEstimator(RowEstimator):
             self.columns, self.n_features_in_, self._without_slopes
         )
         inputs = every[:, self.columns_]
-        if self.num_folds is not None and len(targets) < self.num_folds:
-            raise ValueError(
-                f"X has {len(targets)} rows, but num_folds is {self.num_folds}; pass more rows, fewer folds, or "
-                "num_folds=None."
-            )
         self.standardiser_: Standardiser = self._own_deviations(inputs, weights)
         family = self._family()
         self.centre_, self.scale_ = family.units(targets, offsets, weights)
@@ -203,7 +198,6 @@ class PredictiveEstimator(RowEstimator):
         *,
         cpu_seconds: float | None = None,
         random_state: RandomState = None,
-        others: Sequence[PredictiveLaw] = (),
         run: Run = Run(),
     ) -> LawCertificate:
         """Bound the least objective at the law's share of Bayes from both sides: `print` of the result is a sentence.
@@ -215,7 +209,6 @@ class PredictiveEstimator(RowEstimator):
             effort: gradients of the log likelihood of one row at one particle that may be spent, 1e9 by default.
             cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
             random_state: of the walks; None uses the estimator's.
-            others: `law_` of fits with another `random_state`, from whose particles modes are searched for as well.
             run: a `langevax.Run`; it saves nothing.
 
         Raises:
@@ -225,14 +218,13 @@ class PredictiveEstimator(RowEstimator):
         check_is_fitted(self)
         if not hasattr(self, "law_"):
             raise AttributeError(
-                "this model has no law to certify: one that was loaded or unpickled needs its training rows, "
+                "this model has no distribution to certify: one that was loaded or unpickled needs its training rows, "
                 "model.attach_rows(X, y); one that as_bayes() returned a fit with bayes_shares=(1.0,)."
             )
         return self.law_.certificate(
             key=root_key(self._seed(random_state)),
             effort=effort,
             cpu_seconds=cpu_seconds,
-            others=others,
             run=run,
         )
 
@@ -252,7 +244,7 @@ class PredictiveEstimator(RowEstimator):
         path = self.path_
         if self.bayes_share_ != path.bayes_share[path.chosen]:
             raise AttributeError(
-                "this is the model that as_bayes() returned, without a law; pass rows to the other one."
+                "this is the model that as_bayes() returned, without a distribution; pass rows to the other one."
             )
         other = copy.copy(self)
         every, targets, weights = other._copied_rows(X, y, sample_weight)

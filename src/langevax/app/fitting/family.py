@@ -272,9 +272,6 @@ def checked(model: Any, unit: str) -> str:
         laws = len(path.is_converged)
         which = "every law" if settled == laws else f"{settled} of {laws} laws"
         sentence += f", and the mean log density of {which} on the path settled within its noise"
-    if path.chosen:
-        gap = number(path.gap[path.chosen], 2)
-        sentence += f"; the gap of the chosen one's dual is {gap} nats a row"
     return (
         f"Checked, or warned of above, is that the fit has converged: {sentence}. Scores and intervals on held-out "
         f"{unit}s are measured, and rest on none of this."
