@@ -165,7 +165,6 @@ def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
             "num_samples": (4, COUNT),
             "num_warmup": (2, COUNT),
             "thinning": (1, COUNT),
-            "length_scale": ("shared", WORD),
         },
         {"random_state": 0, "run": QUIET},
         slow=True,

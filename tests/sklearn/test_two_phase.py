@@ -206,10 +206,7 @@ def test_saved_pickled_and_cloned(tmp_path):
     np.testing.assert_array_equal(again.predict(frame), fitted_teacher().predict(frame))
 
 
-def test_pictures_show_all_restarts_and_all_neurons():
-    axes = fitted_teacher().plot_trajectory()
-    assert len(axes.lines) == 6 + 1  # and the switch
-    tells(axes.get_legend().get_texts()[0].get_text(), "6")
+def test_the_picture_shows_all_neurons():
     axes = fitted_teacher().plot_neurons()
     assert [label.get_text() for label in axes.get_xticklabels()] == [
         "far",

@@ -268,29 +268,6 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
             (outer / size, np.column_stack([inner[:, :d] * used, biases])),
         )
 
-    def plot_trajectory(self, axes: "Axes | None" = None) -> "Axes":
-        """Plot the training loss of every restart through both phases, the returned one in colour, and the switch."""
-        check_is_fitted(self)
-        axes = new_axes(axes)
-        steps = self.history_["steps"]
-        losses = self.history_["loss"]
-        others = np.delete(losses, self.best_restart_, axis=0)
-        for loss in others:
-            axes.plot(steps, loss, color=theme.GREY)
-        label = f"best of {len(losses)}"
-        best = losses[self.best_restart_]
-        axes.plot(steps, best, color=theme.OKABE_ITO[0], label=label)
-        axes.axvline(
-            self.switch_step_,
-            color=theme.INK,
-            linestyle="--",
-            label="convergence begins",
-        )
-        axes.set(xlabel="step", ylabel="half the mean square error", yscale="log")
-        axes.set_title("Training", loc="left")
-        axes.legend()
-        return axes
-
     def plot_neurons(self, axes: "Axes | None" = None) -> "Axes":
         """Plot the weights of every neuron as colours: one row a neuron, positive ones first, largest first.
 
