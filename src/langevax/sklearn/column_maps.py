@@ -117,7 +117,7 @@ class Pieces:
             ['age', 'age from 0 to 12']
         """
         pieces = [
-            f"{name} from {low:.{_digits(ends)}g} to {high:.{_digits(ends)}g}"
+            f"{name} from {low:g} to {high:g}"
             for name, ends in zip(names, self.knots, strict=True)
             if ends is not None
             for low, high in pairwise(ends)
@@ -128,17 +128,3 @@ class Pieces:
 def has_many_values(column: np.ndarray, few: int = 10) -> bool:
     """Return whether a column is mapped; one of few distinct values, such as codes or indicators, stays as it is."""
     return len(np.unique(column)) > few
-
-
-def _digits(ends: np.ndarray) -> int:
-    """Return the significant digits that show the pieces apart: of years, four.
-
-    Example:
-        >>> _digits(np.array([0.0, 12.0, 100.0])), _digits(np.array([2001.0, 2004.0, 2010.0]))
-        (3, 4)
-    """
-    ends = np.asarray(ends, np.float64)
-    ratio = np.abs(ends).max() / max(
-        np.ptp(ends) / len(ends), np.finfo(np.float64).tiny
-    )
-    return int(np.clip(np.floor(np.log10(max(ratio, 1.0))) + 2, 3, 12))
