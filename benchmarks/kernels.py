@@ -1,7 +1,7 @@
 """Kernel estimators beside inducing points: `python -m benchmarks kernels [OPTIONS]`.
 
 Friedman's function of ten columns with noise 1; 2,000 held-out rows; a squared exponential kernel on standardised
-columns, of one length scale or one per column. `KernelLangevinRegressor("rbf")` at its defaults beside GPyTorch's
+columns, of one length scale. `KernelLangevinRegressor("rbf")` at its defaults beside GPyTorch's
 variational process (Hensman, Fusi, Lawrence, UAI 2013), 512 inducing points that move, batches of 512, Adam, for
 which a line is printed whenever its CPU seconds have grown by a factor of 1.6, in one thread.
 """
@@ -39,7 +39,6 @@ def friedman(num_rows: int) -> Split:
 
 def print_line(
     split: Split,
-    scales: str,
     name: str,
     seconds: float,
     mean: np.ndarray,
@@ -52,7 +51,6 @@ def print_line(
     inside = np.mean(np.abs(residual) < 1.645 * deviation)
     cells = (
         f"{len(split.y):,}",
-        scales,
         name,
         f"{seconds:.1f}",
         f"{score:.4f}",
@@ -62,25 +60,23 @@ def print_line(
     print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def measure_langevax(split: Split, scales: str) -> None:
+def measure_langevax(split: Split) -> None:
     """Print the line of our estimator at its defaults."""
     from langevax.run import Run
     from langevax.sklearn import KernelLangevinRegressor
 
     began = processor_seconds()
     options: dict[str, Any] = {"random_state": 0, "run": Run(progress=False)}
-    model = KernelLangevinRegressor("rbf", length_scale=scales, **options).fit(
-        split.X, split.y
-    )
+    model = KernelLangevinRegressor("rbf", **options).fit(split.X, split.y)
     seconds = processor_seconds() - began
     mean, deviation = model.predict(split.Z, return_std=True)
     print_line(
-        split, scales, "langevax", seconds, mean, np.hypot(deviation, model.noise_)
+        split, "langevax", seconds, mean, np.hypot(deviation, model.noise_)
     )  # of a new target
 
 
 def variational_laws(
-    split: Split, scales: str, seconds: float
+    split: Split, seconds: float
 ) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
     """Yield CPU seconds, means and deviations of GPyTorch's process while it is trained."""
     import gpytorch  # pyright: ignore[reportMissingImports]
@@ -102,9 +98,7 @@ def variational_laws(
                     self, points, law, learn_inducing_locations=True
                 )
             )
-            kernel = gpytorch.kernels.RBFKernel(
-                ard_num_dims=X.shape[1] if scales == "each" else None
-            )
+            kernel = gpytorch.kernels.RBFKernel()
             kernel.lengthscale = X.shape[1] ** 0.5
             self.mean_module, self.covariance = (
                 gpytorch.means.ConstantMean(),
@@ -155,9 +149,6 @@ def main(arguments: Sequence[str] = ()) -> None:
     )
     parser.add_argument("--rows", type=int, nargs="+", default=[4_694, 10_000])
     parser.add_argument(
-        "--scales", nargs="+", choices=("shared", "each"), default=["shared", "each"]
-    )
-    parser.add_argument(
         "--seconds",
         type=float,
         default=40.0,
@@ -165,13 +156,12 @@ def main(arguments: Sequence[str] = ()) -> None:
     )
     options = parser.parse_args(arguments)
     print(
-        "| rows | length scale | | CPU seconds | R2 | negative log density | rows within 90 % bands |"
+        "| rows | | CPU seconds | R2 | negative log density | rows within 90 % bands |"
     )
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|")
     warnings.simplefilter("ignore")
     for number in options.rows:
         split = friedman(number)
-        for scales in options.scales:
-            measure_langevax(split, scales)
-            for law in variational_laws(split, scales, options.seconds):
-                print_line(split, scales, "SVGP", *law)
+        measure_langevax(split)
+        for law in variational_laws(split, options.seconds):
+            print_line(split, "SVGP", *law)

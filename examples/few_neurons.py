@@ -71,8 +71,13 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         width_ratios=(1, 1.25, 0.9),
     ) as axes:
         left, middle, right = axes
-        network.plot_trajectory(axes=left)
-        left.set_title("", loc="left")  # "explore" and "converge" stand there
+        history = network.history_
+        left.semilogy(history["steps"], history["loss"].T, color=theme.GREY)
+        best = history["loss"][network.best_restart_]
+        left.semilogy(history["steps"], best, color=theme.OKABE_ITO[0])
+        left.axvline(network.switch_step_, color=theme.INK, linestyle="--")
+        left.set(xlabel="step", ylabel="half the mean square error")
+        left.set_title("Twelve starts; convergence begins at the dashed line")
         network.plot_neurons(axes=middle)
         for place, score in enumerate(scores.values()):
             colour, marker = (theme.GREY, "x") if place else (theme.OKABE_ITO[0], "o")

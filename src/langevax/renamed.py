@@ -65,7 +65,10 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.sklearn.CurveCoefficients(centre=)": "it does not centre; leave it out",
     "langevax.sklearn.CurveCoefficients(channels=)": "pass curves as an array (n, channels, places)",
     "langevax.sklearn.CurveCoefficients(whiten=)": "use make_pipeline(CurveCoefficients(decay=0), StandardScaler())",
+    "langevax.sklearn.GraphFeatures(edge_features=)": "put columns of your own beside these by scikit-learn's FeatureUnion",
+    "langevax.sklearn.GraphFeatures(node_features=)": "put columns of your own beside these by scikit-learn's FeatureUnion",
     "langevax.sklearn.KernelLangevinRegressor(quantile=)": "use scikit-learn's QuantileRegressor",
+    "langevax.sklearn.MeanFieldRegressor.predict(return_std=)": "call predict_interval(X, coverage)",
     "langevax.sklearn.PredictiveClassifier(prior_scale=)": "pass prior_precision=1 / prior_scale**2",
     "langevax.sklearn.PredictiveRegressor(prior_scale=)": "pass prior_precision=1 / prior_scale**2",
     "langevax.sklearn.SurfaceCoefficients": "use langevax.spaces.TensorProduct",
@@ -120,6 +123,11 @@ def _add_arguments(tasks: str, arguments: str, hint: str) -> None:
 
 
 _add_arguments(
+    "KernelLangevin",
+    "length_scale",
+    "fit scikit-learn's GaussianProcessRegressor with a scale per column, and pass its kernel_",
+)
+_add_arguments(
     "FunctionalMeanField GraphMeanField",
     "solver num_particles temperature relative_step_size num_steps batch_size neuron output_scale prior_precision "
     "validation stop warm_start devices",
@@ -132,8 +140,13 @@ _add_arguments(
 )
 _add_arguments(
     "GraphMeanField",
-    "heat_times wl_depth wl_components node_labels edge_labels node_features edge_features",
+    "heat_times wl_depth wl_components node_labels edge_labels",
     "set up the encoder, encoder=GraphFeatures(...)",
+)
+_add_arguments(
+    "GraphMeanField",
+    "node_features edge_features",
+    FORMER_NAMES["langevax.sklearn.GraphFeatures(node_features=)"],
 )
 _add_arguments(
     "MeanField",

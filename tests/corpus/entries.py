@@ -171,7 +171,6 @@ def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
         "num_samples": (4, COUNT),
         "num_warmup": (2, COUNT),
         "thinning": (1, COUNT),
-        "length_scale": ("shared", WORD),
     }
     return Entry(
         lambda X, y, **parameters: estimator(**parameters).fit(X, y).predict(ROWS),

@@ -169,13 +169,6 @@ def test_it_lives_in_pipelines_pickles_and_frames():
         make_pipeline(StandardScaler(), clone(model)).fit(frame, y).score(frame, y)
         > 0.3
     )
-    tree = model.to_datatree()
-    assert tree["posterior"]["coefficients"].dims == ("chain", "draw", "mode")
-    np.testing.assert_allclose(
-        tree["posterior"]["f"].mean(("chain", "draw")),
-        model.summary()["mean"],
-        atol=1e-4,
-    )
 
 
 @pytest.mark.slow
@@ -204,11 +197,7 @@ def test_a_constant_target_has_no_noise_to_learn():
     ("change", "facts"),
     [
         ({"loss": "hinge"}, "'loss' 'huber' StudentT 'hinge'"),
-        ({"length_scale": "all"}, "'length_scale' 'each' 'all'"),
-        (
-            {"length_scale": "each", "kernel": KERNEL},
-            "length_scale='each'",
-        ),
+        ({"length_scale": "each"}, "length_scale GaussianProcessRegressor"),
         (
             {"kernel": "linear"},
             "'kernel' 'matern' 'linear'",

@@ -135,17 +135,6 @@ def test_a_file_with_former_parameters_is_refused_by_their_name(file, tmp_path):
         load(tmp_path / "old")
 
 
-def test_a_file_of_a_newer_release_is_refused_with_the_line_that_installs_it(
-    file, tmp_path
-):
-    header, arrays = read(file)
-    save_file(
-        arrays, tmp_path / "later", {KEY: json.dumps(header | {"version": "9.9"})}
-    )
-    with refuses(ModelError, "9.9 'langevax>=9.9'"):
-        load(tmp_path / "later")
-
-
 def sealed(file, header, arrays):
     """Write a model file whose hash is that of its content, whatever that is."""
     text = json.dumps(header)
@@ -154,24 +143,7 @@ def sealed(file, header, arrays):
 
 
 @pytest.mark.slow
-def test_numbers_that_are_not_finite_are_accepted_only_where_they_were_saved(
-    file, tmp_path
-):
-    header, arrays = read(file)
-    bad = {
-        name: np.full_like(array, np.nan) if array.dtype.kind == "f" else array
-        for name, array in arrays.items()
-    }
-    with refuses(ModelError, "NaN"):
-        load(sealed(tmp_path / "nan", header, bad))
-    with refuses(ModelError, "NaN JSON"):
-        load(
-            sealed(
-                tmp_path / "word",
-                header | {"fitted": {"temperature_": float("nan")}},
-                arrays,
-            )
-        )
+def test_numbers_that_are_not_finite_are_kept(tmp_path):
     model = fitted_regressor()
     constant = MeanFieldRegressor(**QUICK).fit(
         np.c_[diabetes()[0][:50], np.ones(50)], diabetes()[1][:50]

@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss
 from sklearn.utils.estimator_checks import _yield_api_checks
 
 from langevax import Run, losses
-from langevax.gradients import SVRG, Full, Minibatch
+from langevax.gradients import Full, Minibatch
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, load
 from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm
 from tests.sklearn.tables import diabetes, fitted_on_overlapping, iris, overlapping
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.mostly_compiling
 
 OTHERS = [name for name in SOLVERS if name != "mfld"]
 CHECKED = [
-    (MeanFieldRegressor, "svrg-mfld"),
+    (MeanFieldRegressor, "pda"),
     (MeanFieldClassifier, "psdca"),
-]  # batches; a dual of each row
+]  # a dual of each round; a dual of each row
 QUICK = {"num_particles": 20, "num_steps": 20, "run": Run(progress=False)}
 
 
@@ -128,10 +128,7 @@ def network():
     [
         ("mfld", None, Full()),
         ("mfld", 64, Minibatch(64)),
-        ("svrg-mfld", 64, SVRG(64, 4)),
-        ("underdamped", 64, Minibatch(64)),
         ("pda", 64, Minibatch(64)),
-        ("fictitious-play", None, Full()),
     ],
 )
 def test_batches_reach_the_gradient(solver, batch_size, estimator):

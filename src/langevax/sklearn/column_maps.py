@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
-from scipy.stats import norm
 
 from langevax.sklearn.persistence import saved_class
 
@@ -32,8 +31,9 @@ class Squash:
     @classmethod
     def fit(cls, inputs: np.ndarray, weights: np.ndarray) -> "Squash":
         """Fit to weighted rows."""
-        low, centre, high = weighted_quantiles(
-            inputs, weights, np.array([0.25, 0.5, 0.75])
+        levels = [0.25, 0.5, 0.75]
+        low, centre, high = np.quantile(
+            inputs, levels, axis=0, weights=weights, method="inverted_cdf"
         )
         half_span = (
             np.max(inputs, axis=0) / 2 - np.min(inputs, axis=0) / 2
@@ -49,47 +49,6 @@ class Squash:
             quotients = (inputs - self.centre) / self.width
         distances = np.clip(quotients, -furthest, furthest)
         return distances / np.sqrt(1 + (distances / self.limit) ** 2)
-
-
-@saved_class
-@dataclass(frozen=True)
-class NormalScores:
-    """x -> the normal score of its rank among the training rows, linear between quantiles, constant beyond the last."""
-
-    knots: list[np.ndarray | None]
-    """Increasing values of each column; None where a column has few, which stay as they are."""
-    scores: list[np.ndarray | None]
-
-    @classmethod
-    def fit(
-        cls, inputs: np.ndarray, weights: np.ndarray, num_knots: int = 100
-    ) -> "NormalScores":
-        """Fit to weighted rows."""
-        levels = (np.arange(num_knots) + 0.5) / num_knots
-        quantiles = weighted_quantiles(inputs, weights, levels)
-        normal = norm.ppf(levels)
-        knots: list[np.ndarray | None] = []
-        scores: list[np.ndarray | None] = []
-        for column, values in zip(inputs.T, quantiles.T, strict=True):
-            few = not has_many_values(column)
-            distinct, places = np.unique(values, return_inverse=True)
-            knots.append(None if few else distinct)
-            scores.append(
-                None if few else np.bincount(places, normal) / np.bincount(places)
-            )
-        return cls(knots, scores)
-
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Return (n, d)."""
-        mapped = inputs.copy()
-        for j, (knots, scores) in enumerate(zip(self.knots, self.scores, strict=True)):
-            if knots is not None and scores is not None:
-                unit = (
-                    np.max(np.abs(knots)) or 1.0
-                )  # slopes in the units of the column could overflow
-                with np.errstate(over="ignore"):
-                    mapped[:, j] = np.interp(inputs[:, j] / unit, knots / unit, scores)
-        return mapped
 
 
 @saved_class
@@ -118,8 +77,9 @@ class Pieces:
         num_pieces = min(most, (columns - inputs.shape[1]) // max(1, sum(many)))
         knots: list[np.ndarray | None] = [None] * inputs.shape[1]
         if num_pieces >= 2:
-            ends = weighted_quantiles(
-                inputs, weights, np.linspace(0, 1, num_pieces + 1)
+            levels = np.linspace(0, 1, num_pieces + 1)
+            ends = np.quantile(
+                inputs, levels, axis=0, weights=weights, method="inverted_cdf"
             )
             knots = [
                 np.unique(column) if pieces else None
@@ -157,7 +117,7 @@ class Pieces:
             ['age', 'age from 0 to 12']
         """
         pieces = [
-            f"{name} from {low:.{_digits(ends)}g} to {high:.{_digits(ends)}g}"
+            f"{name} from {low:g} to {high:g}"
             for name, ends in zip(names, self.knots, strict=True)
             if ends is not None
             for low, high in pairwise(ends)
@@ -168,34 +128,3 @@ class Pieces:
 def has_many_values(column: np.ndarray, few: int = 10) -> bool:
     """Return whether a column is mapped; one of few distinct values, such as codes or indicators, stays as it is."""
     return len(np.unique(column)) > few
-
-
-def _digits(ends: np.ndarray) -> int:
-    """Return the significant digits that show the pieces apart: of years, four.
-
-    Example:
-        >>> _digits(np.array([0.0, 12.0, 100.0])), _digits(np.array([2001.0, 2004.0, 2010.0]))
-        (3, 4)
-    """
-    ends = np.asarray(ends, np.float64)
-    ratio = np.abs(ends).max() / max(
-        np.ptp(ends) / len(ends), np.finfo(np.float64).tiny
-    )
-    return int(np.clip(np.floor(np.log10(max(ratio, 1.0))) + 2, 3, 12))
-
-
-def weighted_quantiles(
-    inputs: np.ndarray, weights: np.ndarray, levels: np.ndarray
-) -> np.ndarray:
-    """Return (levels, d): the least values of each column whose rows up to there hold a share of the weight.
-
-    Example:
-        >>> weighted_quantiles(np.array([[1.0], [2.0], [9.0]]), np.array([1.0, 1.0, 2.0]), np.array([0.3, 0.5, 0.9]))
-        array([[2.],
-               [2.],
-               [9.]])
-    """
-    order = np.argsort(inputs, axis=0, kind="stable")
-    shares = np.cumsum(weights[order], axis=0) / weights.sum()
-    places = np.stack([np.sum(shares < level - 1e-12, axis=0) for level in levels])
-    return np.take_along_axis(np.take_along_axis(inputs, order, axis=0), places, axis=0)

@@ -127,18 +127,15 @@ class EncodedEstimator(SavedEstimator):
         """Return the columns that the network sees, (n, d) float64.
 
         Warns:
-            UnlikeTrainingWarning: of inputs that `unlike_training` names.
+            UnlikeTrainingWarning: of inputs whose columns are twice as far from the training mean as any training
+                input's.
         """
         check_is_fitted(self)
         columns = _columns(self.encoder_, X)
+        unlike = np.flatnonzero(self._norms(columns) > 2 * self.largest_norm_)
         why = "it is twice as far from their mean as any, and may be in another unit"
-        warn_unlike(self._unlike(columns), len(columns), why)
+        warn_unlike(unlike, len(columns), why)
         return columns
-
-    def unlike_training(self, X: Any) -> np.ndarray:
-        """Return the places of inputs whose columns are twice as far from the training mean as any training input's."""
-        check_is_fitted(self)
-        return self._unlike(_columns(self.encoder_, X))
 
     def outputs(self, X: Any) -> np.ndarray:
         """Return the network's outputs, (n,) or (n, C) float32, before they become predictions."""
@@ -184,9 +181,6 @@ class EncodedEstimator(SavedEstimator):
 
     def _norms(self, columns: np.ndarray) -> np.ndarray:
         return np.linalg.norm(self.estimator_.standardiser_(columns), axis=1)
-
-    def _unlike(self, columns: np.ndarray) -> np.ndarray:
-        return np.flatnonzero(self._norms(columns) > 2 * self.largest_norm_)
 
 
 def leave_one_out_error(

@@ -1,4 +1,4 @@
-"""Intervals, standard deviations and sets of classes, from networks trained without a fold of the rows.
+"""Intervals and sets of classes, from networks trained without a fold of the rows.
 
 CV+ (Barber, Candès, Ramdas, Tibshirani, Annals of Statistics 2021; for classes Romano, Sesia, Candès, NeurIPS 2020):
 row i has the score s_i of the network that was trained without its fold k(i), the distance of its target from the
@@ -68,7 +68,7 @@ class FoldPredictions:
 
 
 class Intervals(FoldPredictions):
-    """Intervals and standard deviations of a regressor."""
+    """Intervals of a regressor."""
 
     target_mean_: np.ndarray
     target_scale_: np.ndarray
@@ -112,14 +112,6 @@ class Intervals(FoldPredictions):
         )
         ends = units[0] + units[1] * ends
         return ends if z.ndim == 3 else ends[:, 0]
-
-    def _deviations(self, columns: np.ndarray) -> np.ndarray:
-        """Return the standard deviation of a new target: root of the mean square score and the folds' variance."""
-        scores, weights, _ = self._scored_rows()
-        z = self._fold_outputs(columns)
-        return self.target_scale_ * np.sqrt(
-            np.average(scores**2, axis=0, weights=weights) + z.var(axis=0)
-        )
 
 
 class ClassSets(FoldPredictions):
@@ -203,11 +195,7 @@ def upper_quantile(
     total = float(weights.sum())
     enough_rows(total, coverage)
     needed = coverage * (total + 1) - 1e-9
-    if np.all(weights == 1):
-        place = int(np.ceil(needed)) - 1
-        return np.partition(values, place, axis=0)[place]
-    order = np.argsort(values, axis=0)
-    place = np.argmax(np.cumsum(weights[order], axis=0) >= needed, axis=0)
-    return np.take_along_axis(
-        values, np.take_along_axis(order, place[None], axis=0), axis=0
-    )[0]
+    copies = None if np.all(weights == 1) else weights
+    return np.quantile(
+        values, needed / total, axis=0, method="inverted_cdf", weights=copies
+    )

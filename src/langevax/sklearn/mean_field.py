@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
-from typing import Any, ClassVar, Literal, overload
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval
 
 from langevax import checks
 from langevax.problems import losses
+from langevax.renamed import refuse_former
 from langevax.sklearn.base import MeanFieldEstimator
 from langevax.sklearn.inspection import MeanFieldInspection
 from langevax.sklearn.intervals import ClassSets, Intervals, class_scores, probabilities
@@ -43,15 +44,15 @@ class MeanFieldRegressor(
     global optimum from both sides. The noise of temperature T does what early stopping does elsewhere.
 
     Args:
-        solver: "mfld", "svrg-mfld", "underdamped", "pda", "psdca" or "fictitious-play": all minimise the same
-            objective, and one certificate serves all. docs/solvers.md compares them by measurement. "auto" is "mfld".
+        solver: "mfld", "pda" or "psdca": all minimise the same objective, and one certificate serves all.
+            docs/solvers.md compares them by measurement. "auto" is "mfld".
         num_particles: neurons N; the seed-to-seed spread of predictions falls like N^-1/2.
         temperature: T, in units of the standardised targets' variance; "auto" chooses it as `validation` says, from the
             leave-one-out optimum of the kernel limit on (kernel ridge with alpha = n T), known in closed form.
         relative_step_size: in units of the inverse curvature, below 2; "auto" is 1.5, or 1 with batches. Where outputs
             alternate from step to step it is halved, and training goes on.
         num_steps: at most so many; "auto" is 1000, or 10,000 with batches, of "mfld"; about as many passes over
-            the table of the others, whose steps are rounds ("pda", "fictitious-play") or single rows ("psdca").
+            the table of the others, whose steps are rounds ("pda") or single rows ("psdca").
         batch_size: rows of one step, None for all; "auto" uses 512 where rows times neurons exceed 4 million.
         neuron: "tanh-tanh", or "tanh": h = R tanh(<w, x> + b), one output.
         output_scale: R; "auto" is 10. Towards 3 the network learns features more freely, towards 100 it becomes its
@@ -59,9 +60,9 @@ class MeanFieldRegressor(
         prior_precision: inverse variance of each weight, for inputs scaled to unit norm.
         scaling: "columns" divides each column by its own deviation, "global" all columns by one, which suits pixels
             and is the only one that depends on the columns' units;
-            "robust" and "quantile" first map columns to bounded ones (`column_maps`), which suits heavy tails; "pieces"
-            adds to each column of many values eight bounded ones, of the pieces between its quantiles, which suits
-            jumps and bends; "auto" chooses by leave-one-out errors.
+            "robust" first maps columns to bounded ones (`column_maps`), which suits heavy tails; "pieces" adds to each
+            column of many values eight bounded ones, of the pieces between its quantiles, which suits jumps and bends;
+            "auto" chooses by leave-one-out errors. Other scalings are transformers of scikit-learn before this one.
         learn_scales: True multiplies columns by scales learned from the slopes of the kernel limit
             (`langevax.sklearn.learned_scales`), so that those on which the target depends count more; "auto" does where
             the networks of the folds are better for it, or kernel machines by two standard errors.
@@ -105,7 +106,7 @@ class MeanFieldRegressor(
         path_: of each temperature tried, by name: "output_scale", "temperature", the mean "loss" of the rows left out
             and its standard "error", the "excess" over the least and its "excess_error"; None without folds.
         temperature_reason_: why this temperature, in a sentence, and where the kernel limit promised too much.
-        held_out_: the networks of the folds, which `predict_interval` and `predict(X, return_std=True)` need.
+        held_out_: the networks of the folds, which `predict_interval` needs.
         scores_: (n,) or (n, C) absolute errors on the rows left out, in deviations of the targets.
         held_out_scores_: on the rows left out: "loss" with "loss_error", "linear_loss" of ridge regression on the same
             folds, "r2" and "rmse"; of several outputs the mean "r2", and "rmse_0", "rmse_1", ... in the units of each.
@@ -131,29 +132,11 @@ class MeanFieldRegressor(
         }
     )
 
-    @overload
-    def predict(
-        self, X: Table, *, return_std: Literal[False] = False
-    ) -> np.ndarray: ...
-    @overload
-    def predict(
-        self, X: Table, *, return_std: Literal[True]
-    ) -> tuple[np.ndarray, np.ndarray]: ...
-    def predict(
-        self, X: Table, *, return_std: bool = False
-    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Return (n,) or (n, C), in the units of the targets.
-
-        Args:
-            X: (n, d) as for `fit`.
-            return_std: also return the standard deviation of a new target, of the same shape: the root of the mean
-                square error on rows left out and the variance among the networks of the folds.
-        """
+    @refuse_former
+    def predict(self, X: Table) -> np.ndarray:
+        """Return (n,) or (n, C), in the units of the targets; X is (n, d) as for `fit`."""
         columns = self._columns(X)
-        predictions = self._in_units(self._outputs(columns) + self._line(columns))
-        if not return_std:
-            return predictions
-        return predictions, self._deviations(columns).reshape(predictions.shape)
+        return self._in_units(self._outputs(columns) + self._line(columns))
 
     def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
         """Yield the predictions of the particles at each step of `history_["steps"]`."""

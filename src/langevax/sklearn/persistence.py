@@ -2,23 +2,21 @@
 
 A fitted attribute becomes JSON and arrays by its type: numbers, words, arrays, lists, tuples, dictionaries, and objects
 of the classes in `SAVED_CLASSES`, attribute by attribute. Any other object is refused. The SHA-256 of all of it stands
-beside the header and is compared before anything is decoded; a number that is not finite is marked as such, so that
-no other one is accepted.
+beside the header and is compared before anything is decoded.
 """
 
-import difflib
 import json
 import math
 import os
 import platform
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import partial
 from hashlib import sha256
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import jax
 import numpy as np
@@ -71,17 +69,12 @@ class SavedEstimator(BaseEstimator):
         saved_class(cls)
 
     def __new__(cls, *arguments: Any, **parameters: Any) -> Self:
-        """Raise TypeError on a parameter that the estimator does not have, with the nearest one."""
+        """Raise TypeError on a parameter that the estimator does not have, with those that it has."""
         if unknown := parameters.keys() - cls._get_param_names():
             name = min(unknown)
             names = cls._get_param_names()
             former = hint_of(cls.__name__, name, names)
-            near = [
-                other for other in names if name in other
-            ] or difflib.get_close_matches(name, names, n=1)
-            remedy = (
-                f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}."
-            )
+            remedy = f"it has {', '.join(names)}."
             if former is not None:
                 remedy = f"it was removed in 0.3: {former}"
             raise TypeError(f"{cls.__name__} has no parameter {name!r}; {remedy}")
@@ -166,14 +159,26 @@ def load(file: str | os.PathLike[str]) -> Any:
         True
     """
     header, arrays = read(file)
-    try:
+    with _named(file):
         _check_parameters(file, header)
         model = _restored(header, arrays)
         model.card_ = _decode(header["card"], arrays)
         check_is_fitted(model)
+    return model
+
+
+@contextmanager
+def _named(file: str | os.PathLike[str]) -> Iterator[None]:
+    """Name a file that cannot be read, and what to do."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
     except ModelError:
         raise
     except (
+        SafetensorError,
+        OSError,
         ValueError,
         KeyError,
         TypeError,
@@ -183,9 +188,8 @@ def load(file: str | os.PathLike[str]) -> Any:
         RecursionError,
     ) as error:
         raise ModelError(
-            f"{str(file)!r} is not a model that langevax wrote ({error}); save it again."
+            f"{str(file)!r} is truncated or not a model of langevax ({error}); save it again."
         ) from error
-    return model
 
 
 def _check_parameters(file: str | os.PathLike[str], header: dict[str, Any]) -> None:
@@ -245,44 +249,26 @@ def content_hash(text: str, arrays: Mapping[str, np.ndarray]) -> str:
 
 def read(file: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return (header, arrays); a `ModelError` says what is wrong with the file and what to do."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     checks.local_path("file", file)
     if not Path(file).is_file():
         raise ModelError(
             f"there is no file {str(file)!r}; pass the one that save() wrote."
         )
-    try:
-        with safe_open(file, framework="numpy") as opened:
-            metadata = opened.metadata() or {}
-            header = json.loads(metadata[KEY], parse_constant=_refuse_constant)
-            refusal = _other_version(header)
-            arrays = (
-                {}
-                if refusal
-                else {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    with _named(file), safe_open(file, framework="numpy") as opened:
+        metadata = opened.metadata() or {}
+        header = json.loads(metadata[KEY])
+        if header["format"] != FORMAT:
+            raise ModelError(
+                f"{str(file)!r} has format {header['format']}, written by langevax {header['version']}; this is langevax "
+                f"{__version__}, which reads format {FORMAT}: fit again, or install that version."
             )
-        whole = not refusal and metadata[HASH_ENTRY] == content_hash(
-            metadata[KEY], arrays
-        )
-    except (
-        SafetensorError,
-        OSError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise ModelError(
-            f"{str(file)!r} is truncated or not a model of langevax ({error}); save it again."
-        ) from error
-    if refusal:
-        raise ModelError(f"{str(file)!r} {refusal}")
-    if not whole:
-        raise ModelError(
-            f"{str(file)!r} is damaged: its content is not what was saved; copy it or save it again."
-        )
+        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        if metadata[HASH_ENTRY] != content_hash(metadata[KEY], arrays):
+            raise ModelError(
+                f"{str(file)!r} is damaged: its content is not what was saved; copy it or save it again."
+            )
     return header, arrays
 
 
@@ -292,40 +278,10 @@ def stored_hash(file: str | os.PathLike[str]) -> str:
     Raises:
         ModelError: not a model with a hash.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
-        with safe_open(file, framework="numpy") as opened:
-            return str((opened.metadata() or {})[HASH_ENTRY])
-    except (SafetensorError, OSError, KeyError) as error:
-        raise ModelError(
-            f"{str(file)!r} is truncated or not a model of langevax ({error}); save it again."
-        ) from error
-
-
-def _other_version(header: dict[str, Any]) -> str | None:
-    """Return what to do about a file of another format or of a newer release."""
-    number = header["format"]
-    writer = str(header["version"])
-    if number != FORMAT:
-        return (
-            f"has format {number}, written by langevax {writer}; this is langevax {__version__}, which reads format "
-            f"{FORMAT}: fit again, or install that version."
-        )
-    if _release(writer) > _release(__version__):
-        return (
-            f"was written by langevax {writer}, which is newer than this langevax {__version__}; run: pip install "
-            f"'langevax>={writer}'"
-        )
-    return None
-
-
-def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
-
-
-def _refuse_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not JSON")
+    with _named(file), safe_open(file, framework="numpy") as opened:
+        return str((opened.metadata() or {})[HASH_ENTRY])
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -364,11 +320,7 @@ def _encoded_array(array: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str
     if array.dtype.kind in "OU":
         return {"words": array.tolist(), "dtype": array.dtype.str}
     arrays[name := str(len(arrays))] = array
-    return {"array": name} if _is_finite(array) else {"array": name, "finite": False}
-
-
-def _is_finite(array: np.ndarray) -> bool:
-    return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
+    return {"array": name}
 
 
 def _decode(data: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -378,9 +330,7 @@ def _decode(data: Any, arrays: dict[str, np.ndarray]) -> Any:
             return data
         case {"number": "nan" | "inf" | "-inf" as word}:
             return float(word)
-        case {"array": name, **rest}:
-            if not rest and not _is_finite(arrays[name]):
-                raise ValueError(f"array {name!r} holds NaN or infinity")
+        case {"array": name}:
             return arrays[name]
         case {"words": words, "dtype": dtype} if np.dtype(dtype).kind in "OU":
             return np.array(words, dtype)

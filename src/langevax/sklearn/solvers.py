@@ -5,15 +5,13 @@ gaps, measured.
 """
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax.numpy as jnp
 from jaxtyping import Array
 
 from langevax.algorithm import Algorithm
-from langevax.gradients import SVRG, Full, GradientEstimator, Minibatch
-from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay
+from langevax.gradients import Full, GradientEstimator, Minibatch
+from langevax.meanfield import MFLD, PDA, PSDCA
 from langevax.meanfield.adaptive_steps import (
     DualCurvatureSteps,
     LossCurvatureSteps,
@@ -23,7 +21,6 @@ from langevax.meanfield.mfld import RELATIVE_STEP_SIZE, coordinate_steps
 from langevax.meanfield.moves import Proposal
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.samplers import Langevin, Underdamped
 
 FULL_BATCH = 4_000_000
 """Rows times particles up to which every step sees all rows."""
@@ -92,53 +89,19 @@ def _mfld(
 ) -> Algorithm:
     steps = coordinate_steps(risk, schedule.relative_step_size)
     mfld = MFLD(steps, temperature, _gradient(schedule), antithetic=True)
-    return _following_loss(mfld, risk, schedule, schedule.batch_size or risk.max_size)
-
-
-def _svrg_mfld(
-    risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
-) -> Algorithm:
-    batch_size = schedule.batch_size or max(1, risk.max_size // 8)
-    # as much on full passes as on batches
-    period = max(2, -(-risk.max_size // (2 * batch_size)))
-    steps = coordinate_steps(risk, schedule.relative_step_size)
-    mfld = MFLD(steps, temperature, SVRG(batch_size, period), antithetic=True)
-    return _following_loss(mfld, risk, schedule, 2 * batch_size)
-
-
-def _underdamped(
-    risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
-) -> Algorithm:
-    steps = jnp.sqrt(coordinate_steps(risk, schedule.relative_step_size))
-    # critical where only the prior pulls
-    friction = 2 * jnp.sqrt(jnp.asarray(risk.precision, steps.dtype))
-    walk = Underdamped(steps, temperature, friction, _gradient(schedule))
-    return _following_loss(walk, risk, schedule, schedule.batch_size or risk.max_size)
-
-
-def _following_loss(
-    algorithm: Langevin | Underdamped,
-    risk: MeanFieldRisk,
-    schedule: Schedule,
-    rows_of_a_step: int,
-) -> Algorithm:
-    """Return the algorithm with step sizes that follow the curvature of the loss, unless that is constant."""
     if type(risk.loss).local_curvature is Loss.local_curvature:
-        return algorithm
-    return LossCurvatureSteps(
-        algorithm, schedule.relative_step_size, rows_to_measure(rows_of_a_step)
-    )
+        return mfld
+    # step sizes follow the curvature of the loss, unless that is constant
+    rows = rows_to_measure(schedule.batch_size or risk.max_size)
+    return LossCurvatureSteps(mfld, schedule.relative_step_size, rows)
 
 
-def _rounds_of(
-    method: type[PDA | FictitiousPlay],
-    risk: MeanFieldRisk,
-    temperature: float | Array,
-    schedule: Schedule,
+def _pda(
+    risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
 ) -> Algorithm:
-    """Return a method whose rounds make `INNER_STEPS` passes under one dual."""
+    """Return PDA, whose rounds make `INNER_STEPS` passes under one dual."""
     batches = max(1, risk.max_size // (schedule.batch_size or risk.max_size))
-    rounds = method(
+    rounds = PDA(
         coordinate_steps(risk, schedule.relative_step_size),
         temperature,
         num_inner_steps=INNER_STEPS * batches,
@@ -162,11 +125,6 @@ def _steps(_rows: int, batch_size: int | None) -> int:
     return 1000 if batch_size is None else 10_000
 
 
-def _passes(rows: int, batch_size: int | None) -> int:
-    """Return fewer steps of two batches each, and the passes between."""
-    return _steps(rows, batch_size) // (1 if batch_size is None else 3)
-
-
 def _rounds(rows: int, batch_size: int | None) -> int:
     """Return rounds of as many passes as steps, or of six million gradients of rows in all."""
     passes = _steps(rows, None) if batch_size is None else 6_000_000 // rows
@@ -177,28 +135,13 @@ def _coordinates(rows: int, _batch_size: int | None) -> int:
     return rows * max(10, min(40, 200_000 // rows))
 
 
-def _overdamped(make: Callable[..., Algorithm], **settings: Any) -> Solver:
-    return Solver(make, RELATIVE_STEP_SIZE["overdamped"], **settings)
-
-
-def _frozen(method: type[PDA | FictitiousPlay]) -> Solver:
-    return Solver(
-        partial(_rounds_of, method),
-        RELATIVE_STEP_SIZE["frozen"],
-        _rounds,
-        passes=1 + INNER_STEPS,
-    )
-
-
 SOLVERS = {
-    "mfld": _overdamped(_mfld, num_steps=_steps, antithetic=True),
-    "svrg-mfld": _overdamped(_svrg_mfld, num_steps=_passes, antithetic=True, passes=3),
-    "underdamped": Solver(_underdamped, RELATIVE_STEP_SIZE["underdamped"], _steps),
-    "pda": _frozen(PDA),
-    "fictitious-play": _frozen(FictitiousPlay),
-    "psdca": _overdamped(
+    "mfld": Solver(_mfld, RELATIVE_STEP_SIZE["overdamped"], _steps, antithetic=True),
+    "pda": Solver(_pda, RELATIVE_STEP_SIZE["frozen"], _rounds, passes=1 + INNER_STEPS),
+    "psdca": Solver(
         _psdca,
-        num_steps=_coordinates,
+        RELATIVE_STEP_SIZE["overdamped"],
+        _coordinates,
         batches=False,
         from_prior=True,
         passes=2 + INNER_STEPS,

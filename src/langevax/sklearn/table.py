@@ -21,7 +21,7 @@ from sklearn.utils.validation import (
 )
 
 from langevax import checks
-from langevax.sklearn.column_maps import NormalScores, Pieces, Squash
+from langevax.sklearn.column_maps import Pieces, Squash
 from langevax.sklearn.folds import group_codes
 from langevax.sklearn.parameters import RandomState, seed_of
 from langevax.sklearn.persistence import SavedEstimator, saved_class
@@ -29,14 +29,13 @@ from langevax.sklearn.persistence import SavedEstimator, saved_class
 Table = Any
 """(n, d) numbers in any form that scikit-learn's validation accepts: NumPy, lists, pandas, polars."""
 
-Scaling = Literal["columns", "global", "robust", "quantile", "pieces"]
+Scaling = Literal["columns", "global", "robust", "pieces"]
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 
 SCALING_PHRASES: dict[str, str] = {
     "columns": "each column over its own deviation",
     "global": "all columns over one deviation",
     "robust": "columns with their tails bounded",
-    "quantile": "columns by the normal scores of their ranks",
     "pieces": "columns with their tails bounded, and the pieces between their quantiles",
 }
 
@@ -89,7 +88,7 @@ class DistinctRows:
         if len(weights) < 20 or np.all(weights == 1):
             return self
         weights = weights / np.gcd.reduce(weights.astype(np.int64))
-        group = _groups(np.ascontiguousarray(self.inputs))[1]
+        group = np.unique(self.inputs, axis=0, return_inverse=True)[1]
         shared = np.asarray(np.bincount(group))[group] > 1
         return replace(
             self, weights=weights, multiplicities=np.where(shared, weights, 1.0)
@@ -124,52 +123,15 @@ def distinct_rows(
         np.column_stack([targets[used].reshape(len(used), -1), inputs[used], last])
         + 0.0
     )  # -0.0 becomes 0.0
-    first, group = _groups(np.ascontiguousarray(columns, np.float64))
-    rank = _lexicographic_ranks(columns[first])
+    _, first, group = np.unique(columns, axis=0, return_index=True, return_inverse=True)
     places = np.full(len(inputs), -1)
-    places[used] = rank[group]
-    merged = np.bincount(rank[group], counts[used])
-    distinct = np.empty(len(first), int)
-    distinct[rank] = used[first]
+    places[used] = group
+    merged = np.bincount(group, counts[used])
+    distinct = used[first]
     of_rows = None if groups is None else groups[distinct]
     return DistinctRows(
         inputs[distinct] + 0.0, targets[distinct], merged, places, groups=of_rows
     )
-
-
-def _groups(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (place of one row of each group of equal rows, group of each row)."""
-    rng = np.random.default_rng(0)
-    odd = rng.integers(2**64, size=columns.shape[1], dtype=np.uint64) | np.uint64(1)
-    bits = columns.view(np.uint64)
-    mixed = (bits ^ (bits >> np.uint64(32))) * odd  # wraps around
-    hashes = np.asarray(np.sum(mixed, axis=1, dtype=np.uint64))
-    order = np.argsort(hashes, kind="stable")
-    if np.any(
-        (np.diff(hashes[order]) == 0)
-        & np.any(np.diff(columns[order], axis=0) != 0, axis=1)
-    ):
-        order = np.lexsort(columns.T)  # two different rows share a hash: sort exactly
-    new = np.append(True, np.any(np.diff(columns[order], axis=0) != 0, axis=1))
-    group = np.empty(len(columns), int)
-    group[order] = np.cumsum(new) - 1
-    return order[new], group
-
-
-def _lexicographic_ranks(columns: np.ndarray) -> np.ndarray:
-    """Return the ranks of distinct rows by their first column, then by the next, as far as is needed.
-
-    Example:
-        >>> _lexicographic_ranks(np.array([[2.0, 1.0], [1.0, 5.0], [1.0, 3.0]]))
-        array([2, 1, 0])
-    """
-    ranks = np.zeros(len(columns), int)
-    for column in columns.T:
-        own = np.unique(column, return_inverse=True)[1]
-        ranks = np.unique(ranks * len(columns) + own, return_inverse=True)[1]
-        if ranks.max() == len(columns) - 1:
-            break
-    return ranks
 
 
 @saved_class
@@ -182,7 +144,7 @@ class Standardiser:
 
     mean: np.ndarray
     scale: np.ndarray
-    column_map: Squash | NormalScores | Pieces | None = None
+    column_map: Squash | Pieces | None = None
     """Applied first."""
 
     @classmethod
@@ -193,7 +155,7 @@ class Standardiser:
 
         `scaling="global"` uses one deviation for all columns, as for pixels; the other ones map columns first.
         """
-        maps = {"robust": Squash, "quantile": NormalScores, "pieces": Pieces}
+        maps = {"robust": Squash, "pieces": Pieces}
         column_map = maps[scaling].fit(inputs, weights) if scaling in maps else None
         inputs = inputs if column_map is None else column_map(inputs)
         mean, deviation = weighted_moments(inputs, weights)

@@ -46,10 +46,8 @@ from langevax.sklearn.training import keep_few_programs, root_key
 from langevax.teacher_student import (
     Converge,
     Explore,
-    Matching,
     ReLUNetwork,
     TwoPhaseFit,
-    match_neurons,
     two_phase,
 )
 from langevax.teacher_student.errors import block_size_for
@@ -227,69 +225,6 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         columns = self._columns(X)
         z = self.intercept_ + outputs(self.network_, self.units_.prepared(columns))
         return self.units_.target_mean + self.units_.target_scale * z
-
-    def match(self, teacher: ReLUNetwork | tuple[ArrayLike, ArrayLike]) -> Matching:
-        """Match neurons with those of a teacher, in the units of the network's inputs and targets.
-
-        Args:
-            teacher: (outer (k,), inner (k, d) or (k, d + 1)) in the user's columns, with biases last if any.
-
-        Raises:
-            ValueError: a teacher of other columns.
-
-        Example:
-            >>> from langevax.sklearn import TwoPhaseReLURegressor
-            >>> from langevax.teacher_student import orthogonal_teacher, teach
-            >>> import jax
-            >>> teacher = orthogonal_teacher(2, 3)
-            >>> X, y = (np.asarray(array) for array in teach(teacher, 300, 0.02, key=jax.random.key(0)))
-            >>> matching = TwoPhaseReLURegressor(2, random_state=0).fit(X, y).match(teacher)
-            >>> bool(matching.same_sign.all()), bool(np.degrees(matching.angles).max() < 5)
-            (True, True)
-        """
-        check_is_fitted(self)
-        outer, inner = (np.asarray(leaf, np.float64) for leaf in teacher)
-        d = len(self.units_.inputs.mean)
-        if inner.ndim != 2 or inner.shape[1] not in (d, d + 1):
-            raise ValueError(
-                f"the inner weights of the teacher have shape {inner.shape}, but the model was fitted on {d} columns; "
-                f"pass (neurons, {d}), or (neurons, {d + 1}) with biases last."
-            )
-        biases = inner[:, d] if inner.shape[1] > d else np.zeros(len(inner))
-        used = np.where(
-            np.isfinite(self.units_.inputs.scale), self.units_.inputs.scale, 0.0
-        )
-        biases = (
-            biases + inner[:, :d] @ self.units_.inputs.mean
-        ) / self.units_.constant
-        size = self.units_.target_scale or 1.0
-        return match_neurons(
-            self.network_,
-            (outer / size, np.column_stack([inner[:, :d] * used, biases])),
-        )
-
-    def plot_trajectory(self, axes: "Axes | None" = None) -> "Axes":
-        """Plot the training loss of every restart through both phases, the returned one in colour, and the switch."""
-        check_is_fitted(self)
-        axes = new_axes(axes)
-        steps = self.history_["steps"]
-        losses = self.history_["loss"]
-        others = np.delete(losses, self.best_restart_, axis=0)
-        for loss in others:
-            axes.plot(steps, loss, color=theme.GREY)
-        label = f"best of {len(losses)}"
-        best = losses[self.best_restart_]
-        axes.plot(steps, best, color=theme.OKABE_ITO[0], label=label)
-        axes.axvline(
-            self.switch_step_,
-            color=theme.INK,
-            linestyle="--",
-            label="convergence begins",
-        )
-        axes.set(xlabel="step", ylabel="half the mean square error", yscale="log")
-        axes.set_title("Training", loc="left")
-        axes.legend()
-        return axes
 
     def plot_neurons(self, axes: "Axes | None" = None) -> "Axes":
         """Plot the weights of every neuron as colours: one row a neuron, positive ones first, largest first.

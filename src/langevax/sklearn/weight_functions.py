@@ -1,24 +1,19 @@
 """Functions that a network on curves has learned: weights of its neurons, and which parts of a curve matter."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
-from langevax.figures import theme
-from langevax.figures.charts import new_axes
 from langevax.sklearn.inputs.curve_values import AnyCurves
 from langevax.sklearn.inputs.curves import CurveCoefficients, CurveEncoder
 from langevax.sklearn.training import slopes
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 
 class WeightFunctions:
-    """Functions and figures of a fitted estimator on curves."""
+    """Functions of a fitted estimator on curves."""
 
     encoder_: Any
     estimator_: Any
@@ -133,103 +128,3 @@ class WeightFunctions:
             f"a {type(self.encoder_).__name__} has neither weight functions nor slopes; call part_effects(X), or fit "
             "with encoder=CurveCoefficients()."
         )
-
-    def plot_weight_functions(
-        self, block: int = 0, grid: ArrayLike | None = None, axes: "Axes | None" = None
-    ) -> "Axes":
-        """Plot the median of the neurons' weight functions, bands of half and nine tenths of them, and of the prior.
-
-        Args:
-            block: which, for several channels or derivatives.
-            grid: (G,) times.
-            axes: to draw on; None for new ones.
-
-        Example:
-            >>> import matplotlib
-            >>> matplotlib.use("agg")
-            >>> from langevax.sklearn import CurveCoefficients, FunctionalMeanFieldRegressor
-            >>> X = np.random.default_rng(0).normal(size=(30, 20)).cumsum(1)
-            >>> model = FunctionalMeanFieldRegressor(CurveCoefficients(num_modes=8), random_state=0)
-            >>> model = model.fit(X, X[:, -1])
-            >>> model.plot_weight_functions().get_xlabel()
-            't'
-        """
-        times = self._times(grid)
-        axes = new_axes(axes)
-        _bands(
-            axes,
-            times,
-            _block(self.weight_functions(grid), block),
-            theme.METHODS["MFLD"][0],
-            "neurons",
-        )
-        spread = 1.645 * self._prior_deviation(times, block)
-        for sign, label in ((1, "9 in 10 of the prior"), (-1, None)):
-            axes.plot(
-                times, sign * spread, color=theme.GREY, linestyle="--", label=label
-            )
-        return _labelled(
-            axes, r"weight function $\theta(t)$", "Weight functions of the neurons"
-        )
-
-    def plot_slopes(
-        self,
-        X: AnyCurves,
-        block: int = 0,
-        grid: ArrayLike | None = None,
-        axes: "Axes | None" = None,
-    ) -> "Axes":
-        """Plot the median of beta(t) over these curves, and bands of half and of nine tenths of them."""
-        axes = new_axes(axes)
-        _bands(
-            axes,
-            self._times(grid),
-            _block(self.slope_functions(X, grid), block),
-            theme.OKABE_ITO[0],
-            "curves",
-        )
-        return _labelled(
-            axes,
-            r"response of the output $\beta(t)$",
-            "Which parts of the curve matter",
-        )
-
-    def _times(self, grid: ArrayLike | None) -> np.ndarray:
-        return (
-            self._basis_encoder().times() if grid is None else np.asarray(grid, float)
-        )
-
-    def _prior_deviation(self, times: np.ndarray, block: int) -> np.ndarray:
-        """Return the standard deviation of theta(t) under the prior."""
-        network = self.estimator_
-        units = np.diag(1 / network.standardiser_.scale)
-        functions = self._basis_encoder().weight_functions(units, times)
-        variances = np.sum(_block(functions, block) ** 2, axis=0)
-        return np.sqrt(variances / network.prior_precision)
-
-
-def _block(functions: np.ndarray, block: int) -> np.ndarray:
-    return functions if functions.ndim == 2 else functions[:, block]
-
-
-def _bands(
-    axes: Any,
-    times: np.ndarray,
-    functions: np.ndarray,
-    colour: str,
-    name: str,
-) -> None:
-    for share, label in ((0.9, f"9 in 10 {name}"), (0.5, "half of them")):
-        edges = np.quantile(functions, ((1 - share) / 2, (1 + share) / 2), axis=0)
-        axes.fill_between(
-            times, *edges, color=colour, alpha=0.25, linewidth=0, label=label
-        )
-    axes.plot(times, np.median(functions, axis=0), color=colour, label="median")
-
-
-def _labelled(axes: Any, label: str, title: str) -> Any:
-    """Add labels and a line at 0."""
-    axes.axhline(0, color=theme.GREY, zorder=0)
-    axes.set(xlabel="t", ylabel=label, title=title)
-    axes.legend()
-    return axes

@@ -1,12 +1,10 @@
 """Losses of the margin m = y z of two classes, y = -1 or +1: the logistic loss and the smoothed hinge."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import entr
-from scipy.special import expit, log_expit
+from scipy.special import expit
 
 from langevax import checks
 from langevax.problems.losses.loss import (
@@ -52,17 +50,6 @@ class MarginLoss(Loss):
             )
 
 
-class Expansion(NamedTuple):
-    """log p(y | f) at each row, with derivatives in f; all (n,), in double precision."""
-
-    value: np.ndarray
-    first: np.ndarray
-    curvature: np.ndarray
-    """Minus the second derivative."""
-    curvature_slope: np.ndarray
-    """The derivative of the curvature."""
-
-
 class Logistic(MarginLoss):
     """The logistic loss l = log(1 + exp(-y z)), with l*(g) = s log s + (1 - s) log(1 - s), s = -y g in [0, 1].
 
@@ -82,15 +69,6 @@ class Logistic(MarginLoss):
     def probabilities(z: np.ndarray) -> np.ndarray:
         """Return (..., 2): those of -1 and +1, in NumPy, of outputs that are log odds."""
         return np.stack([expit(-z), expit(z)], axis=-1)
-
-    @staticmethod
-    def expansion(f: np.ndarray, signs: np.ndarray) -> Expansion:
-        """Return log sigmoid(y f) and its derivatives, in NumPy, y = -1 or +1."""
-        p = expit(f)
-        curvature = p * (1 - p)
-        first = (signs + 1) / 2 - p
-        slope = curvature * (1 - 2 * p)
-        return Expansion(log_expit(signs * f), first, curvature, slope)
 
     def derivative(self, z: Scalar, y: Label) -> Scalar:
         return _dual(jax.nn.sigmoid(-_margin(z, y)), y)

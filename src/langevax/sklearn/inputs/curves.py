@@ -68,8 +68,6 @@ class CurveEncoder(TransformerMixin, BaseEstimator):
     smoothing: float | Auto | None = "auto"
     missing: Missing = "error"
 
-    num_cosines: ClassVar[int] = 128
-    """Functions in which noisy curves are regressed."""
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "domain": [tuple, None],
         "smoothing": [*positive("auto"), None],
@@ -162,9 +160,9 @@ class CurveEncoder(TransformerMixin, BaseEstimator):
         table = len(groups) == 1
         if table and (self.smoothing is None or (auto and self._orders() == (0,))):
             return Interpolation()
-        regression = Regression.learn(
-            groups, self.domain_, self.smoothing, self.num_cosines
-        )
+        # functions in which noisy curves are regressed: they resolve the modes
+        number = max(128, 4 * getattr(self, "num_modes", 0))
+        regression = Regression.learn(groups, self.domain_, self.smoothing, number)
         return Interpolation() if table and auto and regression.exact else regression
 
     def _fitted_domain(self, curves: ObservedCurves) -> tuple[float, float]:
@@ -294,11 +292,6 @@ class CurveCoefficients(CurveEncoder):
             label = channel + f"d{d}_" * (d > 0) + name.removesuffix("s")
             names += [f"{label}{k}" for k in range(len(scales))]
         return np.array(names, object)
-
-    @property
-    def num_cosines(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Functions in which noisy curves are regressed: they resolve the modes."""
-        return max(CurveEncoder.num_cosines, 4 * self.num_modes)
 
     def _fitted_domain(self, curves: ObservedCurves) -> tuple[float, float]:
         if not isinstance(self.basis, Interval):

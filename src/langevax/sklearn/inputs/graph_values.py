@@ -1,13 +1,15 @@
-"""From users' graphs to nodes, edges, labels and numbers: networkx, and lists of edges."""
+"""From users' graphs to nodes, edges and labels: networkx, and lists of edges."""
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 Label = tuple[str, str]
 """Kind and name: labels of all types in one order."""
+Link = tuple[int, int, Hashable]
+"""Two nodes, and the label of their edge."""
 AnyGraphs = Iterable[Any]
 """Graphs in the forms that `read_graphs` accepts."""
 
@@ -21,10 +23,6 @@ class Graph:
     edges: np.ndarray
     """(m, 2) int, the smaller end first."""
     edge_labels: list[Label]
-    node_numbers: np.ndarray
-    """(n, p) features of the nodes."""
-    edge_numbers: np.ndarray
-    """(m, q) features of the edges."""
 
     @property
     def size(self) -> int:
@@ -34,7 +32,7 @@ class Graph:
     def laplacian(self) -> np.ndarray:
         """Return (n, n), `I - D^(-1/2) A D^(-1/2)`; 0 on the diagonal of a node without edges.
 
-        >>> read_graphs([[(0, 1)]], GraphNames())[0].laplacian()
+        >>> read_graphs([[(0, 1)]])[0].laplacian()
         array([[ 1., -1.],
                [-1.,  1.]])
         """
@@ -54,52 +52,38 @@ class Graph:
         return links
 
 
-@dataclass(frozen=True)
-class GraphNames:
-    """Attributes that hold labels and numbers; None where these are not read."""
-
-    node_labels: str | None = None
-    edge_labels: str | None = None
-    node_numbers: str | None = None
-    edge_numbers: str | None = None
-
-
-class Parts(NamedTuple):
-    """A graph as it was passed; None where it has no such part."""
-
-    ends: list[tuple[int, int]]
-    edge_labels: list[Hashable]
-    edge_numbers: list[Any]
-    node_labels: list[Hashable] | None
-    node_numbers: list[Any] | None
-
-
-def read_graphs(X: AnyGraphs, names: GraphNames) -> list[Graph]:
+def read_graphs(
+    X: AnyGraphs, node_labels: str | None = None, edge_labels: str | None = None
+) -> list[Graph]:
     """Return graphs of any form.
 
     Args:
-        X: of each graph: a networkx graph; a list of edges (i, j), (i, j, label), (i, j, numbers) or
-            (i, j, label, numbers) between nodes 0, 1, ...; or a tuple of such a list with the labels of all nodes, and
-            with their numbers (n,) or (n, p) as a third.
-        names: the attributes in networkx. Where one is not None, lists and tuples have it in its place.
+        X: of each graph: a networkx graph; a list of edges (i, j) or (i, j, label) between nodes 0, 1, ...; or a tuple
+            of such a list with the labels of all nodes.
+        node_labels, edge_labels: the attributes in networkx; None where labels are not read, of lists neither.
 
     Raises:
-        ValueError, TypeError: no graph, a graph without nodes, a missing node, another number of labels than of nodes,
-            numbers that are missing, not finite or unequally many.
+        ValueError, TypeError: no graph, a graph without nodes, a missing node, another number of labels than of nodes.
 
-    >>> triangle, pair = read_graphs([([(0, 1), (1, 2), (2, 0)], "CCO"), [(0, 1)]], GraphNames("label"))
+    >>> triangle, pair = read_graphs([([(0, 1), (1, 2), (2, 0)], "CCO"), [(0, 1)]], "label")
     >>> [name for _, name in triangle.labels], pair.edges.tolist()
     (['C', 'C', 'O'], [[0, 1]])
-    >>> names = GraphNames(node_numbers="charge", edge_numbers="length")
-    >>> bonds = read_graphs([([(0, 1, 1.5)], None, [0.1, 0.2])], names)
-    >>> bonds[0].node_numbers.ravel().tolist(), bonds[0].edge_numbers.tolist()
-    ([0.1, 0.2], [[1.5]])
     """
     if isinstance(X, str) or not isinstance(X, Iterable) or _is_networkx(X):
         raise TypeError(
             f"X must be a list of graphs, got {type(X).__name__}; pass [graph] for a single one."
         )
-    graphs = [_read_graph(graph, names, i) for i, graph in enumerate(X)]
+    graphs = []
+    for number, graph in enumerate(X):
+        if _is_networkx(graph):
+            links, labels = _of_networkx(graph, node_labels, edge_labels)
+        else:
+            links, labels = _of_lists(graph, number)
+        if node_labels is None and labels is not None:
+            labels = [""] * len(labels)
+        if edge_labels is None:
+            links = [(i, j, "") for i, j, _ in links]
+        graphs.append(_graph(links, labels, number))
     if not graphs:
         raise ValueError("X has no graphs (0 samples); pass at least one.")
     return graphs
@@ -117,129 +101,60 @@ def label_key(label: Hashable) -> Label:
     return kind, str(label)
 
 
-def _read_graph(graph: Any, names: GraphNames, number: int) -> Graph:
-    """Return the graph without loops, each edge once whatever its direction, with the mean of its numbers."""
-    read = _of_networkx if _is_networkx(graph) else _of_lists
-    parts = read(graph, names, number)
-    edges = np.sort(np.array(parts.ends, int).reshape(-1, 2), axis=1)
-    size = _checked_size(parts, edges, number)
-    labels = parts.node_labels if names.node_labels else None
-    called = [
-        label_key(mark if names.edge_labels else "") for mark in parts.edge_labels
-    ]
-    links: dict[tuple[int, int], list[int]] = {}
-    for k, (i, j) in enumerate(edges.tolist()):
-        if i != j:
-            links.setdefault((i, j), []).append(k)
-    # of two labels the first in their order
-    first = [min(same, key=called.__getitem__) for same in links.values()]
-    of_nodes = _numbers(parts.node_numbers, size, names.node_numbers, "node", number)
-    every = _numbers(parts.edge_numbers, len(edges), names.edge_numbers, "edge", number)
-    of_edges = np.array([every[same].mean(0) for same in links.values()])
-    return Graph(
-        [label_key(label) for label in labels or [""] * size],
-        edges[first],
-        [called[k] for k in first],
-        of_nodes,
-        of_edges.reshape(len(first), every.shape[1]),
-    )
-
-
-def _checked_size(parts: Parts, edges: np.ndarray, number: int) -> int:
-    """Return the number of nodes; raise where labels, numbers or edges do not fit it."""
-    labels = parts.node_labels
-    known = [len(part) for part in (labels, parts.node_numbers) if part is not None]
-    size = known[0] if known else int(edges.max(initial=-1)) + 1
+def _graph(links: list[Link], labels: list[Hashable] | None, number: int) -> Graph:
+    """Return the graph without loops, each edge once whatever its direction, with the first of its labels."""
+    ends = np.array([link[:2] for link in links], int).reshape(-1, 2)
+    if labels is None:
+        labels = [""] * (int(ends.max(initial=-1)) + 1)
+    size = len(labels)
     if size == 0:
         raise ValueError(f"graph {number} has no nodes; drop it.")
-    if labels is not None and len(labels) != size:
-        raise ValueError(
-            f"graph {number} has {size} nodes but {len(labels)} labels; pass one for each node."
-        )
-    if len(edges) and not 0 <= edges.min() <= edges.max() < size:
+    if len(ends) and not 0 <= ends.min() <= ends.max() < size:
         raise ValueError(
             f"graph {number} has an edge beyond its {size} nodes, which are numbered 0, 1, ..."
         )
-    return size
-
-
-def _numbers(
-    values: Sequence[Any] | None,
-    count: int,
-    name: str | None,
-    noun: str,
-    number: int,
-) -> np.ndarray:
-    """Return (count, p) numbers; p is 0 where none are read, and where there is nothing to have them."""
-    if name is None or (count == 0 and not values):
-        return np.empty((count, 0))
-    option = f"graph {number}: {noun}_features={name!r}"
-    if values is None or any(value is None for value in values):
-        raise ValueError(f"{option} is missing somewhere; pass numbers everywhere.")
-    try:
-        rows = [np.atleast_1d(np.asarray(value, np.float64)) for value in values]
-        table = np.array(rows)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{option} must be numbers, as many everywhere ({error}); words are labels."
-        ) from error
-    if table.ndim != 2 or len(table) != count or not np.isfinite(table).all():
-        raise ValueError(
-            f"{option} must be finite numbers, one row for each of {count}."
-        )
-    return table
-
-
-def _of_networkx(graph: Any, names: GraphNames, number: int) -> Parts:
-    places = {node: i for i, node in enumerate(graph.nodes())}
-    nodes = [data for _, data in graph.nodes(data=True)]
-    links = list(graph.edges(data=True))
-    return Parts(
-        [(places[u], places[v]) for u, v, _ in links],
-        [data.get(names.edge_labels, "") for *_, data in links],
-        [data.get(names.edge_numbers) for *_, data in links],
-        [data.get(names.node_labels, "") for data in nodes],
-        [data.get(names.node_numbers) for data in nodes],
+    edges: dict[tuple[int, int], Label] = {}
+    for i, j, label in links:
+        edge = (min(i, j), max(i, j))
+        if i != j:
+            key = label_key(label)
+            edges[edge] = min(key, edges.get(edge, key))
+    return Graph(
+        [label_key(label) for label in labels],
+        np.array(list(edges), int).reshape(-1, 2),
+        list(edges.values()),
     )
 
 
-def _of_lists(graph: Any, names: GraphNames, number: int) -> Parts:
-    parts = graph if isinstance(graph, tuple) else (graph, None)
-    if len(parts) != 2 and not (len(parts) == 3 and names.node_numbers):
-        raise ValueError(
-            f"graph {number} is a tuple of {len(parts)} entries; pass (edges, labels), or with node_features='NAME' "
-            "(edges, labels, numbers)."
-        )
-    links, labels, values = (*parts, None)[:3]
+def _of_networkx(
+    graph: Any, node_labels: str | None, edge_labels: str | None
+) -> tuple[list[Link], list[Hashable]]:
+    places = {node: i for i, node in enumerate(graph.nodes())}
+    links = [
+        (places[u], places[v], data.get(edge_labels, ""))
+        for u, v, data in graph.edges(data=True)
+    ]
+    return links, [data.get(node_labels, "") for _, data in graph.nodes(data=True)]
+
+
+def _of_lists(graph: Any, number: int) -> tuple[list[Link], list[Hashable] | None]:
+    links, labels = graph if _is_pair(graph) else (graph, None)
     if not isinstance(links, list):
         raise TypeError(
             f"graph {number} is of type {type(links).__name__}; pass a networkx graph, a list of edges (i, j), or a "
             "tuple of these and labels; networkx.from_numpy_array reads a matrix."
         )
-    most = 2 + max(
-        1, (names.edge_labels is not None) + (names.edge_numbers is not None)
-    )
-    ends = []
-    marks = []
-    numbers = []
     for link in links:
-        if not isinstance(link, Sequence | np.ndarray) or not 2 <= len(link) <= most:
+        if not isinstance(link, Sequence | np.ndarray) or len(link) not in (2, 3):
             raise ValueError(
-                f"graph {number}: an edge must be (i, j), with its label and then its numbers where these are read, "
-                f"got {link!r}."
+                f"graph {number}: an edge must be (i, j) or (i, j, label), got {link!r}."
             )
-        more = list(link[2:])
-        last = names.edge_numbers is not None and len(link) == most
-        numbers.append(more.pop() if last else None)
-        ends.append((int(link[0]), int(link[1])))
-        marks.append(more[0] if more else "")
-    return Parts(
-        ends,
-        marks,
-        numbers,
-        None if labels is None else list(labels),
-        None if values is None else list(values),
-    )
+    read = [(int(link[0]), int(link[1]), (*link, "")[2]) for link in links]
+    return read, None if labels is None else list(labels)
+
+
+def _is_pair(graph: Any) -> bool:
+    return isinstance(graph, tuple) and len(graph) == 2
 
 
 def _is_networkx(graph: Any) -> bool:

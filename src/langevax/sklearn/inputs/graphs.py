@@ -12,10 +12,10 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
+from langevax.renamed import refuse_former
 from langevax.sklearn.inputs.graph_values import (
     AnyGraphs,
     Graph,
-    GraphNames,
     Label,
     read_graphs,
 )
@@ -26,6 +26,7 @@ from langevax.spaces.tabulated import leading, with_fixed_signs
 
 
 @saved_class
+@refuse_former
 @dataclass(eq=False, repr=False)
 class GraphFeatures(TransformerMixin, BaseEstimator):
     """Vectors of fixed length of molecules, networks and meshes, whatever the order of their nodes:
@@ -35,7 +36,6 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         counts    of each node label seen in training, and of all others together
         patterns  log (1 + counts) of labels and their neighbourhoods (Weisfeiler, Leman), on their principal axes in
                   the training graphs
-        numbers   mean and deviation of each feature of nodes and edges, and root mean square difference along edges
 
     Args:
         heat_times: number of times from 0.1 to 100, or the times themselves; 0 for none.
@@ -43,12 +43,10 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         wl_components: principal axes, at most; 0 for no patterns.
         node_labels: attribute of networkx nodes; None ignores all labels.
         edge_labels: attribute of networkx edges, part of patterns; any name also reads those of lists.
-        node_features, edge_features: attributes that hold a number, or several, such as a charge or a length; any name
-            also reads those of tuples and lists.
 
-    Graphs: networkx; (edges, labels) with a list of (i, j) or (i, j, label); or a list alone. Numbers of nodes are a
-    third entry, (n,) or (n, p); numbers of edges come last in (i, j, label, numbers), or (i, j, numbers) without labels.
-    Directions and loops are ignored. A graph may be disconnected, or be one node, whose heat trace is 1.
+    Graphs: networkx; (edges, labels) with a list of (i, j) or (i, j, label); or a list alone. Directions and loops are
+    ignored. A graph may be disconnected, or be one node, whose heat trace is 1. Columns of your own, such as the mean
+    charge of the atoms, are put beside these by scikit-learn's `FeatureUnion`.
 
     Labels and patterns not seen in training are counted in the columns `label_other` and `wl_other` (log (1 + count)),
     which are 0 in training. Columns differ in unit: an estimator should standardise them.
@@ -58,14 +56,12 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         labels_: names of the labels, in the order of their columns.
         patterns_: the training graphs' patterns.
         wl_mean_, wl_axes_: (P,) and (P, K), centre and principal axes of their log counts.
-        num_features_: of a node and of an edge.
 
     Warns:
         UnlikeTrainingWarning: of graphs with labels that no training graph has.
 
     Raises:
-        ValueError, TypeError: a parameter out of range, no graph, a graph without nodes, labels or numbers that do not
-            fit.
+        ValueError, TypeError: a parameter out of range, no graph, a graph without nodes, labels that do not fit.
 
     Example:
         >>> triangle, path = ([(0, 1), (1, 2), (2, 0)], "CCO"), ([(0, 1), (1, 2)], "CCO")
@@ -81,8 +77,6 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
     wl_components: int = 32
     node_labels: str | None = "label"
     edge_labels: str | None = None
-    node_features: str | None = None
-    edge_features: str | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "heat_times": [*count(0), "array-like"],
@@ -90,8 +84,6 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         "wl_components": count(0),
         "node_labels": [str, None],
         "edge_labels": [str, None],
-        "node_features": [str, None],
-        "edge_features": [str, None],
     }
 
     def fit(self, X: AnyGraphs, y: ArrayLike | None = None) -> Self:
@@ -108,8 +100,7 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
     def transform(self, X: AnyGraphs) -> np.ndarray:
         """Return (n, features) float64."""
         check_is_fitted(self)
-        graphs = read_graphs(X, self._names())
-        check_numbers(graphs, self.num_features_)
+        graphs = read_graphs(X, self.node_labels, self.edge_labels)
         counts = self.patterns_.count(graphs)
         unknown = np.flatnonzero(counts[0][:, -1])
         warn_unlike(unknown, len(graphs), "no training graph has one of its labels")
@@ -128,16 +119,7 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         names += [f"label_{label}" for label in (*self.labels_, "other")]
         if self.wl_components:
             names += [f"wl{k}" for k in range(self.wl_axes_.shape[1])] + ["wl_other"]
-        return np.array(names + self._number_names(), object)
-
-    def _number_names(self) -> list[str]:
-        """Return names such as "charge0_mean" of the summaries of features, the last columns."""
-        of_nodes, of_edges = self.num_features_
-        nodes = self.node_features
-        edges = self.edge_features
-        words = "mean", "deviation", "difference"
-        names = [f"{nodes}{k}_{word}" for k in range(of_nodes) for word in words]
-        return names + [f"{edges}{k}_{w}" for k in range(of_edges) for w in words[:2]]
+        return np.array(names, object)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -146,15 +128,11 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
 
     def _fit(self, X: AnyGraphs) -> tuple[list[Graph], list[np.ndarray]]:
         self._validate_params()
-        graphs = read_graphs(X, self._names())
+        graphs = read_graphs(X, self.node_labels, self.edge_labels)
         times: Any = self.heat_times
         times = np.geomspace(0.1, 100.0, times) if np.ndim(times) == 0 else times
         self.times_: np.ndarray = np.asarray(times, np.float64)
         checks.number("heat_times", self.times_, positive=True)
-        of_nodes = graphs[0].node_numbers.shape[1]
-        of_edges = max(graph.edge_numbers.shape[1] for graph in graphs)
-        self.num_features_: tuple[int, int] = (of_nodes, of_edges)
-        check_numbers(graphs, self.num_features_)
         self.patterns_: Patterns = Patterns.learn(graphs, self.wl_depth)
         self.labels_: list[Any] = [name for _, name in self.patterns_.depths[0]]
         counts = self.patterns_.count(graphs)
@@ -170,16 +148,7 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         if self.wl_components:
             scores = (_logs(counts) - self.wl_mean_) @ self.wl_axes_
             columns += [scores, np.log1p(sum(table[:, -1:] for table in counts))]
-        return np.concatenate([*columns, self._numbers(graphs)], axis=1)
-
-    def _numbers(self, graphs: list[Graph]) -> np.ndarray:
-        """Return (n, 3 p + 2 q) summaries of the features of nodes and edges."""
-        return np.array([_summaries(graph, *self.num_features_) for graph in graphs])
-
-    def _names(self) -> GraphNames:
-        return GraphNames(
-            self.node_labels, self.edge_labels, self.node_features, self.edge_features
-        )
+        return np.concatenate(columns, axis=1)
 
 
 def _logs(counts: list[np.ndarray]) -> np.ndarray:
@@ -234,39 +203,6 @@ def num_components(graphs: Sequence[Graph]) -> np.ndarray:
     owners = np.empty(number, int)
     owners[components] = np.repeat(np.arange(len(graphs)), sizes)
     return np.bincount(owners, minlength=len(graphs))
-
-
-def _summaries(graph: Graph, of_nodes: int, of_edges: int) -> np.ndarray:
-    """Return the summaries feature by feature, those of nodes first; 0 of edges where there are none."""
-    nodes = graph.node_numbers
-    edges = graph.edge_numbers
-    i, j = graph.edges.T
-    differences = (
-        np.sqrt(np.mean((nodes[i] - nodes[j]) ** 2, axis=0))
-        if len(i)
-        else np.zeros(of_nodes)
-    )
-    parts = [np.stack([nodes.mean(0), nodes.std(0), differences], 1).ravel()]
-    parts.append(
-        np.stack([edges.mean(0), edges.std(0)], 1).ravel()
-        if len(edges)
-        else np.zeros(2 * of_edges)
-    )
-    return np.concatenate(parts)
-
-
-def check_numbers(graphs: Sequence[Graph], expected: tuple[int, int]) -> None:
-    """Raise unless all graphs have `expected` features of a node and of an edge, where they have edges."""
-    for number, graph in enumerate(graphs):
-        of_edges = graph.edge_numbers.shape[1] if len(graph.edges) else expected[1]
-        for have, want, noun in (
-            (graph.node_numbers.shape[1], expected[0], "node"),
-            (of_edges, expected[1], "edge"),
-        ):
-            if have != want:
-                raise ValueError(
-                    f"graph {number} has {have} features of a {noun}, but those of training have {want}."
-                )
 
 
 @saved_class

@@ -1,18 +1,14 @@
 """Diagnostics of a fitted kernel Langevin estimator: convergence of the chains, and the draws."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted
 
-from langevax.run.datatree import datatree_type
 from langevax.sampling.samples import MAX_RHAT, MIN_ESS
 from langevax.sampling.summary_table import statistics
 from langevax.sklearn.kernel_langevin.space import KernelSpace
-
-if TYPE_CHECKING:
-    import xarray
 
 
 class KernelLangevinDiagnostics:
@@ -56,29 +52,6 @@ class KernelLangevinDiagnostics:
                 f"the function at a training row has {fewest:.0f} effective draws; raise num_samples or thinning."
             )
         return warnings
-
-    def to_datatree(self) -> "xarray.DataTree":
-        """Return ArviZ's layout: group `posterior` with `coefficients` and `f`, the function at `inspected_`."""
-        tree_type = datatree_type()
-        import xarray
-
-        values = self._inspected_values().astype(np.float32)
-        outputs = ["output"] * (self.coefficients_.ndim - 3)
-        dataset = xarray.Dataset(
-            {
-                "coefficients": (
-                    ["chain", "draw", "mode", *outputs],
-                    self.coefficients_,
-                ),
-                "f": (["chain", "draw", "row", *outputs], values),
-            }
-        )
-        places = {
-            name: np.arange(dataset.sizes[name]) for name in ("chain", "draw", "mode")
-        }
-        tree = tree_type.from_dict({"posterior": dataset.assign_coords(places)})
-        tree.attrs.update(self.history_)
-        return tree
 
     def _inspected_values(self) -> np.ndarray:
         """Return the drawn functions at `inspected_`, (chain, draw, k) or (chain, draw, k, C)."""

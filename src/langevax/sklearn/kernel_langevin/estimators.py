@@ -23,11 +23,11 @@ from langevax.problems.losses import Logistic, Softmax, logistic, softmax
 from langevax.run.options import Run
 from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnostics
 from langevax.sklearn.kernel_langevin.evidence import (
+    fit_labels,
     fit_numbers,
     fit_robust,
     robust_moments,
 )
-from langevax.sklearn.kernel_langevin.laplace import fit_labels
 from langevax.sklearn.kernel_langevin.sampling import (
     ChainOptions,
     Draws,
@@ -79,7 +79,6 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
 
     kernel: Literal["auto", "rbf", "matern"] | Kernel = "auto"
     _: KW_ONLY
-    length_scale: Literal["shared", "each"] = "shared"
     num_modes: int | Auto = "auto"
     num_chains: int = 4
     num_samples: int = 500
@@ -91,7 +90,6 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "kernel": [*one_of("auto", "matern", "rbf"), Kernel],
-        "length_scale": one_of("shared", "each"),
         "num_modes": count(1, "auto"),
         "num_chains": count(2),
         "num_samples": count(4),
@@ -122,7 +120,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         checks.not_forked()
         self._validate_params()
         unsaved_run(self)  # before anything is computed
-        check_kernel(self.kernel, self.length_scale)
+        check_kernel(self.kernel)
         rows = _sorted(self._training_rows(X, y, sample_weight))
         self.seed_: int = self._seed()
         standardiser = None
@@ -276,9 +274,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         kernel: "rbf", "matern" (smoothness 1.5), one length scale for all standardised columns, chosen with amplitude
             and noise by marginal likelihood on at most 400 rows; "auto" uses the better of the two. Or a kernel of
             `sklearn.gaussian_process.kernels`, used unchanged, on the columns as they are, its variance in units of
-            the targets' where `normalize_y`.
-        length_scale: "shared" by all columns; or "each" has its own, by the same marginal likelihood, where columns
-            matter unequally: `kernel_` shows them, long for columns that do not matter.
+            the targets' where `normalize_y`: with a length scale for each column, one that
+            `GaussianProcessRegressor` has fitted.
         loss: "squared"; "huber" for exponential tails of the noise; "student" for 4 degrees of freedom, which ignores
             gross outliers; or one of `langevax.likelihoods`, for another threshold or other degrees, its noise
             replaced by `noise`.
@@ -384,7 +381,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         noise = None if isinstance(self.noise, str) else float(self.noise) / scale
         targets = (rows.targets - mean) / scale
         fit = fit_robust if robust else fit_numbers
-        best = fit(self.kernel, inputs, targets, rows.weights, noise, self.length_scale)
+        best = fit(self.kernel, inputs, targets, rows.weights, noise)
         self.kernel_ = best.kernel
         self.target_mean_: float = mean
         self.target_scale_: float = scale
@@ -404,8 +401,8 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
     The posterior is not approximated by a normal law, as it is by `GaussianProcessClassifier`.
 
     Args:
-        kernel, length_scale: as in `KernelLangevinRegressor`; length scales and amplitude of a named kernel are chosen
-            by Laplace's approximation of the marginal likelihood on at most 200 rows, with more than two classes of one
+        kernel: as in `KernelLangevinRegressor`; length scale and amplitude of a named kernel are chosen by scikit-learn's
+            approximation of the marginal likelihood, Laplace's, on at most 200 rows, with more than two classes of one
             against the rest. A kernel's variance is that of log odds.
         num_modes, num_chains, num_samples, tolerance, num_warmup, thinning, run, random_state: documented
             in `KernelLangevinRegressor`.
@@ -453,9 +450,7 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
         return values
 
     def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
-        self.kernel_ = fit_labels(
-            self.kernel, inputs, rows.targets, rows.weights, self.length_scale
-        )
+        self.kernel_ = fit_labels(self.kernel, inputs, rows.targets, rows.weights)
 
     def _task(self, rows: DistinctRows) -> FunctionTask:
         if len(self.classes_) == 2:

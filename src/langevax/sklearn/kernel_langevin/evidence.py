@@ -6,29 +6,36 @@ For residuals of a normal law, with row weights w (a row of weight w has noise s
     sqrt(w) K sqrt(w) = U diag(l) U',      v = U' sqrt(w) y
 
 (Rasmussen and Williams 2006, eq. 5.8): one decomposition a length scale serves all amplitudes c and noises s, and with
-both free c is known in closed form given s^2 / c. For labels it is Laplace's approximation (their algorithm 3.1).
-scikit-learn's estimators climb the same likelihoods by gradients; they know no row weights.
+both free c is known in closed form given s^2 / c. scikit-learn's regressor climbs the same likelihood by gradients,
+and knows no row weights. For labels the evidence is scikit-learn's, Laplace's approximation (their algorithm 3.1).
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize_scalar
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 from threadpoolctl import threadpool_limits
 
 from langevax.problems.likelihoods import Huber
 from langevax.problems.problem import Number
-from langevax.sklearn.kernel_langevin.length_scales import (
-    KINDS,
-    LENGTHS,
-    Scales,
-    climb_columns,
-    normal_slopes,
-)
 from langevax.sklearn.table import subsampled
 
+MOST_ROWS = 400
+"""Of the evidence of numbers, an eigendecomposition a length scale."""
+LENGTHS = 0.03, 30.0
+"""Shortest and longest length scale that is tried, in standard deviations of a column."""
+AMPLITUDES = 0.1, 1e4
+"""Smallest and largest variance of log odds."""
+KINDS: dict[str, Callable[[float], Any]] = {
+    "rbf": lambda length: RBF(length, LENGTHS),
+    "matern": lambda length: Matern(length, LENGTHS, nu=1.5),
+}
 NORMAL_DISTANCE = 0.6745
 """Median distance of N(0, 1) from 0."""
 one_thread = threadpool_limits.wrap(
@@ -65,8 +72,6 @@ def fit_numbers(
     targets: np.ndarray,
     weights: np.ndarray,
     noise: float | None,
-    length_scale: str = "shared",
-    most_rows: int = 400,
 ) -> Evidence:
     """Maximise the evidence for normal residuals; a kernel that is not a word, and a noise, stay as they are.
 
@@ -75,8 +80,6 @@ def fit_numbers(
             scikit-learn.
         inputs: (n, d), standardised where the kernel is a word.
         targets: (n,) of mean near 0.
-        length_scale: "shared" by all columns, or "each" has its own.
-        most_rows: that are used, an eigendecomposition a length scale.
 
     Example:
         >>> X = np.linspace(-1, 1, 100)[:, None]
@@ -85,13 +88,11 @@ def fit_numbers(
         >>> 0.08 < evidence.noise < 0.12
         True
     """
-    rows = EvidenceRows(*subsampled(most_rows, inputs, targets, weights))
+    rows = EvidenceRows(*subsampled(MOST_ROWS, inputs, targets, weights))
     if not isinstance(kernel, str):
         cost, _, noise = _scales(*rows.spectrum(kernel), noise, 1.0)
         return Evidence(kernel, noise, cost)
-    evidences = [
-        _best_length(kind, rows, noise, length_scale) for kind in kinds_of(kernel)
-    ]
+    evidences = [_best_length(kind, rows, noise) for kind in kinds_of(kernel)]
     return min(evidences, key=lambda evidence: evidence.cost)
 
 
@@ -102,29 +103,61 @@ def fit_robust(
     targets: np.ndarray,
     weights: np.ndarray,
     noise: float | None,
-    length_scale: str = "shared",
-    most_rows: int = 400,
 ) -> Evidence:
     """Fit residuals with outliers: alternate `fit_numbers` with clipping targets to two noises around Huber's fit.
 
     The noise is that of the bulk, from the median size of residuals over the remaining degrees of freedom.
     """
-    rows = EvidenceRows(*subsampled(most_rows, inputs, targets, weights))
+    rows = EvidenceRows(*subsampled(MOST_ROWS, inputs, targets, weights))
     centre, spread = robust_moments(rows.targets, rows.weights)
     reach = 3 * spread
     least = 1e-3 * spread
 
-    def fit(clipped: np.ndarray, length_scale: str) -> Evidence:
-        return fit_numbers(
-            kernel, rows.inputs, clipped, rows.weights, noise, length_scale
-        )
-
-    evidence = fit(np.clip(rows.targets, centre - reach, centre + reach), "shared")
+    clipped = np.clip(rows.targets, centre - reach, centre + reach)
+    evidence = fit_numbers(kernel, rows.inputs, clipped, rows.weights, noise)
     fitted, scale = _robust_residuals(evidence, rows, noise, least)
-    residuals = np.clip(rows.targets - fitted, -2 * scale, 2 * scale)
-    evidence = fit(fitted + residuals, length_scale)
+    clipped = np.clip(rows.targets, fitted - 2 * scale, fitted + 2 * scale)
+    evidence = fit_numbers(kernel, rows.inputs, clipped, rows.weights, noise)
     _, scale = _robust_residuals(evidence, rows, noise, least)
     return evidence._replace(noise=scale)
+
+
+@one_thread
+def fit_labels(
+    kernel: Any,
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    most_rows: int = 200,
+) -> Any:
+    """Return the kernel of the greatest evidence by Laplace's approximation; one that is not a word stays as it is.
+
+    By scikit-learn's classifier; of more than two classes it has a kernel for each against the rest, of which this is
+    the geometric mean. Rows are drawn by their weights, in even steps, so that a row of weight 2 is two rows.
+    """
+    if not isinstance(kernel, str):
+        return kernel
+    order = np.argsort(labels, kind="stable")
+    reached = np.cumsum(weights[order])
+    size = int(np.clip(reached[-1], 2, most_rows))
+    even = np.linspace(0, reached[-1], size)
+    rows = order[np.minimum(np.searchsorted(reached, even), len(order) - 1)]
+    shapes = [
+        ConstantKernel(10.0, AMPLITUDES) * KINDS[kind](np.sqrt(inputs.shape[1]))
+        for kind in kinds_of(kernel)
+    ]
+    with (
+        warnings.catch_warnings()
+    ):  # of amplitudes at the bound, where classes are separated
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fits = [
+            GaussianProcessClassifier(shape).fit(inputs[rows], labels[rows])
+            for shape in shapes
+        ]
+    best = max(fits, key=lambda fit: fit.log_marginal_likelihood_value_)
+    of_classes = getattr(best.kernel_, "kernels", [best.kernel_])
+    mean = np.mean([shape.theta for shape in of_classes], axis=0)
+    return of_classes[0].clone_with_theta(mean)
 
 
 def robust_moments(targets: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
@@ -209,23 +242,14 @@ def _least(
     return float(grid[best]), float(values[best])
 
 
-def _best_length(
-    kind: str,
-    rows: EvidenceRows,
-    noise: float | None,
-    length_scale: str,
-) -> Evidence:
+def _best_length(kind: str, rows: EvidenceRows, noise: float | None) -> Evidence:
     def at(log_length: float) -> tuple[float, float, float]:
         kernel = KINDS[kind](float(np.exp(log_length)))
         return _scales(*rows.spectrum(kernel), noise, None)
 
     t, cost = _least_length(lambda t: at(t)[0])
     _, c, s = at(t)
-    best = Scales(c, s, np.exp([t]))
-    if length_scale == "each":
-        slopes = normal_slopes(rows.targets, rows.weights)
-        best, cost = climb_columns(kind, rows.inputs, best, cost, slopes, noise is None)
-    return Evidence(best.kernel(kind), float(best.noise), cost)
+    return Evidence(ConstantKernel(c) * KINDS[kind](float(np.exp(t))), s, cost)
 
 
 def _least_length(cost: Callable[[float], float]) -> tuple[float, float]:

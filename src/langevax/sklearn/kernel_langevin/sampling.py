@@ -7,9 +7,7 @@ number of modes (Muzellec et al., COLT 2022). Rows and modes are padded to bucke
 so that few shapes are compiled.
 """
 
-import math
 import warnings
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -151,17 +149,4 @@ def chain_arguments(
             return chosen | {"algorithm": PCNL(), "preconditioner": "auto"}
         return chosen | {"algorithm": NUTS(), "preconditioner": "hessian"}
     langevin = Langevin(gradient=SVRG(), integrator=Exponential())
-    chosen["preconditioner"] = "hessian"
-    if options.tolerance is not None:
-        return chosen | {"algorithm": langevin}
-    # times the inverse curvature, which of labels decreases away from 0: variances are up to 5 % too large
-    step_size = 0.1 if is_residual else 0.2
-    relaxation = 4 / step_size  # steps of the slowest direction of unit curvature
-    if num_coordinates > len(posterior.problem.precision):
-        relaxation *= 2  # softmax measured twice as slow
-    thinning = min(round(relaxation), 50)
-    warmup = math.ceil(min(10 * relaxation, thinning * options.num_samples))
-    for name, length in (("thinning", thinning), ("num_warmup", warmup)):
-        if chosen[name] == "auto":
-            chosen[name] = length
-    return chosen | {"algorithm": replace(langevin, step_size=step_size)}
+    return chosen | {"algorithm": langevin, "preconditioner": "hessian"}

@@ -127,23 +127,11 @@ def _power_of_two(num_modes: int, fewest: int = 32) -> int:
     return max(fewest, 1 << max(num_modes - 1, 0).bit_length())
 
 
-def check_kernel(kernel: Kernel | str, length_scale: str) -> None:
-    """Raise ValueError for a kernel with noise of its own, and for parameters that contradict each other."""
+def check_kernel(kernel: Kernel | str) -> None:
+    """Raise ValueError for a kernel with noise of its own."""
     if isinstance(kernel, Kernel):
-        parts = [
-            kernel,
-            *(
-                part
-                for part in kernel.get_params().values()
-                if isinstance(part, Kernel)
-            ),
-        ]
+        parts = [kernel, *kernel.get_params().values()]
         if any(isinstance(part, WhiteKernel) for part in parts):
             raise ValueError(
                 f"kernel {kernel} holds a WhiteKernel; take it out, and pass noise= or let it be estimated."
             )
-    if length_scale == "each" and isinstance(kernel, Kernel):
-        raise ValueError(
-            "length_scale='each' is for a kernel that fit chooses, but kernel is your own; leave length_scale out, and "
-            "give your kernel its length scales, such as RBF([0.5, 2.0])."
-        )
