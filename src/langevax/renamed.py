@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection
 from typing import Any, Never, TypeVar
 
 FORMER_NAMES: dict[str, str] = {
+    "langevax.ReplicaExchange(anchor_period=)": "swaps take the energies of all rows; leave it out",
+    "langevax.ReplicaExchange(batch_size=)": "swaps take the energies of all rows; pass swap_period",
     "langevax.flower.PersonalLeaves": "train parts that stay on a client in a Flower app of your own",
     "langevax.flower.FederatedStrategy(aggregation=)": "Flower's FedMedian, FedTrimmedAvg and Krum aggregate so",
     "langevax.flower.FederatedStrategy(best_metric=)": "pass best=BestModel(metric, mode, stop_after)",
@@ -30,6 +32,8 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.flower.engines.make_certificates": "make them by openssl, as docs/flower.md shows",
     "langevax.flower.engines.make_node_key": "make it by ssh-keygen, as docs/flower.md shows",
     "langevax.flower.client_app(mods=)": "Flower's mods change the arrays of its own strategies; leave it out",
+    "langevax.gradients.SAGA(initial_table=)": "the table is filled before the first step; leave it out",
+    "langevax.gradients.SLEDGE(initial_table=)": "the table is filled before the first step; leave it out",
     "langevax.likelihoods.Bernoulli": "use langevax.losses.logistic",
     "langevax.likelihoods.Categorical": "use langevax.losses.softmax",
     "langevax.meanfield.anneal": "call train_at_temperatures",

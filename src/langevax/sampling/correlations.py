@@ -63,4 +63,4 @@ def without_correlations(
     ends = np.linalg.solve(root, np.asarray(positions[:, -1], np.float64).T).T.astype(
         positions.dtype
     )
-    return coordinates.times_last_matrix(root), ends
+    return coordinates.times(root), ends

@@ -24,7 +24,7 @@ from langevax.run.datatree import datatree_type, draws_dataset
 from langevax.run.options import check_unsaved
 from langevax.run.result import named_leaves
 from langevax.samplers import ReplicaExchange
-from langevax.sampling.draws import TunedChains, following, record_of
+from langevax.sampling.draws import TunedChains, record_of
 from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.modes import Mode
 from langevax.sampling.preconditioning import CoordinateMap
@@ -161,7 +161,7 @@ class Samples:
             further = loop.record(self.walk, self.result.state, key)
         else:
             further = simulate(
-                following(self.algorithm, self.result),
+                self.algorithm,
                 self.problem,
                 self.result,
                 key=key,
