@@ -34,6 +34,7 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.flower.client_app(mods=)": "Flower's mods change the arrays of its own strategies; leave it out",
     "langevax.gradients.SAGA(initial_table=)": "the table is filled before the first step; leave it out",
     "langevax.gradients.SLEDGE(initial_table=)": "the table is filled before the first step; leave it out",
+    "langevax.gradients.SLEDGE(resync=)": "it is n / batch_size; leave it out",
     "langevax.likelihoods.Bernoulli": "use langevax.losses.logistic",
     "langevax.likelihoods.Categorical": "use langevax.losses.softmax",
     "langevax.meanfield.anneal": "call train_at_temperatures",

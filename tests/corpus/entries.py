@@ -585,7 +585,6 @@ ENTRIES: dict[str, Entry] = {
         BATCH
         | {
             "table": ("blocks", WORD),
-            "resync": (5, COUNT),
         },
     ),
     "langevax.federated.FedAvg": Entry(

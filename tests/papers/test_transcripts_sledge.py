@@ -109,7 +109,7 @@ def assert_same_path(actual, expected):
 def test_the_table(name, table, batch_size, padding):
     """The lazy table is the table written out (o3), whole or padded, its blocks of unequal lengths; and its cost.
 
-    Rounding is all that `resync` changes: with 5 steps from one to the next the path is the same.
+    Rounding is all that a pass over the table changes, once in n / b steps.
     """
     finite_sum = problem(padding)
     make = getattr(gradients, name.upper())
@@ -117,7 +117,6 @@ def test_the_table(name, table, batch_size, padding):
         batch_size,
         table,
         key=BLOCKS,
-        **({"resync": 5} if name == "sledge" else {}),
     )
     draws, noises = drawn(
         lambda key: estimator.entries(finite_sum).draw(key, finite_sum)

@@ -240,7 +240,7 @@ def test_plain_minibatches_are_as_large_as_their_own_noise_asks():
     mode = white.from_position(pilot.mode)
     sizes = [
         with_sizes(gradient, white, mode, temperature, KEY).batch_size
-        for gradient in (gradients.Minibatch(), gradients.SVRG())
+        for gradient in (gradients.Minibatch(), gradients.SVRG(period=9))
     ]
     assert sizes[0] == N
     assert sizes[1] < N

@@ -158,8 +158,6 @@ class SLEDGE(TableEstimator):
         batch_size: b, components per step; sqrt(n) serves where nothing is known.
         table: "blocks", means over fixed random blocks of b components, one of which is drawn a step; or "components",
             one entry each, of which b are drawn.
-        resync: steps after which S is added to the table and v is again the table's mean, so that rounding does not
-            accumulate; no gradients. "auto" takes n/b, the time in which each entry is drawn once.
         key: of another permutation from which blocks are cut, shared by all chains; None is `jax.random.key(0)`.
 
     Example:
@@ -170,11 +168,6 @@ class SLEDGE(TableEstimator):
         >>> result.position.round(2), result.evaluations  # n + 2b for each step after the first
         (Array([49.5], dtype=float32), 4100)
     """
-
-    resync: int | Literal["auto"] = "auto"
-
-    def __check_init__(self) -> None:
-        checks.positive_int("resync", self.resync, auto=True)
 
     def init(self, problem: Problem, position: PyTree) -> tuple[SLEDGEState, Size]:
         mean, table, used = self.initial(problem, position)
@@ -219,9 +212,8 @@ class SLEDGE(TableEstimator):
             jax.tree.map(lambda r, delta: r - delta, residuals, delta),
         )
 
-        # as many steps as draw each entry once, on average
-        chosen = -(-entries.num_stored(problem) // entries.num_drawn)
-        period = chosen if isinstance(self.resync, str) else self.resync
+        # against rounding, once in as many steps as draw each entry once, on average; no gradients
+        period = -(-problem.max_size // self.batch_size)
         resync = partial(
             tables.fold_shift, lambda table: tables.mean(entries, problem, table)
         )

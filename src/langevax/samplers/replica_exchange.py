@@ -169,10 +169,12 @@ class ReplicaExchange(Algorithm):
         zeros = jnp.zeros(count - 1, dtype)
         zeros_of_replicas = jnp.zeros(count, dtype)
         tally = SwapTally(zeros, zeros, zeros_of_replicas, jnp.zeros((), dtype))
-        used = jnp.sum(info["evaluations"])
         state = ReplicaExchangeState(replicas, jnp.arange(count) == count - 1, tally)
         return state, self._info(
-            used, jnp.ones((), dtype), zeros_of_replicas, jnp.int32(0)
+            jnp.sum(info["evaluations"]),
+            jnp.ones((), dtype),
+            zeros_of_replicas,
+            jnp.int32(0),
         )
 
     def step(
@@ -235,16 +237,9 @@ class ReplicaExchange(Algorithm):
             step_sizes, self.temperatures, replicas, random.split(key, count)
         )
         dtype = trees.dtype_of(moved.position)
-        used = (
-            count * info["evaluations"]
-            if jnp.ndim(info["evaluations"]) == 0
-            else jnp.sum(info["evaluations"])
-        )
-        return (
-            moved,
-            used,
-            jnp.broadcast_to(jnp.asarray(info.get("acceptance", 0), dtype), (count,)),
-        )
+        acceptance = jnp.asarray(info.get("acceptance", 0), dtype)
+        acceptance = jnp.broadcast_to(acceptance, (count,))
+        return moved, jnp.sum(info["evaluations"]), acceptance
 
     def _info(
         self,
@@ -321,11 +316,6 @@ def swapped_order(accepted: Bool[Array, " pairs"]) -> Int[Array, " replicas"]:
         >>> swapped_order(jnp.array([True, False, False, True]))
         Array([1, 0, 2, 4, 3], dtype=int32)
     """
-    none = jnp.zeros(1, bool)
-    up = jnp.concatenate([accepted, none])
-    down = jnp.concatenate([none, accepted])
-    return (
-        jnp.arange(len(accepted) + 1, dtype=jnp.int32)
-        + up.astype(jnp.int32)
-        - down.astype(jnp.int32)
-    )
+    swaps = accepted.astype(jnp.int32)
+    places = jnp.arange(len(swaps) + 1, dtype=jnp.int32)
+    return places + jnp.pad(swaps, (0, 1)) - jnp.pad(swaps, (1, 0))
