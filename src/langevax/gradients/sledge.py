@@ -51,12 +51,9 @@ class TableEstimator(GradientEstimator):
     def entries(self, problem: Problem) -> tables.Entries:
         """Raise where the problem has fewer components than a batch."""
         batches.check_batch_size(self.batch_size, problem, False)
-        is_blocks = self.table == "blocks"
-        return (
-            tables.Blocks(self.batch_size, self.key)
-            if is_blocks
-            else tables.Components(self.batch_size)
-        )
+        if self.table == "blocks":
+            return tables.Blocks(self.batch_size, self.key)
+        return tables.Components(self.batch_size)
 
     def initial(
         self, problem: Problem, position: PyTree

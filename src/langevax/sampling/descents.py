@@ -23,9 +23,10 @@ Flags = Bool[np.ndarray, " m"]
 
 
 class Descents(NamedTuple):
-    """The ends of descents, those alone that began where the potential is finite, the lowest first."""
+    """The ends of descents, and their potentials; starts where it is not finite stay."""
 
     ends: Points
+    values: Numbers
     evaluations: int
     """Potentials with their gradients."""
 
@@ -57,8 +58,7 @@ def descend(
         reach = np.linalg.norm(starts - np.asarray(centre, np.float64), axis=1)
     x = np.array(starts, np.float64)
     f, g = _evaluated(problem, x, np.ones(len(x), bool), dtype)
-    is_inside = np.isfinite(f)
-    is_active = is_inside.copy()
+    is_active = np.isfinite(f)
     evaluations = len(x)
     memory = Memory.of(x)
     direction = memory.directions(g, reach)
@@ -79,8 +79,7 @@ def descend(
         x[is_taken], g[is_taken] = trial[is_taken], gradient[is_taken]
         f = np.where(is_taken, value, f)
         direction = np.where(is_taken[:, None], memory.directions(g, reach), direction)
-    lowest_first = np.argsort(f[is_inside], kind="stable")
-    return Descents(x[is_inside][lowest_first], evaluations)
+    return Descents(x, f, evaluations)
 
 
 def _cut(rise: Numbers, slope: Numbers) -> Numbers:
@@ -115,19 +114,10 @@ def descend_steeply(
     mode, which may be a peak with hardly any of the mass, is not followed. Starts where the potential is not finite
     stay.
     """
-    points = np.array(starts, np.float64)
-    values, gradients = evaluate(problem, np.asarray(starts))
-    is_finite = np.isfinite(values) & np.isfinite(gradients).all(1)
-    descents = descend(
-        problem,
-        points[is_finite],
-        None,
-        temperature,
-        least_decrease=float(points.shape[1]),
-        max_evaluations=300,
-    )
-    points[is_finite] = descents.ends
-    return jnp.asarray(points, starts.dtype), descents.evaluations + len(points)
+    least_decrease = float(starts.shape[1])
+    options = {"least_decrease": least_decrease, "max_evaluations": 300}
+    descents = descend(problem, np.asarray(starts), None, temperature, **options)
+    return jnp.asarray(descents.ends, starts.dtype), descents.evaluations
 
 
 class Memory(NamedTuple):

@@ -104,7 +104,7 @@ def check_batches(gradient: GradientEstimator, problem: Problem) -> None:
         raise ValueError(
             f"{name} draws batches, but this target is one function without data; pass gradients.Full()."
         )
-    size = getattr(gradient, "batch_size", "auto")
+    size: Any = getattr(gradient, "batch_size", "auto")
     if not checks.is_auto(size):
         is_repeated = getattr(gradient, "replace", False)
         batches.check_batch_size(size, problem, is_repeated)

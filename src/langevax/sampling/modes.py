@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax import random
 from jaxtyping import Array, Float
 
 from langevax._typing import PRNGKey, PyTree
@@ -28,7 +27,12 @@ from langevax.sampling.preconditioning import (
     hessian_at,
     run_even_pilot,
 )
-from langevax.sampling.starts import StartNearMode, StartNearModes, normal_deviates
+from langevax.sampling.starts import (
+    StartNearMode,
+    StartNearModes,
+    generator,
+    normal_deviates,
+)
 from langevax.sampling.tolerances import LEAST_WEIGHT
 
 Points = Float[np.ndarray, "n d"]
@@ -121,7 +125,7 @@ def find_modes(
     distinct = DistinctModes(problem, mode, temperature)
     spent = distinct.descend_from(starts)
     if is_cheap and spent <= PLAN.short * len(starts):
-        rng = np.random.default_rng(np.asarray(random.key_data(key)))
+        rng = generator(key)
         widths = PLAN.farthest ** rng.uniform(size=(PLAN.nearby, 1))
         deviates = rng.normal(size=(PLAN.nearby, len(centre)))
         distinct.descend_from(centre + np.sqrt(temperature) * widths * deviates)
@@ -144,8 +148,9 @@ class DistinctModes:
         """Add the ends of descents, none of whose steps is longer than the way to the first mode; return evaluations."""
         descents = descend(self.problem, starts, self.mode, self.temperature)
         self.evaluations += descents.evaluations
-        for end in descents.ends:
-            self.add(end)
+        for number in np.argsort(descents.values, kind="stable"):
+            if np.isfinite(descents.values[number]):
+                self.add(descents.ends[number])
         return descents.evaluations
 
     def add(self, end: Float[np.ndarray, " d"]) -> None:
@@ -307,8 +312,10 @@ class Exploration(NamedTuple):
         scale = jnp.sqrt(jnp.asarray(temperature, dtype))
         if self.several is None:
             return StartNearMode(self.mode, scale)
-        numbers = (jnp.asarray(numbers, dtype) for numbers in self.several[:3])
-        return StartNearModes(*numbers, scale)
+        positions, roots, weights = (
+            jnp.asarray(numbers, dtype) for numbers in self.several[:3]
+        )
+        return StartNearModes(positions, roots, weights, scale)
 
 
 class Explorer(NamedTuple):

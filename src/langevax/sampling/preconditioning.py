@@ -239,19 +239,20 @@ def coordinates_of(
     that the pilot may rotate them, and the search for the mode is short however many rough modes a function has.
     """
     flat = Raveled(problem, like)
-    if whiten and not np.any(np.asarray(flat.precision)):
-        return CoordinateMap((flat,)).with_units(np.ones(flat.dimension))
-    if (
-        not whiten
-        or jnp.ndim(flat.precision) == 0
-        or not np.all(np.asarray(flat.precision) > 0)
-    ):
-        return CoordinateMap((flat,))
+    precision = np.asarray(flat.precision)
+    if whiten and not precision.any():
+        return CoordinateMap((flat,)).times(np.ones(flat.dimension))
+    if whiten and precision.ndim and (precision > 0).all():
+        return CoordinateMap((flat, in_prior_units(flat, temperature)))
+    return CoordinateMap((flat,))
+
+
+def in_prior_units(flat: Raveled, temperature: float) -> Affine:
+    """Return the problem in units of a Gaussian prior of each coordinate: all have one precision then."""
     level = jnp.asarray(temperature, flat.precision.dtype)
-    white = affine(flat, jnp.sqrt(level / flat.precision))
-    return CoordinateMap(
-        (flat, eqx.tree_at(lambda problem: problem.precision, white, level))
-    )
+    precision = jnp.broadcast_to(flat.precision, (flat.dimension,))
+    white = affine(flat, jnp.sqrt(level / precision))
+    return eqx.tree_at(lambda problem: problem.precision, white, level)
 
 
 def pilot_coordinates(

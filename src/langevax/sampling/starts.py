@@ -27,9 +27,14 @@ Positions = Float[Array, "chain d"]
 ChainStart = Callable[[PRNGKey, int], Positions]
 
 
+def generator(key: PRNGKey) -> np.random.Generator:
+    """Return NumPy's generator for a key."""
+    return np.random.default_rng(np.asarray(random.key_data(key)))
+
+
 def normal_deviates(key: PRNGKey, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
     """Return standard normal deviates of NumPy."""
-    return np.random.default_rng(np.asarray(random.key_data(key))).normal(size=shape)
+    return generator(key).normal(size=shape)
 
 
 class Keys(NamedTuple):
@@ -69,7 +74,7 @@ class StartNearModes(eqx.Module):
     scale: FloatScalar
 
     def __call__(self, key: PRNGKey, num_chains: int) -> Positions:
-        rng = np.random.default_rng(np.asarray(random.key_data(key)))
+        rng = generator(key)
         ends = np.cumsum(np.asarray(self.weights))
         places = (rng.uniform() + np.arange(num_chains)) / num_chains
         numbers = np.searchsorted(ends, ends[-1] * places)
@@ -138,7 +143,7 @@ class UniformStart(eqx.Module):
         self, key: PRNGKey, num_chains: int, coordinates: CoordinateMap
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the tries of all chains as vectors, and of each chain in the coordinates, with their potentials."""
-        rng = np.random.default_rng(np.asarray(random.key_data(key)))
+        rng = generator(key)
         shape = num_chains, NUM_TRIES, coordinates.dimension
         vectors = rng.uniform(-RADIUS, RADIUS, (num_chains * NUM_TRIES, shape[2]))
         tries = coordinates.from_vectors(vectors)

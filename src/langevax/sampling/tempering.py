@@ -72,6 +72,7 @@ def tempered_chains(
     sizes = np.full(len(ladder), step_size)
     num_chains = options.lengths.num_chains
     positions = options.start(options.keys.warmup, num_chains * len(ladder))
+    algorithm = exchange
     start: Stacked | Result = Stacked(positions.reshape(num_chains, len(ladder), -1))
     steps = options.lengths.warmup(LADDER.num_rounds * LADDER.round_steps)
     steps = math.ceil(steps / LADDER.num_rounds)  # of a round

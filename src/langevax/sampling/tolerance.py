@@ -16,6 +16,7 @@ from scipy.stats import norm
 from langevax._typing import PRNGKey
 from langevax.run.options import Run
 from langevax.sampling.samples import Samples
+from langevax.sampling.summary_table import of_draws
 from langevax.sampling.tolerances import CONFIDENCE, MAX_RHAT
 
 
@@ -39,20 +40,13 @@ class DrawErrors(NamedTuple):
 
     @classmethod
     def of(cls, samples: Samples) -> "DrawErrors":
-        from arviz_stats.base.array import array_stats
-
         names, values = samples.varying_numbers()
         quantile = norm.isf(
             (1 - CONFIDENCE) / (4 * len(names))
         )  # both sides of all means and deviations
         deviations = values.std((0, 1))
-        with np.errstate(
-            divide="ignore", invalid="ignore"
-        ):  # chains that stand still have no errors
-            errors = [
-                array_stats.mcse(values, chain_axis=0, draw_axis=1, method=method)
-                for method in ("mean", "sd")
-            ]
+        errors = [of_draws("mcse", values, method=kind) for kind in ("mean", "sd")]
+        with np.errstate(divide="ignore", invalid="ignore"):
             bounds = quantile * np.asarray(errors) / deviations
         means, spreads = np.nan_to_num(bounds, nan=np.inf, posinf=np.inf)
         widest = int(np.argmax(means))
