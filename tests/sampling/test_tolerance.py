@@ -115,9 +115,9 @@ def test_nuts_is_taken_where_batches_would_be_without_a_tolerance(monkeypatch):
         None, lambda m, y: -((y - m) ** 2) / 2, y, prior_precision=1.0
     )
     options = {"key": KEY, "num_samples": 200, "num_chains": 2}
-    kept = langevax.sample(target, jnp.array(0.0), tolerance=0.3, **options)
-    assert kept.method == "nuts"
-    tells(kept.reason, "tolerance")
+    samples = langevax.sample(target, jnp.array(0.0), tolerance=0.3, **options)
+    assert samples.method == "nuts"
+    tells(samples.reason, "tolerance")
 
 
 @pytest.mark.parametrize(

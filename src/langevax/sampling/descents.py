@@ -23,7 +23,7 @@ Flags = Bool[np.ndarray, " m"]
 
 
 class Descents(NamedTuple):
-    """The ends of descents, and their potentials; starts where it is not finite stay."""
+    """The ends of descents, and their potentials, the lowest first; starts where it is not finite stay."""
 
     ends: Points
     values: Numbers
@@ -79,7 +79,8 @@ def descend(
         x[is_taken], g[is_taken] = trial[is_taken], gradient[is_taken]
         f = np.where(is_taken, value, f)
         direction = np.where(is_taken[:, None], memory.directions(g, reach), direction)
-    return Descents(x, f, evaluations)
+    lowest_first = np.argsort(f, kind="stable")
+    return Descents(x[lowest_first], f[lowest_first], evaluations)
 
 
 def _cut(rise: Numbers, slope: Numbers) -> Numbers:

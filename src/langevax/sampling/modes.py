@@ -63,6 +63,8 @@ class SearchPlan(NamedTuple):
     """The lowest; more are ends of descents that rounding holds up, as in a narrow peak."""
     curvatures: tuple[float, float] = (1e-2, 1e8)
     """Between which the normal law about a mode means something."""
+    arrived: float = 0.25
+    """Newton's step, in standard deviations of the normal law about an end, up to which it is a minimum."""
     draws: int = 1000
     """Of which the nearest are compared with an end."""
     nearest: int = 5
@@ -148,9 +150,8 @@ class DistinctModes:
         """Add the ends of descents, none of whose steps is longer than the way to the first mode; return evaluations."""
         descents = descend(self.problem, starts, self.mode, self.temperature)
         self.evaluations += descents.evaluations
-        for number in np.argsort(descents.values, kind="stable"):
-            if np.isfinite(descents.values[number]):
-                self.add(descents.ends[number])
+        for end in descents.ends[np.isfinite(descents.values)]:
+            self.add(end)
         return descents.evaluations
 
     def add(self, end: Float[np.ndarray, " d"]) -> None:
@@ -200,16 +201,19 @@ class DistinctModes:
     def _laplace(
         self, position: Float[np.ndarray, " d"]
     ) -> tuple[Float[np.ndarray, "d d"], float]:
-        """Return a root of the inverse Hessian, and log det(H)^(-1/2), -inf where a curvature is not positive."""
+        """Return a root of the inverse Hessian, and log det(H)^(-1/2), -inf where the end is not a minimum."""
         point = jnp.asarray(position, self.mode.dtype)
+        _, gradients = evaluate(self.problem, np.asarray(point)[None])
         hessian = np.asarray(hessian_at(self.problem, point), np.float64)
         if not np.isfinite(hessian).all():
             return np.zeros_like(hessian), -np.inf
         values, vectors = np.linalg.eigh(hessian)
         clipped = values.clip(*PLAN.curvatures)
-        is_minimum = values.min() > PLAN.curvatures[0]
+        root = vectors / np.sqrt(clipped)
+        step = np.linalg.norm(gradients @ root) / np.sqrt(self.temperature)
+        is_minimum = values.min() > PLAN.curvatures[0] and step <= PLAN.arrived
         log_volume = -np.log(clipped).sum() / 2 if is_minimum else -np.inf
-        return vectors / np.sqrt(clipped), float(log_volume)
+        return root, float(log_volume)
 
 
 def rises_between(
@@ -306,6 +310,12 @@ class Exploration(NamedTuple):
                 modes.append(Mode(self._position(end), np.nan, rise))
         return modes
 
+    def log_mass(self, temperature: float) -> float:
+        """Return that of the normal law about the mode, up to a constant."""
+        problem = self.coordinates.problem
+        potentials, _ = evaluate(problem, np.asarray(self.mode)[None])
+        return self.coordinates.log_volume - float(potentials[0]) / temperature
+
     def start(self, temperature: float) -> StartNearMode | StartNearModes:
         """Return draws from the normal law about the mode, or of one that is drawn by the weights."""
         dtype = self.mode.dtype
@@ -334,15 +344,29 @@ class Explorer(NamedTuple):
     """Positions, laid out as vectors, from which descents start, too."""
 
     def explore(self, vector: Float[Array, " d"]) -> Exploration:
-        """Run the pilot, and again from the heaviest mode where its own has nearly none of the weight."""
+        """Run the pilot, and again from the heaviest mode where its own has nearly none of the weight.
+
+        The first one stays where the law about the other is not nearly normal, or has less mass.
+        """
         first = self._from(vector)
         if first.search is None or first.search.weights[0] >= LEAST_WEIGHT:
             return first
         heaviest = first.search.positions[np.argmax(first.search.weights)]
         position = first.coordinates.to_position(jnp.asarray(heaviest, vector.dtype))
-        second = self._from(self.base.from_position(position))
-        spent = first.evaluations + second.pilot.evaluations
-        return second._replace(pilot=second.pilot._replace(evaluations=spent))
+        try:
+            with np.errstate(over="ignore"):  # of a peak without any width
+                second = self._from(self.base.from_position(position))
+        except ValueError:  # the curvature says nothing there
+            return first
+        is_usable = second.fit is None or second.fit.is_usable
+        masses = [law.log_mass(self.temperature) for law in (first, second)]
+        if is_usable and masses[1] > masses[0]:
+            spent = first.evaluations + second.pilot.evaluations
+            return second._replace(pilot=second.pilot._replace(evaluations=spent))
+        # other ends may be of a peak, at any place of which rounding holds descents up
+        spent = first.evaluations + second.evaluations
+        pilot = first.pilot._replace(evaluations=spent)
+        return first._replace(pilot=pilot, search=None)
 
     def _from(self, vector: Float[Array, " d"]) -> Exploration:
         base = self.base

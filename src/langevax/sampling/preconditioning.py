@@ -125,6 +125,13 @@ class CoordinateMap(eqx.Module):
         """Of the last layer, where it is one."""
         return np.asarray(self.layers[-1].matrix, np.float64)  # pyright: ignore
 
+    @property
+    def log_volume(self) -> float:
+        """Logarithm of the volume of a unit cube, in the numbers of the position."""
+        matrices = [a.matrix for a in self.layers if isinstance(a, Affine)]
+        matrices = [as_matrix(np.asarray(a, np.float64)) for a in matrices]
+        return float(sum(np.linalg.slogdet(matrix)[1] for matrix in matrices))
+
     def preconditioned_at(
         self, pilot: "Pilot"
     ) -> "tuple[CoordinateMap, Float[Array, ' d']]":
