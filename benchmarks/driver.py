@@ -314,8 +314,8 @@ def sledge_step() -> None:
     estimators = {
         "SARAH": lx.gradients.SARAH(BATCH, 10 * STEPS),
         "SLEDGE, blocks": lx.gradients.SLEDGE(BATCH),
-        "SLEDGE, components": lx.gradients.SLEDGE(BATCH, "components", "batch"),
-        "SAGA, components": lx.gradients.SAGA(BATCH, "components", "batch"),
+        "SLEDGE, components": lx.gradients.SLEDGE(BATCH, "components"),
+        "SAGA, components": lx.gradients.SAGA(BATCH, "components"),
     }
 
     def run(gradient):

@@ -12,6 +12,8 @@ from typing import Any, Never, TypeVar
 FORMER_NAMES: dict[str, str] = {
     "langevax.federated.MethodChoice": "compare methods by simulate; docs/federated.md has a table",
     "langevax.federated.choose_method": "compare methods by simulate; docs/federated.md has a table",
+    "langevax.ReplicaExchange(anchor_period=)": "swaps take the energies of all rows; leave it out",
+    "langevax.ReplicaExchange(batch_size=)": "swaps take the energies of all rows; pass swap_period",
     "langevax.flower.PersonalLeaves": "train parts that stay on a client in a Flower app of your own",
     "langevax.flower.FederatedStrategy(aggregation=)": "Flower's FedMedian, FedTrimmedAvg and Krum aggregate so",
     "langevax.flower.FederatedStrategy(best_metric=)": "pass best=BestModel(metric, mode, stop_after)",
@@ -31,6 +33,9 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.flower.client_app(mods=)": "Flower's mods change the arrays of its own strategies; leave it out",
     "langevax.learning_coefficient(observe=)": "sample a posterior with the localization as prior, and evaluate at its draws",
     "langevax.learning_coefficient(select=)": "close over the arrays that stay: loss=lambda part, row: ...",
+    "langevax.gradients.SAGA(initial_table=)": "the table is filled before the first step; leave it out",
+    "langevax.gradients.SLEDGE(initial_table=)": "the table is filled before the first step; leave it out",
+    "langevax.gradients.SLEDGE(resync=)": "it is n / batch_size; leave it out",
     "langevax.likelihoods.Bernoulli": "use langevax.losses.logistic",
     "langevax.likelihoods.Categorical": "use langevax.losses.softmax",
     "langevax.likelihoods.Quantile": "use scikit-learn's QuantileRegressor, or a langevax.likelihoods.Likelihood of your own",

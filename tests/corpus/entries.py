@@ -333,8 +333,6 @@ ENTRIES: dict[str, Entry] = {
         {
             "algorithm": (lx.Langevin(0.1, np.array([1.0, 2.0])), OBJECT),
             "swap_period": (2, COUNT),
-            "batch_size": (2, OPTIONAL_COUNT),
-            "anchor_period": (2, COUNT),
         },
     ),
     "langevax.Run": Entry(
@@ -583,15 +581,13 @@ ENTRIES: dict[str, Entry] = {
     ),
     "langevax.gradients.SAGA": Entry(
         gradients.SAGA,
-        BATCH | {"table": ("blocks", WORD), "initial_table": ("full", WORD)},
+        BATCH | {"table": ("blocks", WORD)},
     ),
     "langevax.gradients.SLEDGE": Entry(
         gradients.SLEDGE,
         BATCH
         | {
             "table": ("blocks", WORD),
-            "initial_table": ("full", WORD),
-            "resync": (5, COUNT),
         },
     ),
     "langevax.federated.FedAvg": Entry(

@@ -26,18 +26,12 @@ class Entries:
         )
 
 
-def sledge(gradient, entries, start, step_size, draws, noises, full_start=True):
+def sledge(gradient, entries, start, step_size, draws, noises):
     """SLEDGE, Oko, Akiyama, Murata, Suzuki (OPT 2022), the table written out."""
     F = Entries(gradient, entries)
     x = np.array(start, float)
     iterates = [x]
-    if full_start:
-        y = np.array([F(j, x) for j in range(len(F))])
-    else:
-        y = np.empty((len(F), len(x)))
-        mean = np.mean([F(j, x) for j in draws[0]], axis=0)
-        for j in range(len(F)):
-            y[j] = F(j, x) if j in draws[0] else mean
+    y = np.array([F(j, x) for j in range(len(F))])
     v = F.mean(y)
     x_previous, x = x, x - step_size * v + noises[0]
     iterates.append(x)
@@ -53,11 +47,11 @@ def sledge(gradient, entries, start, step_size, draws, noises, full_start=True):
     return np.array(iterates)
 
 
-def saga(gradient, entries, start, step_size, draws, noises, full_start=True):
-    """Minibatch SAGA, Defazio, Bach, Lacoste-Julien (NIPS 2014); without a full start the table is 0."""
+def saga(gradient, entries, start, step_size, draws, noises):
+    """Minibatch SAGA, Defazio, Bach, Lacoste-Julien (NIPS 2014)."""
     F = Entries(gradient, entries)
     x = np.array(start, float)
-    table = np.array([F(j, x) if full_start else 0 * x for j in range(len(F))])
+    table = np.array([F(j, x) for j in range(len(F))])
     iterates = [x]
     for t in range(len(noises)):
         fresh = {j: F(j, x) for j in draws[t]}

@@ -216,9 +216,9 @@ REFUSED = {
         ["probability must be a number or 'auto', got 'half'", "pass a float > 0"],
     ),
     "a count that is neither an int nor auto": (
-        lambda: langevax.gradients.SLEDGE(2, resync=0.5),
+        lambda: langevax.gradients.SVRG(2, 0.5),
         TypeError,
-        ["resync must be an int or 'auto', got 0.5", "pass an int"],
+        ["period must be an int or 'auto', got 0.5", "pass an int"],
     ),
     "an old key": (
         plainly(key=jnp.array([0, 0], jnp.uint32)),

@@ -99,7 +99,7 @@ def test_nuts_leaves_correlations_behind_and_keeps_the_law():
         return -jnp.sum((inverse @ (x - jnp.array([3.0, -2.0]))) ** 2) / 2
 
     samples = langevax.sample(
-        log_density, jnp.zeros(2), key=KEY, preconditioner="diagonal", num_samples=1000
+        log_density, jnp.zeros(2), key=KEY, preconditioner=None, num_samples=1000
     )
     x = samples.positions.reshape(-1, 2)
     np.testing.assert_allclose(x.mean(0), [3.0, -2.0], atol=0.06)
@@ -125,7 +125,7 @@ def test_a_quadratic_prior_does_not_hinder_them():
 
     target = langevax.posterior(None, log_likelihood, a, prior_precision=0.01)
     options = {
-        "preconditioner": "diagonal",
+        "preconditioner": None,
         "algorithm": langevax.NUTS(),
         "num_samples": 600,
     }

@@ -88,7 +88,6 @@ def assert_draws(samples, variance_bias):
         ({}, 0.06),
         ({"algorithm": langevin(gradients.SARAH())}, 0.06),
         ({"algorithm": langevin(gradients.ControlVariate())}, 0.06),
-        ({"preconditioner": "diagonal"}, 0.06),
         ({"algorithm": langevin(gradients.SVRG(64, 20))}, 0.06),
     ],
     ids=str,
@@ -208,6 +207,23 @@ def test_minibatches_are_sized_by_their_noise_or_reported_as_too_hot():
         algorithm=Langevin(gradient=gradients.Minibatch(1)),
     )
     assert any("variances are off" in warning for warning in tuned.warnings)
+
+
+def test_the_bias_of_a_step_that_is_passed_is_measured():
+    """Explicit steps of 0.75 in units of the curvature: variances are 1 / (1 - 0.375) of the law's."""
+    options = {"key": KEY, "num_samples": 200, "algorithm": Langevin(0.75)}
+    with warns(langevax.sampling.SamplingWarning, "step size 0.75 NUTS"):
+        samples = langevax.sample(lambda x: -2 * jnp.sum(x**2), jnp.zeros(2), **options)
+    assert samples.step_size_bias.variance_bias > 0.3
+
+
+def test_batches_that_save_nothing_are_refused():
+    rows = jnp.float32(Y[:40])
+    target = langevax.posterior(
+        None, lambda m, y: -((y - m) ** 2) / 2, rows, prior_precision=1.0
+    )
+    with refuses(ValueError, "SVRG 40 gradients.Full()"):
+        langevax.sample(target, jnp.array(0.0), key=KEY, algorithm=langevin())
 
 
 def test_chains_in_two_modes_are_seen():

@@ -589,10 +589,6 @@ def test_random_numbers_in_a_map_that_jax_traces_are_named():
         ({"algorithm": HMC(2.5)}, "HMC"),
         ({"algorithm": langevax.NUTS()}, "forward_map"),
         (
-            {"preconditioner": "diagonal"},
-            "preconditioner='diagonal'",
-        ),
-        (
             {"run": langevax.Run(checkpoint="somewhere")},
             "cache=file inverse_problem",
         ),

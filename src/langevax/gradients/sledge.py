@@ -34,6 +34,7 @@ from langevax._typing import PyTree
 from langevax.gradients import batches, tables
 from langevax.gradients.estimator import GradientEstimator, RandomKey, Step
 from langevax.problems.problem import Problem, Size
+from langevax.renamed import refuse_former
 
 
 class TableEstimator(GradientEstimator):
@@ -41,35 +42,24 @@ class TableEstimator(GradientEstimator):
 
     batch_size: int
     table: Literal["blocks", "components"] = "blocks"
-    initial_table: Literal["full", "batch"] = "full"
     key: RandomKey | None = eqx.field(default=None, kw_only=True)
 
     def __check_init__(self) -> None:
         batches.check_drawing(self.batch_size, key=self.key)
         checks.one_of("table", self.table, ("blocks", "components"))
-        checks.one_of("initial_table", self.initial_table, ("full", "batch"))
 
     def entries(self, problem: Problem) -> tables.Entries:
         """Raise where the problem has fewer components than a batch."""
         batches.check_batch_size(self.batch_size, problem, False)
-        is_blocks = self.table == "blocks"
-        return (
-            tables.Blocks(self.batch_size, self.key)
-            if is_blocks
-            else tables.Components(self.batch_size)
-        )
+        if self.table == "blocks":
+            return tables.Blocks(self.batch_size, self.key)
+        return tables.Components(self.batch_size)
 
     def initial(
         self, problem: Problem, position: PyTree
     ) -> tuple[PyTree, PyTree, Size]:
-        """The mean of the table, the table, and the component gradients used."""
+        """The mean of the table of all gradients at the start, the table, and the component gradients used."""
         entries = self.entries(problem)
-        if self.initial_table == "batch":
-            return (
-                trees.zeros_like(position),
-                tables.empty(entries.num_stored(problem), position),
-                0,
-            )
         table = entries.full(problem, position)
         return tables.mean(entries, problem, table), table, problem.size
 
@@ -80,6 +70,7 @@ class SAGAState(NamedTuple):
     """z, an axis of entries before those of the position."""
 
 
+@refuse_former
 class SAGA(TableEstimator):
     """Unbiased, with a variance that vanishes as the table's points come together; cost b a step, without full passes.
 
@@ -90,8 +81,6 @@ class SAGA(TableEstimator):
         batch_size: b, components per step.
         table: "blocks", means over fixed random blocks of b components, one of which is drawn a step; or "components",
             one entry each, of which b are drawn.
-        initial_table: "full", n component gradients before the first step; or "batch": a table of zeros, and a first
-            gradient that is a batch's.
         key: of another permutation from which blocks are cut, shared by all chains; None is `jax.random.key(0)`.
 
     Example:
@@ -118,10 +107,8 @@ class SAGA(TableEstimator):
         z = tables.rows(state.table, drawn)
 
         def first() -> tuple[PyTree, Size]:
-            """A full table knows its entries; an empty one is 0."""
-            if self.initial_table == "full":
-                return trees.zeros_like(z), jnp.int32(0)
-            return gradients(position), jnp.int32(entries.cost(problem))
+            """The table knows its entries."""
+            return trees.zeros_like(z), jnp.int32(0)
 
         def changed() -> tuple[PyTree, Size]:
             return trees.subtract(gradients(position), z), jnp.int32(
@@ -149,6 +136,7 @@ class SLEDGEState(NamedTuple):
     """z, an axis of entries before those of the position."""
 
 
+@refuse_former
 class SLEDGE(TableEstimator):
     """Biased given the past, with an error that stays small without full gradients; cost 2b a step.
 
@@ -167,10 +155,6 @@ class SLEDGE(TableEstimator):
         batch_size: b, components per step; sqrt(n) serves where nothing is known.
         table: "blocks", means over fixed random blocks of b components, one of which is drawn a step; or "components",
             one entry each, of which b are drawn.
-        initial_table: "full", n component gradients before the first step; or "batch", none: all entries begin as the
-            mean of the first batch, and the error fades over n/b steps.
-        resync: steps after which S is added to the table and v is again the table's mean, so that rounding does not
-            accumulate; no gradients. "auto" takes n/b, the time in which each entry is drawn once.
         key: of another permutation from which blocks are cut, shared by all chains; None is `jax.random.key(0)`.
 
     Example:
@@ -181,11 +165,6 @@ class SLEDGE(TableEstimator):
         >>> result.position.round(2), result.evaluations  # n + 2b for each step after the first
         (Array([49.5], dtype=float32), 4100)
     """
-
-    resync: int | Literal["auto"] = "auto"
-
-    def __check_init__(self) -> None:
-        checks.positive_int("resync", self.resync, auto=True)
 
     def init(self, problem: Problem, position: PyTree) -> tuple[SLEDGEState, Size]:
         mean, table, used = self.initial(problem, position)
@@ -205,11 +184,8 @@ class SLEDGE(TableEstimator):
         y = trees.add(tables.rows(state.table, drawn), state.shift)
 
         def first() -> tuple[PyTree, PyTree, Size]:
-            """Nothing has moved: a full table knows its entries, an empty one moves from 0 to the batch's mean."""
-            if self.initial_table == "full":
-                return trees.zeros_like(state.shift), trees.zeros_like(y), jnp.int32(0)
-            g = gradients(position)
-            return jax.tree.map(_mean, g), g, jnp.int32(entries.cost(problem))
+            """Nothing has moved, and the table knows its entries."""
+            return trees.zeros_like(state.shift), trees.zeros_like(y), jnp.int32(0)
 
         def both() -> tuple[PyTree, PyTree, Size]:
             g = gradients(position)
@@ -233,9 +209,8 @@ class SLEDGE(TableEstimator):
             jax.tree.map(lambda r, delta: r - delta, residuals, delta),
         )
 
-        # as many steps as draw each entry once, on average
-        chosen = -(-entries.num_stored(problem) // entries.num_drawn)
-        period = chosen if isinstance(self.resync, str) else self.resync
+        # against rounding, once in as many steps as draw each entry once, on average; no gradients
+        period = -(-problem.max_size // self.batch_size)
         resync = partial(
             tables.fold_shift, lambda table: tables.mean(entries, problem, table)
         )

@@ -32,11 +32,6 @@ class Components(eqx.Module):
 
     batch_size: int
 
-    @property
-    def num_drawn(self) -> int:
-        """Entries of a step."""
-        return self.batch_size
-
     def num_stored(self, problem: Problem) -> int:
         """Entries of the table, padding included."""
         return problem.max_size
@@ -74,10 +69,6 @@ class Blocks(eqx.Module):
 
     batch_size: int
     key: RandomKey | None = None
-
-    @property
-    def num_drawn(self) -> int:
-        return 1
 
     def num_stored(self, problem: Problem) -> int:
         return -(-problem.max_size // self.batch_size)

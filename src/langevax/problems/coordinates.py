@@ -61,9 +61,6 @@ class Reparametrised(Problem):
             self.problem.gradient_at(self.to_position(position), indices)
         )
 
-    def values_at(self, position: PyTree, indices: Indices) -> Float[Array, " batch"]:
-        return self.problem.values_at(self.to_position(position), indices)
-
     def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
         return jax.vmap(self.pull_back)(
             self.problem.gradients_at(self.to_position(position), indices)

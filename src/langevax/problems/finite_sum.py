@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
 
 from langevax import checks, trees
 from langevax._typing import PyTree
@@ -153,14 +152,6 @@ class FiniteSum(RowProblem):
             return jax.grad(
                 lambda x: self._regularized(self._weighted(x, example, weight), x)
             )(position)
-
-        return jax.vmap(one)(*blocks.take(self._rows(position), indices))
-
-    def values_at(self, position: PyTree, indices: Indices) -> Float[Array, " batch"]:
-        def one(example: PyTree, weight: Scalar | None) -> Scalar:
-            return self._regularized(
-                self._weighted(position, example, weight), position
-            )
 
         return jax.vmap(one)(*blocks.take(self._rows(position), indices))
 

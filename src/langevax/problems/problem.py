@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import jaxpr_as_fun
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from langevax import checks, trees
 from langevax._typing import FloatScalar, IntScalar, PRNGKey, PyTree
@@ -72,12 +72,6 @@ class Problem(eqx.Module):
     @abstractmethod
     def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
         """The component gradients at `indices`, stacked along axis 0."""
-
-    def values_at(self, position: PyTree, indices: Indices) -> Float[Array, " batch"]:
-        """Values of the components at `indices`, from which energies are estimated; not every problem has them."""
-        raise TypeError(
-            f"{type(self).__name__} has no values of single components; take all rows."
-        )
 
     def value_and_gradient(self, position: PyTree) -> tuple[Scalar, PyTree]:
         """Both, in one pass where a problem has one."""
@@ -163,9 +157,6 @@ class Function(Problem):
 
     def gradient_at(self, position: PyTree, indices: Indices) -> PyTree:
         return self.gradient(position)
-
-    def values_at(self, position: PyTree, indices: Indices) -> Float[Array, " batch"]:
-        return jnp.broadcast_to(self.value(position), (len(indices),))
 
     def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
         return jax.tree.map(

@@ -2,20 +2,11 @@
 
 Replica k moves by its own steps at temperature T_k, coldest first. Neighbours swap with probability min(1, exp(r)),
 
-    r = d (U(x_k) - U(x_{k+1})) - d^2 s^2 / 2,      d = 1 / T_k - 1 / T_{k+1}
+    r = (1 / T_k - 1 / T_{k+1}) (U(x_k) - U(x_{k+1}))
 
-with s^2 the variance of the estimated difference of potentials, 0 where they are exact. For normal errors the mean of
-exp(r) is exp(d (U(x_k) - U(x_{k+1}))), and the swap leaves the law of all replicas invariant: Ceperley and Dewing,
-J. Chem. Phys. 1999, and, with s^2 = 2 sigma^2 for two independent energies, Deng, Feng, Gao, Liang, Lin, ICML 2020.
-Energies of batches are corrected by an anchor a (Deng, Feng, Karagiannis, Lin, Liang, ICLR 2021), here to first order
-and on the same batch for all replicas:
-
-    U~(x) = U(a) + <grad U(a), x - a> + mean over I of f_i(x) - f_i(a) - <grad f_i(a), x - a>
-
-At T = 1/n an anchor without its gradient leaves d^2 s^2 of order n / B, which stops all swaps; with it, of order 1 / B.
-
-Pairs with even and with odd k alternate (Okabe et al., Chem. Phys. Lett. 2001; Syed et al., JRSS B 2022). Cost of a
-step: K steps of the algorithm; and of a swap: nothing for MALA, 2 B K components with batches, else n K.
+which leaves the law of all replicas invariant. Pairs with even and with odd k alternate (Okabe et al., Chem. Phys. Lett.
+2001; Syed et al., JRSS B 2022). Cost of a step: K steps of the algorithm; and of a swap: nothing for MALA, which has the
+potentials, else n K.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -31,8 +22,8 @@ from jaxtyping import Array, Bool, Float, Int
 from langevax import checks, trees
 from langevax._typing import FloatScalar, IntScalar, PRNGKey, PyTree
 from langevax.algorithm import Algorithm, Info
-from langevax.gradients import batches
-from langevax.problems.problem import Problem, forward_product, quadratic
+from langevax.problems.problem import Problem
+from langevax.renamed import refuse_former
 from langevax.samplers.langevin import Langevin
 from langevax.samplers.metropolis import MALA
 
@@ -59,19 +50,10 @@ class SwapTally(NamedTuple):
         return self.acceptance / self.num_steps.clip(1)
 
 
-class EnergyAnchor(NamedTuple):
-    """Positions of the replicas at which the mean over all rows and its gradient are known, and these."""
-
-    position: PyTree
-    value: Float[Array, " replicas"]
-    gradient: PyTree
-
-
 class ReplicaExchangeState(NamedTuple):
-    """States of the replicas, coldest first, what their energies need, and a record of the swaps."""
+    """States of the replicas, coldest first, and a record of the swaps."""
 
     replicas: Any
-    anchor: EnergyAnchor | tuple[()]
     from_hottest: Bool[Array, " replicas"]
     """True for a replica that was the hottest after it was last the coldest."""
     tally: SwapTally
@@ -82,6 +64,7 @@ class ReplicaExchangeState(NamedTuple):
         return self.replicas.position
 
 
+@refuse_former
 class ReplicaExchange(Algorithm):
     """Replica exchange: samples exp(-potential / temperature) across modes that no single chain leaves.
 
@@ -91,17 +74,15 @@ class ReplicaExchange(Algorithm):
     Args:
         algorithm: `MALA`, exact, or `Langevin` with any gradient estimator; its temperature is an array (K,) that
             increases, and its step size one number or (K,). Both may be "auto" for `langevax.sample`.
-        swap_period: steps between attempts to swap.
-        batch_size: rows, at least 2, from which `Langevin` estimates the energies of a swap; None takes all.
-        anchor_period: steps between full passes for the anchors of these energies.
+        swap_period: steps between attempts to swap; for `Langevin` each takes a full pass of every replica.
 
     The metric `swap_rate` is the mean swap probability; the count `round_trips` is that of arrivals at the coldest
     temperature of a replica that has been the hottest since it was last the coldest; `tally` of the state holds the
     swap rate of each pair.
 
     Raises:
-        TypeError: another algorithm. ValueError: temperatures that do not increase; with MALA, a batch size; in
-            `simulate`, a start without an axis of K replicas.
+        TypeError: another algorithm. ValueError: temperatures that do not increase; in `simulate`, a start without an
+            axis of K replicas.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -116,19 +97,10 @@ class ReplicaExchange(Algorithm):
 
     algorithm: Algorithm = MALA()
     swap_period: int = 1
-    batch_size: int | None = None
-    anchor_period: int = 100
 
     def __check_init__(self) -> None:
         checks.instance("algorithm", self.algorithm, (MALA, Langevin), EXAMPLE)
         checks.positive_int("swap_period", self.swap_period)
-        checks.positive_int("anchor_period", self.anchor_period)
-        if self.batch_size is not None:
-            checks.positive_int("batch_size", self.batch_size, minimum=2)
-            if isinstance(self.algorithm, MALA):
-                raise ValueError(
-                    f"batch_size is {self.batch_size}, but MALA has the exact energies already; leave it out."
-                )
         if checks.is_auto(getattr(self.algorithm, "temperature", None)):
             return
         temperatures = self._number_of("temperature")
@@ -178,16 +150,6 @@ class ReplicaExchange(Algorithm):
 
     def check(self, problem: Problem) -> None:
         self.algorithm.check_schedules(0)
-        if self.batch_size is not None:
-            if checks.is_concrete(problem.size) and self.batch_size > int(problem.size):
-                raise ValueError(
-                    f"batch_size is {self.batch_size} but the problem has {problem.size} components; pass None for all."
-                )
-            if type(problem).values_at is Problem.values_at:
-                raise ValueError(
-                    f"batch_size is {self.batch_size}, but {type(problem).__name__} has no values of single components"
-                    "; pass batch_size=None."
-                )
 
     def init(
         self, problem: Problem, position: PyTree, key: PRNGKey
@@ -207,17 +169,12 @@ class ReplicaExchange(Algorithm):
         zeros = jnp.zeros(count - 1, dtype)
         zeros_of_replicas = jnp.zeros(count, dtype)
         tally = SwapTally(zeros, zeros, zeros_of_replicas, jnp.zeros((), dtype))
-        used = jnp.sum(info["evaluations"])
-        anchor = ()
-        if self.batch_size is not None:
-            anchor = EnergyAnchor(
-                position, zeros_of_replicas, trees.zeros_like(position)
-            )  # step 0 sets it
-        state = ReplicaExchangeState(
-            replicas, anchor, jnp.arange(count) == count - 1, tally
-        )
+        state = ReplicaExchangeState(replicas, jnp.arange(count) == count - 1, tally)
         return state, self._info(
-            used, jnp.ones((), dtype), zeros_of_replicas, jnp.int32(0)
+            jnp.sum(info["evaluations"]),
+            jnp.ones((), dtype),
+            zeros_of_replicas,
+            jnp.int32(0),
         )
 
     def step(
@@ -234,7 +191,6 @@ class ReplicaExchange(Algorithm):
             acceptance=tally.acceptance + acceptance, num_steps=tally.num_steps + 1
         )
         state = state._replace(replicas=replicas, tally=tally)
-        state, refresh = self._refreshed(problem, state, step)
         is_last = step % self.swap_period == self.swap_period - 1
         swap = lambda s: self._swap(problem, s, swap_key, step // self.swap_period)
         stay = lambda s: (
@@ -243,15 +199,12 @@ class ReplicaExchange(Algorithm):
             jnp.int32(0),
             jnp.zeros_like(acceptance, shape=()),
         )
-        if self.swap_period == 1:
-            state, trips, energies, rate = swap(state)
-        else:
-            state, trips, energies, rate = lax.cond(is_last, swap, stay, state)
+        state, trips, energies, rate = lax.cond(is_last, swap, stay, state)
         # the rate of steps without a swap is that of the run, so that averages stay those of swaps
         tally = state.tally
         mean = jnp.sum(tally.probabilities) / jnp.maximum(jnp.sum(tally.attempts), 1)
         return state, self._info(
-            used + refresh + energies, jnp.where(is_last, rate, mean), acceptance, trips
+            used + energies, jnp.where(is_last, rate, mean), acceptance, trips
         )
 
     def _move(
@@ -284,16 +237,9 @@ class ReplicaExchange(Algorithm):
             step_sizes, self.temperatures, replicas, random.split(key, count)
         )
         dtype = trees.dtype_of(moved.position)
-        used = (
-            count * info["evaluations"]
-            if jnp.ndim(info["evaluations"]) == 0
-            else jnp.sum(info["evaluations"])
-        )
-        return (
-            moved,
-            used,
-            jnp.broadcast_to(jnp.asarray(info.get("acceptance", 0), dtype), (count,)),
-        )
+        acceptance = jnp.asarray(info.get("acceptance", 0), dtype)
+        acceptance = jnp.broadcast_to(acceptance, (count,))
+        return moved, jnp.sum(info["evaluations"]), acceptance
 
     def _info(
         self,
@@ -309,25 +255,6 @@ class ReplicaExchange(Algorithm):
             else info
         )
 
-    def _refreshed(
-        self, problem: Problem, state: ReplicaExchangeState, step: IntScalar
-    ) -> tuple[ReplicaExchangeState, IntScalar]:
-        """Return the state with anchors at the positions where it is time for them, and the cost."""
-        if self.batch_size is None:
-            return state, jnp.int32(0)
-
-        def refresh(anchor: EnergyAnchor) -> tuple[EnergyAnchor, IntScalar]:
-            anchor = EnergyAnchor(
-                state.position, *jax.vmap(problem.value_and_gradient)(state.position)
-            )
-            return anchor, jnp.asarray(self.num_replicas * problem.size, jnp.int32)
-
-        due = step % self.anchor_period == 0
-        anchor, used = lax.cond(
-            due, refresh, lambda anchor: (anchor, jnp.int32(0)), state.anchor
-        )
-        return state._replace(anchor=anchor), used
-
     def _swap(
         self,
         problem: Problem,
@@ -336,12 +263,10 @@ class ReplicaExchange(Algorithm):
         number: IntScalar,
     ) -> tuple[ReplicaExchangeState, IntScalar, IntScalar, FloatScalar]:
         """Return the state after swap `number`, round trips, the cost and the mean probability of the pairs tried."""
-        batch_key, accept_key = random.split(key)
-        differences, variances, used = self._energy_differences(
-            problem, state, batch_key
-        )
+        _, accept_key = random.split(key)
+        energies, used = self._energies(problem, state)
         probabilities = jnp.exp(
-            jnp.minimum(log_swap_ratios(self.temperatures, differences, variances), 0)
+            jnp.minimum(log_swap_ratios(self.temperatures, energies), 0)
         )
         tried = jnp.arange(self.num_replicas - 1) % 2 == number % 2
         uniform = random.uniform(accept_key, probabilities.shape, probabilities.dtype)
@@ -357,7 +282,6 @@ class ReplicaExchange(Algorithm):
         )
         new = ReplicaExchangeState(
             swapped(state.replicas),
-            swapped(state.anchor),
             from_hottest.at[0].set(False),
             tally,
         )
@@ -366,60 +290,22 @@ class ReplicaExchange(Algorithm):
         )
         return new, from_hottest[0].astype(jnp.int32), used, rate
 
-    def _energy_differences(
-        self, problem: Problem, state: ReplicaExchangeState, key: PRNGKey
-    ) -> tuple[Float[Array, " pairs"], Float[Array, " pairs"] | float, IntScalar]:
-        """Return U(x_k) - U(x_{k+1}) of each pair, the variances of these estimates, and their cost."""
+    def _energies(
+        self, problem: Problem, state: ReplicaExchangeState
+    ) -> tuple[Float[Array, " replicas"], IntScalar]:
+        """Return the potentials of the replicas, and their cost."""
         if isinstance(self.algorithm, MALA):
-            return -jnp.diff(state.replicas.potential), 0.0, jnp.int32(0)
-        if self.batch_size is None:
-            energies = jax.vmap(problem.potential)(state.position)
-            return (
-                -jnp.diff(energies),
-                0.0,
-                jnp.asarray(self.num_replicas * problem.size, jnp.int32),
-            )
-        indices, _ = batches.draw(key, problem, self.batch_size, replace=False)
-
-        def energy(
-            x: PyTree, anchor: EnergyAnchor
-        ) -> tuple[FloatScalar, Float[Array, " batch"]]:
-            """Return what is known of the potential, and the remainders of the components in the batch."""
-            move = trees.subtract(x, anchor.position)
-            values = lambda y: problem.values_at(y, indices)
-            there = values(anchor.position)
-            slopes = forward_product(values, anchor.position, move)
-            if slopes is None:
-                slopes = jax.vmap(lambda g: trees.dot(g, move))(
-                    problem.gradients_at(anchor.position, indices)
-                )
-            known = (
-                anchor.value
-                + trees.dot(anchor.gradient, move)
-                + quadratic(problem.precision, x)
-            )
-            return known, values(x) - there - slopes
-
-        assert isinstance(state.anchor, EnergyAnchor)
-        known, remainders = jax.vmap(energy)(state.position, state.anchor)
-        terms = -jnp.diff(remainders, axis=0)
-        size = jnp.asarray(problem.size, terms.dtype)
-        share = (
-            (size - self.batch_size) / size / self.batch_size
-        )  # of distinct components
-        variances = share * jnp.var(terms, axis=1, ddof=1)
-        used = jnp.int32(2 * self.num_replicas * self.batch_size)
-        return jnp.mean(terms, axis=1) - jnp.diff(known), variances, used
+            return state.replicas.potential, jnp.int32(0)
+        energies = jax.vmap(problem.potential)(state.position)
+        return energies, jnp.asarray(self.num_replicas * problem.size, jnp.int32)
 
 
 def log_swap_ratios(
-    temperatures: Float[Array, " replicas"],
-    differences: Float[Array, " pairs"],
-    variances: Array | float = 0.0,
+    temperatures: Float[Array, " replicas"], energies: Float[Array, " replicas"]
 ) -> Float[Array, " pairs"]:
-    """Return r of each pair, from estimates of U(x_k) - U(x_{k+1}) and the variances of these; NaN is -inf."""
-    d = -jnp.diff(1 / temperatures).astype(differences.dtype)
-    ratios = d * differences - d**2 * variances / 2
+    """Return r of each pair; NaN is -inf."""
+    d = -jnp.diff(1 / temperatures).astype(energies.dtype)
+    ratios = -d * jnp.diff(energies)
     return jnp.where(jnp.isnan(ratios), -jnp.inf, ratios)
 
 
@@ -430,11 +316,6 @@ def swapped_order(accepted: Bool[Array, " pairs"]) -> Int[Array, " replicas"]:
         >>> swapped_order(jnp.array([True, False, False, True]))
         Array([1, 0, 2, 4, 3], dtype=int32)
     """
-    none = jnp.zeros(1, bool)
-    up = jnp.concatenate([accepted, none])
-    down = jnp.concatenate([none, accepted])
-    return (
-        jnp.arange(len(accepted) + 1, dtype=jnp.int32)
-        + up.astype(jnp.int32)
-        - down.astype(jnp.int32)
-    )
+    swaps = accepted.astype(jnp.int32)
+    places = jnp.arange(len(swaps) + 1, dtype=jnp.int32)
+    return places + jnp.pad(swaps, (0, 1)) - jnp.pad(swaps, (1, 0))

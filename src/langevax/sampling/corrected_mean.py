@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from langevax.sampling.coefficient import MAX_EXCESS
+from langevax.sampling.summary_table import of_draws
 
 
 class CorrectedMean(NamedTuple):
@@ -122,18 +123,12 @@ def localization_effect(
 
 
 def standard_error_of(draws: Float[np.ndarray, "chain draw"]) -> float:
-    from arviz_stats.base.array import array_stats
-
-    return float(np.asarray(array_stats.mcse(draws, chain_axis=0, draw_axis=1)))
+    return float(of_draws("mcse", draws))
 
 
 def effective_draws_of(draws: Float[np.ndarray, "chain draw"]) -> float:
-    from arviz_stats.base.array import array_stats
-
-    return float(np.asarray(array_stats.ess(draws, chain_axis=0, draw_axis=1)))
+    return float(of_draws("ess", draws))
 
 
 def r_hat_of(draws: Float[np.ndarray, "chain draw"]) -> float:
-    from arviz_stats.base.array import array_stats
-
-    return float(np.asarray(array_stats.rhat(draws, chain_axis=0, draw_axis=1)))
+    return float(of_draws("rhat", draws))

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from langevax.sampling.preconditioning import CoordinateMap
+from langevax.sampling.summary_table import of_draws
 
 
 def without_correlations(
@@ -35,8 +36,6 @@ def without_correlations(
         worthwhile: ratio of the largest and smallest eigenvalue of the correlations from which others pay their steps.
         least_draws: effective ones for each dimension, from which correlations are known.
     """
-    from arviz_stats.base.array import array_stats
-
     late = np.asarray(positions[:, positions.shape[1] // 3 :], np.float64)
     late = late - late.mean(axis=1, keepdims=True)
     _, steps, dimension = late.shape
@@ -45,7 +44,7 @@ def without_correlations(
     if dimension < 2 or steps < 4 or not (deviations > 0).all():
         return None
     correlations = within.T @ within / len(within) / np.outer(deviations, deviations)
-    effective = float(np.median(array_stats.ess(late, chain_axis=0, draw_axis=1)))
+    effective = float(np.median(of_draws("ess", late)))
     if not effective > least_draws * dimension:
         return None
     values, vectors = np.linalg.eigh(correlations)
@@ -63,4 +62,4 @@ def without_correlations(
     ends = np.linalg.solve(root, np.asarray(positions[:, -1], np.float64).T).T.astype(
         positions.dtype
     )
-    return coordinates.times_last_matrix(root), ends
+    return coordinates.times(root), ends

@@ -4,7 +4,7 @@ Two chains of equal law up to their bias stay close to each other, so that the d
 far better than either of them. A step of the first takes xi = (xi_1 + xi_2) / sqrt(2) of two steps of the second.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,6 +36,11 @@ class CoupledChains(Algorithm):
 
     coarse: Langevin
     fine: Langevin
+
+    @property
+    def step_size(self) -> Any:
+        """Of the first, for the error of chains that diverge."""
+        return self.coarse.step_size
 
     def init(
         self, problem: Problem, position: Array, key: PRNGKey

@@ -15,11 +15,18 @@ from numpy.typing import DTypeLike
 from langevax.problems.problem import Problem
 from langevax.sampling.evaluations import Numbers, Points, evaluate
 
+ARMIJO = 1e-4
+"""Share of the expected decrease that a step has to reach."""
+
+
+Flags = Bool[np.ndarray, " m"]
+
 
 class Descents(NamedTuple):
-    """The ends of descents, those alone that began where the potential is finite, the lowest first."""
+    """The ends of descents, and their potentials, the lowest first; starts where it is not finite stay."""
 
     ends: Points
+    values: Numbers
     evaluations: int
     """Potentials with their gradients."""
 
@@ -31,8 +38,6 @@ def descend(
     temperature: float,
     least_decrease: float = 1e-6,
     max_evaluations: int = 60,
-    decrease: float = 1e-4,
-    cuts: tuple[float, float] = (0.1, 0.5),
     shortest: float = 1e-8,
 ) -> Descents:
     """Return where descents from the starts end; no step is longer than the way from its start to the centre, if any.
@@ -44,8 +49,6 @@ def descend(
         temperature: of the law.
         least_decrease: temperatures by which a step lowers the potential that is not the last.
         max_evaluations: of each descent.
-        decrease: share of the expected decrease that a step has to reach (Armijo).
-        cuts: range of the factor by which a step is cut.
         shortest: share of a step that is tried last.
     """
     dtype = jnp.result_type(float)
@@ -53,13 +56,10 @@ def descend(
     if centre is not None:
         dtype = centre.dtype
         reach = np.linalg.norm(starts - np.asarray(centre, np.float64), axis=1)
-    noise = float(jnp.finfo(dtype).eps)
-
     x = np.array(starts, np.float64)
     f, g = _evaluated(problem, x, np.ones(len(x), bool), dtype)
     is_active = np.isfinite(f)
     evaluations = len(x)
-    is_inside = is_active.copy()
     memory = Memory.of(x)
     direction = memory.directions(g, reach)
     share = np.ones(len(x))
@@ -70,32 +70,29 @@ def descend(
         value, gradient = _evaluated(problem, trial, is_active, dtype)
         evaluations += int(is_active.sum())
         slope = _dot(g, direction) * share
-        is_taken = is_active & (value <= f + decrease * slope + noise * np.abs(f))
+        noise = float(jnp.finfo(dtype).eps) * np.abs(f)
+        is_taken = is_active & (value <= f + ARMIJO * slope + noise)
         memory.add(is_taken, trial - x, gradient - g)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            cut = np.nan_to_num(
-                -slope / (2 * (value - f - slope))
-            )  # to the minimum of a parabola
-        share = np.where(is_taken, 1.0, share * cut.clip(*cuts))
-        is_active &= np.where(
-            is_taken,
-            f - value > least_decrease * temperature + noise * np.abs(f),
-            share > shortest,
-        )
-        x, g = (
-            np.where(is_taken[:, None], new, old)
-            for new, old in ((trial, x), (gradient, g))
-        )
+        is_falling = f - value > least_decrease * temperature + noise
+        share = np.where(is_taken, 1.0, share * _cut(value - f, slope))
+        is_active &= np.where(is_taken, is_falling, share > shortest)
+        x[is_taken], g[is_taken] = trial[is_taken], gradient[is_taken]
         f = np.where(is_taken, value, f)
         direction = np.where(is_taken[:, None], memory.directions(g, reach), direction)
-    lowest_first = np.argsort(f[is_inside], kind="stable")
-    return Descents(x[is_inside][lowest_first], evaluations)
+    lowest_first = np.argsort(f, kind="stable")
+    return Descents(x[lowest_first], f[lowest_first], evaluations)
+
+
+def _cut(rise: Numbers, slope: Numbers) -> Numbers:
+    """Return the factors by which steps are cut: to the minimum of a parabola, within a range."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nan_to_num(-slope / (2 * (rise - slope))).clip(0.1, 0.5)
 
 
 def _evaluated(
     problem: Problem,
     points: Points,
-    is_active: Bool[np.ndarray, " m"],
+    is_active: Flags,
     dtype: DTypeLike,
 ) -> tuple[Numbers, Points]:
     """Return potentials and gradients at the active points: inf and 0 where they are not finite, and 0 elsewhere."""
@@ -118,19 +115,10 @@ def descend_steeply(
     mode, which may be a peak with hardly any of the mass, is not followed. Starts where the potential is not finite
     stay.
     """
-    points = np.array(starts, np.float64)
-    values, gradients = evaluate(problem, np.asarray(starts))
-    is_finite = np.isfinite(values) & np.isfinite(gradients).all(1)
-    descents = descend(
-        problem,
-        points[is_finite],
-        None,
-        temperature,
-        least_decrease=float(points.shape[1]),
-        max_evaluations=300,
-    )
-    points[is_finite] = descents.ends
-    return jnp.asarray(points, starts.dtype), descents.evaluations + len(points)
+    least_decrease = float(starts.shape[1])
+    options = {"least_decrease": least_decrease, "max_evaluations": 300}
+    descents = descend(problem, np.asarray(starts), None, temperature, **options)
+    return jnp.asarray(descents.ends, starts.dtype), descents.evaluations
 
 
 class Memory(NamedTuple):
@@ -147,47 +135,33 @@ class Memory(NamedTuple):
         pairs = np.zeros((size, *x.shape))
         return cls(pairs, pairs.copy(), np.zeros((size, len(x))), np.ones(len(x)))
 
-    def add(
-        self,
-        is_taken: Bool[np.ndarray, " m"],
-        step: Points,
-        change: Points,
-        growth: float = 4.0,
-    ) -> None:
+    def add(self, is_taken: Flags, step: Points, change: Points) -> None:
         """Remember steps of positive curvature; where it is not, forget all and take longer steps."""
         product = _dot(step, change)
         is_convex = is_taken & (product > 0)
-        for pairs, new in ((self.steps, step), (self.changes, change)):
+        with np.errstate(divide="ignore"):
+            weight = 1 / product
+        for pairs, new in zip(self[:3], (step, change, weight), strict=True):
             pairs[:-1, is_convex] = pairs[1:, is_convex]
             pairs[-1, is_convex] = new[is_convex]
-        self.weights[:-1, is_convex] = self.weights[1:, is_convex]
-        self.weights[-1, is_convex] = 1 / product[is_convex]
         self.scale[is_convex] = product[is_convex] / _dot(change, change)[is_convex]
         is_concave = is_taken & ~is_convex
         self.weights[:, is_concave] = 0
-        self.scale[is_concave] *= growth
+        self.scale[is_concave] *= 4
 
     def directions(self, gradient: Points, reach: Numbers) -> Points:
         """Return the steps of the two-loop recursion, cut to the reach."""
         q = gradient.copy()
+        pairs = list(zip(*self[:3], strict=True))
         shares = []
-        for step, change, weight in zip(
-            self.steps[::-1], self.changes[::-1], self.weights[::-1], strict=True
-        ):
+        for step, change, weight in pairs[::-1]:
             shares.append(weight * _dot(step, q))
             q -= shares[-1][:, None] * change
         q *= self.scale[:, None]
-        for step, change, weight, share in zip(
-            self.steps, self.changes, self.weights, shares[::-1], strict=True
-        ):
+        for (step, change, weight), share in zip(pairs, shares[::-1], strict=True):
             q += step * (share - weight * _dot(change, q))[:, None]
-        length = np.linalg.norm(q, axis=1)
-        return (
-            -q
-            * (np.minimum(length, reach) / np.maximum(length, np.finfo(float).tiny))[
-                :, None
-            ]
-        )
+        length = np.maximum(np.linalg.norm(q, axis=1), np.finfo(float).tiny)
+        return -q * (np.minimum(length, reach) / length)[:, None]
 
 
 def _dot(one: Points, other: Points) -> Numbers:

@@ -12,13 +12,12 @@ from langevax.run.program import Observe
 from langevax.run.simulate import position_of
 from langevax.samplers import ReplicaExchange
 from langevax.sampling.methods import (
-    BiasLimit,
     SamplingMethod,
     StepSizeBias,
+    estimate_bias,
     tune_acceptance,
     tune_bias,
 )
-from langevax.sampling.nuts import NUTS
 from langevax.sampling.starts import ChainStart, Keys
 
 
@@ -55,14 +54,11 @@ class SamplingRun(NamedTuple):
     lengths: Lengths
     keys: Keys
     saving: Run
-    bias_limit: BiasLimit | None = None
-    """Of a step size that is chosen, where there is a tolerance."""
     is_start_given: bool = False
     """The user's function says where chains start."""
 
     def run(self, algorithm: Algorithm, warm: Result, thinning: int) -> Result:
         """Continue from the end of the warm-up, and record."""
-        algorithm = following(algorithm, warm)
         return simulate(
             algorithm,
             self.problem,
@@ -77,13 +73,6 @@ class SamplingRun(NamedTuple):
     def first_positions(self) -> Stacked:
         """Return where the chains of the warm-up start."""
         return Stacked(self.start(self.keys.warmup, self.lengths.num_chains))
-
-
-def following(algorithm: Algorithm, ended: Result) -> Algorithm:
-    """Return the algorithm for a run from where another ended, whose log densities NUTS does not compute again."""
-    return (
-        algorithm.following(ended.state) if isinstance(algorithm, NUTS) else algorithm
-    )
 
 
 def record_of(algorithm: Algorithm) -> Observe:
@@ -131,8 +120,20 @@ def tuned_step_size(
         step_size, spent = tune_acceptance(method, *tuned, first_step, tune_key)
         return step_size, None, evaluations + spent
     first_step = method.first_step / curvature
-    bias = tune_bias(method, *tuned, first_step, tune_key, options.bias_limit)
+    bias = tune_bias(method, *tuned, first_step, tune_key)
     return bias.step_size, bias, evaluations + bias.evaluations
+
+
+def passed_bias(
+    options: SamplingRun, method: SamplingMethod, step_size: float
+) -> StepSizeBias | None:
+    """Return the bias of a step size that was passed, which is measured as a tuned one's is; None of other algorithms."""
+    if method.is_exact or not hasattr(method.template, "step_with_noise"):
+        return None
+    spacing = options.lengths.spacing(max(1, round(method.relaxation / step_size)))
+    key = options.keys.tuning
+    start = Stacked(options.start(key, options.lengths.num_chains))
+    return estimate_bias(method, options.problem, start, step_size, key, spacing)
 
 
 def langevin_chains(
@@ -143,12 +144,12 @@ def langevin_chains(
     warmup_times: int = 10,
 ) -> TunedChains:
     """Run any other dynamics, with a step size that is tuned where there is none, after so many relaxation times."""
-    bias = None
-    evaluations = 0
     if step_size is None:
         number, bias, evaluations = tuned_step_size(options, method, mode)
     else:
         number = method.number_of(step_size)
+        bias = passed_bias(options, method, number)
+        evaluations = 0 if bias is None else bias.evaluations
     relaxation = max(1, round(method.relaxation / number))
     algorithm = method(number)
     num_warmup = options.lengths.warmup(warmup_times * relaxation)

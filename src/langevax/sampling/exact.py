@@ -8,19 +8,18 @@ noise s. In units of the prior, x = D^{-1/2} z with D / T the precisions,
 where A and b are features and targets in units of s, rows times the root of their weights.
 """
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
 from langevax._typing import PRNGKey, PyTree
 from langevax.problems.blocks import row_weights
-from langevax.problems.coordinates import Raveled, affine
+from langevax.problems.coordinates import Raveled
 from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.likelihoods import Gaussian, LinearPredictor
 from langevax.problems.problem import Problem
 from langevax.run import Run, simulate
 from langevax.sampling.draws import TunedChains
-from langevax.sampling.preconditioning import CoordinateMap
+from langevax.sampling.preconditioning import CoordinateMap, in_prior_units
 from langevax.sampling.reference import IndependentDraws, NearReference, NormalReference
 
 MAX_COEFFICIENTS = (
@@ -36,26 +35,20 @@ def normal_posterior(
     Known are sums over rows of `LinearPredictor(Gaussian(...))` with a precision > 0 for each coefficient. Features are
     taken in float64 in blocks of so many numbers, 64 MB.
     """
-    if (
-        not isinstance(problem, FiniteSum)
-        or problem.regularizer is not None
-        or problem.row_sharding is not None
-    ):
+    if not isinstance(problem, FiniteSum):
         return None
-    if not isinstance(problem.loss, LinearPredictor) or not isinstance(
-        problem.loss.likelihood, Gaussian
+    loss = problem.loss
+    if not (
+        isinstance(loss, LinearPredictor) and isinstance(loss.likelihood, Gaussian)
     ):
         return None
     features, targets = problem.data
     precision = np.asarray(problem.precision, np.float64)
-    noise = np.asarray(problem.loss.likelihood.noise, np.float64)
+    noise = np.asarray(loss.likelihood.noise, np.float64)
     num_rows, num_modes = features.shape
-    if (
-        num_modes > MAX_COEFFICIENTS
-        or noise.ndim
-        or precision.ndim > 1
-        or not np.all(precision > 0)
-    ):
+    is_plain = problem.regularizer is None and problem.row_sharding is None
+    has_prior = precision.ndim <= 1 and (precision > 0).all()
+    if num_modes > MAX_COEFFICIENTS or noise.ndim or not (is_plain and has_prior):
         return None
     roots = np.sqrt(np.broadcast_to(temperature / precision, (num_modes,)))
     weights = row_weights(
@@ -88,11 +81,7 @@ def reference_coordinates(
 ) -> CoordinateMap:
     """Return the coordinates of a normal law that is given in units of the prior of each number of the position."""
     flat = Raveled(problem, like)
-    level = jnp.asarray(temperature, flat.precision.dtype)
-    white = affine(
-        flat, jnp.sqrt(level / jnp.broadcast_to(flat.precision, reference.mean.shape))
-    )
-    white = eqx.tree_at(lambda problem: problem.precision, white, level)
+    white = in_prior_units(flat, temperature)
     return CoordinateMap((flat, white, NearReference(white, reference, temperature)))
 
 

@@ -336,10 +336,8 @@ class _Target(NamedTuple):
         """Return the target; `spent` are gradients of what came before it."""
         law = minimum.law
         temperature = minimum.temperature
-        dimension = len(minimum.displacement)
         spent = spent + minimum.passes * int(law.size)
         flat = coordinates_of(law, law.start(), temperature, whiten=True)
-        kind = "full" if dimension <= MAX_COORDINATES else "low-rank"
         try:
             if units == "localization":
                 unit = float(minimum.law.precision) ** -0.5
@@ -350,7 +348,6 @@ class _Target(NamedTuple):
                 even, pilot = run_even_pilot(
                     flat,
                     minimum.displacement,
-                    kind,
                     temperature,
                     key,
                     exact_prior=False,

@@ -10,7 +10,6 @@ pCNL) are tuned by their acceptance.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -24,12 +23,12 @@ from scipy.stats import t
 from langevax import checks, gradients
 from langevax._typing import PRNGKey
 from langevax.algorithm import Algorithm
-from langevax.gradients import GradientEstimator
+from langevax.gradients import GradientEstimator, batches
 from langevax.problems.problem import Problem
 from langevax.run import DivergenceError, Result, Run, Stacked, simulate
 from langevax.samplers import MALA, PCN, PCNL
 from langevax.sampling.coupling import CoupledChains
-from langevax.sampling.tolerances import CONFIDENCE, PROBED_ROWS, SMALLEST_BATCH
+from langevax.sampling.tolerances import PROBED_ROWS, SMALLEST_BATCH
 
 BY_GRADIENTS = (0.5, 0.8)
 ACCEPTANCE_RANGES = {MALA: BY_GRADIENTS, PCN: (0.2, 0.4), PCNL: BY_GRADIENTS}
@@ -44,8 +43,6 @@ class BiasDraws(NamedTuple):
     first: int = 100
     most: int = 800
     """Until the bias is known well enough; 100 take less than a third of a run of 1,000 draws."""
-    most_for_tolerance: int = 12_800
-    """Until a tolerance is known to be kept."""
     block: int = 16
     """Draws, whose means are nearly independent, for standard errors."""
 
@@ -100,6 +97,23 @@ class SamplingMethod(NamedTuple):
         return replace(self.template, **changes)
 
 
+def check_batches(gradient: GradientEstimator, problem: Problem) -> None:
+    """Raise where an estimator that is passed does not fit a target, before anything runs."""
+    name = type(gradient).__name__
+    if problem.max_size == 1 and not isinstance(gradient, gradients.Full):
+        raise ValueError(
+            f"{name} draws batches, but this target is one function without data; pass gradients.Full()."
+        )
+    size: Any = getattr(gradient, "batch_size", "auto")
+    if not checks.is_auto(size):
+        is_repeated = getattr(gradient, "replace", False)
+        batches.check_batch_size(size, problem, is_repeated)
+    if not checks.is_auto(getattr(gradient, "center", "auto")):
+        raise ValueError(
+            "center of ControlVariate is the mode in sample; leave it 'auto'."
+        )
+
+
 def with_sizes(
     gradient: GradientEstimator,
     problem: Problem,
@@ -111,7 +125,7 @@ def with_sizes(
     """Return the estimator with numbers for what is "auto", for a problem in coordinates of unit curvature.
 
     Periods spend as much on full gradients as on batches. `longest_sarah` is the longest of SARAH, whose errors add up
-    over it, where those of SVRG do not.
+    over it, where those of SVRG do not. Raises ValueError where full gradients at every step would cost less.
     """
     n = int(problem.size)
     size = getattr(gradient, "batch_size", n)
@@ -122,12 +136,14 @@ def with_sizes(
         changes["batch_size"] = size
     if checks.is_auto(getattr(gradient, "period", None)):
         longest = longest_sarah if isinstance(gradient, gradients.SARAH) else n
-        changes["period"] = max(1, min(longest, round(n / (2 * size))))
-    if isinstance(gradient, gradients.ControlVariate):
-        if not checks.is_auto(gradient.center):
+        period = min(longest, round(n / (2 * size)))
+        if period < 2:
             raise ValueError(
-                "center of ControlVariate is the mode in sample; leave it 'auto'."
+                f"{type(gradient).__name__} has nothing to save on {n:,} rows, of which batches need {size:,}; pass "
+                "gradients.Full(), or a period."
             )
+        changes["period"] = period
+    if isinstance(gradient, gradients.ControlVariate):
         changes["center"] = mode
     return replace(gradient, **changes) if changes else gradient
 
@@ -205,21 +221,6 @@ def tune_acceptance(
     return step_size, evaluations
 
 
-class BiasError(RuntimeError):
-    """No step size keeps the limit of a tolerance."""
-
-
-class BiasLimit(NamedTuple):
-    """Largest bias of a step size that a tolerance allows."""
-
-    error: float
-    """Largest error of any mean, in standard deviations, and largest relative error of any of these."""
-    to_values: Callable[
-        [Float[np.ndarray, "chain draw d"]], Float[np.ndarray, "chain draw m"]
-    ]
-    """From draws to the numbers of the position, in which the errors are measured."""
-
-
 class StepSizeBias(NamedTuple):
     """The bias of a step size, estimated from draws at that step size and at half of it."""
 
@@ -234,36 +235,18 @@ class StepSizeBias(NamedTuple):
     """Relative bias of its variance, extrapolated."""
     worst_excess: float
     """|worst_bias| less what chance makes of the largest of so many coordinates once in a hundred times."""
-    mean_bound: float
-    """Bound on the bias of every mean, in standard deviations, with 95 % confidence."""
-    deviation_bound: float
-    """Bound on the relative bias of every standard deviation, with the same confidence."""
-    least_error: float
-    """What some bias of the two kinds exceeds, with that confidence."""
 
-    def is_accepted(self, limit: BiasLimit | None) -> bool:
-        """True where the bias is known to be small, and as small as a tolerance asks."""
-        is_small = (
+    @property
+    def is_accepted(self) -> bool:
+        """True where the bias is known to be small."""
+        return (
             self.is_resolved
             and abs(self.variance_bias) < MAX_BIAS
             and self.worst_excess < MAX_BIAS
         )
-        return is_small and (
-            limit is None or max(self.mean_bound, self.deviation_bound) <= limit.error
-        )
 
-    def is_worth_draws(self, limit: BiasLimit | None, drawn: int) -> bool:
-        """True where more than the `drawn` draws may decide."""
-        if limit is not None:
-            is_open = (
-                abs(self.variance_bias) - 2 * self.standard_error < MAX_BIAS
-                and self.least_error <= limit.error
-            )
-            return (
-                drawn < BIAS_DRAWS.most_for_tolerance
-                and is_open
-                and not self.is_accepted(limit)
-            )
+    def is_worth_draws(self, drawn: int) -> bool:
+        """True where more than the `drawn` draws may resolve it."""
         if self.is_resolved or drawn >= BIAS_DRAWS.most:
             return False
         return self.standard_error <= MAX_BIAS / 2 * math.sqrt(BIAS_DRAWS.most / drawn)
@@ -275,12 +258,13 @@ class StepSizeBias(NamedTuple):
 
     def warnings(self, large: float = 2 * MAX_BIAS) -> list[str]:
         """Say what of the bias is large, or not known."""
+        remedy = "pass a smaller one in the algorithm, or algorithm=langevax.NUTS()."
         if abs(self.variance_bias) > large + 2 * self.standard_error:
-            return [f"{self}; pass a smaller step_size."]
+            return [f"{self}; {remedy}"]
         if self.worst_excess > large:
             return [
                 f"at step size {self.step_size:.3g} the variance of coordinate {self.worst} of the draws is off by "
-                f"{self.worst_bias:+.0%}; pass a smaller step_size, or algorithm=langevax.NUTS()."
+                f"{self.worst_bias:+.0%}; {remedy}"
             ]
         if not self.is_resolved:
             return [
@@ -301,69 +285,41 @@ def estimate_bias(
     start: Stacked,
     step_size: float,
     key: PRNGKey,
-    limit: BiasLimit | None = None,
+    spacing: int | None = None,
 ) -> StepSizeBias:
-    """Compare coupled chains at `step_size` and at half of it, for as long as that serves to resolve the bias."""
+    """Compare coupled chains at `step_size` and at half of it, for as long as that serves to resolve the bias.
+
+    Draws are `spacing` steps apart, by default a relaxation time.
+    """
     pair = CoupledChains(method(step_size), method(step_size / 2))  # pyright: ignore
-    spacing = max(1, round(method.relaxation / step_size))
+    spacing = spacing or max(1, round(method.relaxation / step_size))
     options = {"record_every": spacing, "run": Run(progress=False)}
-    run = simulate(
-        pair,
-        problem,
-        start,
-        key=key,
-        num_steps=spacing * BIAS_DRAWS.first,
-        **options,
-    )
-    bias = _bias_of(run, step_size, limit)
     drawn = BIAS_DRAWS.first
-    while bias.is_worth_draws(limit, drawn):
-        more = simulate(
-            pair,
-            problem,
-            run,
-            key=random.fold_in(key, drawn),
-            num_steps=spacing * drawn,
-            **options,
-        )
+    run = simulate(pair, problem, start, key=key, num_steps=spacing * drawn, **options)
+    bias = _bias_of(run, step_size)
+    while bias.is_worth_draws(drawn):
+        more_key = random.fold_in(key, drawn)
+        steps = spacing * drawn
+        more = simulate(pair, problem, run, key=more_key, num_steps=steps, **options)
         run = run.then(more)
         drawn = 2 * drawn
-        bias = _bias_of(run, step_size, limit)
+        bias = _bias_of(run, step_size)
     return bias
 
 
-def _bias_of(
-    run: Result,
-    step_size: float,
-    limit: BiasLimit | None,
-    extrapolation: float = 2.0,
-) -> StepSizeBias:
+def _bias_of(run: Result, step_size: float, extrapolation: float = 2.0) -> StepSizeBias:
     """Return the bias that a run of coupled chains shows."""
-    draws = np.asarray(run.positions)[:, BIAS_DRAWS.first // 5 :]
-    coarse = draws[:, :, 0]
-    fine = draws[:, :, 1]
-    if limit is not None:
-        coarse = limit.to_values(coarse)
-        fine = limit.to_values(fine)
-    coarse = np.asarray(coarse, np.float64)
-    fine = np.asarray(fine, np.float64)
+    draws = np.asarray(run.positions, np.float64)[:, BIAS_DRAWS.first // 5 :]
+    coarse, fine = draws[:, :, 0], draws[:, :, 1]
     centre = fine.mean((0, 1))
     squares = _blocks((coarse - centre) ** 2 - (fine - centre) ** 2)
     variance = fine.var((0, 1))
     biases = extrapolation * squares.mean(0) / variance
     errors = extrapolation * squares.std(0, ddof=1) / np.sqrt(len(squares)) / variance
     relative = extrapolation * squares.mean(1) / variance.mean()
-    shifts = _blocks(coarse - fine) / np.sqrt(variance)
-    shift_errors = shifts.std(0, ddof=1) / np.sqrt(len(shifts))
-    freedom = len(squares) - 1
-    excess = np.abs(biases) - t.isf(0.005 / len(biases), freedom) * errors
+    by_chance = t.isf(0.005 / len(biases), len(squares) - 1)
+    excess = np.abs(biases) - by_chance * errors
     worst = int(np.argmax(excess))
-    by_chance = t.isf(
-        (1 - CONFIDENCE) / (4 * len(biases)), freedom
-    )  # both sides of all means and deviations
-    sizes = np.array([extrapolation * np.abs(shifts.mean(0)), np.abs(biases) / 2])
-    chance = by_chance * np.array([extrapolation * shift_errors, errors / 2])
-    of_means, of_deviations = (sizes + chance).max(1)
     return StepSizeBias(
         step_size,
         variance_bias=float(relative.mean()),
@@ -372,16 +328,12 @@ def _bias_of(
         worst=worst,
         worst_bias=float(biases[worst]),
         worst_excess=float(excess[worst]),
-        mean_bound=float(of_means),
-        deviation_bound=float(of_deviations),
-        least_error=float((sizes - chance).max()),
     )
 
 
-Draws = Float[np.ndarray, "chain draw d"]
-
-
-def _blocks(values: Draws) -> Float[np.ndarray, "block d"]:
+def _blocks(
+    values: Float[np.ndarray, "chain draw d"],
+) -> Float[np.ndarray, "block d"]:
     """Return means over blocks of each chain, which are nearly independent."""
     count = values.shape[1] // BIAS_DRAWS.block
     used = values[:, : count * BIAS_DRAWS.block]
@@ -395,41 +347,25 @@ def tune_bias(
     start: Stacked,
     step_size: float,
     key: PRNGKey,
-    limit: BiasLimit | None = None,
     most_halvings: int = 6,
 ) -> StepSizeBias:
-    """Halve `step_size` until the bias is known to be small: below MAX_BIAS on average, and not above it anywhere.
-
-    With a limit, until every mean and every standard deviation keep it, or BiasError.
-    """
+    """Halve `step_size` until the bias is known to be small: below MAX_BIAS on average, and not above it anywhere."""
     evaluations = 0
     bias: StepSizeBias | None = None
     for i in range(most_halvings):
         try:
-            bias = estimate_bias(
-                method,
-                problem,
-                start,
-                step_size,
-                random.fold_in(key, i),
-                limit,
-            )
+            tried = random.fold_in(key, i)
+            bias = estimate_bias(method, problem, start, step_size, tried)
         except DivergenceError:
             step_size /= 2
             continue
         evaluations += bias.evaluations
-        if bias.is_accepted(limit):
+        if bias.is_accepted:
             break
         step_size /= 2
     if bias is None:
         raise ValueError(
-            f"chains diverge even at a step size of {2 * step_size:.3g}; pass a step_size, start elsewhere, or check the "
-            " density far from its mode."
-        )
-    if limit is not None and not bias.is_accepted(limit):
-        raise BiasError(
-            f"at a step size of {bias.step_size:.3g} the bias of means is up to {bias.mean_bound:.2g} standard "
-            f"deviations, and that of standard deviations up to {bias.deviation_bound:.2g} of them, where "
-            f"{limit.error:.2g} is the limit; pass larger batches, or algorithm=langevax.NUTS()."
+            f"chains diverge even at a step size of {2 * step_size:.3g}; pass a smaller one in the algorithm, start "
+            "elsewhere, or check the density far from its mode."
         )
     return bias._replace(evaluations=evaluations)

@@ -1,18 +1,18 @@
-"""Other modes of a law, sought before its chains start: a tempered pilot.
+"""Other modes of a law, sought before its chains start, by descents from heated starts.
 
-Descents start from the normal law about the mode, heated to temperatures between T and a million T, and end in modes.
-Others start where the potential is least on the way from one mode to another: a narrow mode between broad ones has a
-small basin. Another mode counts where the potential rises by more than a barrier of 5 T on the straight way from each one that
-is known: chains cross there about exp(-5) of their steps, or never. Its rough weight is that of the normal law
-about it, exp(-U / T) det(H)^(-1/2). Where the law is far from normal such weights mislead; there the ends of descents
-show afterwards what all chains missed.
+Descents start from the normal law about the mode, heated to temperatures between T and a million T, and end in modes;
+where they are short, more of them start nearby, as few lead to a narrow mode beside a broad one. Another mode counts
+where the potential rises by more than 5 T on the straight way from each one that is known: chains cross there about
+exp(-5) of their steps, or never. Its rough weight is that of the normal law about it, exp(-U / T) det(H)^(-1/2). Where
+the law is far from normal such weights mislead; there the ends of descents show afterwards what all chains missed.
+
+All positions are in coordinates in which the curvature at the pilot's mode is 1.
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax import random
 from jaxtyping import Array, Float
 
 from langevax._typing import PRNGKey, PyTree
@@ -23,13 +23,20 @@ from langevax.sampling.evaluations import evaluate
 from langevax.sampling.preconditioning import (
     CoordinateMap,
     Pilot,
-    Preconditioner,
-    as_matrix,
+    find_mode,
     hessian_at,
     run_even_pilot,
 )
-from langevax.sampling.starts import StartNearMode, StartNearModes, normal_deviates
+from langevax.sampling.starts import (
+    StartNearMode,
+    StartNearModes,
+    generator,
+    normal_deviates,
+)
 from langevax.sampling.tolerances import LEAST_WEIGHT
+
+Points = Float[np.ndarray, "n d"]
+Numbers = Float[np.ndarray, " n"]
 
 
 class SearchPlan(NamedTuple):
@@ -41,16 +48,13 @@ class SearchPlan(NamedTuple):
     """From each of the heated laws."""
     few_descents: int = 2
     """The same where passes are over more than `CHEAP_ROWS` rows."""
-    rounds: int = 4
-    """Of descents: from the heated laws, then at most as many from between modes."""
-    nearby_rounds: int = 4
-    """More of them from within `farthest` widths, where descents are short: few lead to a narrow mode beside a broad
-    one."""
+    nearby: int = 600
+    """Descents from within `farthest` widths, where others are `short`."""
     farthest: float = 10.0
     short: int = 10
     """Evaluations of a short descent, at most."""
     points: int = 33
-    """On the straight way between two ends."""
+    """On the straight way between two places."""
     barrier: float = 5.0
     """Rise of the potential on it, in temperatures, from which they are two modes."""
     same_mode: float = 0.1
@@ -58,7 +62,9 @@ class SearchPlan(NamedTuple):
     most_modes: int = 24
     """The lowest; more are ends of descents that rounding holds up, as in a narrow peak."""
     curvatures: tuple[float, float] = (1e-2, 1e8)
-    """In pilot coordinates, between which the normal law about a mode means something."""
+    """Between which the normal law about a mode means something."""
+    arrived: float = 0.25
+    """Newton's step, in standard deviations of the normal law about an end, up to which it is a minimum."""
     draws: int = 1000
     """Of which the nearest are compared with an end."""
     nearest: int = 5
@@ -84,143 +90,67 @@ class Mode(NamedTuple):
 
 
 class ModeSearch(NamedTuple):
-    """The modes that the pilot and the descents ended in, the pilot's first, in the coordinates of its problem."""
+    """The modes that the pilot and the descents ended in, the pilot's first."""
 
-    positions: Float[np.ndarray, "m d"]
-    roots: Float[np.ndarray, "m d d"]
-    """Of the inverse Hessians."""
-    weights: Float[np.ndarray, " m"]
-    barriers: Float[np.ndarray, " m"]
-    evaluations: int
-    ends: tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d d"]]
-    """Positions and roots of all, those of hardly any weight and those in curved valleys, too."""
-    lowest: Float[np.ndarray, " d"] | None = None
-    """An end far below the pilot's mode, of which these coordinates do not resolve the curvature."""
+    positions: Points
+    roots: Float[np.ndarray, "n d d"]
+    """Of the inverse Hessians; 0 where there is one mode."""
+    weights: Numbers
+    barriers: Numbers
+    evaluations: int = 0
 
     @property
-    def is_pilot_negligible(self) -> bool:
-        """True where nearly all of the weight is elsewhere than about the pilot's mode."""
-        return bool(self.weights[0] < LEAST_WEIGHT)
-
-    @property
-    def heaviest(self) -> Float[np.ndarray, " d"]:
-        """The position of the mode with the largest weight."""
-        return self.positions[np.argmax(self.weights)]
-
     def relevant(self) -> "ModeSearch":
-        """Return the modes with at least `LEAST_WEIGHT`, and their shares."""
+        """The modes with at least `LEAST_WEIGHT`, and their shares."""
         heavy = self.weights >= LEAST_WEIGHT
         weights = self.weights[heavy] / self.weights[heavy].sum()
-        return self._replace(
-            positions=self.positions[heavy],
-            roots=self.roots[heavy],
-            weights=weights,
-            barriers=self.barriers[heavy],
+        return ModeSearch(
+            self.positions[heavy], self.roots[heavy], weights, self.barriers[heavy]
         )
 
 
 def find_modes(
     problem: Problem,
-    even_problem: Problem,
-    pilot: Pilot,
+    mode: Float[Array, " d"],
     temperature: float,
     key: PRNGKey,
-    elsewhere: Float[np.ndarray, "n d"] | None = None,
-) -> ModeSearch | None:
-    """Return the modes that descents in the coordinates of the pilot end in, or None without a whole Hessian.
-
-    `even_problem` is the problem in the coordinates in which the pilot's curvature is 1. Descents start `elsewhere`,
-    too, in these coordinates.
-    """
-    if pilot.curvatures is None or pilot.scales is None:
-        return None
-    dtype = pilot.mode.dtype
-    matrix = as_matrix(np.asarray(pilot.scales, np.float64))
-    centre = np.linalg.solve(matrix, np.asarray(pilot.mode, np.float64))
+    elsewhere: Points | None = None,
+) -> ModeSearch:
+    """Return the modes that descents end in; they start `elsewhere`, too."""
+    centre = np.asarray(mode, np.float64)
     is_cheap = int(problem.size) <= CHEAP_ROWS
     widths = np.repeat(PLAN.heat, PLAN.descents if is_cheap else PLAN.few_descents)
-    shape = len(widths), len(centre)
-    heated = (np.sqrt(temperature) * widths)[:, None]
-    starts = centre + normal_deviates(key, shape) * heated
-    starts = starts if elsewhere is None else np.concatenate([elsewhere, starts])
-    distinct = DistinctModes(even_problem, temperature, dtype)
-    distinct.add(centre)
-    rng = np.random.default_rng(np.asarray(random.key_data(key)))
-    nearby_rounds = PLAN.nearby_rounds if is_cheap else 0
-    for _ in range(PLAN.rounds + nearby_rounds):
-        spent = distinct.descend_from(starts, centre)
-        if nearby_rounds and spent <= PLAN.short * len(starts):
-            nearby_rounds -= 1
-            nearby = np.sqrt(temperature) * PLAN.farthest ** rng.uniform(size=shape[0])
-            starts = centre + rng.normal(size=shape) * nearby[:, None]
-            continue
-        nearby_rounds = 0
-        starts = distinct.take_between(len(widths))
-        if not len(starts):
-            break
-    return _weighed(problem, distinct, matrix, dtype)
-
-
-def _weighed(
-    problem: Problem,
-    distinct: "DistinctModes",
-    matrix: Float[np.ndarray, "d d"],
-    dtype: jnp.dtype,
-) -> ModeSearch:
-    """Return the modes with their weights, in the coordinates z of the problem, where `matrix` z are those of them."""
-    positions = np.array(distinct.positions) @ matrix.T
-    count, dimension = positions.shape
-    barriers = np.array(distinct.barriers)
-    num_rows = int(problem.size)
-    if count == 1:  # without a Hessian, which costs 2 d passes
-        ends = positions, np.zeros((1, dimension, dimension))
-        spent = distinct.evaluations * num_rows
-        return ModeSearch(*ends, np.ones(1), barriers, spent, ends)
-    laws = [
-        _laplace(
-            np.asarray(hessian_at(problem, jnp.asarray(x, dtype)), np.float64), matrix
-        )
-        for x in positions
-    ]
-    volumes = np.array([law.log_volume for law in laws])
-    rises = (np.array(distinct.levels) - distinct.levels[0]) / distinct.temperature
-    log_weights = volumes - rises
-    log_weights[0] = volumes[0] if np.isfinite(volumes[0]) else 0.0
-    weights = np.exp(log_weights - log_weights.max())
-    lowest = int(np.argmin(rises))
-    is_unresolved = weights[lowest] == 0 and -rises[lowest] > PLAN.barrier
-    ends = positions, np.array([law.root for law in laws])
-    return ModeSearch(
-        *ends,
-        weights / weights.sum(),
-        barriers,
-        (distinct.evaluations + 2 * dimension * count) * num_rows,
-        ends,
-        positions[lowest] if is_unresolved else None,
-    )
+    deviates = normal_deviates(key, (len(widths), len(centre)))
+    starts = centre + np.sqrt(temperature) * widths[:, None] * deviates
+    if elsewhere is not None:
+        starts = np.concatenate([elsewhere, starts])
+    distinct = DistinctModes(problem, mode, temperature)
+    spent = distinct.descend_from(starts)
+    if is_cheap and spent <= PLAN.short * len(starts):
+        rng = generator(key)
+        widths = PLAN.farthest ** rng.uniform(size=(PLAN.nearby, 1))
+        deviates = rng.normal(size=(PLAN.nearby, len(centre)))
+        distinct.descend_from(centre + np.sqrt(temperature) * widths * deviates)
+    return distinct.weighed()
 
 
 class DistinctModes:
-    """Modes with valleys between them, in coordinates in which the curvature at the first one is 1."""
+    """Modes with valleys between them, the first of which has curvature 1."""
 
-    def __init__(self, problem: Problem, temperature: float, dtype: jnp.dtype):
+    def __init__(self, problem: Problem, mode: Float[Array, " d"], temperature: float):
         self.problem = problem
         self.temperature = temperature
-        self.dtype = dtype
-        self.positions: list[Float[np.ndarray, " d"]] = []
-        self.levels: list[float] = []
-        self.barriers: list[float] = []
-        self.evaluations = 0
-        self._between: list[tuple[float, Float[np.ndarray, " d"]]] = []
+        self.mode = mode
+        self.positions = np.asarray(mode, np.float64)[None]
+        self.levels = evaluate(problem, np.asarray(mode)[None])[0]
+        self.barriers = np.full(1, np.inf)
+        self.evaluations = 1
 
-    def descend_from(
-        self, starts: Float[np.ndarray, "n d"], centre: Float[np.ndarray, " d"]
-    ) -> int:
-        """Add the ends of descents, none of whose steps is longer than the way to the centre; return evaluations."""
-        reach = jnp.asarray(centre, self.dtype)
-        descents = descend(self.problem, starts, reach, self.temperature)
+    def descend_from(self, starts: Points) -> int:
+        """Add the ends of descents, none of whose steps is longer than the way to the first mode; return evaluations."""
+        descents = descend(self.problem, starts, self.mode, self.temperature)
         self.evaluations += descents.evaluations
-        for end in descents.ends:
+        for end in descents.ends[np.isfinite(descents.values)]:
             self.add(end)
         return descents.evaluations
 
@@ -229,71 +159,76 @@ class DistinctModes:
 
         The volume about the first mode is 1, and none that `_laplace` reports exceeds the flattest one's.
         """
-        moves = [end - other for other in self.positions]
-        if len(moves) == PLAN.most_modes or any(
-            np.linalg.norm(move) < PLAN.same_mode * np.sqrt(self.temperature)
-            for move in moves
-        ):
+        distances = np.linalg.norm(self.positions - end, axis=1)
+        nearest = PLAN.same_mode * np.sqrt(self.temperature)
+        if len(distances) == PLAN.most_modes or distances.min() < nearest:
             return
-        rises = []
-        between = []
-        values = np.zeros(0)
-        for other in self.positions or [end]:
-            points = other + np.linspace(0, 1, PLAN.points)[:, None] * (end - other)
-            values, _ = evaluate(self.problem, points.astype(self.dtype))
-            self.evaluations += len(values)
-            rises.append(
-                float(np.max(values) - max(values[0], values[-1])) / self.temperature
-            )
-            if self.positions and not (
-                -np.inf < values[-1] < self._highest and rises[-1] > PLAN.barrier
-            ):
-                return
-            least = (values[1:-1] < values[:-2]) & (values[1:-1] < values[2:])
-            between += list(zip(values[1:-1][least], points[1:-1][least], strict=True))
-        self.barriers = (
-            [min(pair) for pair in zip(self.barriers, rises, strict=True)]
-            if self.positions
-            else []
-        )
-        self.barriers.append(min(rises) if self.positions else np.inf)
-        self.positions.append(end)
-        self.levels.append(float(values[-1]))
-        self._between += between
+        dtype = self.mode.dtype
+        rises, level = rises_between(self.problem, self.positions, end, dtype)
+        rises = rises / self.temperature
+        self.evaluations += PLAN.points * len(rises)
+        most_volume = len(end) / 2 * np.log(1 / PLAN.curvatures[0])
+        highest = self.temperature * (most_volume - np.log(LEAST_WEIGHT))
+        is_possible = -np.inf < level < self.levels[0] + highest
+        if not (is_possible and (rises > PLAN.barrier).all()):
+            return
+        self.barriers = np.append(np.minimum(self.barriers, rises), rises.min())
+        self.positions = np.vstack([self.positions, end])
+        self.levels = np.append(self.levels, level)
 
-    def take_between(self, most: int) -> Float[np.ndarray, "m d"]:
-        """Return, once, where the potential is least within straight ways between modes: others may lie near there."""
-        between = sorted(self._between, key=lambda pair: pair[0])
-        self._between = []
-        return np.array([point for _, point in between[:most]])
+    def weighed(self) -> ModeSearch:
+        """Return the modes with their weights.
 
-    @property
-    def _highest(self) -> float:
-        """Above it no mode has `LEAST_WEIGHT` of the first one's."""
-        most_volume = len(self.positions[0]) / 2 * np.log(1 / PLAN.curvatures[0])
-        return self.levels[0] + self.temperature * (most_volume - np.log(LEAST_WEIGHT))
+        A lower one whose curvature these coordinates do not resolve counts as wide as the first: the pilot goes there.
+        """
+        count, dimension = self.positions.shape
+        size = int(self.problem.size)
+        if count == 1:  # without a Hessian, which costs 2 d passes
+            roots = np.zeros((1, dimension, dimension))
+            spent = self.evaluations * size
+            return ModeSearch(self.positions, roots, np.ones(1), self.barriers, spent)
+        roots, volumes = zip(*map(self._laplace, self.positions), strict=True)
+        falls = (self.levels[0] - self.levels) / self.temperature
+        is_lower = falls > PLAN.barrier
+        is_lower[0] = True
+        unresolved = np.where(is_lower, 0.0, -np.inf)
+        log_weights = falls + np.where(np.isfinite(volumes), volumes, unresolved)
+        weights = np.exp(log_weights - log_weights.max())
+        spent = (self.evaluations + 2 * dimension * count) * size
+        shares = weights / weights.sum()
+        return ModeSearch(self.positions, np.array(roots), shares, self.barriers, spent)
+
+    def _laplace(
+        self, position: Float[np.ndarray, " d"]
+    ) -> tuple[Float[np.ndarray, "d d"], float]:
+        """Return a root of the inverse Hessian, and log det(H)^(-1/2), -inf where the end is not a minimum."""
+        point = jnp.asarray(position, self.mode.dtype)
+        _, gradients = evaluate(self.problem, np.asarray(point)[None])
+        hessian = np.asarray(hessian_at(self.problem, point), np.float64)
+        if not np.isfinite(hessian).all():
+            return np.zeros_like(hessian), -np.inf
+        values, vectors = np.linalg.eigh(hessian)
+        clipped = values.clip(*PLAN.curvatures)
+        root = vectors / np.sqrt(clipped)
+        step = np.linalg.norm(gradients @ root) / np.sqrt(self.temperature)
+        is_minimum = values.min() > PLAN.curvatures[0] and step <= PLAN.arrived
+        log_volume = -np.log(clipped).sum() / 2 if is_minimum else -np.inf
+        return root, float(log_volume)
 
 
-class NormalLaw(NamedTuple):
-    """The normal law about a mode: a root of the inverse Hessian, and log det(H)^(-1/2) in even coordinates."""
-
-    root: Float[np.ndarray, "d d"]
-    log_volume: float
-
-
-def _laplace(
-    hessian: Float[np.ndarray, "d d"], matrix: Float[np.ndarray, "d d"]
-) -> NormalLaw:
-    """Return the normal law of a Hessian; its volume is 0 where a curvature is not positive."""
-    even = matrix.T @ hessian @ matrix
-    if not np.isfinite(even).all():
-        return NormalLaw(np.zeros_like(matrix), -np.inf)
-    values, vectors = np.linalg.eigh(even)
-    clipped = values.clip(*PLAN.curvatures)
-    log_volume = (
-        -np.log(clipped).sum() / 2 if values.min() > PLAN.curvatures[0] else -np.inf
-    )
-    return NormalLaw(matrix @ (vectors / np.sqrt(clipped)), float(log_volume))
+def rises_between(
+    problem: Problem,
+    places: Points,
+    end: Float[np.ndarray, " d"],
+    dtype: jnp.dtype,
+) -> tuple[Numbers, float]:
+    """Return how far the potential rises above both ends of straight ways from the places to the end, and that there."""
+    shares = np.linspace(0, 1, PLAN.points)[:, None]
+    ways = places[:, None] + shares * (end - places[:, None])
+    values, _ = evaluate(problem, ways.reshape(-1, len(end)).astype(dtype))
+    values = values.reshape(len(places), -1)
+    rises = values.max(axis=1) - np.maximum(values[:, 0], values[:, -1])
+    return rises, float(values[0, -1])
 
 
 class Exploration(NamedTuple):
@@ -304,63 +239,37 @@ class Exploration(NamedTuple):
     pilot: Pilot
     coordinates: CoordinateMap
     mode: Float[Array, " d"]
-    fit: NormalFit | None
-    search: ModeSearch | None
+    fit: NormalFit | None = None
+    search: ModeSearch | None = None
 
     @property
     def evaluations(self) -> int:
-        return self.pilot.evaluations + (
-            0 if self.search is None else self.search.evaluations
-        )
+        searched = 0 if self.search is None else self.search.evaluations
+        return self.pilot.evaluations + searched
+
+    @property
+    def several(self) -> ModeSearch | None:
+        """The modes, where several of some weight were met."""
+        modes = None if self.search is None else self.search.relevant
+        return None if modes is None or len(modes.weights) == 1 else modes
 
     @property
     def depth(self) -> float:
         """The deepest valley between modes, in temperatures; 0 where only one mode was met."""
-        return (
-            float(self.search.barriers.max())
-            if self.search is not None and self.has_modes
-            else 0.0
-        )
+        return 0.0 if self.several is None else float(self.several.barriers.max())
 
     def modes(self) -> list[Mode]:
         """Return the modes in the user's coordinates, heaviest first; none where only one was met."""
-        if self.search is None or not self.has_modes:
+        if self.several is None:
             return []
-        dtype = self.pilot.mode.dtype
         modes = [
-            Mode(
-                self.flat.to_position(jnp.asarray(position, dtype)),
-                float(weight),
-                float(barrier),
-            )
-            for position, weight, barrier in zip(
-                self.search.positions,
-                self.search.weights,
-                self.search.barriers,
-                strict=True,
-            )
+            Mode(self._position(position), float(weight), float(barrier))
+            for position, _, weight, barrier in zip(*self.several[:4], strict=True)
         ]
         return sorted(modes, key=lambda mode: -mode.weight)
 
-    def with_relevant_modes(self, evaluations: int) -> "Exploration":
-        """Return the exploration without modes of nearly no weight, and with more evaluations."""
-        search = None if self.search is None else self.search.relevant()
-        pilot = self.pilot._replace(evaluations=self.pilot.evaluations + evaluations)
-        return self._replace(search=search, pilot=pilot)
-
-    def log_mass(self, temperature: float) -> float:
-        """Return that of the normal law about the mode, up to a constant; the coordinates are linear."""
-        potential = evaluate(self.coordinates.problem, np.asarray(self.mode)[None])[0][
-            0
-        ]
-        return float(
-            np.linalg.slogdet(self.coordinates.matrix)[1] - potential / temperature
-        )
-
-    @property
-    def has_modes(self) -> bool:
-        """True where several modes were met."""
-        return self.search is not None and len(self.search.weights) > 1
+    def _position(self, point: Float[np.ndarray, " d"]) -> PyTree:
+        return self.coordinates.to_position(jnp.asarray(point, self.mode.dtype))
 
     def unvisited(
         self,
@@ -373,70 +282,57 @@ class Exploration(NamedTuple):
         The potential rises on the straight ways there from the nearest draws. A valley that draws follow is visited.
         A peak far narrower than the draws, as where the groups of a hierarchy are alike, does not count.
         """
-        if self.search is None or not (self.flat.is_linear and coordinates.is_linear):
+        if self.search is None or not (
+            self.coordinates.is_linear and coordinates.is_linear
+        ):
             return []
-        positions, roots = self.search.ends
-        if len(positions) == PLAN.most_modes:
+        if len(self.search.weights) == PLAN.most_modes:
             return []
-        change = np.linalg.solve(coordinates.matrix, self.flat.matrix)
         dtype = self.mode.dtype
         dimension = len(self.mode)
-        modes = []
-        draws = np.asarray(draws, np.float64).reshape(-1, dimension)
+        change = np.linalg.solve(self.coordinates.matrix, coordinates.matrix)
+        draws = np.asarray(draws, np.float64).reshape(-1, dimension) @ change.T
         draws = draws[:: max(1, len(draws) // PLAN.draws)]
         deviations = np.maximum(draws.std(axis=0), np.finfo(float).tiny)
-        log_widths = (
-            np.linalg.slogdet(change / deviations[:, None] @ roots)[1] / dimension
-        )
-        ends = positions[log_widths > np.log(PLAN.narrowest)] @ change.T
-        at_draws, _ = evaluate(coordinates.problem, draws[::10].astype(dtype))
+        problem = self.coordinates.problem
+        at_draws, _ = evaluate(problem, draws[::10].astype(dtype))
         highest = np.quantile(at_draws, PLAN.as_dense)
-        for end in ends:
-            nearest = draws[
-                np.argsort(np.sum(((draws - end) / deviations) ** 2, axis=1))[
-                    : PLAN.nearest
-                ],
-                None,
-            ]
-            points = (
-                nearest + np.linspace(0, 1, PLAN.points)[:, None] * (end - nearest)
-            ).astype(dtype)
-            values, _ = evaluate(coordinates.problem, points.reshape(-1, len(end)))
-            values = values.reshape(len(nearest), -1)
-            rise = (
-                np.min(values.max(axis=1) - np.maximum(values[:, 0], values[:, -1]))
-                / temperature
-            )
-            if values[0, -1] <= highest and rise > PLAN.barrier:
-                modes.append(
-                    Mode(
-                        coordinates.to_position(jnp.asarray(end, dtype)),
-                        np.nan,
-                        float(rise),
-                    )
-                )
+        modes = []
+        for end, root in zip(self.search.positions, self.search.roots, strict=True):
+            log_width = np.linalg.slogdet(root / deviations[:, None])[1] / dimension
+            if log_width <= np.log(PLAN.narrowest):
+                continue
+            distances = np.sum(((draws - end) / deviations) ** 2, axis=1)
+            nearest = draws[np.argsort(distances)[: PLAN.nearest]]
+            rises, level = rises_between(problem, nearest, end, dtype)
+            rise = float(rises.min()) / temperature
+            if level <= highest and rise > PLAN.barrier:
+                modes.append(Mode(self._position(end), np.nan, rise))
         return modes
+
+    def log_mass(self, temperature: float) -> float:
+        """Return that of the normal law about the mode, up to a constant."""
+        problem = self.coordinates.problem
+        potentials, _ = evaluate(problem, np.asarray(self.mode)[None])
+        return self.coordinates.log_volume - float(potentials[0]) / temperature
 
     def start(self, temperature: float) -> StartNearMode | StartNearModes:
         """Return draws from the normal law about the mode, or of one that is drawn by the weights."""
         dtype = self.mode.dtype
         scale = jnp.sqrt(jnp.asarray(temperature, dtype))
-        if self.search is None or not self.has_modes:
+        if self.several is None:
             return StartNearMode(self.mode, scale)
-        inverse = np.linalg.inv(as_matrix(np.asarray(self.pilot.scales, np.float64)))
-        positions = self.search.positions @ inverse.T
-        roots = inverse @ self.search.roots
-        log_weights = np.log(self.search.weights)
-        return StartNearModes(
-            *(jnp.asarray(a, dtype) for a in (positions, roots, log_weights, scale))
+        positions, roots, weights = (
+            jnp.asarray(numbers, dtype) for numbers in self.several[:3]
         )
+        return StartNearModes(positions, roots, weights, scale)
 
 
 class Explorer(NamedTuple):
     """Exploration of a law: its target and its settings."""
 
     base: CoordinateMap
-    kind: Preconditioner | None
+    is_preconditioned: bool
     temperature: float
     key: PRNGKey
     is_compared: bool
@@ -444,76 +340,55 @@ class Explorer(NamedTuple):
     is_searched: bool
     """Other modes are searched for."""
     exact_prior: bool
-    elsewhere: Float[np.ndarray, "n d"] | None = None
-    """Positions, in the coordinates of `base`, from which descents start, too."""
+    elsewhere: Points | None = None
+    """Positions, laid out as vectors, from which descents start, too."""
 
     def explore(self, vector: Float[Array, " d"]) -> Exploration:
         """Run the pilot, and again from the heaviest mode where its own has nearly none of the weight.
 
-        Also from a lower one of unknown weight, such as that of a law far narrower than the one about the pilot's mode.
+        The first one stays where the law about the other is not nearly normal, or has less mass.
         """
-        best = self._from(vector)
-        spent = 0
-        if best.search is not None and best.search.is_pilot_negligible:
-            spent = best.evaluations
-            best = self._from(self._vector(best, best.search.heaviest))
-        if (
-            best.search is not None
-            and best.search.lowest is not None
-            and best.coordinates.is_linear
-        ):
-            try:
-                other = self._from(self._vector(best, best.search.lowest))
-            except ValueError:  # the curvature says nothing there
-                return best.with_relevant_modes(spent)
-            masses = [
-                exploration.log_mass(self.temperature) for exploration in (best, other)
-            ]
-            is_heavier = (other.fit is None or other.fit.is_usable) and masses[
-                1
-            ] > masses[0]
-            best, worse = (other, best) if is_heavier else (best, other)
-            spent += worse.evaluations
-        return best.with_relevant_modes(spent)
-
-    def _vector(
-        self, exploration: Exploration, position: Float[np.ndarray, " d"]
-    ) -> Float[Array, " d"]:
-        """Return a position of the search in the coordinates of `base`."""
-        return self.base.from_position(
-            exploration.flat.to_position(jnp.asarray(position, exploration.mode.dtype))
-        )
+        first = self._from(vector)
+        if first.search is None or first.search.weights[0] >= LEAST_WEIGHT:
+            return first
+        heaviest = first.search.positions[np.argmax(first.search.weights)]
+        position = first.coordinates.to_position(jnp.asarray(heaviest, vector.dtype))
+        try:
+            with np.errstate(over="ignore"):  # of a peak without any width
+                second = self._from(self.base.from_position(position))
+        except ValueError:  # the curvature says nothing there
+            return first
+        is_usable = second.fit is None or second.fit.is_usable
+        masses = [law.log_mass(self.temperature) for law in (first, second)]
+        if is_usable and masses[1] > masses[0]:
+            spent = first.evaluations + second.pilot.evaluations
+            return second._replace(pilot=second.pilot._replace(evaluations=spent))
+        # other ends may be of a peak, at any place of which rounding holds descents up
+        spent = first.evaluations + second.evaluations
+        pilot = first.pilot._replace(evaluations=spent)
+        return first._replace(pilot=pilot, search=None)
 
     def _from(self, vector: Float[Array, " d"]) -> Exploration:
-        flat, pilot = run_even_pilot(
-            self.base,
-            vector,
-            self.kind,
-            self.temperature,
-            self.key,
-            exact_prior=self.exact_prior,
-        )
+        base = self.base
+        if not self.is_preconditioned:
+            mode, passes = find_mode(base.problem, vector)
+            pilot = Pilot(mode, None, passes * int(base.problem.size))
+            return Exploration(base, pilot, base, mode, self._fit(base, mode))
+        options = self.temperature, self.key
+        flat, pilot = run_even_pilot(base, vector, *options, self.exact_prior)
         coordinates, mode = flat.preconditioned_at(pilot)
-        fit = None
+        fit = self._fit(coordinates, mode)
         search = None
-        if self.is_compared:
-            fit = NormalFit.of(coordinates.problem, mode, self.temperature, self.key)
-        if self.is_searched:
-            elsewhere = None
-            if (
-                self.elsewhere is not None
-                and coordinates.is_linear
-                and self.base.is_linear
-            ):
-                elsewhere = np.linalg.solve(
-                    coordinates.matrix, self.base.matrix @ self.elsewhere.T
-                ).T
-            search = find_modes(
-                flat.problem,
-                coordinates.problem,
-                pilot,
-                self.temperature,
-                self.key,
-                elsewhere,
-            )
+        if self.is_searched and pilot.curvatures is not None:
+            elsewhere = self.elsewhere
+            if elsewhere is not None:
+                elsewhere = coordinates.from_vectors(elsewhere)
+            search = find_modes(coordinates.problem, mode, *options, elsewhere)
         return Exploration(flat, pilot, coordinates, mode, fit, search)
+
+    def _fit(
+        self, coordinates: CoordinateMap, mode: Float[Array, " d"]
+    ) -> NormalFit | None:
+        if not self.is_compared:
+            return None
+        return NormalFit.of(coordinates.problem, mode, self.temperature, self.key)

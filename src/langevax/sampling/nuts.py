@@ -11,6 +11,7 @@ from dataclasses import replace
 from enum import IntEnum
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,6 @@ from langevax import checks
 from langevax._typing import FloatScalar, IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info
 from langevax.problems.problem import Problem
-from langevax.sampling.evaluations import evaluate
 
 TARGET_ACCEPT = 0.8
 """Mean acceptance probability."""
@@ -112,39 +112,6 @@ class NUTSState(NamedTuple):
     adaptation: Adaptation
 
 
-class KnownDensities(NamedTuple):
-    """Log densities and their gradients at the starts of chains, for which no program has to be compiled then."""
-
-    positions: Float[Array, "chain d"]
-    log_densities: Float[Array, " chain"]
-    gradients: Float[Array, "chain d"]
-
-    @classmethod
-    def of(
-        cls, problem: Problem, positions: Float[Array, "chain d"], temperature: float
-    ) -> "KnownDensities":
-        """Evaluate the potential there, by the program that all points share."""
-        values, gradients = (
-            -numbers / temperature
-            for numbers in evaluate(problem, np.asarray(positions))
-        )
-        return cls(
-            positions,
-            *(jnp.asarray(numbers, positions.dtype) for numbers in (values, gradients)),
-        )
-
-    def at(
-        self, position: Float[Array, " d"]
-    ) -> tuple[FloatScalar, Float[Array, " d"]]:
-        """Return log density and gradient at one of the positions, and NaN at any other."""
-        is_there = jnp.all(self.positions == position, axis=1)
-        number = jnp.argmax(is_there)
-        known = self.log_densities[number], self.gradients[number]
-        return jax.tree.map(
-            lambda numbers: jnp.where(is_there[number], numbers, jnp.nan), known
-        )
-
-
 class NUTS(Algorithm):
     """The No-U-Turn sampler on vectors: exact, with full gradients.
 
@@ -155,7 +122,6 @@ class NUTS(Algorithm):
             shorter, and diverge less.
         variance: of each coordinate, at which an adaptation starts.
         stages: (num_warmup,) what each step adapts; later steps are as the last. See `stages_of`. None adapts nothing.
-        known: log densities at the starts of the chains; None computes them.
 
     The metric `acceptance` is the mean acceptance probability, the count `divergences` that of the steps after warm-up
     whose energy error exceeded 1,000.
@@ -168,16 +134,15 @@ class NUTS(Algorithm):
         >>> normal = langevax.Function(lambda x: jnp.sum(x**2) / 2)
         >>> nuts = langevax.NUTS(step_size=0.5, temperature=1.0)
         >>> result = langevax.simulate(nuts, normal, jnp.zeros(2), key=jax.random.key(0), num_steps=100)
-        >>> result.metrics["acceptance"] > 0.8
-        True
+        >>> nuts, result.metrics["acceptance"] > 0.8
+        (NUTS(step_size=0.5, temperature=1.0), True)
     """
 
     step_size: FloatScalar | float | Literal["auto"] = "auto"
     temperature: FloatScalar | float | Literal["auto"] = "auto"
     target_accept: FloatScalar | float = TARGET_ACCEPT
-    variance: Float[Array, " d"] | float = 1.0
-    stages: Int[Array, " w"] | None = None
-    known: KnownDensities | None = None
+    variance: Float[Array, " d"] | float = eqx.field(default=1.0, repr=False)
+    stages: Int[Array, " w"] | None = eqx.field(default=None, repr=False)
     max_doublings: ClassVar[int] = 10
 
     def __check_init__(self) -> None:
@@ -196,18 +161,14 @@ class NUTS(Algorithm):
         self, problem: Problem, position: Array, key: PRNGKey
     ) -> tuple[NUTSState, Info]:
         dtype = position.dtype
-        if self.known is None:
-            potential, slope = problem.potential_and_gradient(position)
-            temperature = jnp.asarray(self.temperature, dtype)
-            log_density = -potential / temperature
-            gradient = -slope / temperature
-        else:
-            log_density, gradient = self.known.at(position)
+        potential, slope = problem.potential_and_gradient(position)
+        temperature = jnp.asarray(self.temperature, dtype)
         adaptation = Adaptation.of(
             jnp.asarray(self.step_size, dtype),
             jnp.broadcast_to(jnp.asarray(self.variance, dtype), position.shape),
         )
-        state = NUTSState(position, log_density, gradient, adaptation)
+        log_density = -potential / temperature
+        state = NUTSState(position, log_density, -slope / temperature, adaptation)
         return state, {
             "evaluations": problem.size,
             "divergences": jnp.int32(0),
@@ -284,29 +245,9 @@ class NUTS(Algorithm):
         )
         return replace(self, stages=stages, target_accept=acceptance)
 
-    def starting_at(
-        self, problem: Problem, positions: Float[Array, "chain d"]
-    ) -> "NUTS":
-        """Return NUTS for chains that start there."""
-        return replace(
-            self, known=KnownDensities.of(problem, positions, float(self.temperature))
-        )
 
-    def following(self, state: NUTSState) -> "NUTS":
-        """Return NUTS for chains that start where others ended, of which this is the stacked state."""
-        return replace(
-            self,
-            known=KnownDensities(state.position, state.log_density, state.gradient),
-        )
-
-
-def stages_of(
-    num_warmup: int,
-    first: int = 75,
-    window: int = 25,
-    last: int = 100,
-) -> Int[Array, " w"]:
-    """Return Stan's schedule: a buffer, windows that double, of which the last takes the rest, and a buffer.
+def stages_of(num_warmup: int, last: int = 100) -> Int[Array, " w"]:
+    """Return Stan's schedule, by BlackJAX: a buffer, windows that double, and a buffer.
 
     The last one has 50 steps in Stan, after which steps are too short.
 
@@ -314,21 +255,11 @@ def stages_of(
         >>> [int((stages_of(300) == stage).sum()) for stage in Stage]
         [175, 123, 2, 0]
     """
-    if first + window + last > num_warmup:
-        first = int(0.15 * num_warmup)
-        last = int(0.1 * num_warmup)
-    stages = np.full(num_warmup, Stage.FAST, np.int32)
-    end = num_warmup - last
-    start = first
-    length = window
-    while start < end:
-        if end - start < 3 * length:
-            length = end - start
-        stages[start : start + length] = Stage.SLOW
-        stages[start + length - 1] = Stage.WINDOW_END
-        start = start + length
-        length = 2 * length
-    return jnp.asarray(stages)
+    from blackjax.adaptation.window_adaptation import build_schedule
+
+    with jax.numpy_dtype_promotion("standard"):  # BlackJAX mixes dtypes
+        schedule = np.asarray(build_schedule(num_warmup, final_buffer_size=last))
+    return jnp.asarray(schedule.sum(axis=1).astype(np.int32))
 
 
 def _log_density_of(

@@ -151,7 +151,6 @@ def _warm_up(
         variance,
         jnp.asarray(stages),
     )
-    algorithm = algorithm.starting_at(options.problem, positions)
     warm = simulate(
         algorithm,
         options.problem,
@@ -178,9 +177,7 @@ def _settle(
     """Adapt the step size alone, from one position of each chain, by the program of the warm-up."""
     num_steps = min(WARM_UP.settling, len(algorithm.schedule))
     positions = jnp.asarray(start)
-    algorithm = algorithm.settling(num_steps, acceptance).starting_at(
-        options.problem, positions
-    )
+    algorithm = algorithm.settling(num_steps, acceptance)
     run = simulate(
         algorithm,
         options.problem,

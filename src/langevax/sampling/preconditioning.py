@@ -6,7 +6,7 @@ many, as for a function on a fine grid, the data inform few directions and the p
 precision of the prior plus a matrix of low rank (Cui, Law, Marzouk, J. Comput. Phys. 2016).
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -29,16 +29,16 @@ from langevax.problems.problem import (
     Problem,
     Scalar,
     hessian_product,
-    quadratic,
 )
 from langevax.sampling.evaluations import evaluate
 from langevax.sampling.tolerances import NEAR_MODE, UNINFORMED
 
-Preconditioner = Literal["full", "low-rank", "diagonal"]
 MAX_COORDINATES = 512
 """Coordinates up to which the whole Hessian is formed, from as many products with it."""
 LOW_RANK = 120
 """Directions that data inform, of which the search finds no more."""
+NUM_ITERATIONS = 3
+"""Of the subspace that finds these directions."""
 NUM_PROBES = 50
 """Random signs from which the diagonal of a larger Hessian is estimated."""
 
@@ -77,11 +77,6 @@ class QuadraticInValue(Reparametrised):
     def gradient_at(self, position: PyTree, indices: Indices) -> PyTree:
         return self._with_prior(position, self.problem.gradient_at(position, indices))
 
-    def values_at(self, position: PyTree, indices: Indices) -> Float[Array, " batch"]:
-        return self.problem.values_at(position, indices) + quadratic(
-            self.problem.precision, position
-        )
-
     def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
         gradients = self.problem.gradients_at(position, indices)
         return jax.vmap(lambda gradient: self._with_prior(position, gradient))(
@@ -105,24 +100,20 @@ class CoordinateMap(eqx.Module):
         return self.layers[-1]
 
     @property
-    def is_whitened(self) -> bool:
-        """True where the coordinates are in units of a prior with a scale for each."""
-        return len(self.layers) > 1 and bool(np.any(np.asarray(self.problem.precision)))
-
-    @property
     def dimension(self) -> int:
         """Of the vectors that are sampled."""
         return self.layers[0].dimension  # pyright: ignore
 
     @property
+    def _has_quadratic(self) -> bool:
+        return bool(np.any(np.asarray(self.problem.precision)))
+
+    @property
     def _is_open(self) -> bool:
         """True where any matrix may follow, by other numbers in the last layer."""
         last = self.layers[-1]
-        return (
-            isinstance(last, Affine)
-            and last.matrix.ndim == 2
-            and not np.any(np.asarray(last.precision))
-        )
+        is_matrix = isinstance(last, Affine) and last.matrix.ndim == 2
+        return is_matrix and not self._has_quadratic
 
     @property
     def is_linear(self) -> bool:
@@ -134,6 +125,13 @@ class CoordinateMap(eqx.Module):
         """Of the last layer, where it is one."""
         return np.asarray(self.layers[-1].matrix, np.float64)  # pyright: ignore
 
+    @property
+    def log_volume(self) -> float:
+        """Logarithm of the volume of a unit cube, in the numbers of the position."""
+        matrices = [a.matrix for a in self.layers if isinstance(a, Affine)]
+        matrices = [as_matrix(np.asarray(a, np.float64)) for a in matrices]
+        return float(sum(np.linalg.slogdet(matrix)[1] for matrix in matrices))
+
     def preconditioned_at(
         self, pilot: "Pilot"
     ) -> "tuple[CoordinateMap, Float[Array, ' d']]":
@@ -144,7 +142,7 @@ class CoordinateMap(eqx.Module):
         if self._is_open and pilot.scales is not None:
             matrix = as_matrix(np.asarray(pilot.scales, np.float64))
             mode = np.linalg.solve(matrix, np.asarray(pilot.mode, np.float64))
-            return self.times_last_matrix(matrix), jnp.asarray(mode, pilot.mode.dtype)
+            return self.times(matrix), jnp.asarray(mode, pilot.mode.dtype)
         coordinates = self.preconditioned(pilot.scales, pilot.directions)
         return coordinates, coordinates.from_position(pilot.mode, len(self.layers))
 
@@ -159,74 +157,52 @@ class CoordinateMap(eqx.Module):
             layers if scales is None else (*layers, affine(layers[-1], scales))
         )
 
-    def with_units(self, curvatures: Float[np.ndarray, " d"]) -> "CoordinateMap":
-        """Measure each coordinate in a unit in which its curvature is 1; any matrix may follow.
+    def times(self, scales: Float[np.ndarray, "d ..."]) -> "CoordinateMap":
+        """Return coordinates z such that `scales z` are these; the quadratic part is counted in the value.
 
-        Units of the last layer are replaced, so that programs compiled for them serve these.
+        Numbers of a last layer that is affine are replaced, so that programs compiled for it serve these.
         """
         layers = self.layers
-        units = _units(curvatures)
-        last = self.layers[-1]
-        if self._is_open:
-            return self.times_last_matrix(np.diag(units))
-        if np.any(np.asarray(last.precision)):
-            layers = (*layers, QuadraticInValue(last))
-        elif isinstance(last, Affine) and last.matrix.ndim == 1:
-            layers = layers[:-1]
-            units = units * np.asarray(last.matrix, np.float64)
-        in_units = affine(layers[-1], jnp.asarray(units, jnp.result_type(float)))
-        return CoordinateMap(
-            (
-                *layers,
-                eqx.tree_at(lambda problem: problem.precision, in_units, jnp.zeros(())),
-            )
-        )
+        if self._has_quadratic:
+            layers = (*layers, QuadraticInValue(layers[-1]))
+        dtype = jnp.result_type(float)
+        last = layers[-1]
+        if isinstance(last, Affine):
+            before = np.asarray(last.matrix, np.float64)
+            if before.ndim < scales.ndim:
+                before = np.diag(before)
+            product = before * scales
+            if before.ndim == 2:
+                product = before @ as_matrix(scales)
+            matrix = jnp.asarray(product, dtype)
+            layer = eqx.tree_at(lambda layer: layer.matrix, last, matrix)
+            return CoordinateMap((*layers[:-1], layer))
+        layer = affine(last, jnp.asarray(scales, dtype))
+        layer = eqx.tree_at(lambda layer: layer.precision, layer, jnp.zeros(()))
+        return CoordinateMap((*layers, layer))
+
+    def with_units(self, curvatures: Float[np.ndarray, " d"]) -> "CoordinateMap":
+        """Measure each coordinate in a unit in which its curvature is 1."""
+        return self.times(_units(curvatures))
 
     def with_units_at(
         self, vector: Float[Array, " d"], temperature: float, key: PRNGKey
     ) -> "CoordinateMap":
         """Measure each coordinate in a unit from its curvature at a point, and of at most the size of the point."""
-        formed = len(vector) <= MAX_COORDINATES
-        diagonal = (
-            jnp.diagonal(hessian_at(self.problem, vector))
-            if formed
-            else _diagonal(self.problem, vector, key)
-        )
+        diagonal = _diagonal(self.problem, vector, key)
         curvatures = np.abs(np.asarray(diagonal, np.float64))
+        curvatures = np.where(np.isfinite(curvatures), curvatures, 0)
         least = temperature / (1 + np.abs(np.asarray(vector, np.float64))) ** 2
-        return self.with_units(
-            np.maximum(np.where(np.isfinite(curvatures), curvatures, 0), least)
-        )
+        return self.with_units(np.maximum(curvatures, least))
 
     def with_matrix(self) -> "CoordinateMap":
-        """Return the same coordinates with a matrix as last layer and no quadratic part, so that any matrix may follow.
+        """Return the same coordinates with a matrix as last layer, other numbers of which make any coordinates.
 
         Above MAX_COORDINATES dimensions nothing changes.
         """
         if self.dimension > MAX_COORDINATES or self._is_open:
             return self
-        layers = self.layers
-        last = self.layers[-1]
-        units = np.ones(self.dimension)
-        if np.any(np.asarray(last.precision)):
-            layers = (*layers, QuadraticInValue(last))
-        elif isinstance(last, Affine):
-            layers = layers[:-1]
-            units = np.asarray(last.matrix)
-        return CoordinateMap(
-            (
-                *layers,
-                affine(layers[-1], jnp.asarray(np.diag(units), jnp.result_type(float))),
-            )
-        )
-
-    def times_last_matrix(self, matrix: Float[np.ndarray, "d d"]) -> "CoordinateMap":
-        """Return coordinates z such that `matrix z` are these, by other numbers in the last layer."""
-        *layers, last = self.layers
-        product = jnp.asarray(self.matrix @ matrix, last.matrix.dtype)  # pyright: ignore
-        return CoordinateMap(
-            (*layers, eqx.tree_at(lambda layer: layer.matrix, last, product))
-        )
+        return self.times(np.eye(self.dimension))
 
     @eqx.filter_jit
     def to_position(self, z: Float[Array, " d"]) -> PyTree:
@@ -270,19 +246,33 @@ def coordinates_of(
     that the pilot may rotate them, and the search for the mode is short however many rough modes a function has.
     """
     flat = Raveled(problem, like)
-    if whiten and not np.any(np.asarray(flat.precision)):
-        return CoordinateMap((flat,)).with_units(np.ones(flat.dimension))
-    if (
-        not whiten
-        or jnp.ndim(flat.precision) == 0
-        or not np.all(np.asarray(flat.precision) > 0)
-    ):
-        return CoordinateMap((flat,))
+    precision = np.asarray(flat.precision)
+    if whiten and not precision.any():
+        return CoordinateMap((flat,)).times(np.ones(flat.dimension))
+    if whiten and precision.ndim and (precision > 0).all():
+        return CoordinateMap((flat, in_prior_units(flat, temperature)))
+    return CoordinateMap((flat,))
+
+
+def in_prior_units(flat: Raveled, temperature: float) -> Affine:
+    """Return the problem in units of a Gaussian prior of each coordinate: all have one precision then."""
     level = jnp.asarray(temperature, flat.precision.dtype)
-    white = affine(flat, jnp.sqrt(level / flat.precision))
-    return CoordinateMap(
-        (flat, eqx.tree_at(lambda problem: problem.precision, white, level))
-    )
+    precision = jnp.broadcast_to(flat.precision, (flat.dimension,))
+    white = affine(flat, jnp.sqrt(level / precision))
+    return eqx.tree_at(lambda problem: problem.precision, white, level)
+
+
+def pilot_coordinates(
+    problem: Problem,
+    like: PyTree,
+    temperature: float,
+    is_preconditioned: bool,
+) -> CoordinateMap:
+    """Return the coordinates of the pilot: any matrix follows them where a few coordinates have no single precision."""
+    base = coordinates_of(problem, like, temperature, whiten=is_preconditioned)
+    precision = np.asarray(base.problem.precision)
+    is_one = precision.ndim == 0 and precision.any()
+    return base.with_matrix() if is_preconditioned and not is_one else base
 
 
 class Pilot(NamedTuple):
@@ -298,152 +288,112 @@ class Pilot(NamedTuple):
     curvatures: Float[np.ndarray, " d"] | None = None
     """Absolute curvature of each coordinate at the mode, where the whole Hessian was formed."""
 
-    @property
-    def is_uneven(self) -> bool:
-        """True where coordinates should get units before anything is computed from the Hessian in float32.
-
-        Their curvatures are then 10,000 times apart.
-        """
-        if self.curvatures is None:
-            return False
-        positive = self.curvatures[self.curvatures > 0]
-        return bool(positive.max() > 1e4 * positive.min())
-
 
 def run_even_pilot(
     flat: CoordinateMap,
     start: Float[Array, " d"],
-    kind: Preconditioner | None,
     temperature: float,
     key: PRNGKey,
     exact_prior: bool,
+    most_apart: float = 1e4,
 ) -> tuple[CoordinateMap, Pilot]:
-    """Run a pilot, and again with a unit for each coordinate where their curvatures differ too much for float32.
+    """Run a pilot, and again with a unit for each coordinate where curvatures are more than `most_apart` times apart.
 
-    Units count the prior's quadratic part in the value, which `exact_prior` rules out.
+    A Hessian in float32 says nothing of the smallest then. Units count the prior's quadratic part in the value, which
+    `exact_prior` rules out.
     """
-    pilot = run_pilot(flat.problem, start, kind, temperature, key)
-    if exact_prior or pilot.curvatures is None or not pilot.is_uneven:
+    pilot = run_pilot(flat.problem, start, temperature, key)
+    if exact_prior or pilot.curvatures is None:
+        return flat, pilot
+    positive = pilot.curvatures[pilot.curvatures > 0]
+    if positive.max() <= most_apart * positive.min():
         return flat, pilot
     even = flat.with_units(pilot.curvatures)
-    second = run_pilot(
-        even.problem,
-        even.from_position(flat.to_position(pilot.mode)),
-        kind,
-        temperature,
-        key,
-    )
+    begin = even.from_position(flat.to_position(pilot.mode))
+    second = run_pilot(even.problem, begin, temperature, key)
     return even, second._replace(evaluations=pilot.evaluations + second.evaluations)
 
 
 def run_pilot(
     problem: Problem,
     start: Float[Array, " d"],
-    kind: Preconditioner | None,
     temperature: float,
     key: PRNGKey,
 ) -> Pilot:
-    """Find a mode from `start`, and a preconditioner of this kind there.
+    """Find a mode from `start`, and the preconditioner that is possible there.
 
-    Raises ValueError where there is no mode at which the curvature says something of the law.
+    It is the whole Hessian of up to MAX_COORDINATES coordinates. Of more it is the directions that data inform, where
+    the prior has one precision, and the diagonal where not. Raises ValueError where there is no mode at which the
+    curvature says something of the law.
     """
     mode, passes = find_mode(problem, start)
     dimension = len(mode)
-    size = int(problem.size)
-    if kind is None:
-        return Pilot(mode, None, passes * size)
-    if kind == "full" and dimension > MAX_COORDINATES:
-        raise ValueError(
-            f"preconditioner='full' forms a matrix of {dimension}^2 numbers; above {MAX_COORDINATES} coordinates pass "
-            "preconditioner='low-rank' or 'diagonal'."
-        )
-    if kind != "diagonal" and (
-        jnp.ndim(problem.precision)
-        or (kind == "low-rank" and float(problem.precision) <= 0)
-    ):
-        raise ValueError(
-            f"preconditioner={kind!r} needs a Gaussian prior for every coordinate, or one precision for all; pass "
-            "preconditioner='diagonal', or put the prior into log_prior."
-        )
-    directions = None
-    if kind == "low-rank":
-        rank = min(LOW_RANK, dimension)
-        num_iterations = 3
-        products = num_iterations * rank
-        curvatures, directions = _informed_directions(
-            problem, mode, rank, num_iterations, key
-        )
+    if dimension <= MAX_COORDINATES:
+        return _whole_pilot(problem, mode, temperature, passes)
+    if jnp.ndim(problem.precision) == 0 and float(problem.precision) > 0:
+        curvatures, directions = _informed_directions(problem, mode, key)
+        passes += 2 * NUM_ITERATIONS * LOW_RANK
         scales = np.full(dimension, 1 / np.sqrt(float(problem.precision)))
         scales[: len(curvatures)] = _inverse_roots(curvatures)
         directions = jnp.asarray(directions, mode.dtype)
-    elif dimension > MAX_COORDINATES:
-        products = NUM_PROBES
-        scales = _inverse_roots(_diagonal(problem, mode, key))
     else:
-        return _whole_pilot(problem, mode, kind, temperature, passes)
-    return Pilot(
-        mode,
-        jnp.asarray(scales, mode.dtype),
-        (passes + 2 * products) * size,
-        directions,
-    )
+        passes += 2 * NUM_PROBES
+        directions = None
+        scales = _inverse_roots(_diagonal(problem, mode, key))
+    evaluations = passes * int(problem.size)
+    return Pilot(mode, jnp.asarray(scales, mode.dtype), evaluations, directions)
 
 
 def _whole_pilot(
     problem: Problem,
     mode: Float[Array, " d"],
-    kind: Preconditioner,
     temperature: float,
     passes: int,
     max_newton: int = 3,
 ) -> Pilot:
     """Return the pilot that forms the Hessian, after a few Newton steps where the search ended far from the mode."""
-    dimension = len(mode)
     potential, gradient = _at(problem, mode)
-    hessian = np.zeros((dimension, dimension))
-    scales = np.eye(dimension)
-    for _ in range(max_newton):
+    is_quadratic = bool(np.any(np.asarray(problem.precision)))
+    while True:
         hessian = np.asarray(hessian_at(problem, mode), np.float64)
-        passes += 2 * dimension
-        if not np.isfinite(hessian).all():
+        passes += 2 * len(mode)
+        if not (np.isfinite(hessian).all() and hessian.any()):
             raise ValueError(
-                "the log density is not finite, or not smooth, around the mode found from start; start where it is "
-                "(a draw from a wide prior often is not), or pass algorithm=langevax.NUTS() or preconditioner=None."
+                "the log density has no curvature, or none that is finite, at the mode found from start: its shape there "
+                "(flat, a cusp, a power above 2) says nothing of its scale; start elsewhere, or pass "
+                "algorithm=langevax.NUTS() or preconditioner=None."
             )
-        if not hessian.any():
-            raise ValueError(
-                "the log density has no curvature at the mode found from start: its shape there (flat, a cusp, or a "
-                "power above 2) says nothing of its scale; pass algorithm=langevax.NUTS() or preconditioner=None."
-            )
-        if kind == "diagonal":
-            scales = np.diag(_inverse_roots(np.diagonal(hessian)))
-        else:
-            is_quadratic = bool(np.any(np.asarray(problem.precision)))
-            units = np.ones(dimension) if is_quadratic else _units(np.diagonal(hessian))
-            curvatures, vectors = np.linalg.eigh(hessian * np.outer(units, units))
-            scales = units[:, None] * vectors * _inverse_roots(curvatures)
-            # the symmetric root is near to the user's coordinates; a quadratic part needs orthogonal columns
-            scales = scales if is_quadratic else scales @ vectors.T
-        step = scales @ (scales.T @ gradient)
-        error = np.linalg.norm(scales.T @ gradient) / np.sqrt(temperature)
-        if not error > NEAR_MODE:
+        scales = _root(hessian, is_quadratic)
+        slopes = scales.T @ gradient
+        max_newton -= 1
+        if not max_newton or np.linalg.norm(slopes) <= NEAR_MODE * np.sqrt(temperature):
             break
-        nearer = jnp.asarray(np.asarray(mode, np.float64) - step, mode.dtype)
+        nearer = np.asarray(mode, np.float64) - scales @ slopes
+        nearer = jnp.asarray(nearer, mode.dtype)
         value, slope = _at(problem, nearer)
         passes += 1
         if not value < potential:
             break
-        mode = nearer
-        potential = value
-        gradient = slope
-    scales = np.diagonal(scales) if kind == "diagonal" else scales
+        mode, potential, gradient = nearer, value, slope
+    scales = jnp.asarray(scales, mode.dtype)
     evaluations = passes * int(problem.size)
-    return Pilot(
-        mode,
-        jnp.asarray(scales, mode.dtype),
-        evaluations,
-        curvatures=np.abs(np.diagonal(hessian)),
-    )
+    curvatures = np.abs(np.diagonal(hessian))
+    return Pilot(mode, scales, evaluations, curvatures=curvatures)
+
+
+def _root(
+    hessian: Float[np.ndarray, "d d"], is_quadratic: bool
+) -> Float[np.ndarray, "d d"]:
+    """Return A with A A^T = H^-1, symmetric up to units, as coordinates near to the user's are.
+
+    Its columns are orthogonal for a problem with a quadratic part, which stays diagonal then.
+    """
+    if is_quadratic:
+        curvatures, vectors = np.linalg.eigh(hessian)
+        return vectors * _inverse_roots(curvatures)
+    units = _units(np.diagonal(hessian))
+    curvatures, vectors = np.linalg.eigh(hessian * np.outer(units, units))
+    return units[:, None] * vectors * _inverse_roots(curvatures) @ vectors.T
 
 
 def find_mode(
@@ -471,8 +421,6 @@ def find_mode(
 def _informed_directions(
     problem: Problem,
     mode: Array,
-    rank: int,
-    num_iterations: int,
     key: PRNGKey,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the curvatures of the potential along the directions that the data inform, and these directions.
@@ -481,18 +429,12 @@ def _informed_directions(
     2011).
     """
     level = float(problem.precision)
-    products = np.asarray(
-        jax.random.normal(key, (rank, len(mode)), mode.dtype), np.float64
-    )
-    basis = products
-    for _ in range(num_iterations):
+    random = jax.random.normal(key, (LOW_RANK, len(mode)), mode.dtype)
+    basis = products = np.asarray(random, np.float64)
+    for _ in range(NUM_ITERATIONS):
         basis = np.linalg.qr(products.T)[0].T
-        products = (
-            np.asarray(
-                _products(problem, mode, jnp.asarray(basis, mode.dtype)), np.float64
-            )
-            - level * basis
-        )
+        images = _products(problem, mode, jnp.asarray(basis, mode.dtype))
+        products = np.asarray(images, np.float64) - level * basis
     projected = basis @ products.T
     informed, rotation = np.linalg.eigh((projected + projected.T) / 2)
     order = np.argsort(-np.abs(informed))
@@ -543,8 +485,9 @@ def _products(
     return lax.map(lambda u: hessian_product(problem, x, u), directions)
 
 
-@eqx.filter_jit
 def _diagonal(problem: Problem, x: Array, key: PRNGKey) -> Float[Array, " d"]:
-    """Return the mean of u * H u over random signs u (Hutchinson)."""
+    """Return that of the Hessian; of one that is not formed the mean of u * H u over random signs u (Hutchinson)."""
+    if len(x) <= MAX_COORDINATES:
+        return jnp.diagonal(hessian_at(problem, x))
     signs = jax.random.rademacher(key, (NUM_PROBES, len(x)), x.dtype)
     return jnp.mean(signs * _products(problem, x, signs), axis=0)

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from jax.core import Tracer
@@ -17,14 +17,13 @@ from langevax.samplers import MALA, PCN, PCNL, Langevin, ReplicaExchange
 from langevax.sampling.draws import Lengths, SamplingRun, TunedChains
 from langevax.sampling.exact import normal_posterior
 from langevax.sampling.inverse_draws import InverseRun
-from langevax.sampling.methods import BiasLimit, SamplingMethod
-from langevax.sampling.preconditioning import CoordinateMap, Preconditioner
+from langevax.sampling.methods import SamplingMethod
+from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.samples import Samples
 from langevax.sampling.starts import Keys
 from langevax.sampling.survey import PilotSurvey, Wishes
 from langevax.sampling.target import Resolved, SampleTarget
-from langevax.sampling.tolerance import NumbersOfDraws
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Request:
     """"auto", or one that a plan takes."""
     lengths: Lengths
     tolerance: float | None
-    preconditioner: Preconditioner | Literal["auto"] | None
+    preconditioner: Literal["auto"] | None
     run: Run
     key: PRNGKey
     began: float = field(default_factory=time.perf_counter)
@@ -53,18 +52,20 @@ class Request:
         checks.typed_key(self.key)
         check_run(self.run)
         self.lengths.check()
-        choices = ("auto", *get_args(Preconditioner), None)
-        if self.preconditioner not in choices:
+        if self.preconditioner not in ("auto", None):
             raise ValueError(
-                f"preconditioner must be one of {', '.join(map(repr, choices))}, got "
+                "preconditioner must be 'auto' or None, got "
                 f"{checks.shown(self.preconditioner)}."
             )
         self._check_algorithm()
         if self.tolerance is None:
             return
         checks.one_number("tolerance", self.tolerance, positive=True)
-        if not checks.is_auto(self.step_size):
-            raise ValueError("tolerance chooses the step size; leave step_size out.")
+        if isinstance(self.algorithm, Langevin):
+            raise ValueError(
+                "tolerance is for exact algorithms, and Langevin has a bias; leave algorithm out, or pass "
+                "langevax.MALA()."
+            )
         if self.run.checkpoint is not None:
             raise ValueError(
                 "tolerance runs in several parts, and checkpoint saves one; leave either out."
@@ -143,7 +144,7 @@ class Request:
         is_function = self.is_open and self.posterior.inverse is not None
         keeps_prior = is_function or isinstance(self.algorithm, PCN | PCNL)
         needs_mode = keeps_prior or isinstance(self.algorithm, Langevin | MALA)
-        wishes = Wishes(self.preconditioner, needs_mode, keeps_prior)
+        wishes = Wishes(self.preconditioner is not None, needs_mode, keeps_prior)
         return PilotSurvey.of(self.posterior, wishes, self.keys)
 
     @cached_property
@@ -172,10 +173,6 @@ class Request:
     def chain_run(self, survey: PilotSurvey) -> SamplingRun:
         """Return what chains in the coordinates of a survey need."""
         posterior = self.posterior
-        limit = None
-        if self.tolerance is not None:
-            numbers = NumbersOfDraws(survey.coordinates, posterior.constrain)
-            limit = BiasLimit(float(self.tolerance) / 2, numbers)
         return SamplingRun(
             survey.coordinates.problem,
             posterior.temperature,
@@ -184,7 +181,6 @@ class Request:
             self.lengths,
             survey.keys,
             self.run,
-            limit,
             posterior.function is not None,
         )
 

@@ -11,7 +11,6 @@ from langevax.run import Run
 from langevax.sampling.draws import Lengths
 from langevax.sampling.plans import check_algorithm, planned
 from langevax.sampling.plans.host import HMC
-from langevax.sampling.preconditioning import Preconditioner
 from langevax.sampling.request import Request
 from langevax.sampling.samples import Samples
 from langevax.sampling.target import SampleTarget
@@ -44,7 +43,7 @@ def sample(
     num_samples: int = 1000,
     num_chains: int = 4,
     tolerance: float | None = None,
-    preconditioner: Preconditioner | Literal["auto"] | None = "auto",
+    preconditioner: Literal["auto"] | None = "auto",
     num_warmup: int | Literal["auto"] = "auto",
     thinning: int | Literal["auto"] = "auto",
     run: Run = Run(),
@@ -76,17 +75,17 @@ def sample(
             gradient), exact, for functions with any number of modes; `sampling.HMC()`, exact, for inverse problems with
             a gradient. A step size is in units of 1 / curvature; "auto" follows the acceptance rate of exact methods,
             and of Langevin dynamics is 0.06 / L with L the largest curvature, halved until the step-halving bias
-            estimate is below 5 % and known to 2.5 %. A batch size that is "auto" is the smallest, at least 32, that
-            makes the chain at most 6 % too hot at a step of 0.25, estimated by the pilot; a period that is "auto"
-            spends as much on full gradients as on batches.
+            estimate is below 5 % and known to 2.5 %; the bias of a number that you pass is estimated as well. A batch
+            size that is "auto" is the smallest, at least 32, that makes the chain at most 6 % too hot at a step of 0.25,
+            estimated by the pilot; a period that is "auto" spends as much on full gradients as on batches.
         temperature: "auto" is that of the posterior, 1/n, and 1 for a log density.
         num_samples, num_chains: draws of each chain, and independent chains; at least 2.
         tolerance: the largest error of any mean, in standard deviations, and the largest relative error of any standard
             deviation, with 95 % confidence for all numbers of the position at once, such as 0.05. Chains go on until
-            it is met, up to 64 `num_samples`, at a step size whose bias takes at most half of it; where batches cannot
-            keep it, NUTS is taken if the algorithm is "auto". None draws `num_samples`.
-        preconditioner: "full" (up to 512 coordinates), "low-rank" (for functions: the directions that data inform),
-            "diagonal", or None; "auto" takes the first that is possible.
+            it is met, up to 64 `num_samples`. For exact algorithms, of which NUTS is taken where "auto" would take
+            batches. None draws `num_samples`.
+        preconditioner: "auto", from the curvature at the mode: its matrix for up to 512 coordinates; of more, the
+            directions that data inform where the prior has a scale for each, else the diagonal. None leaves it out.
         num_warmup: steps before the first draw; "auto" is ten relaxation times, and for NUTS 300 steps from a normal
             law about the mode and 1,000 from elsewhere. NUTS takes 100 more where it leaves correlations behind.
         thinning: steps between draws; "auto" is one relaxation time, and one step of NUTS.

@@ -24,7 +24,7 @@ from langevax.run.datatree import datatree_type, draws_dataset
 from langevax.run.options import check_unsaved
 from langevax.run.result import named_leaves
 from langevax.samplers import ReplicaExchange
-from langevax.sampling.draws import TunedChains, following, record_of
+from langevax.sampling.draws import TunedChains, record_of
 from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.modes import Mode
 from langevax.sampling.preconditioning import CoordinateMap
@@ -161,7 +161,7 @@ class Samples:
             further = loop.record(self.walk, self.result.state, key)
         else:
             further = simulate(
-                following(self.algorithm, self.result),
+                self.algorithm,
                 self.problem,
                 self.result,
                 key=key,
@@ -317,23 +317,14 @@ class Samples:
             np.asarray(tally.attempts).sum(0), 1
         )
 
-    def _warnings_of_swaps(self, least_rate: float = 0.1) -> list[str]:
-        messages = []
-        rates = self.swap_rates
+    def _warnings_of_swaps(self) -> list[str]:
         trips = self.result.counts["round_trips"]
-        if rates is not None and rates.min() < least_rate:
-            place = int(np.argmin(rates))
-            low, high = np.asarray(self.algorithm.temperatures)[place : place + 2]  # pyright: ignore
-            messages.append(
-                f"replicas at temperatures {low:.3g} and {high:.3g} swap at a rate of {rates[place]:.2f}; warm up "
-                "longer, or give coordinates a common scale."
-            )
-        if trips < MIN_ESS:
-            messages.append(
-                f"replicas came {trips} times from the hottest temperature to the coldest, too rarely for the weights "
-                f"of modes (at least {MIN_ESS}); draw more, or raise thinning."
-            )
-        return messages
+        if trips >= MIN_ESS:
+            return []
+        return [
+            f"replicas came {trips} times from the hottest temperature to the coldest, too rarely for the weights of modes "
+            f"(at least {MIN_ESS}); draw more, raise thinning, or give coordinates a common scale."
+        ]
 
     def log_likelihood(self) -> Float[np.ndarray, "chain draw n"]:
         """Return the log likelihood of every row at every draw, as ArviZ's cross-validation takes it.

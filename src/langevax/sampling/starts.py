@@ -27,9 +27,14 @@ Positions = Float[Array, "chain d"]
 ChainStart = Callable[[PRNGKey, int], Positions]
 
 
+def generator(key: PRNGKey) -> np.random.Generator:
+    """Return NumPy's generator for a key."""
+    return np.random.default_rng(np.asarray(random.key_data(key)))
+
+
 def normal_deviates(key: PRNGKey, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
     """Return standard normal deviates of NumPy."""
-    return np.random.default_rng(np.asarray(random.key_data(key))).normal(size=shape)
+    return generator(key).normal(size=shape)
 
 
 class Keys(NamedTuple):
@@ -65,24 +70,19 @@ class StartNearModes(eqx.Module):
 
     modes: Float[Array, "m d"]
     roots: Float[Array, "m d d"]
-    log_weights: Float[Array, " m"]
+    weights: Float[Array, " m"]
     scale: FloatScalar
 
     def __call__(self, key: PRNGKey, num_chains: int) -> Positions:
-        rng = np.random.default_rng(np.asarray(random.key_data(key)))
-        modes, roots, log_weights = map(
-            np.asarray, (self.modes, self.roots, self.log_weights)
-        )
-        ends = np.cumsum(np.exp(log_weights))
-        numbers = np.searchsorted(
-            ends, ends[-1] * (rng.uniform() + np.arange(num_chains)) / num_chains
-        )
-        deviations = np.einsum(
-            "cij,cj->ci", roots[numbers], rng.normal(size=(num_chains, modes.shape[1]))
-        )
-        return jnp.asarray(
-            modes[numbers] + float(self.scale) * deviations, self.modes.dtype
-        )
+        rng = generator(key)
+        ends = np.cumsum(np.asarray(self.weights))
+        places = (rng.uniform() + np.arange(num_chains)) / num_chains
+        numbers = np.searchsorted(ends, ends[-1] * places)
+        deviates = rng.normal(size=(num_chains, self.modes.shape[1]))
+        roots = np.asarray(self.roots)[numbers]
+        deviations = float(self.scale) * np.einsum("cij,cj->ci", roots, deviates)
+        positions = np.asarray(self.modes)[numbers] + deviations
+        return jnp.asarray(positions, self.modes.dtype)
 
 
 class StartNearPosition(eqx.Module):
@@ -129,27 +129,27 @@ class UniformStart(eqx.Module):
 
     def best(
         self, key: PRNGKey, coordinates: CoordinateMap
-    ) -> Float[np.ndarray, "n d"]:
-        """Return the tries of one chain in coordinates of unit 1, that of the largest density first."""
-        tries, potentials = self._tries(key, 1, coordinates)
-        return tries[0, np.argsort(potentials[0], kind="stable")]
+    ) -> Float[np.ndarray, "tries d"]:
+        """Return the tries of one chain, as vectors of the position, that of the largest density first."""
+        vectors, _, potentials = self._tries(key, 1, coordinates)
+        return vectors[np.argsort(potentials[0], kind="stable")]
 
     def __call__(self, key: PRNGKey, num_chains: int) -> Positions:
         assert self.coordinates is not None
-        tries, potentials = self._tries(key, num_chains, self.coordinates)
+        _, tries, potentials = self._tries(key, num_chains, self.coordinates)
         return jnp.asarray(tries[np.arange(num_chains), np.argmin(potentials, axis=1)])
 
     def _tries(
         self, key: PRNGKey, num_chains: int, coordinates: CoordinateMap
-    ) -> tuple[Float[np.ndarray, "chain tries d"], Float[np.ndarray, "chain tries"]]:
-        rng = np.random.default_rng(np.asarray(random.key_data(key)))
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the tries of all chains as vectors, and of each chain in the coordinates, with their potentials."""
+        rng = generator(key)
         shape = num_chains, NUM_TRIES, coordinates.dimension
-        uniform = rng.uniform(-RADIUS, RADIUS, (num_chains * NUM_TRIES, shape[2]))
-        tries = coordinates.from_vectors(uniform)
-        potentials = evaluate(coordinates.problem, tries)[0].reshape(shape[:2])
-        return tries.reshape(shape), np.where(
-            np.isfinite(potentials), potentials, np.inf
-        )
+        vectors = rng.uniform(-RADIUS, RADIUS, (num_chains * NUM_TRIES, shape[2]))
+        tries = coordinates.from_vectors(vectors)
+        potentials, _ = evaluate(coordinates.problem, tries)
+        potentials = np.nan_to_num(potentials, nan=np.inf, neginf=np.inf)
+        return vectors, tries.reshape(shape), potentials.reshape(shape[:2])
 
 
 class StartWithinReach(eqx.Module):

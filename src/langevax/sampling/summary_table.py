@@ -1,7 +1,7 @@
 """Tables of numbers by name, and the statistics of draws."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -36,42 +36,35 @@ class SummaryTable:
         return pd.DataFrame(self.columns, index=pd.Index(self.names, name="name"))
 
     def __repr__(self) -> str:
-        cells = [["", *self.columns]]
-        cells += [
-            [name, *(f"{column[i]:.4g}" for column in self.columns.values())]
-            for i, name in enumerate(self.names)
-        ]
-        first, *widths = (max(map(len, column)) for column in zip(*cells, strict=True))
-        return "\n".join(
-            "  ".join(
-                [
-                    row[0].ljust(first),
-                    *(cell.rjust(w) for cell, w in zip(row[1:], widths, strict=True)),
-                ]
-            )
-            for row in cells
+        texts = [[f"{x:.4g}" for x in column] for column in self.columns.values()]
+        rows = [("", *self.columns), *zip(self.names, *texts, strict=True)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
+
+
+def of_draws(
+    statistic: str, draws: Float[np.ndarray, "chain draw ..."], **options: Any
+) -> np.ndarray:
+    """Return a statistic of ArviZ: "ess", "mcse" or "rhat"; chains that stand still have infinite ones."""
+    from arviz_stats.base.array import array_stats
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = getattr(array_stats, statistic)(
+            draws, chain_axis=0, draw_axis=1, **options
         )
+    return np.asarray(values)
 
 
 def statistics(
     names: list[str], values: Float[np.ndarray, "chain draw m"]
 ) -> SummaryTable:
     """Return mean, sd, mcse_mean, ess_bulk, ess_tail and r_hat of each column of draws, by ArviZ."""
-    from arviz_stats.base.array import array_stats
-
-    with np.errstate(
-        divide="ignore", invalid="ignore"
-    ):  # chains that stand still have an infinite R-hat
-        table = {
-            "mean": values.mean((0, 1)),
-            "sd": values.std((0, 1)),
-            "mcse_mean": array_stats.mcse(values, chain_axis=0, draw_axis=1),
-            "ess_bulk": array_stats.ess(values, chain_axis=0, draw_axis=1),
-            "ess_tail": array_stats.ess(
-                values, chain_axis=0, draw_axis=1, method="tail", prob=0.05
-            ),
-            "r_hat": array_stats.rhat(values, chain_axis=0, draw_axis=1),
-        }
-    return SummaryTable(
-        names, {name: np.asarray(column) for name, column in table.items()}
-    )
+    table = {
+        "mean": values.mean((0, 1)),
+        "sd": values.std((0, 1)),
+        "mcse_mean": of_draws("mcse", values),
+        "ess_bulk": of_draws("ess", values),
+        "ess_tail": of_draws("ess", values, method="tail", prob=0.05),
+        "r_hat": of_draws("rhat", values),
+    }
+    return SummaryTable(names, table)

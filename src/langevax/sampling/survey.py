@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,11 +14,9 @@ from langevax.sampling.evaluations import evaluate
 from langevax.sampling.methods import choose_batch_size
 from langevax.sampling.modes import Exploration, Explorer, Mode
 from langevax.sampling.preconditioning import (
-    MAX_COORDINATES,
     CoordinateMap,
     Pilot,
-    Preconditioner,
-    coordinates_of,
+    pilot_coordinates,
 )
 from langevax.sampling.resolution import (
     FINER,
@@ -39,7 +37,7 @@ from langevax.sampling.target import Resolved, check_finite
 class Wishes(NamedTuple):
     """Needs of the dynamics."""
 
-    preconditioner: Preconditioner | Literal["auto"] | None
+    is_preconditioned: bool
     needs_mode: bool
     """Chains start about a mode with a curvature; the others also start from elsewhere."""
     keeps_prior: bool
@@ -64,30 +62,31 @@ class PilotSurvey:
     def of(cls, target: Resolved, wishes: Wishes, keys: Keys) -> "PilotSurvey":
         """Run the pilot; the target's position is then that from which it started."""
         target, exploration = _explored(target, wishes, keys)
-        fit = exploration.fit
+        coordinates = exploration.coordinates
+        start: ChainStart = exploration.start(target.temperature)
+        if target.function is not None:
+            start = StartByFunction(target.function, coordinates)
         survey = cls(
             target,
             keys,
             exploration,
-            exploration.coordinates,
+            coordinates,
             exploration.mode,
-            exploration.start(target.temperature),
+            start,
             True,
             exploration.evaluations,
         )
+        fit = exploration.fit
         if not wishes.needs_mode and (fit is None or not fit.is_usable):
             return survey.around_start()
         try:
             survey.check_resolution()
         except ResolutionError:
-            if wishes.needs_mode or fit is None or fit.is_close:
+            if fit is None or fit.is_close:
                 raise
             # the mode may be a peak, whose curvature is not that of the law
             return survey.around_start()
-        if target.function is None:
-            return survey
-        begin = StartByFunction(target.function, survey.coordinates)
-        return replace(survey, start=begin)
+        return survey
 
     @property
     def fit(self) -> NormalFit | None:
@@ -110,12 +109,8 @@ class PilotSurvey:
     @cached_property
     def batch_size(self) -> int:
         """The batch size that heats chains by a few percent, with variance reduction."""
-        return choose_batch_size(
-            self.coordinates.problem,
-            self.mode,
-            self.target.temperature,
-            self.keys.batches,
-        )
+        law = self.coordinates.problem, self.mode, self.target.temperature
+        return choose_batch_size(*law, self.keys.batches)
 
     @cached_property
     def operations(self) -> float:
@@ -138,9 +133,8 @@ class PilotSurvey:
         begin = self.target.start
         position = self.target.position
         flat = self.exploration.flat
-        coordinates = flat.with_units_at(
-            flat.from_position(position), temperature, self.keys.pilot
-        )
+        vector = flat.from_position(position)
+        coordinates = flat.with_units_at(vector, temperature, self.keys.pilot)
         centre = coordinates.from_position(position)
         if isinstance(begin, UniformStart):
             start = UniformStart(begin.like, coordinates)
@@ -172,18 +166,19 @@ def _explored(
     target: Resolved, wishes: Wishes, keys: Keys
 ) -> tuple[Resolved, Exploration]:
     """Return the target with the position from which the pilot started, and what it found."""
-    base, kind = _coordinates(target, wishes.preconditioner)
+    law = target.problem, target.position, target.temperature
+    base = pilot_coordinates(*law, wishes.is_preconditioned)
     vector = base.from_position(target.position)
     elsewhere = None
     if isinstance(target.start, UniformStart):
         elsewhere = target.start.best(keys.start, base)
-        vector = jnp.asarray(elsewhere[0])
+        vector = jnp.asarray(base.from_vectors(elsewhere)[0])
         target = target._replace(position=base.to_position(vector))
     if target.inverse is None:  # by the program that searches for a mode
         check_finite(evaluate(base.problem, np.asarray(vector)[None])[0][0])
     explorer = Explorer(
         base,
-        kind,
+        wishes.is_preconditioned,
         target.temperature,
         keys.pilot,
         is_compared=not wishes.needs_mode,
@@ -194,28 +189,7 @@ def _explored(
     try:
         return target, explorer.explore(vector)
     except ValueError:
-        if wishes.needs_mode or wishes.preconditioner != "auto":
+        if wishes.needs_mode or not wishes.is_preconditioned:
             raise
     pilot = Pilot(vector, None, 0)
-    return target, Exploration(base, pilot, base, vector, None, None)
-
-
-def _coordinates(
-    target: Resolved, preconditioner: Preconditioner | Literal["auto"] | None
-) -> tuple[CoordinateMap, Preconditioner | None]:
-    """Return the coordinates of the pilot, and its preconditioner: "auto" is the first that is possible."""
-    base = coordinates_of(
-        target.problem,
-        target.position,
-        target.temperature,
-        whiten=preconditioner is not None,
-    )
-    kind = preconditioner
-    if kind == "auto":
-        is_whole = base.dimension <= MAX_COORDINATES
-        kind = "low-rank" if base.is_whitened else "diagonal"
-        if is_whole:
-            kind = "full" if jnp.ndim(base.problem.precision) == 0 else "diagonal"
-    if kind == "full" and not np.any(np.asarray(base.problem.precision)):
-        base = base.with_matrix()  # programs serve all other numbers in it
-    return base, kind
+    return target, Exploration(base, pilot, base, vector)

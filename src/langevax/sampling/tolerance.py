@@ -2,26 +2,21 @@
 
     |error of a mean| / deviation  <=  tolerance,        |relative error of a deviation|  <=  tolerance
 
-for all numbers of the position at once, with 95 % confidence (Bonferroni). Of exact methods the errors are those of
-Monte Carlo, from the effective draws of values and of squares; of others, up to half of the tolerance is the bias of
-the step size, bounded by coupled chains.
+for all numbers of the position at once, with 95 % confidence (Bonferroni). The errors are those of Monte Carlo, from the
+effective draws of values and of squares: methods with a bias of their step size keep no tolerance.
 """
 
-from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Float
 from scipy.stats import norm
 
-from langevax._typing import PRNGKey, PyTree
+from langevax._typing import PRNGKey
 from langevax.run.options import Run
-from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.samples import Samples
+from langevax.sampling.summary_table import of_draws
 from langevax.sampling.tolerances import CONFIDENCE, MAX_RHAT
 
 
@@ -31,28 +26,6 @@ class ToleranceError(RuntimeError):
     def __init__(self, message: str, samples: Samples | None = None):
         super().__init__(message)
         self.samples = samples
-
-
-class NumbersOfDraws(NamedTuple):
-    """The numbers of the position, (chain, draw, m), of draws in the coordinates that are sampled."""
-
-    coordinates: CoordinateMap
-    constrain: Callable[[PyTree], PyTree] | None
-
-    def __call__(
-        self, draws: Float[np.ndarray, "chain draw d"]
-    ) -> Float[np.ndarray, "chain draw m"]:
-        positions = self.coordinates.to_positions(jnp.asarray(draws))
-        leaves = jax.tree.leaves(
-            positions if self.constrain is None else self.constrain(positions)
-        )
-        return np.concatenate(
-            [
-                np.asarray(leaf, np.float64).reshape(*draws.shape[:2], -1)
-                for leaf in leaves
-            ],
-            axis=2,
-        )
 
 
 class DrawErrors(NamedTuple):
@@ -67,20 +40,13 @@ class DrawErrors(NamedTuple):
 
     @classmethod
     def of(cls, samples: Samples) -> "DrawErrors":
-        from arviz_stats.base.array import array_stats
-
         names, values = samples.varying_numbers()
         quantile = norm.isf(
             (1 - CONFIDENCE) / (4 * len(names))
         )  # both sides of all means and deviations
         deviations = values.std((0, 1))
-        with np.errstate(
-            divide="ignore", invalid="ignore"
-        ):  # chains that stand still have no errors
-            errors = [
-                array_stats.mcse(values, chain_axis=0, draw_axis=1, method=method)
-                for method in ("mean", "sd")
-            ]
+        errors = [of_draws("mcse", values, method=kind) for kind in ("mean", "sd")]
+        with np.errstate(divide="ignore", invalid="ignore"):
             bounds = quantile * np.asarray(errors) / deviations
         means, spreads = np.nan_to_num(bounds, nan=np.inf, posinf=np.inf)
         widest = int(np.argmax(means))
@@ -92,28 +58,15 @@ class DrawErrors(NamedTuple):
             names[least_known],
         )
 
-    def growth(self, samples: Samples, tolerance: float) -> float:
+    def growth(self, tolerance: float) -> float:
         """Return how many times as many draws keep the tolerance."""
-        mean, deviation = _bias_bounds(samples)
-        return max(
-            (self.mean / (tolerance - mean)) ** 2,
-            (self.deviation / (tolerance - deviation)) ** 2,
-        )
+        return (max(self.mean, self.deviation) / tolerance) ** 2
 
-    def reached(self, samples: Samples) -> str:
-        """Say what the errors are, bias included."""
-        mean, deviation = _bias_bounds(samples)
+    def __str__(self) -> str:
         return (
-            f"after {samples.draws.shape[1]:,} draws of each chain the mean of {self.mean_name} is known to "
-            f"{self.mean + mean:.2g} standard deviations, and the standard deviation of {self.deviation_name} to "
-            f"{self.deviation + deviation:.2g} of itself"
+            f"the mean of {self.mean_name} is known to {self.mean:.2g} standard deviations, and the standard deviation "
+            f"of {self.deviation_name} to {self.deviation:.2g} of itself"
         )
-
-
-def _bias_bounds(samples: Samples) -> tuple[float, float]:
-    """Return the bounds on the bias of means and of standard deviations; 0 for exact methods."""
-    bias = samples.step_size_bias
-    return (0.0, 0.0) if bias is None else (bias.mean_bound, bias.deviation_bound)
 
 
 def draw_to_tolerance(
@@ -134,7 +87,7 @@ def draw_to_tolerance(
             rough.
     """
     most = most_growth * samples.draws.shape[1]
-    (margin, largest) = growths
+    margin, largest = growths
     for number in count():
         errors = DrawErrors.of(samples)
         num_samples = samples.draws.shape[1]
@@ -142,19 +95,16 @@ def draw_to_tolerance(
             raise ToleranceError(
                 f"tolerance={tolerance:g} cannot be kept: {' '.join(doubts)}", samples
             )
-        growth = errors.growth(samples, tolerance)
-        if growth <= 1 and samples.max_rhat <= MAX_RHAT:
+        r_hat = samples.max_rhat
+        growth = errors.growth(tolerance)
+        if growth <= 1 and r_hat <= MAX_RHAT:
             return samples
         total = round(num_samples * min(largest, max(margin, margin * growth)))
         if total > most:
-            agreement = (
-                ""
-                if samples.max_rhat <= MAX_RHAT
-                else f"; chains disagree, R-hat {samples.max_rhat:.3f}"
-            )
             raise ToleranceError(
-                f"tolerance={tolerance:g} was not reached: {errors.reached(samples)}{agreement}; pass a larger "
-                "num_samples, of which it draws 64 times as many at most, or a larger tolerance.",
+                f"tolerance={tolerance:g} was not reached: after {num_samples:,} draws of each chain {errors}, at an "
+                f"R-hat of {r_hat:.3f}; pass a larger num_samples, of which it draws {most_growth} times as many at "
+                "most, or a larger tolerance.",
                 samples,
             )
         samples = samples.followed(

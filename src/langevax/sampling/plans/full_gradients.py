@@ -3,11 +3,14 @@
 import equinox as eqx
 
 from langevax.sampling.choice import Costs
-from langevax.sampling.nuts import NUTS, TARGET_ACCEPT
+from langevax.sampling.draws import TunedChains
+from langevax.sampling.nuts import NUTS
 from langevax.sampling.nuts_chains import PeakError, nuts_chains
 from langevax.sampling.plans.plan import SamplingPlan, Verdict
+from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.request import Request
 from langevax.sampling.samples import Samples
+from langevax.sampling.survey import PilotSurvey
 
 
 class FullGradients(SamplingPlan):
@@ -24,24 +27,23 @@ class FullGradients(SamplingPlan):
         return Costs().of_passes(num_rows, len(survey.mode), survey.operations)
 
     def draws(self, request: Request, reason: str) -> Samples:
-        survey = request.survey
-        target_accept = TARGET_ACCEPT
-        if isinstance(request.algorithm, NUTS):
-            target_accept = float(request.algorithm.target_accept)
-            if not eqx.tree_equal(request.algorithm, NUTS(target_accept=target_accept)):
-                raise ValueError(
-                    "NUTS adapts its own step size and variances; leave all but target_accept out."
-                )
-        options = target_accept, survey.is_near_mode, survey.is_even
-        try:
-            chains, coordinates = nuts_chains(
-                request.chain_run(survey), survey.coordinates, *options
+        nuts = request.algorithm if isinstance(request.algorithm, NUTS) else NUTS()
+        if not eqx.tree_equal(nuts, NUTS(target_accept=nuts.target_accept)):
+            raise ValueError(
+                "NUTS adapts its own step size and variances in sample; leave all but target_accept out."
             )
+        survey = request.survey
+        try:
+            chains, coordinates = self._chains(request, survey, nuts)
         except PeakError as error:
             survey = survey.around_start(error.evaluations)
             reason = f"{reason}; {error}, and chains start anew around the start"
-            options = target_accept, False, survey.is_even
-            chains, coordinates = nuts_chains(
-                request.chain_run(survey), survey.coordinates, *options
-            )
+            chains, coordinates = self._chains(request, survey, nuts)
         return request.samples(survey, chains, "nuts", reason, coordinates)
+
+    def _chains(
+        self, request: Request, survey: PilotSurvey, nuts: NUTS
+    ) -> tuple[TunedChains, CoordinateMap]:
+        target_accept = float(nuts.target_accept)
+        options = target_accept, survey.is_near_mode, survey.is_even
+        return nuts_chains(request.chain_run(survey), survey.coordinates, *options)

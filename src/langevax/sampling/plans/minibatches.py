@@ -2,20 +2,19 @@
 
 from dataclasses import replace
 
-from langevax.gradients import SVRG, Full
+from langevax.gradients import SVRG
 from langevax.integrators import Exponential
 from langevax.samplers import Langevin
 from langevax.sampling.choice import CHEAP_ROWS, Costs
 from langevax.sampling.draws import langevin_chains
-from langevax.sampling.methods import BiasError, with_sizes
+from langevax.sampling.methods import check_batches, with_sizes
 from langevax.sampling.plans.full_gradients import FullGradients
 from langevax.sampling.plans.plan import SamplingPlan, Verdict
 from langevax.sampling.request import Request
 from langevax.sampling.samples import Samples
-from langevax.sampling.tolerance import ToleranceError
 
 PASSES = FullGradients()
-"""What batches are compared with, and what is taken where they cannot keep a tolerance."""
+"""What batches are compared with."""
 
 
 class Minibatches(SamplingPlan):
@@ -24,6 +23,8 @@ class Minibatches(SamplingPlan):
     algorithms = (Langevin,)
 
     def offer(self, request: Request) -> Verdict:
+        if request.tolerance is not None:
+            return Verdict(False, "a tolerance is kept by exact methods alone")
         num_rows = int(request.posterior.problem.size)
         if num_rows == 1:
             return Verdict(
@@ -54,33 +55,20 @@ class Minibatches(SamplingPlan):
         return Costs().of_batches(survey.batch_size, survey.operations)
 
     def draws(self, request: Request, reason: str) -> Samples:
-        survey = request.survey
         template = Langevin(gradient=SVRG(), integrator=Exponential())
         if isinstance(request.algorithm, Langevin):
             template = request.algorithm
-        problem = survey.coordinates.problem
-        if problem.max_size == 1 and not isinstance(template.gradient, Full):
-            raise ValueError(
-                f"{type(template.gradient).__name__} draws batches, but this target is one function without data; "
-                "pass gradients.Full()."
-            )
+        check_batches(template.gradient, request.posterior.problem)
+        survey = request.survey
         gradient = with_sizes(
             template.gradient,
-            problem,
+            survey.coordinates.problem,
             survey.mode,
             request.posterior.temperature,
             request.keys.batches,
         )
         method = request.method(replace(template, gradient=gradient))
-        try:
-            chains = langevin_chains(
-                request.chain_run(survey), method, survey.mode, request.step_number
-            )
-        except BiasError as error:
-            if request.is_open:
-                return PASSES.draws(request, str(error))
-            raise ToleranceError(
-                f"tolerance={request.tolerance:g} was not reached: {error}"
-            ) from error
+        run = request.chain_run(survey)
+        chains = langevin_chains(run, method, survey.mode, request.step_number)
         name = f"langevin, {type(gradient).__name__}"
         return request.samples(survey, chains, name, reason)
