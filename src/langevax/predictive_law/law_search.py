@@ -164,7 +164,7 @@ class LawSearch(IntervalSearch):
         start = around_cloud(self.clouds, cloud)
         runs = local_runs(self.clouds, posterior, start, cloud, self.known.size, False)
         if runs is not None:
-            bound = upper_bounds(self.risk, self.temperature, [runs])[0]
+            bound = upper_bounds(self.risk, self.temperature, runs)[0]
             self.keep_upper(bound)
             self.known = replace(self.known, prior_objective=bound.value)
 
