@@ -343,10 +343,7 @@ def solvers() -> None:
                 estimate = lx.meanfield.duality_gap(
                     risk, dual, model.temperature_, key=jax.random.key(0)
                 )
-                survivors = (
-                    f"{estimate.surviving_ancestors:.0%} of the ancestors survive"
-                )
-                gaps = f"{estimate.gap:.4f} ± {estimate.gap_error:.4f} ({survivors})"
+                gaps = f"{estimate.gap:.4f} ± {estimate.gap_error:.4f}"
             print(
                 f"{name:>16}  {solver:<26} {mean:>7.4f} {deviation:>6.4f} {seconds:>14.2f}   {gaps}",
                 flush=True,

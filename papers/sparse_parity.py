@@ -41,9 +41,10 @@ from claims import Check, Claim, Findings, Size, dataset, sweep, variables
 from drawing import level, points, ticks
 from estimates import mean_and_error
 from langevax.figures.theme import INK, SEQUENTIAL
-from langevax.meanfield import MFLD, halving, train_at_temperatures
+from langevax.meanfield import MFLD
 from langevax.problems import losses, neurons
 from langevax.problems.mean_field import MeanFieldRisk
+from langevax.run import simulate
 
 Rows = tuple[np.ndarray, np.ndarray]
 """Inputs and labels."""
@@ -81,22 +82,18 @@ def network(
 ) -> tuple[float, float]:
     """Test accuracy, and the ratio of E w_j^2 between the two coordinates that matter and the others."""
     x, y, test_x, test_y = (array.astype(np.float32) for array in (*train, *test))
-    risk = MeanFieldRisk(
-        neurons.Parity(), losses.logistic, x, y, np.float32(2 * RIDGE * TEMPERATURE)
-    )
-    start, temperatures = (
-        risk.prior(TEMPERATURE, NUM_PARTICLES),
-        halving(TEMPERATURE, rounds),
-    )
-    run = train_at_temperatures(
-        lambda t: MFLD(STEP_SIZE, t),
-        risk,
-        start,
-        temperatures,
-        key=key,
-        num_steps=steps // rounds,
-    )
-    particles = run[-1].position
+    last = np.float32(2 * RIDGE * TEMPERATURE)
+    risk = MeanFieldRisk(neurons.Parity(), losses.logistic, x, y, last)
+    run: Any = risk.prior(TEMPERATURE, NUM_PARTICLES)
+    for number in range(rounds):  # temperatures halve, and the prior stays
+        times = 2.0 ** (rounds - 1 - number)
+        warm = MeanFieldRisk(
+            neurons.Parity(), losses.logistic, x, y, last * np.float32(times)
+        )
+        mfld = MFLD(STEP_SIZE, times * TEMPERATURE)
+        round_key = jax.random.fold_in(key, number)
+        run = simulate(mfld, warm, run, key=round_key, num_steps=steps // rounds)
+    particles = run.position
     outputs = np.asarray(risk.outputs(particles, test_x))
     energy = np.mean(np.asarray(particles)[:, :dim] ** 2, axis=0)
     return float(np.mean(outputs * test_y > 0)), float(

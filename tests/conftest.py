@@ -51,7 +51,6 @@ LONG_EXAMPLES += (
 )
 LONG_EXAMPLES += (
     "meanfield.psdca",
-    "meanfield.smc",
     "samplers.replica_exchange",
     "gradients.sledge",
 )

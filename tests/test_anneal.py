@@ -16,8 +16,9 @@ from scipy.optimize import minimize as scipy_minimize
 import langevax
 from langevax import gradients
 from langevax.optimize import Geometric, Logarithmic, anneal
-from langevax.optimize.minima import Minimum, agreement, descend, group
-from langevax.optimize.search import equipartition_temperature
+from langevax.optimize.anneal import _frame, _polished
+from langevax.optimize.basins import Tally
+from langevax.optimize.search import Search, Survey, equipartition_temperature
 from langevax.problems.problem import Function
 from tests.errorbars import LIMIT, assert_mean
 from tests.sentences import refuses, tells
@@ -119,7 +120,7 @@ def test_shares_of_basins_are_those_of_the_gibbs_law():
     assert abs(left.share - share(temperature / 2)) > 5 * error  # the test has power
     assert abs(left.share - 0.5) > 10 * error  # the starts'
     assert result.message.endswith(
-        "the others in a worse one; to be surer, raise num_steps or num_chains."
+        "the others in a worse basin. To be surer, raise num_steps or num_chains."
     )
 
 
@@ -196,8 +197,9 @@ def test_it_finds_what_descents_from_the_same_starts_miss():
 def test_scales_of_position_and_value_do_not_matter():
     """16 f(x / 4) from 4 x0: 4 x and 16 f, to the last bits; the step size is tuned to it."""
     options = QUICK | {"key": jax.random.key(3), "bounds": None}
-    one = anneal(two_wells, jnp.full(2, 0.5), spread=1.0, **options)
-    other = anneal(TwoWells(4.0, 16.0), jnp.full(2, 2.0), spread=4.0, **options)
+    start = lambda key: 0.5 + jax.random.normal(key, (2,))
+    one = anneal(two_wells, start, **options)
+    other = anneal(TwoWells(4.0, 16.0), lambda key: 4 * start(key), **options)
     assert other.step_size == pytest.approx(one.step_size, rel=1e-5)
     assert other.temperature == pytest.approx(16 * one.temperature, rel=1e-5)
     np.testing.assert_allclose(other.x_chains, 4 * one.x_chains, rtol=1e-3)
@@ -214,11 +216,10 @@ def test_a_finite_sum_goes_by_svrg_to_the_minimum_of_full_gradients():
     problem = langevax.FiniteSum(
         lambda x, a: -jnp.exp(-jnp.sum((x - a) ** 2) / 5), jnp.float32(rows)
     )
-    options = {"key": KEY, "num_steps": 1500, "num_chains": 8, "spread": 2.0}
-    svrg = anneal(problem, jnp.array([-2.0, -1.0]), **options)
-    full = anneal(
-        problem, jnp.array([-2.0, -1.0]), gradient=gradients.Full(), **options
-    )
+    options = {"key": KEY, "num_steps": 1500, "num_chains": 8}
+    start = lambda key: jnp.array([-2.0, -1.0]) + 2 * jax.random.normal(key, (2,))
+    svrg = anneal(problem, start, **options)
+    full = anneal(problem, start, gradient=gradients.Full(), **options)
     assert svrg.success
     assert full.success
     np.testing.assert_allclose(svrg.x, full.x, atol=2e-3)
@@ -241,14 +242,18 @@ def test_a_quadratic_part_is_minimised_with_the_rest():
 
 
 def test_a_descent_stays_in_the_basin_where_it_begins():
-    """10,000 wells a thousandth wide: SciPy's first trial step of length one leaves, the descent in chain units not."""
+    """10,000 wells a thousandth wide: SciPy's first trial step of length one leaves, one of the chain's own size not."""
     width, start = 1e-3, np.float64(2.3e-4)
     with jax.enable_x64():
         problem = Function(lambda x: 1 - jnp.cos(2 * jnp.pi * x[0] / width) + x[0] ** 2)
-        result = descend(
-            problem, np.array([start]), 0.25 * (width / 2 / np.pi) ** 2, None
+        survey = Survey(jnp.full((1, 1), start), np.ones(1), 0.0, 0.0, 0)
+        step = 0.25 * (width / 2 / np.pi) ** 2
+        search = Search(
+            problem, survey, 1, 1, step, 1.0, gradients.Full(), None, lambda *_: False
         )
-    assert result.x[0] == pytest.approx(0, abs=1e-9)
+        end = _polished(search, _frame(search), search.best, step)
+    assert end.reached
+    assert end.best[0] == pytest.approx(0, abs=1e-9)
     plain = scipy_minimize(
         lambda x: 1 - np.cos(2 * np.pi * x[0] / width) + x[0] ** 2,
         [start],
@@ -315,11 +320,6 @@ def test_starts_fill_a_box_and_surround_x0_elsewhere():
     assert_mean((starts[1:, 0] - 1) ** 2, 64 / 12, wrong=1.0)
     assert_mean(starts[1:, 1], 2.0)
     assert_mean((starts[1:, 1] - 2) ** 2, 1.0, wrong=2.0)
-    spread_starts = anneal(
-        flat, jnp.array([4.0, 2.0]), bounds=box, spread=[0.1, 0.0], **options
-    ).x_starts
-    assert spread_starts[1:, 0].std() == pytest.approx(0.1, rel=0.1)
-    np.testing.assert_array_equal(spread_starts[:, 1], 2.0)
 
 
 # -- SciPy's habits -----------------------------------------------------------------------------------------------
@@ -468,21 +468,7 @@ def test_the_key_decides():
 # -- honest words -------------------------------------------------------------------------------------------------
 
 
-def test_chains_that_diverge_begin_again_with_half_the_step():
-    """The starts see nothing of walls that hot chains run into; the message tells the step that it took."""
-    result = anneal(walled, jnp.zeros(3), spread=0.5, temperature=4.0, **QUICK)
-    halving = re.search(
-        r"Chains had diverged with larger steps: step_size was halved once, to ([\d.e-]+)\.",
-        result.message,
-    )
-    assert float(halving[1]) == pytest.approx(result.step_size, rel=0.01)
-    assert result.success
-    assert result.nit == 400
-    np.testing.assert_allclose(result.x, 0, atol=1e-3)
-    assert len(result.history["nit"]) == 100
-
-
-def test_a_step_size_of_the_user_is_not_halved():
+def test_chains_that_diverge_end_the_run():
     """Chains that diverge with it end the run; the best place until then is polished, and success is False."""
     result = anneal(walled, jnp.zeros(3), step_size=1.9, temperature=4.0, **QUICK)
     assert (result.success, result.status, result.step_size) == (False, 1, 1.9)
@@ -506,76 +492,34 @@ def test_a_point_that_is_not_a_minimum_is_not_a_success(fun, words):
     assert "chains ended" not in result.message
 
 
-@pytest.mark.slow
-def test_starts_without_a_value_are_replaced_by_x0():
-    """log x - x at x0 = 2, where half of the places drawn are negative."""
-    result = anneal(
-        lambda x: jnp.sum(x - jnp.log(x)),
-        jnp.full(1, 0.3),
-        bounds=[(-0.5, np.inf)],
-        temperature=(1e-4, 1e-6),
-        **QUICK,
-    )
-    assert result.x_starts.min() > 0
-    assert result.x == pytest.approx(1, abs=1e-3)
+def test_starts_without_a_value_are_refused():
+    """log x at x0 = 2, where half of the places drawn are negative."""
+    with refuses(ValueError, "fun nan 32 x0"):
+        anneal(
+            lambda x: jnp.sum(x - jnp.log(x)),
+            jnp.full(1, 0.3),
+            bounds=[(-0.5, np.inf)],
+            **QUICK,
+        )
 
 
 @pytest.mark.parametrize(
-    ("places", "values", "num_chains", "words"),
+    ("counted", "words"),
     [
-        ([0, 0, 0, 0], [1, 1, 1, 1], 3, "All 3 chains ended in one basin."),
+        (Tally(3, 1, 3), "3 of 3 chains ended at the best value."),
         (
-            [0, 5, 0, 0],
-            [1, 1, 1, 1],
-            3,
-            "All 3 chains ended at the best value, in 2 distinct minima.",
+            Tally(3, 2, 2),
+            "2 of 3 chains ended at the best value, the others in a worse basin.",
         ),
         (
-            [0, 0, 5, 0],
-            [1, 1, 2, 1],
-            3,
-            "2 of 3 chains ended in the best basin, the others in a worse one;",
+            Tally(3, 2, 0),
+            "0 of 3 chains ended at the best value, the others in 2 worse basins.",
         ),
-        (
-            [0, 5, 9, 7, 0],
-            [1, 1, 2, 3, 1],
-            4,
-            "2 of 4 chains ended in 2 basins of the best value, the others in 2 worse",
-        ),
-        (
-            [0, 5, 6, 0],
-            [1, 2, 3, 1],
-            3,
-            "Only 1 of 3 chains ended in the best basin: there may well be a better one;",
-        ),
-        (
-            [0, 0, 0, 5],
-            [2, 2, 2, 1],
-            3,
-            "No chain ended in the best basin, which was only met on the way;",
-        ),
-        (
-            [0, 0],
-            [1, 1],
-            1,
-            "One chain cannot tell whether there is a better basin; raise num_chains.",
-        ),
-        (
-            [0, 0.05, 0.2, 0],
-            [1, 1.005, 1, 1],
-            3,
-            "All 3 chains ended at the best value, in 2 distinct minima.",
-        ),
-        ([0, 0.05, 0.05, 0], [1, 1.2, 1.2, 1], 3, "Only 1 of 3 chains"),
+        (Tally(1, 1, 1), "1 of 1 chain ended at the best value."),
     ],
 )
-def test_the_message_says_how_far_chains_agree(places, values, num_chains, words):
-    """Minima of the chains and of the best place seen; one basin is within 0.1 in place and 0.01 in value."""
-    minima = [
-        Minimum(np.array([x], np.float64), float(value), np.zeros(1), 0.0, 0.0)
-        for x, value in zip(places, values, strict=True)
-    ]
-    assert agreement(group(minima, num_chains, 0.1, 0.01)).startswith(words)
+def test_the_message_says_how_far_chains_agree(counted, words):
+    assert counted.sentence("chain", "chains") == words
 
 
 # -- bad input ----------------------------------------------------------------------------------------------------
@@ -781,11 +725,6 @@ REFUSED = {
         ValueError,
         "7",
     ),
-    "one start": (
-        refused(spread=0.0),
-        ValueError,
-        "",
-    ),
     "another step size": (
         refused(step_size="theorem"),
         TypeError,
@@ -800,21 +739,6 @@ REFUSED = {
         refused(fun=lambda x: 0.0 * jnp.sum(x), temperature=lambda step: 0.0),
         ValueError,
         "step_size='auto'",
-    ),
-    "a spread of drawn starts": (
-        refused(x0=bad_starts, spread=0.1),
-        ValueError,
-        "spread 0.1 x0",
-    ),
-    "a negative spread": (
-        refused(spread=-1.0),
-        ValueError,
-        "spread 0 -1.0",
-    ),
-    "a spread that does not fit": (
-        refused(spread=np.ones(3)),
-        ValueError,
-        "spread (3,) x0 2",
     ),
     "a gradient that is a function": (
         refused(gradient=jax.grad(two_wells)),

@@ -522,8 +522,8 @@ def test_a_function_of_numpy_takes_values_only():
 
 
 @pytest.mark.slow
-def test_a_long_sum_is_searched_by_a_part_of_its_rows():
-    """A line through rows of which two fifths belong to another: both minima, the better one, few passes."""
+def test_a_sum_over_rows_counts_each_row():
+    """A line through rows of which two fifths belong to another: both minima, the better one."""
     rng = np.random.default_rng(0)
     inputs = rng.uniform(-1, 1, 8000).astype(np.float32)
     slopes = np.where(np.arange(8000) < 4800, 1.0, -1.0)
@@ -536,7 +536,7 @@ def test_a_long_sum_is_searched_by_a_part_of_its_rows():
     assert line.fun == pytest.approx(
         float(rows.potential(jnp.asarray(line.x))), abs=1e-6
     )
-    assert line.nfev / 8000 < 0.6 * line.nit * 12
+    assert line.nfev % 8000 == 0
 
 
 @pytest.mark.slow
@@ -785,21 +785,6 @@ REFUSED = {
         refused(max_better_basins=0.0),
         ValueError,
         "max_better_basins 0 0.0",
-    ),
-    "one start": (
-        refused(spread=0.0),
-        ValueError,
-        "spread 0 0.0",
-    ),
-    "a spread that does not fit": (
-        refused(spread=np.ones(3)),
-        ValueError,
-        "spread (3,) x0 2",
-    ),
-    "a spread of drawn starts": (
-        refused(x0=lambda key: jax.random.uniform(key, (2,)), spread=0.1),
-        ValueError,
-        "spread 0.1 x0",
     ),
     "gradients by a word": (
         refused(use_gradients="no"),

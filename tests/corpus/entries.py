@@ -530,7 +530,6 @@ ENTRIES: dict[str, Entry] = {
             "key": (jax.random.key(0), KEY),
             "max_evaluations": (200, COUNT),
             "max_better_basins": (0.5, POSITIVE),
-            "spread": (0.1, POSITIVE),
             "use_gradients": (True, FLAG),
             "run": (QUIET, OBJECT),
         },
@@ -546,7 +545,6 @@ ENTRIES: dict[str, Entry] = {
             "num_steps": (4, COUNT),
             "temperature": (0.1, POSITIVE),
             "step_size": (0.01, POSITIVE),
-            "spread": (0.1, NON_NEGATIVE),
             "gradient": ("auto", WORD),
             "polish": (False, FLAG),
         },
@@ -742,29 +740,8 @@ ENTRIES: dict[str, Entry] = {
             "key": (jax.random.key(0), KEY),
             "num_replicates": (2, COUNT),
             "num_particles": (50, COUNT),
-            "proposal": ("mala", WORD),
         },
         slow=True,
-    ),
-    "langevax.meanfield.train_at_temperatures": Entry(
-        lambda **arguments: meanfield.train_at_temperatures(**arguments)[-1].position,
-        {
-            "algorithm": (lambda T: meanfield.MFLD(0.1, T), FUNCTION),
-            "risk": (
-                lx.MeanFieldRisk(
-                    neurons.Tanh(), losses.squared, ROWS, TARGETS, precision=0.1
-                ),
-                OBJECT,
-            ),
-            "start": (np.ones((5, 3), np.float32), TREE),
-            "temperatures": (np.array([0.2, 0.1]), VECTOR),
-            "key": (jax.random.key(0), KEY),
-            "num_steps": (2, COUNT),
-        },
-        slow=True,
-    ),
-    "langevax.meanfield.halving": Entry(
-        meanfield.halving, {"last": (0.1, POSITIVE), "num_rounds": (3, COUNT)}
     ),
     "langevax.neurons.Tanh": Entry(neurons.Tanh, SCALE),
     "langevax.neurons.TanhTanh": Entry(

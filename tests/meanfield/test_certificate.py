@@ -15,6 +15,7 @@ from langevax import MeanFieldRisk, Run, losses, neurons
 from langevax.meanfield import Certificate, certificate, certify, interval_search, wells
 from langevax.meanfield.clouds import MOVES_PER_LAW as MOVES
 from langevax.meanfield.clouds import EffortSpent
+from langevax.meanfield.homotopy import Ascent
 from langevax.meanfield.interval_search import IntervalSearch
 from langevax.meanfield.upper_bound import (
     RUNS,
@@ -102,86 +103,36 @@ def test_the_lower_end_takes_the_largest_log_z_and_never_a_mean(monkeypatch):
     assert 0.9 * problem.temperature < lacking < 1.3 * problem.temperature
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("heavier", [0.0, 20.0])
-def test_a_cloud_that_wells_outweigh_climbs_once_more_with_more_moves(
-    heavier, monkeypatch
-):
-    """Wells of e^20 times its mass at the first dual alone; those of the second bound the lower end."""
-    problem, climbs, searches = smooth("squared", 0.02), [], []
-
-    def climb(*arguments, climb=interval_search.climb, **options):
-        climbs.append((options["start"], options["moves"]))
-        return climb(*arguments, **options)
-
-    def search(*arguments, search=wells.search):
-        searches.append(search(*arguments))
-        return searches[-1]._replace(
-            log_partition=searches[-1].log_partition + heavier * (len(searches) == 1)
-        )
-
-    monkeypatch.setattr(interval_search, "climb", climb)
-    monkeypatch.setattr(wells, "search", search)
-    result = certified(problem)
-    assert result.trustworthy
-    assert result.lower_bound <= problem.optimum <= result.upper_bound
-    assert climbs[0] == (None, MOVES)
-    if heavier:
-        assert climbs[1][0] is None
-        assert 2 * MOVES <= climbs[1][1] <= interval_search.IntervalSearch.most_moves
-    else:
-        assert all(moves == MOVES for _, moves in climbs)
+def test_a_new_start_has_more_moves():
+    """Where wells outweigh what a climb holds; one that goes on has as many as before."""
+    known = interval_search.Known(size=64, num_particles=512)
+    anew = known.after_round(None)
+    assert (anew.moves, anew.size, anew.num_particles) == (4 * MOVES, 128, 1024)
+    further = known.after_round(Ascent(np.zeros(6), np.zeros((4, 2)), [], 0.5, True))
+    assert (further.moves, further.size) == (MOVES, 128)
 
 
-@pytest.mark.parametrize(("loss", "temperature"), CASES)
-def test_a_climb_that_the_effort_ends_bounds_the_optimum_and_is_gone_on_with(
-    loss, temperature, monkeypatch
-):
-    """By the law of a temperature three times as high, and by its dual, scaled so that the law stays."""
-    problem, starts, ends = smooth(loss, temperature), [], []
+def test_a_climb_that_the_effort_ends_is_gone_on_with(monkeypatch):
+    """The next call begins where the first one was."""
+    problem, starts = smooth("squared", 0.02), []
+    search = search_of(problem)
+    reached = Ascent(np.zeros(6), np.zeros((4, 2)), [], 0.5, False)
 
-    def climb(
-        clouds, risk, temperature, size, *, climb=interval_search.climb, **options
-    ):
-        starts.append(options["start"])
-        if len(starts) > 1:
-            raise EffortSpent
+    def climb(*_, start, **options):
+        starts.append(start)
         spent = EffortSpent()
-        hotter = climb(clouds, risk, 3 * temperature, size, **options)
-        spent.ascent = dataclasses.replace(hotter, reached=False)
-        ends.append(spent.ascent)
+        spent.ascent = reached
         raise spent
 
     monkeypatch.setattr(interval_search, "climb", climb)
-    result = certified(problem)
-    assert starts[0] is None
-    assert result.trustworthy or len(starts) > 1
-    assert all(start is ends[0] for start in starts[1:])
-    assert result.lower_bound <= problem.optimum <= result.upper_bound
-    assert result.upper_bound < problem.optimum + 0.5 * (
-        problem.prior_objective - problem.optimum
+    search.known = dataclasses.replace(
+        search.known, prior_objective=1.0, size=64, num_particles=512
     )
-    np.testing.assert_allclose(result.dual, ends[0].dual / 3, rtol=1e-5)
-    lower = problem.lower(result.dual)
-    assert 0 < lower - result.lower_bound < 0.1 * lower + 3 * temperature
-
-
-def test_bounds_are_made_small_enough_for_the_effort_that_a_climb_leaves(monkeypatch):
-    """One round with an effort of which the climb takes half: eight runs of fewer particles each."""
-    problem, rounds = smooth("squared", 0.02), []
-
-    def bound(search, ascent, size, bound=interval_search._bound):
-        rounds.append((size, search.clouds.limit - search.clouds.work))
-        return bound(search, ascent, size)
-
-    def choose_sizes(search):
-        search.known = dataclasses.replace(search.known, size=1024, num_particles=512)
-
-    monkeypatch.setattr(interval_search, "_bound", bound)
-    monkeypatch.setattr(IntervalSearch, "choose_sizes", choose_sizes)
-    result = certified(problem)
-    assert rounds[0][0] < 1024
-    assert result.trustworthy
+    search.allow(1e6, None)
+    for expected in (None, reached):
+        interval_search.close(search)
+        assert starts[-1] is expected
+        assert search.known.ascent is reached
 
 
 @pytest.mark.parametrize(("rows", "limited"), [(6, True), (1300, False)])
@@ -279,7 +230,7 @@ def test_cells_are_judged_on_the_runs_that_did_not_choose_them(monkeypatch):
         return np.array([1.0, 0.0]) if len(chosen) == 1 else np.array([0.3, 0.7])
 
     monkeypatch.setattr(_Shares, "best", choose)
-    bound = _by_cells(problem.risk, 0.1, [runs], (6,))
+    bound = _by_cells(problem.risk, 0.1, runs, (6,))
     even, odd = slice(0, None, 2), slice(1, None, 2)
     values = []
     for place, (chooser, judge, shares) in enumerate(
@@ -300,7 +251,7 @@ def test_the_shares_of_cells_are_those_of_least_objective():
     rng = np.random.default_rng(3)
     problem, temperature = smooth("logistic"), 0.1
     outputs, costs = rng.normal(size=(2, 6)), np.array([0.3, -0.2])
-    cells = _Shares(problem.risk, temperature, np.ones((2, 1)), (6,))
+    cells = _Shares(problem.risk, temperature, (6,))
     shares = cells.best(outputs, costs, np.zeros(2))
 
     def objective(share):
@@ -314,15 +265,6 @@ def test_the_shares_of_cells_are_those_of_least_objective():
     assert shares.sum() == pytest.approx(1)
     assert shares[0] == pytest.approx(best.x, abs=1e-3)
     assert 0.05 < shares[0] < 0.95
-
-
-def test_cells_of_two_groups_mix_without_entropy_between_them():
-    """Cells of different groups may overlap: log l counts within a group alone."""
-    cells = _Shares(
-        smooth().risk, 0.1, np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), (6,)
-    )
-    expected = -0.2 * np.log(0.2 / 0.5) - 0.3 * np.log(0.3 / 0.5)
-    assert cells.entropy(np.array([0.2, 0.3, 0.5])) == pytest.approx(expected)
 
 
 @pytest.mark.slow

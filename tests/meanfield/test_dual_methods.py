@@ -8,8 +8,8 @@ from scipy.special import ndtri
 
 import langevax
 from grid_laws import GridRisk
-from langevax import MeanFieldRisk, gradients, losses, meanfield, neurons
-from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay
+from langevax import MeanFieldRisk, gradients, losses, neurons
+from langevax.meanfield import PDA, PSDCA, FictitiousPlay
 from langevax.meanfield.psdca import _estimate_row
 from langevax.problems.finite_sum import FiniteSum
 from tests.jaxprs import shapes
@@ -236,29 +236,6 @@ def test_a_row_of_weight_two_is_two_rows():
     )
 
 
-def test_rounds_of_annealing_keep_the_prior_and_lower_the_risk():
-    """At dual 0 (targets that pull nothing) the cloud stays the prior at every temperature: variance T / precision."""
-    risk = MeanFieldRisk(
-        neurons.Tanh(1.0),
-        losses.linear,
-        jnp.ones((4, 1)),
-        jnp.zeros(4),
-        precision=2 * RIDGE,
-    )
-    rounds = meanfield.train_at_temperatures(
-        lambda T: MFLD(1.0, T),
-        risk,
-        risk.prior(T, 20_000),
-        meanfield.halving(T, 3),
-        key=jax.random.key(0),
-        num_steps=5,
-    )
-    for result in rounds:
-        assert float(jnp.var(result.position)) == pytest.approx(
-            T / (2 * RIDGE), rel=0.03
-        )
-
-
 # Cost.
 
 
@@ -354,11 +331,6 @@ def test_evaluations_count_rows_times_the_network():
             "rate 0",
         ),
         (
-            lambda: meanfield.halving(0.1, 0),
-            ValueError,
-            "num_rounds 1",
-        ),
-        (
             lambda: run(PDA(0.1, T, batch_size=9), 1, 5),
             ValueError,
             "batch_size 9 8",
@@ -368,18 +340,6 @@ def test_evaluations_count_rows_times_the_network():
 def test_a_mistake_is_named(make, error, facts):
     with refuses(error, facts):
         make()
-
-
-def test_an_empty_list_of_temperatures_is_named():
-    with refuses(ValueError, "temperatures"):
-        meanfield.train_at_temperatures(
-            lambda T: MFLD(1.0, T),
-            risk_of(),
-            risk_of().prior(T, 5),
-            [],
-            key=jax.random.key(0),
-            num_steps=1,
-        )
 
 
 @pytest.mark.parametrize("algorithm", [PSDCA(T), PDA(0.1, T), FictitiousPlay(0.1, T)])

@@ -1,4 +1,4 @@
-"""Systematic resampling in parts: the parents of the whole, from halos and from everywhere."""
+"""Systematic resampling, and the sums of weights."""
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +12,11 @@ from langevax.log_weights import (
     normalised,
     systematic,
 )
-from langevax.meanfield import resampling
-from langevax.meanfield.resampling import resample
 from tests.papers import transcripts_sdca
 
 pytestmark = pytest.mark.mostly_compiling
 
 M = 240
-CLOUD = jnp.arange(2.0 * M).reshape(M, 2)
 
 
 def log_weights(kind):
@@ -32,68 +29,6 @@ def log_weights(kind):
         "a slope": np.linspace(-3, 3, M),
     }
     return jnp.asarray(weights[kind], jnp.float32)
-
-
-@pytest.fixture
-def branches(monkeypatch):
-    """Return which branch each call took."""
-    conditions = []
-
-    def cond(known, near, far, *operands):
-        conditions.append("near" if known else "far")
-        return near(*operands) if known else far(*operands)
-
-    monkeypatch.setattr(resampling.lax, "cond", cond)
-    return conditions
-
-
-@pytest.mark.parametrize("parts", [2, 3, 4, 240])
-@pytest.mark.parametrize(
-    "kind", ["equal", "uneven", "one has all", "the last has half", "a slope"]
-)
-def test_parts_change_nothing(kind, parts):
-    for seed in range(2):
-        key = jax.random.key(seed)
-        unsharded = resample(key, CLOUD, log_weights(kind))
-        np.testing.assert_array_equal(
-            unsharded, CLOUD[systematic(log_weights(kind), jax.random.uniform(key))]
-        )
-        np.testing.assert_array_equal(
-            resample(key, CLOUD, log_weights(kind), parts), unsharded
-        )
-
-
-def test_parents_nearby_are_taken_from_neighbours_and_others_from_all(branches):
-    for kind, expected in [
-        ("equal", "near"),
-        ("uneven", "near"),
-        ("one has all", "far"),
-        ("a slope", "far"),
-    ]:
-        resample(jax.random.key(0), CLOUD, log_weights(kind), 4)
-        assert branches.pop() == expected, kind
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("order", [1, -1])
-def test_a_halo_that_is_one_too_short_is_noticed(order, branches, monkeypatch):
-    """On its left a part must know one particle more than it needs: below the first, nobody knows who stands there."""
-    log = np.r_[
-        np.full(44, -60.0), np.zeros(16), np.full(44, np.log(2)), np.zeros(M - 104)
-    ]
-    log = jnp.asarray(log[::order], jnp.float32)
-    key, parts, part = jax.random.key(0), 4, M // 4
-    parent, first = (
-        np.asarray(systematic(log, jax.random.uniform(key))),
-        np.arange(parts) * part,
-    )
-    left, right = first - parent[first], parent[first + part - 1] - (first + part - 1)
-    needed = max(int(left.max()) + 1, int(right.max()))
-    assert 2 < needed < part - 1
-    for halo in (needed - 1, needed):
-        monkeypatch.setattr(resampling, "HALO", (halo - 0.5) / np.sqrt(M))
-        np.testing.assert_array_equal(resample(key, CLOUD, log, parts), CLOUD[parent])
-        assert branches.pop() == ("near" if halo >= needed else "far")
 
 
 @pytest.mark.parametrize("kind", ["equal", "uneven", "the last has half", "a slope"])
@@ -163,17 +98,10 @@ def test_a_constant_in_the_log_weights_changes_no_parent():
         )
 
 
-def test_a_place_beyond_the_last_step_is_the_last_particles(monkeypatch):
+def test_a_place_beyond_the_last_step_is_the_last_particles():
     """Steps are rounded, so that their sum may stay below the last place."""
-    monkeypatch.setattr(
-        resampling.random,
-        "uniform",
-        lambda key, shape, dtype: jnp.asarray(1 - 2**-24, dtype),
-    )
+    offset = jnp.float32(1 - 2**-24)
     log = jnp.log(jnp.asarray(1 + np.arange(M) % 7, jnp.float32))
-    steps, places = integer_weights(log, jnp.float32(1 - 2**-24))
+    steps, places = integer_weights(log, offset)
     assert int(places[-1]) >= int(jnp.sum(steps))
-    for parts in (1, 4):
-        np.testing.assert_array_equal(
-            resample(jax.random.key(0), CLOUD, log, parts)[-1], CLOUD[-1]
-        )
+    assert int(systematic(log, offset)[-1]) == M - 1

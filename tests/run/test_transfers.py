@@ -21,7 +21,6 @@ from langevax import DivergenceError, Langevin, gradients, meanfield, neurons, s
 from langevax.meanfield import clouds as clouds_module
 from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.gibbs_law import GibbsLaw
-from langevax.meanfield.smc import sample_gibbs
 from langevax.run import program
 from langevax.sklearn import MeanFieldRegressor
 from tests.run.setting import (
@@ -244,14 +243,6 @@ def test_moves_of_a_certificate_exchange_nothing_with_the_host(monkeypatch, read
         2 * 5,
         2 * 5,
     ]  # positions, three values and the acceptance of each of two blocks
-
-
-@pytest.mark.slow
-def test_a_walk_from_the_prior_is_one_program(reads):
-    arguments = risk(), jnp.asarray(-0.1 * INPUTS[:, 0]), 0.1, 64
-    reads.number = 0
-    jax.block_until_ready(sample_gibbs(*arguments, key=jax.random.key(0)))
-    assert reads.number == 0
 
 
 # States that are replaced where they lie

@@ -4,7 +4,7 @@ from langevax import renamed
 from langevax.meanfield.certificate import Certificate, certify
 from langevax.meanfield.duality_gap import DualEstimate, duality_gap
 from langevax.meanfield.fictitious_play import FictitiousPlay
-from langevax.meanfield.mfld import MFLD, halving, train_at_temperatures
+from langevax.meanfield.mfld import MFLD
 from langevax.meanfield.pda import PDA
 from langevax.meanfield.psdca import PSDCA
 
@@ -17,8 +17,6 @@ __all__ = [
     "FictitiousPlay",
     "certify",
     "duality_gap",
-    "halving",
-    "train_at_temperatures",
 ]
 __dir__: object = __all__.copy
 __getattr__ = renamed.getattr_of(__name__)

@@ -9,7 +9,7 @@ import io
 import json
 import os
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,10 @@ from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run.checkpoint import CheckpointError, write_atomically
 
 SEARCH_FORMAT = 2
-SEARCH_NUMBERS = (
-    "prior_objective",
-    "rounds",
-    "descents",
-    "size",
-    "num_particles",
-    "moves",
-    "bounded",
-    "refusal",
-    "history",
-    "seconds",
+SEARCH_NUMBERS = tuple(
+    field.name
+    for field in fields(Known)
+    if field.name not in ("lower", "upper", "ascent")
 )
 """Fields of a search that JSON holds."""
 ASCENT_NUMBERS = ("temperature", "reached")
@@ -159,16 +152,16 @@ def read_search(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def _known(state: dict[str, Any], arrays: dict[str, np.ndarray], dtype: Any) -> Known:
-    fields = {name: state[name] for name in SEARCH_NUMBERS}
-    fields["history"] = tuple(tuple(point) for point in state["history"])
+    known = {name: state[name] for name in SEARCH_NUMBERS}
+    known["history"] = tuple(tuple(point) for point in state["history"])
     if "lower" in state:
-        fields["lower"] = state["lower"], arrays["lower"]
+        known["lower"] = state["lower"], arrays["lower"]
     if "upper" in state:
         high, value, error, freedom = state["upper"]
-        fields["upper"] = high, UpperBound(value, error, freedom, arrays["upper"])
+        known["upper"] = high, UpperBound(value, error, freedom, arrays["upper"])
     if "ascent" in state:
         parts: dict[str, Any] = {name: arrays[name] for name in ("dual", "cloud")}
         parts |= {name: state["ascent"][name] for name in ASCENT_NUMBERS}
         path = [jnp.asarray(tilt, dtype) for tilt in arrays["path"]]
-        fields["ascent"] = Ascent(**parts, path=path, counted=tuple(arrays["counted"]))
-    return Known(**fields)
+        known["ascent"] = Ascent(**parts, path=path, counted=tuple(arrays["counted"]))
+    return Known(**known)

@@ -1,4 +1,4 @@
-"""The duality gap of a dual vector, by sequential Monte Carlo from the prior.
+"""The duality gap of a dual vector, by walks from the prior.
 
 For any feasible dual g, with p_g its proximal Gibbs law and z_i = E_{p_g} h(theta, x_i), entropy and
 log Z cancel in the duality gap (Nitanda, Wu, Suzuki, AISTATS 2022, with Fenchel-Young losses):
@@ -6,119 +6,53 @@ log Z cancel in the duality gap (Nitanda, Wu, Suzuki, AISTATS 2022, with Fenchel
     P(p_g) - D(g) = (1/n) sum_i FY(z_i, g_i) >= 0,
     D(g) = -(1/n) sum_i loss*(g_i) - T log E_prior exp(-V_g / T)  <=  min P,
 
-with P the risk plus T KL(q || prior). So min P lies in [D(g), D(g) + gap] if the runs met all modes, which
-agreement of the runs does not show: `certify` is what bounds min P. This tells the duals of a training apart.
-z and log Z come from independent SMC runs from the prior, never from the training particles: on those the gap was seen
-between 5e-2 and 2e-6 of its true value. FY of the mean z over runs errs upwards, since FY is convex in z.
+with P the risk plus T KL(q || prior). So min P lies in [D(g), D(g) + gap] if the walks met all modes, which
+their agreement does not show: `certify` is what bounds min P. This tells the duals of a training apart.
+z and log Z come from independent walks from the prior (`walks`), never from the training particles: on those the gap
+was seen between 5e-2 and 2e-6 of its true value. FY of the mean z over walks errs upwards, since FY is convex in z.
 Products are in float32, whatever those of the training were in.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import cast
+from contextlib import closing
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import random
 from jax.typing import ArrayLike
-from jaxtyping import Array, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from langevax import checks
 from langevax._typing import PRNGKey
-from langevax.algorithm import trace_floats
+from langevax.meanfield.clouds import Clouds
+from langevax.meanfield.gibbs_law import GibbsLaw
 from langevax.meanfield.homotopy import mean_conjugate, mean_gap, project
-from langevax.meanfield.moves import Proposal, check_proposal
-from langevax.meanfield.smc import GibbsSample, sample_gibbs
+from langevax.meanfield.walks import means_of_runs, plan_along, walk
 from langevax.problems.mean_field import MeanFieldRisk
-
-SUSPICIOUS = 0.05
-"""Share of surviving ancestors below which runs are not to be believed (measured on tables of 10 to 64 columns)."""
+from langevax.renamed import refuse_former
 
 
-class DualEstimate:
-    """Estimates by independent SMC runs at one dual vector: D and the gap.
+class DualEstimate(NamedTuple):
+    """Estimates by independent walks at one dual vector: D and the gap.
 
-    `bound` and `gap` are of all runs together, their errors from what each run alone would change. The gap is that of
-    the mean outputs of the runs: the noise of z alone makes a gap, since FY is convex, and R runs together make an R-th
-    of what each makes for itself.
+    `bound` and `gap` are of all walks together, their errors from what each walk alone would change. The gap is that of
+    the mean outputs of the walks: the noise of z alone makes a gap, since FY is convex, and R walks together make an
+    R-th of what each makes for itself.
     """
 
-    def __init__(
-        self,
-        risk: MeanFieldRisk,
-        dual: Array,
-        temperature: float,
-        num_runs: int,
-        num_particles: int,
-        *,
-        key: PRNGKey,
-        proposal: Proposal = "mala",
-    ):
-        risk = trace_floats(
-            risk, risk.inputs.dtype
-        )  # the program is the same for another ridge or temperature
-        self.risk: MeanFieldRisk = risk
-        self.temperature = temperature
-        self.dual: Array = project(risk, dual)
-        keys = list(random.split(key, num_runs))
-        self.samples: list[GibbsSample] = _independent_runs(
-            risk, self.dual, temperature, num_particles, keys, proposal
-        )
-        self.conjugate: float = float(mean_conjugate(risk, self.dual))
-        bounds = np.array(
-            [
-                -self.conjugate - temperature * float(s.log_partition)
-                for s in self.samples
-            ]
-        )
-        self.bound: float = float(bounds.mean())
-        self.bound_error: float = float(bounds.std(ddof=1) / np.sqrt(num_runs))
-        outputs = jnp.stack([sample.outputs for sample in self.samples])
-        self.gap: float = float(mean_gap(risk, outputs.mean(0), self.dual))
-        without = [
-            float(mean_gap(risk, jnp.delete(outputs, r, 0).mean(0), self.dual))
-            for r in range(num_runs)
-        ]
-        self.gap_error: float = float(
-            np.sqrt(num_runs - 1) * np.std(without)
-        )  # jackknife
-
-    @property
-    def surviving_ancestors(self) -> float:
-        """Smallest share over the runs of the first particles that still have descendants."""
-        return min(float(sample.surviving_ancestors) for sample in self.samples)
-
-    @property
-    def temperatures(self) -> int:
-        """Largest number of temperatures over the runs."""
-        return max(int(sample.temperatures) for sample in self.samples)
+    dual: Array
+    """That was judged, feasible."""
+    bound: float
+    """D."""
+    bound_error: float
+    gap: float
+    gap_error: float
+    outputs: Float[np.ndarray, "walks n ..."]
+    """z of each walk."""
+    num_laws: int
+    """On the way from the prior."""
 
 
-def _independent_runs(
-    risk: MeanFieldRisk,
-    dual: Array,
-    temperature: float,
-    size: int,
-    keys: list[Array],
-    proposal: Proposal,
-) -> list[GibbsSample]:
-    """Return one sample a key, run in parallel: alone, a run leaves half of two cores idle."""
-    wide = jax.config.read("jax_enable_x64")
-    traced = jnp.asarray(temperature, risk.inputs.dtype)
-
-    def run(key: Array) -> GibbsSample:
-        with jax.enable_x64(
-            wide
-        ):  # threads do not inherit the contexts of their caller
-            return jax.block_until_ready(
-                sample_gibbs(risk, dual, traced, size, key=key, proposal=proposal)
-            )
-
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(run, keys))
-
-
+@refuse_former
 def duality_gap(
     risk: MeanFieldRisk,
     dual: Shaped[ArrayLike, "n ..."],
@@ -127,29 +61,30 @@ def duality_gap(
     key: PRNGKey,
     num_replicates: int = 4,
     num_particles: int = 2000,
-    proposal: Proposal = "mala",
 ) -> DualEstimate:
-    """Estimate D and the duality gap of a dual vector, by fresh runs from the prior.
+    """Estimate D and the duality gap of a dual vector, by fresh walks from the prior.
 
     Args:
         dual: (n,) or (n, C), feasible; projected to the domain where rounding took it out. The time average of
             `risk.dual` over the last half of a run is a good one.
         temperature: that of the training, T.
-        num_replicates: independent SMC runs, at least 2; the error bars are over them.
-        num_particles: M of each run; the gap's upward bias falls like 1 / M.
-        proposal: of the moves: "mala", or "pcnl" for weights that are functions, with a precision for each mode.
+        num_replicates: independent walks, at least 2; the error bars are over them.
+        num_particles: M of each walk; the gap's upward bias falls like 1 / M.
+
+    Returns:
+        A `DualEstimate`; its numbers are NaN where no 200 laws lead from the prior to that of the dual.
 
     Raises:
-        ValueError: a dual of another shape or not finite, an unbounded neuron, fewer than two runs, more particles
-            than memory holds, an unknown proposal.
+        ValueError: a dual of another shape or not finite, an unbounded neuron, fewer than two walks, more particles
+            than memory holds.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
         >>> X, y = jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
         >>> risk = langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, X, y, precision=0.1)
         >>> estimate = langevax.meanfield.duality_gap(risk, -0.4 * y, 0.1, key=jax.random.key(0))
-        >>> estimate.gap < 0.01, estimate.surviving_ancestors > 0.05
-        (True, True)
+        >>> estimate.gap < 0.01
+        True
     """
     checks.instance(
         "risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)"
@@ -160,10 +95,6 @@ def duality_gap(
     checks.positive_int("num_replicates", num_replicates, minimum=2)
     checks.positive_int("num_particles", num_particles, minimum=2)
     risk.prior(temperature, num_particles)  # refuses clouds beyond memory
-    check_proposal(proposal)
-    proposal = cast(
-        Proposal, str(proposal)
-    )  # a word of NumPy is an array to compiled programs
     dual = jnp.asarray(checks.plain_array("dual", dual), risk.inputs.dtype)
     shape = (risk.max_size, *risk.neuron.output_shape)
     if dual.shape != shape:
@@ -172,15 +103,35 @@ def duality_gap(
         )
     checks.finite("dual", dual, remedy="pass the dual of a finite network")
     check_bounded(risk)
+    dual = project(risk, dual)
+    law = GibbsLaw.of(risk, float(temperature))
+    tilt = law.tilt(dual, temperature)
+    with closing(Clouds(law, risk.max_size, key)) as clouds:
+        plan = plan_along(clouds, [tilt], num_particles)
+        walked = walk(clouds, plan, num_replicates, num_particles)
+        outputs, _ = means_of_runs(clouds, tilt, walked)
+    unknown = 0.0 if plan.complete else np.nan
+    outputs = outputs.reshape(num_replicates, *shape) + unknown
+    conjugate = float(mean_conjugate(risk, dual))
+    bounds = -conjugate - temperature * (walked.log_partition + unknown)
+    without = [
+        _gap(risk, np.delete(outputs, run, 0), dual) for run in range(num_replicates)
+    ]
     return DualEstimate(
-        risk,
-        dual,
-        float(temperature),
-        num_replicates,
-        num_particles,
-        key=key,
-        proposal=proposal,
+        dual=dual,
+        bound=float(bounds.mean()),
+        bound_error=float(bounds.std(ddof=1) / np.sqrt(num_replicates)),
+        gap=_gap(risk, outputs, dual),
+        gap_error=float(np.sqrt(num_replicates - 1) * np.std(without)),  # jackknife
+        outputs=outputs,
+        num_laws=len(plan.laws),
     )
+
+
+def _gap(risk: MeanFieldRisk, outputs: np.ndarray, dual: Array) -> float:
+    """Return the gap of the mean outputs of walks."""
+    mean = jnp.asarray(outputs.mean(0), risk.inputs.dtype)
+    return float(mean_gap(risk, mean, dual))
 
 
 def check_bounded(risk: MeanFieldRisk) -> None:

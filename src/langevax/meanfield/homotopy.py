@@ -29,10 +29,7 @@ from langevax.log_weights import (
 )
 from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, EffortSpent
 from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
-from langevax.meanfield.walks import (
-    PilotCloud,
-    log_ratio,
-)
+from langevax.meanfield.walks import PilotCloud, TiltLine
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
 
@@ -439,18 +436,10 @@ class _Line:
 
     clouds: Clouds
     risk: MeanFieldRisk
-    features: np.ndarray
-    tilt: Tilt
+    weights: TiltLine
     dual: np.ndarray
     direction: np.ndarray
     temperature: float
-
-    def __post_init__(self) -> None:
-        self.before = self._ratio(self.tilt)
-
-    def _ratio(self, tilt: Tilt) -> np.ndarray:
-        sums = jnp.asarray(self.features @ np.asarray(tilt))
-        return np.asarray(log_ratio(self.clouds.law, sums), np.float64)
 
     def at(self, step: float) -> tuple[np.ndarray, Tilt, np.ndarray]:
         """Return the dual at `step`, its tilt, and the log weights."""
@@ -458,7 +447,7 @@ class _Line:
             self.risk, jnp.asarray(self.dual + step * self.direction, self.clouds.dtype)
         )
         tilt = self.clouds.law.tilt(feasible, self.temperature)
-        return np.asarray(feasible, np.float64), tilt, self._ratio(tilt) - self.before
+        return np.asarray(feasible, np.float64), tilt, self.weights.to(tilt)
 
     def longest(self) -> float:
         """Return the longest step that leaves half of the particles effective, or 0."""
@@ -552,8 +541,7 @@ class Climb:
         line = _Line(
             clouds,
             self.risk,
-            features,
-            rung.tilt,
+            TiltLine(clouds.law, features, np.asarray(rung.tilt)),
             dual,
             target - dual,
             rung.temperature,

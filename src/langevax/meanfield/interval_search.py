@@ -8,12 +8,12 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from langevax.log_weights import log_mean_exp, normalised
+from langevax.log_weights import log_mean_exp
 from langevax.meanfield import wells
 from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, EffortSpent
 from langevax.meanfield.gibbs_law import Tilt
@@ -21,10 +21,8 @@ from langevax.meanfield.homotopy import Ascent, RowRisk, climb, mean_conjugate, 
 from langevax.meanfield.upper_bound import (
     FEWEST_CLOUD,
     RUNS,
-    LocalRuns,
     UpperBound,
     around_cloud,
-    at_wells,
     judged,
     local_runs,
     upper_bounds,
@@ -34,6 +32,7 @@ from langevax.meanfield.walks import (
     Step,
     Walked,
     WalkPlan,
+    means_of_runs,
     plan_along,
     walk,
     walk_back,
@@ -116,16 +115,16 @@ class Known:
         point = work, self.lower[0], self.upper[0]
         return replace(self, history=(*self.history, point))
 
-    def after_round(self, ascent: Ascent | None, doubled: bool) -> "Known":
-        """Return what is known after the bounds of a round, of which the next one may be twice as large."""
-        times = 2 if doubled else 1
+    def after_round(self, ascent: Ascent | None) -> "Known":
+        """Return what is known after the bounds of a round: the next is twice as large, a new start has more moves."""
         return replace(
             self,
             ascent=ascent,
             bounded=True,
             rounds=self.rounds + 1,
-            size=times * self.size,
-            num_particles=times * self.num_particles,
+            size=2 * self.size,
+            num_particles=2 * self.num_particles,
+            moves=self.moves if ascent is not None else 4 * self.moves,
         )
 
 
@@ -157,14 +156,6 @@ class IntervalSearch:
     """Particles of the homotopy in the first round; walks that make plans have half as many."""
     hidden = 1.0
     """Logarithm of the factor by which others outweigh what the cloud holds."""
-    heavy = 3.0
-    """Logarithm of the factor from which a climb is made again."""
-    most_moves = 24
-    """Of each law of that climb."""
-    climbing = 0.6
-    """Share of the effort that the first climb may take."""
-    round_cost = 7.0
-    """Of the bounds at a law, in climbs to it by as many particles."""
     useful = 0.25
     """Part of a CPU second that moves take; the rest compiles, solves and sums."""
     outside = "neurons outside of the law that was climbed"
@@ -183,8 +174,6 @@ class IntervalSearch:
     """What this call may spend."""
     before: int = 0
     """Work of earlier calls."""
-    met: wells.Wells | None = None
-    """Those of the ascent, where they are known."""
     evidence: RoundEvidence = field(default_factory=RoundEvidence)
 
     def allow(self, effort: float, cpu_seconds: float | None) -> None:
@@ -284,76 +273,22 @@ class IntervalSearch:
         self.known = replace(self.known, num_particles=cloud, size=size)
 
     def climbed(self) -> Ascent:
-        """Climb on, or from the prior; from there once more where wells outweigh all that the cloud holds.
+        """Climb on, or from the prior.
 
-        Four moves a law leave a cloud near where the prior had it. A dual that fits it gives other neurons, of many
-        more weights than the cloud can cover, up to e^18 times its mass; with 24 moves that was less than e^1.
+        Few moves a law leave a cloud near where the prior had it. A dual that fits it gives other neurons, of many more
+        weights than the cloud can cover, up to e^18 times its mass; with 24 moves that was less than e^1. So each new
+        start has more moves than the one before.
         """
-        clouds = self.clouds
-        work = clouds.work
-        limit = clouds.limit
-        first = not self.known.rounds
-        if first:
-            clouds.limit = work + self.climbing * (limit - work)
-        try:
-            ascent = self._climb()
-        except EffortSpent as spent:
-            if not first or spent.ascent is None:
-                raise
-            return spent.ascent  # a law on the way bounds P as well
-        finally:
-            clouds.limit = limit
-        if self.known.ascent is not None or not ascent.reached:
-            return ascent
-        cost = clouds.work - work
-        try:
-            ascent = self._climbed_again(ascent, cost)
-        except EffortSpent:  # the first one is bounded with what is left
-            return ascent
-        if first:
-            self._fit_round(cost, limit - clouds.work)
-        return ascent
-
-    def _climbed_again(self, ascent: Ascent, cost: int) -> Ascent:
-        """Return the ascent of more moves where wells are heavy, as many as half of what is left allows, or the one."""
-        clouds = self.clouds
-        moves = self.known.moves
-        # bounds of a good dual take as much
-        more = int(
-            min(
-                self.most_moves,
-                moves * (clouds.limit - clouds.work) / (2 * max(cost, 1)),
-            )
-        )
-        self.progress("wells")
-        around = [ascent.cloud, *self.training]
-        self.met = wells.search(clouds, ascent.path[-1], around)
-        heavy = self.met.log_partition > ascent.log_partition + self.heavy
-        if not heavy or more < 2 * moves:
-            return ascent
-        self.met = None
-        self.known = replace(self.known, moves=more)
-        return self._climb()
-
-    def _fit_round(self, climb: int, left: float) -> None:
-        """Halve the runs until the bounds fit into what is left, by the work of a climb."""
-        known = self.known
-        size = known.size
-        bounds = self.round_cost * climb * RUNS / known.num_particles
-        while size > self.run_sizes[0] and bounds * size > left:
-            size //= 2
-        self.known = replace(known, size=size)
-
-    def _climb(self) -> Ascent:
         assert isinstance(self.risk, MeanFieldRisk)
         known = self.known
-        options: dict[str, Any] = {
-            "start": known.ascent,
-            "moves": known.moves,
-            "progress": self.progress,
-        }
         return climb(
-            self.clouds, self.risk, self.temperature, known.num_particles, **options
+            self.clouds,
+            self.risk,
+            self.temperature,
+            known.num_particles,
+            start=known.ascent,
+            moves=known.moves,
+            progress=self.progress,
         )
 
 
@@ -362,10 +297,9 @@ def _prior(search: IntervalSearch) -> UpperBound:
     clouds = search.clouds
     tilt = clouds.law.tilt(jnp.zeros(search.output_shape, clouds.dtype), 1.0)
     cloud = clouds.prior(2 * clouds.block)
-    size = len(cloud) // RUNS
-    runs = np.repeat(np.arange(RUNS), size)
-    even = np.full(len(cloud), 1 / size)
-    outputs, _ = clouds.cell_sums(tilt, cloud, even, runs, RUNS)
+    even = np.zeros((RUNS, len(cloud) // RUNS))
+    drawn = Walked(cloud.reshape(*even.shape, -1), even, np.zeros(RUNS))
+    outputs, _ = means_of_runs(clouds, tilt, drawn)
     return judged(
         search.risk, outputs.reshape(RUNS, *search.output_shape), np.zeros(RUNS)
     )
@@ -385,9 +319,8 @@ def close(search: IntervalSearch) -> None:
                 ascent = search.climbed()
                 search.known = replace(search.known, ascent=ascent, bounded=False)
                 search.save(search.known, clouds)
-            on_its_way = ascent if ascent.temperature > search.temperature else None
-            following = _bound(search, ascent, search.known.size) or on_its_way
-            search.known = search.known.after_round(following, on_its_way is None)
+            following = _bound(search, ascent, search.known.size)
+            search.known = search.known.after_round(following)
             search.save(search.known, clouds)
             if search.is_enough((clouds.work - before) / search.effort):
                 return
@@ -493,10 +426,7 @@ def _forward(
     laws: list[tuple[np.ndarray, np.ndarray]] = []
 
     def watch(law: Step, walked: Walked) -> None:
-        weights = normalised(walked.log_weights).reshape(-1)
-        cloud = walked.clouds.reshape(len(weights), -1)
-        runs = np.repeat(np.arange(RUNS), size)
-        outputs, exponents = clouds.cell_sums(law.tilt, cloud, weights, runs, RUNS)
+        outputs, exponents = means_of_runs(clouds, law.tilt, walked)
         free = temperature * (exponents - walked.log_partition)
         outputs = outputs.astype(np.float32).reshape(-1, *search.output_shape)
         laws.append((outputs, free))
@@ -517,12 +447,9 @@ def _meet_wells(
     cloud: np.ndarray,
     estimates: tuple[LogPartition, ...],
 ) -> None:
-    """Search for wells from the cloud too, unless the climb has done so."""
+    """Search for wells, from the cloud too."""
     search.progress("wells")
-    met = search.met
-    search.met = None
-    if met is None:
-        met = wells.search(search.clouds, tilt, [cloud, *search.training])
+    met = wells.search(search.clouds, tilt, [cloud, *search.training])
     descents = search.known.descents + met.num_descents
     search.known = replace(search.known, descents=descents)
     search.evidence = search.evidence._replace(wells_met=met, estimates=estimates)
@@ -555,31 +482,20 @@ def _around(
     size: int,
     in_cells: bool,
 ) -> EffortSpent | None:
-    """Walk from normals around the cloud and at wells that it lacks, and bound P; return where the effort ended."""
+    """Walk from normals around the cloud, and bound P; return where the effort ended."""
     clouds = search.clouds
-    met = search.evidence.wells_met
-    assert met is not None
-    starts = [(around_cloud(clouds, cloud), cloud)]
-    unmet = unmet_wells(met, cloud)
-    if unmet:
-        start = at_wells(clouds, met.positions[unmet], met.covariances[unmet])
-        starts.append((start, clouds.drawn(start, FEWEST_CLOUD)))
-    groups: list[LocalRuns] = []
-    spent = None
+    start = around_cloud(clouds, cloud)
     try:
-        for start, around in starts:
-            runs = local_runs(clouds, tilt, start, around, size, in_cells)
-            groups += [] if runs is None else [runs]
-    except EffortSpent as error:  # what is known by now bounds P
-        spent = error
-    if groups:
-        effective = min(runs.effective for runs in groups)
+        runs = local_runs(clouds, tilt, start, cloud, size, in_cells)
+    except EffortSpent as spent:  # what is known by now bounds P
+        return spent
+    if runs is not None:
+        effective = runs.effective
         search.evidence = search.evidence._replace(effective=effective)
-        for bound in upper_bounds(search.risk, search.temperature, groups):
+        for bound in upper_bounds(search.risk, search.temperature, runs):
             search.keep_upper(bound)
-    for runs in groups:
         _add(search, _estimate(search, runs.log_partition, "walks around the cloud"))
-    return spent
+    return None
 
 
 def _estimate(

@@ -1,4 +1,4 @@
-"""Mean-field Langevin dynamics: noisy gradient descent on a cloud of neurons, its step sizes, annealing, stopping.
+"""Mean-field Langevin dynamics: noisy gradient descent on a cloud of neurons, its step sizes, stopping.
 
 Nitanda, Wu, Suzuki, AISTATS 2022 (noisy gradient descent); for each of N particles
 
@@ -8,26 +8,21 @@ with the ridge integrated exactly by default, which has no bias and no step limi
 per particle and coordinate, not scaled by N. It is `Langevin` on a `MeanFieldRisk`, nothing else.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import random
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax._typing import PRNGKey, PyTree
-from langevax.algorithm import Algorithm
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
 from langevax.meanfield.antithetic import AntitheticLangevin
 from langevax.meanfield.moves import Schedule
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.run import Result, simulate
 from langevax.run.result import is_stationary
 from langevax.samplers import Langevin
 
@@ -131,79 +126,6 @@ def steps_at(
     return jnp.asarray(relative, largest.dtype) / (
         largest + jnp.asarray(risk.precision, largest.dtype)
     )
-
-
-def train_at_temperatures(
-    algorithm: Callable[[float], Algorithm],
-    risk: MeanFieldRisk,
-    start: PyTree | Callable[[PRNGKey], PyTree] | Result,
-    temperatures: Sequence[float],
-    *,
-    key: PRNGKey,
-    num_steps: int,
-    **run: Any,
-) -> list[Result]:
-    """Train the same network at falling temperatures, each round from the last one's cloud; return one result a round.
-
-    Suzuki, Wu, Oko, Nitanda, NeurIPS 2023, where temperatures halve. In the KL form of the objective, risk +
-    T KL(q|prior), the prior N(0, v I) belongs to the problem and stays: its precision T / v falls with T. Round k has
-    key fold_in(key, k).
-
-    Args:
-        algorithm: from a temperature to what trains at it, such as `lambda T: MFLD(step_size, T)`.
-        risk: at the last temperature; at another its precision is in proportion, which keeps the prior.
-        start: of the first round: a cloud, or `risk.prior(temperatures[-1], N)`, which is the prior of every round.
-        temperatures: of the rounds, such as `halving(0.1, 3)`.
-        num_steps: of each round; `run` goes to `simulate` too.
-
-    Example:
-        >>> import jax, jax.numpy as jnp, langevax
-        >>> X, y = jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
-        >>> risk = langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, X, y, precision=0.01)
-        >>> rounds = langevax.meanfield.train_at_temperatures(
-        ...     lambda T: langevax.meanfield.MFLD(0.5, T), risk, risk.prior(0.01, 100), halving(0.01, 3),
-        ...     key=jax.random.key(0), num_steps=100,
-        ... )
-        >>> [bool(risk.value(r.position) < 0.1) for r in rounds]
-        [True, True, True]
-    """
-    checks.function("algorithm", algorithm, "(temperature) -> Algorithm")
-    checks.instance(
-        "risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)"
-    )
-    checks.typed_key(key)
-    temperatures = checks.real_array("temperatures", temperatures).tolist()
-    checks.number("temperatures", np.asarray(temperatures), positive=True)
-    results: list[Result] = []
-    for number, temperature in enumerate(temperatures):
-        share = np.asarray(temperature / temperatures[-1], risk.inputs.dtype)
-        warm = eqx.tree_at(
-            lambda r: r.precision, risk, np.asarray(risk.precision) * share
-        )
-        begin = results[-1] if results else start
-        round_key = random.fold_in(key, number)
-        results.append(
-            simulate(
-                algorithm(float(temperature)),
-                warm,
-                begin,
-                key=round_key,
-                num_steps=num_steps,
-                **run,
-            )
-        )
-    return results
-
-
-def halving(last: float, num_rounds: int) -> list[float]:
-    """Return `num_rounds` temperatures, each half of the one before, down to `last`.
-
-    >>> halving(0.25, 3)
-    [1.0, 0.5, 0.25]
-    """
-    checks.number("last", last, positive=True)
-    checks.positive_int("num_rounds", num_rounds)
-    return [last * 2.0**k for k in reversed(range(num_rounds))]
 
 
 def has_settled(duals: Float[np.ndarray, "records ..."], min_records: int = 50) -> bool:

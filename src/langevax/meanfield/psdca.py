@@ -22,8 +22,8 @@ with a true one of 0.03.
 
 Cost of a step: M activations, M exponentials and one sum over the particles of w (1, w, h, |h|^2): an all-reduce of C +
 3 numbers where they are split over devices, C those of an output. For that, weights are made to have mean one not after
-the step that changed them, but by the next one. Of a refresh: (num_inner_steps + 1) n M activations, one more row, and
-what `resampling` moves. No table of neurons by rows is kept.
+the step that changed them, but by the next one. Of a refresh: (num_inner_steps + 1) n M activations and one more row;
+where particles are split over devices, each receives the whole cloud once. No table of neurons by rows is kept.
 """
 
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -36,7 +36,7 @@ from jaxtyping import Array, Float
 from langevax import checks
 from langevax._typing import FloatScalar, IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info
-from langevax.log_weights import LEAST_EFFECTIVE, LogWeights, log_mean_exp
+from langevax.log_weights import LEAST_EFFECTIVE, LogWeights, log_mean_exp, systematic
 from langevax.meanfield.moves import (
     FIRST_RELATIVE_STEP,
     Proposal,
@@ -46,7 +46,6 @@ from langevax.meanfield.moves import (
     mala_moves,
     pcnl_moves,
 )
-from langevax.meanfield.resampling import resample
 from langevax.problems.mean_field import MeanFieldRisk, check_risk, first_dual
 from langevax.problems.neurons import Neuron
 from langevax.samplers import MALAState, PCNLState
@@ -255,9 +254,8 @@ class PSDCA(Algorithm):
         """Return the state with the cloud resampled by its weights and moved."""
         resample_key, move_key = random.split(key)
         dtype = state.position.dtype
-        cloud = resample(
-            resample_key, state.position, state.log_weights, risk.num_particle_shards
-        )
+        offset = random.uniform(resample_key, (), dtype)
+        cloud = state.position[systematic(state.log_weights, offset)]
         problem = risk.of_one_particle(dual)
         temperature = jnp.asarray(self.temperature, dtype)
         if self.proposal == "pcnl":

@@ -23,7 +23,6 @@ from langevax.meanfield.clouds import Clouds, Mixture, mixture
 from langevax.meanfield.gibbs_law import Tilt
 from langevax.meanfield.homotopy import RowRisk
 from langevax.meanfield.walks import Cells, covariance, plan_from_start, snapshots, walk
-from langevax.meanfield.wells import INFLATION
 
 RUNS = 8
 FEWEST_CLOUD = 512
@@ -182,55 +181,26 @@ def around_cloud(
     labels = Cells(_centres(clouds, white, count), whitening).of(chosen)
     parts = [chosen[labels == part] for part in range(count)]
     parts = [members for members in parts if len(members) >= fewest]
-    return _with_prior(
-        clouds,
-        prior_share,
-        [(1 - prior_share) * len(members) / len(chosen) for members in parts],
-        np.array([members.mean(0) for members in parts]).reshape(-1, size),
-        np.array([wider * covariance(members) for members in parts]).reshape(
-            -1, size, size
-        ),
-    )
-
-
-def at_wells(
-    clouds: Clouds,
-    positions: np.ndarray,
-    spreads: np.ndarray,
-    prior_share: float = 0.1,
-) -> Mixture:
-    """Return a mixture of the prior and of normals at wells."""
-    count = len(positions)
-    even = [(1 - prior_share) / count] * count
-    return _with_prior(clouds, prior_share, even, positions, INFLATION * spreads)
-
-
-def _with_prior(
-    clouds: Clouds,
-    prior_share: float,
-    shares: list[float],
-    means: np.ndarray,
-    covariances: np.ndarray,
-) -> Mixture:
-    size = clouds.law.size
+    shares = [(1 - prior_share) * len(members) / len(chosen) for members in parts]
+    means = [np.zeros(size), *(members.mean(0) for members in parts)]
+    covariances = [np.eye(size), *(wider * covariance(members) for members in parts)]
     return mixture(
         np.array([prior_share, *shares]),
-        np.concatenate([np.zeros((1, size)), means]),
-        np.concatenate([np.eye(size)[None], covariances]),
+        np.stack(means),
+        np.stack(covariances),
         clouds.dtype,
     )
 
 
 def upper_bounds(
-    risk: RowRisk, temperature: float, groups: list[LocalRuns]
+    risk: RowRisk, temperature: float, runs: LocalRuns
 ) -> list[UpperBound]:
-    """Return the plain bound of each group of walks, and the one by cells of all."""
+    """Return the plain bound of walks, and the one by their cells."""
     shape = (risk.max_size, *risk.neuron.output_shape)
-    cells = _by_cells(risk, temperature, groups, shape)
-    return [
-        *(_plain(risk, temperature, runs, shape) for runs in groups),
-        *([] if cells is None else [cells]),
-    ]
+    outputs = runs.outputs.sum(1).reshape(-1, *shape)
+    free = temperature * (runs.exponents.sum(1) - runs.log_partition)
+    cells = _by_cells(risk, temperature, runs, shape)
+    return [judged(risk, outputs, free), *([] if cells is None else [cells])]
 
 
 def judged(risk: RowRisk, outputs: np.ndarray, free: np.ndarray) -> UpperBound:
@@ -255,73 +225,39 @@ def _both(bounds: list[UpperBound]) -> UpperBound:
     return UpperBound(value, error, sum(bound.freedom for bound in bounds), outputs)
 
 
-def _plain(
+def _by_cells(
     risk: RowRisk,
     temperature: float,
     runs: LocalRuns,
     shape: tuple[int, ...],
-) -> UpperBound:
-    outputs = runs.outputs.sum(1).reshape(-1, *shape)
-    return judged(
-        risk, outputs, temperature * (runs.exponents.sum(1) - runs.log_partition)
-    )
-
-
-def _by_cells(
-    risk: RowRisk,
-    temperature: float,
-    groups: list[LocalRuns],
-    shape: tuple[int, ...],
 ) -> UpperBound | None:
-    """Choose the shares of cells on half of the runs and judge them on the other half, both ways.
-
-    Cells of one group are disjoint, those of two groups need not be: KL is convex, so that the mixture of the groups'
-    laws costs at most the mean of what these cost, without the entropy of their shares.
-    """
-    outputs = []
-    costs = []
-    starts = []
-    members = []
-    for number, runs in enumerate(groups):
-        used = np.flatnonzero((runs.masses > 0).all(0))
-        if not len(used):
-            continue
-        masses = runs.masses[:, used]
-        outputs.append(
-            (runs.outputs[:, used] / masses[:, :, None, None]).reshape(
-                len(masses), len(used), -1
-            )
-        )
-        # the cost of a cell, without log l: e_k - log Z^(A_k)
-        costs.append(
-            runs.exponents[:, used] / masses
-            - (runs.log_partition[:, None] + np.log(masses))
-        )
-        starts.append(masses / len(groups))
-        members += [number] * len(used)
-    if len(members) < 2:
+    """Choose the shares of cells on half of the runs and judge them on the other half, both ways."""
+    used = np.flatnonzero((runs.masses > 0).all(0))
+    if len(used) < 2:
         return None
-    values, paid, start = (
-        np.concatenate(parts, axis=1) for parts in (outputs, costs, starts)
-    )
-    cells = _Shares(risk, temperature, np.eye(len(groups))[members], shape)
+    masses = runs.masses[:, used]
+    outputs = runs.outputs[:, used] / masses[:, :, None, None]
+    outputs = outputs.reshape(len(masses), len(used), -1)
+    # of a cell, without log l: e_k - log Z^(A_k)
+    log_partitions = runs.log_partition[:, None] + np.log(masses)
+    costs = runs.exponents[:, used] / masses - log_partitions
+    cells = _Shares(risk, temperature, shape)
     halves = (np.arange(0, RUNS, 2), np.arange(1, RUNS, 2))
     bounds = []
     for chooser, judge in (halves, halves[::-1]):
         shares = cells.best(
-            values[chooser].mean(0),
-            paid[chooser].mean(0),
-            np.log(start[chooser].mean(0)),
+            outputs[chooser].mean(0),
+            costs[chooser].mean(0),
+            np.log(masses[chooser].mean(0)),
         )
-        mixed = np.tensordot(values[judge], shares, axes=(1, 0)).reshape(-1, *shape)
-        bounds.append(
-            judged(
-                risk,
-                mixed,
-                temperature * (paid[judge] @ shares - cells.entropy(shares)),
-            )
-        )
+        mixed = np.tensordot(outputs[judge], shares, axes=(1, 0)).reshape(-1, *shape)
+        paid = costs[judge] @ shares + shares @ _logs(shares)
+        bounds.append(judged(risk, mixed, temperature * paid))
     return _both(bounds)
+
+
+def _logs(shares: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(shares, np.finfo(float).tiny))
 
 
 @dataclass(frozen=True)
@@ -330,18 +266,7 @@ class _Shares:
 
     risk: RowRisk
     temperature: float
-    members: np.ndarray
-    """(cells, groups), 1 where a cell is of a group."""
     shape: tuple[int, ...]
-
-    def entropy(self, shares: np.ndarray) -> float:
-        """-sum_k l_k log(l_k / share of its group)."""
-        return -float(shares @ self._logs(shares))
-
-    def _logs(self, shares: np.ndarray) -> np.ndarray:
-        of_groups = self.members @ (shares @ self.members)
-        tiny = np.finfo(float).tiny
-        return np.log(np.maximum(shares, tiny)) - np.log(np.maximum(of_groups, tiny))
 
     def best(
         self, outputs: np.ndarray, costs: np.ndarray, start: np.ndarray
@@ -361,7 +286,7 @@ class _Shares:
                 (shares @ outputs).reshape(1, *self.shape), risk.inputs.dtype
             )
             loss, slopes = _mean_loss(risk, z)
-            paid = self.temperature * (costs + self._logs(shares))
+            paid = self.temperature * (costs + _logs(shares))
             slope = (
                 outputs @ (weights * np.asarray(slopes[0], np.float64).reshape(-1))
                 + paid

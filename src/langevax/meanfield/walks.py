@@ -33,10 +33,11 @@ from langevax.meanfield.clouds import (
     WalkTarget,
 )
 from langevax.meanfield.gibbs_law import ParticleLaw, Tilt
-from langevax.meanfield.resampling import NEARLY_EVEN
 
 EFFECTIVE_SHARE = 0.8
 """Of the particles, that weights leave from one law to the next on the way from the prior."""
+NEARLY_EVEN = 0.9
+"""On the way from normals, whose laws are few."""
 MOST_LAWS = 200
 
 
@@ -220,7 +221,7 @@ def plan_along(clouds: Clouds, tilts: list[Tilt], size: int) -> WalkPlan:
     following = 0
     laws = []
     while following < len(tilts) and len(laws) < MOST_LAWS:
-        line = _TiltLine(clouds.law, clouds.features(pilot.cloud), current)
+        line = TiltLine(clouds.law, clouds.features(pilot.cloud), current)
         while (  # optima nearer than a step are passed over
             following + 1 < len(tilts)
             and effective_share(line.to(tilts[following + 1])) >= EFFECTIVE_SHARE
@@ -250,7 +251,7 @@ def plan_along(clouds: Clouds, tilts: list[Tilt], size: int) -> WalkPlan:
     return WalkPlan(laws, None, following >= len(tilts))
 
 
-class _TiltLine:
+class TiltLine:
     """The log weights of a cloud, from its own tilt to others."""
 
     def __init__(self, law: ParticleLaw, features: np.ndarray, tilt: np.ndarray):
@@ -333,6 +334,17 @@ def walk(
         exponent_share = law.exponent_share
         tilt = law.tilt
     return state.end()
+
+
+def means_of_runs(
+    clouds: Clouds, tilt: Tilt, walked: Walked
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the outputs (runs, rows, columns) and the exponents (runs,) of each run, by its weights."""
+    count, size = walked.log_weights.shape
+    weights = normalised(walked.log_weights).reshape(-1)
+    runs = np.repeat(np.arange(count), size)
+    cloud = walked.clouds.reshape(len(weights), -1)
+    return clouds.cell_sums(tilt, cloud, weights, runs, count)
 
 
 def walk_back(clouds: Clouds, plan: WalkPlan, starts: np.ndarray) -> np.ndarray:

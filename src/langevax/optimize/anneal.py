@@ -1,6 +1,6 @@
 """`anneal`: global minima by Langevin dynamics at a falling temperature, with SciPy's interface.
 
-    x  <-  x - h g + sqrt(2 h T) xi,      T from hot to cold, then L-BFGS-B from where each chain ended
+    x  <-  x - h g + sqrt(2 h T) xi,      T from hot to cold, then L-BFGS from where each chain ended
 
 At a fixed temperature T = 1 / beta the chains sample exp(-fun / T), whose mean lies about d T / 2 above the minimum,
 and never more than (d T / 2) log((e L / M)(b / (d T) + 1)): so a large beta stands for the minimum (Kinoshita and
@@ -12,21 +12,20 @@ starts fail; with its classical barriers of 20 it is not in d = 5 by 64 x 10^6. 
 these chains also draw from exp(-fun / T) at one temperature, and take batches of rows.
 """
 
+import math
 from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
 from langevax import checks
 from langevax._typing import PRNGKey, PyTree
 from langevax.gradients import GradientEstimator
-from langevax.optimize import arguments, minima
+from langevax.optimize import arguments
 from langevax.optimize.arguments import (
     BoundsLike,
     Callback,
@@ -34,7 +33,14 @@ from langevax.optimize.arguments import (
     Schedule,
     to_position,
 )
-from langevax.optimize.minima import Basin, Minimum
+from langevax.optimize.basins import Basin, Tally, group_ends
+from langevax.optimize.local_search import (
+    Frame,
+    SearchEnds,
+    gradient_at,
+    gradients_at,
+    local_searches,
+)
 from langevax.optimize.schedules import Geometric
 from langevax.optimize.search import (
     Search,
@@ -43,7 +49,6 @@ from langevax.optimize.search import (
     choose_gradient,
     choose_step_size,
     draw,
-    draw_with,
     equipartition_temperature,
     potentials,
     survey,
@@ -57,6 +62,8 @@ if TYPE_CHECKING:
 
 FEWEST_PLACES = 32
 """Places that are evaluated however few the chains, to estimate the spread of the values."""
+MOST_GRADIENTS = 1000
+"""Of one descent."""
 
 
 class AnnealStatus(IntEnum):
@@ -80,7 +87,6 @@ def anneal(
     temperature: float | tuple[float, float] | Schedule | Literal["auto"] = "auto",
     step_size: float | Schedule | Literal["auto"] = "auto",
     gradient: GradientEstimator | Literal["auto"] = "auto",
-    spread: ArrayLike | Literal["auto"] = "auto",
     polish: bool = True,
     callback: Callback = None,
     run: Run = Run(),
@@ -89,12 +95,13 @@ def anneal(
 
     Args:
         fun: `fun(position) -> scalar`, differentiable by JAX; or a `Problem`, whose potential is minimised.
-        x0: a position, any pytree of one floating dtype: the first chain starts there, the others around it. Or a
-            function `key -> position` that draws the start of each chain. In float32 a minimum is found to about 1e-4
+        x0: a position, any pytree of one floating dtype: the first chain starts there, the others uniformly between two
+            finite bounds, and around it with standard deviation 1 elsewhere. Or a function `key -> position` that draws
+            the start of each chain. In float32 a minimum is found to about 1e-4
             of its width; pass x0 in float64 (`jax.enable_x64`) for full precision.
         key: a typed key, `jax.random.key(0)`. The same key gives the same result.
         bounds: `scipy.optimize.Bounds`, or a (lower, upper) for each number of x0, leaf after leaf; None or infinite
-            where there is none. Chains are reflected there (`Reflected`), L-BFGS-B respects them.
+            where there is none. Chains are reflected there (`Reflected`), descents respect them.
         num_chains: number of chains; they are independent, so that their agreement is evidence.
         num_steps: of each chain.
         temperature: T, in units of `fun`: the hottest, from which it falls geometrically by a factor of 1000, or a pair
@@ -102,12 +109,10 @@ def anneal(
             function of the step, such as `Logarithmic`, or optax's schedules; with `lambda step: T` the ends are draws
             from exp(-fun / T).
         step_size: h, in units of position^2 / fun. "auto" is 0.25 / L with L the largest curvature over the starts,
-            halved up to ten times where chains diverge. A float or a schedule is kept; the largest that a theorem allows
-            at one temperature is a number of `langevax.theory.bounds`.
+            and chains that diverge end the run. Or a float, or a schedule; the largest that a theorem allows at one
+            temperature is a number of `langevax.theory.bounds`.
         gradient: an estimator of `langevax.gradients`; "auto" is `Full`, and `SVRG` for more than 1024 rows.
-        spread: standard deviation of the starts around x0, a float or one for each number; 0.0 starts all chains at x0.
-            "auto" draws uniformly between two finite bounds, and with 1.0 elsewhere.
-        polish: descend from the end of each chain, and from the best place visited, by L-BFGS-B.
+        polish: descend from the end of each chain, and from the best place visited, by L-BFGS.
         callback: as in SciPy, not as in `simulate`: `callback(intermediate_result)` with that very name gets an
             `OptimizeResult` (x, fun, nit, nfev, temperature, x_chains, fun_chains), any other one x; StopIteration or
             True stops. It is called a hundred times.
@@ -121,7 +126,7 @@ def anneal(
         - success: the chains stayed finite and x is a minimum, its gradient zero to rounding (without `polish`: they
           stayed finite). It does NOT say that x is the global minimum: the message says how far chains agree.
         - status: 0; 1 chains diverged; 2 polishing reached no minimum at x; 99 stopped by the callback.
-        - message: how far the chains agree, halved steps, and what to do.
+        - message: how far the chains agree, and what to do.
         - nit: steps of each chain. nfev: evaluations of `fun` or its gradient, over all chains and phases; of a finite
           sum each component counts one, a product with the Hessian two.
         - x_chains, fun_chains: where each chain ended, polished. x_starts: where it began.
@@ -143,46 +148,25 @@ def anneal(
         >>> result.x.round(2), result.success, len(result.basins) <= 4
         (array([-1.04, -1.04], dtype=float32), True, True)
     """
-    arguments.check_options(
-        num_chains, num_steps, temperature, step_size, gradient, spread
-    )
+    arguments.check_options(num_chains, num_steps, temperature, step_size, gradient)
     stops = arguments.as_callback(callback)
     problem = arguments.as_problem(fun)
     checks.typed_key(key)
     checks.flag("polish", polish)
     check_unsaved(run, "anneal")
     start_key, curvature_key, run_key = random.split(key, 3)
-
-    drawn = callable(x0)
     number = max(num_chains, FEWEST_PLACES)
-    width = None if isinstance(spread, str) else spread
-    if drawn and width is not None:
-        raise ValueError(
-            f"spread is {spread!r}, but x0 is a function that draws the starts; leave spread out."
-        )
-    positions = draw_with(x0, start_key, number) if drawn else arguments.as_position(x0)
-    like = jax.tree.map(lambda a: a[0], positions) if drawn else positions
-    arguments.as_position(like)
+    starts = arguments.as_starts(x0, bounds, start_key, number)
+    like = starts.like
     problem = arguments.on_vectors(problem, like)
-    box = arguments.as_box(bounds, like)
-    places = (
-        jax.vmap(lambda x: ravel_pytree(x)[0])(positions)
-        if drawn
-        else ravel_pytree(positions)[0]
-    )
-    arguments.check_inside(np.asarray(places), box)
-    if not drawn:
-        places = draw(places, width, box, start_key, number)
-    places = places if box is None else jnp.clip(places, *box)  # by rounding only
-    may_halve = isinstance(step_size, str)
-    at_starts = survey(problem, places, may_halve, curvature_key, drawn)
-
+    places = _places(starts, start_key, number)
+    chooses_step = isinstance(step_size, str)
+    at_starts = survey(problem, places, chooses_step, curvature_key)
     temperature = _choose_temperature(temperature, at_starts, num_steps)
     if isinstance(gradient, str):
         gradient = choose_gradient(problem, num_steps)
     if isinstance(step_size, str):
-        hottest = value_at(temperature, 0)
-        step_size = choose_step_size(at_starts, hottest)
+        step_size = choose_step_size(at_starts, value_at(temperature, 0))
 
     def stop(state: SearchState, ends: Array) -> bool:
         return stops is not None and stops(
@@ -197,11 +181,23 @@ def anneal(
         step_size,
         temperature,
         gradient,
-        box,
+        starts.box,
         stop,
     )
-    search.run(run_key, may_halve, run)
+    search.run(run_key, run)
     return _result(search, like, polish)
+
+
+def _places(
+    starts: arguments.Starts, key: PRNGKey, number: int
+) -> Float[Array, "places d"]:
+    """Return the places that a function drew, or as many around x0."""
+    vectors = jnp.asarray(starts.vectors)
+    infinite = jnp.full(vectors.shape[-1], jnp.inf, vectors.dtype)
+    lower, upper = starts.box or (-infinite, infinite)
+    if not starts.drawn:
+        vectors = draw(vectors, jnp.asarray(lower), jnp.asarray(upper), key, number)
+    return jnp.clip(vectors, lower, upper)  # by rounding only
 
 
 def _choose_temperature(
@@ -223,7 +219,7 @@ def _choose_temperature(
     if not hot > 0:
         raise ValueError(
             "temperature='auto' is chosen from the spread of fun over the starts, but fun is "
-            f"{at_starts.values[0]:.6g} at all of them; pass a temperature, or a larger spread."
+            f"{at_starts.values[0]:.6g} at all of them; pass a temperature, or an x0 that draws starts farther apart."
         )
     return Geometric(hot, cooling * hot, num_steps)
 
@@ -250,52 +246,88 @@ def _intermediate_result(
 class _Polished(NamedTuple):
     """The ends of the chains and the best place, after a descent if it was asked for."""
 
-    best: Minimum
+    best: Float[np.ndarray, " d"]
+    fun: float
     reached: bool
     ends: Float[np.ndarray, "chains d"]
     values: Float[np.ndarray, " chains"]
     evaluations: int
     basins: list[Basin]
-    grouping: minima.Grouping | None
+    tally: Tally | None
 
 
 def _unpolished(search: Search) -> _Polished:
     values = np.asarray(potentials(search.problem, search.positions), np.float64)
     search.update_best(values, search.positions)
-    best = minima.evaluate(search.problem, search.best, search.box)
     ends = np.asarray(search.positions)
-    return _Polished(best, True, ends, values, search.size, [], None)
+    best = np.asarray(search.best)
+    return _Polished(best, search.best_value, True, ends, values, search.size, [], None)
 
 
-def _polished(search: Search, like: PyTree[Array], step_size: float) -> _Polished:
-    """Descend from the ends of all chains and the best place, and group them into basins."""
+def _polished(
+    search: Search, frame: Frame, like: PyTree[Array], step_size: float
+) -> _Polished:
+    """Descend from the ends of all chains and the best place, and group them into basins.
+
+    A descent begins with a gradient step of the chain's own size, so that it stays in the basin of the chain, whatever
+    the scale of x and of fun.
+    """
     before = _unpolished(search)
     num_chains = len(before.ends)
-    points = [
-        minima.descend(search.problem, x, step_size, search.box)
-        for x in (*before.ends, search.best)
-    ]
-    best = min(
-        points, key=lambda point: point.fun if np.isfinite(point.fun) else np.inf
+    starts = np.concatenate([before.ends, before.best[None]])
+    slopes = np.linalg.norm(gradients_at(search.problem, frame, starts), axis=1)
+    first = step_size * slopes
+    ends = local_searches(
+        search.problem, frame, starts, len(starts), MOST_GRADIENTS, first=first
     )
-    survey = search.survey
-    near = minima.tolerances(points, survey.spread_above(best.fun), survey.scale)
-    grouping = minima.group(points, num_chains, *near)
-    basins = [
-        Basin(
-            points[end].fun, int(chains) / num_chains, to_position(points[end].x, like)
+    best = int(np.argmin(ends.fun))
+    difference, distance = _tolerances(search.survey, ends, frame.scale.dtype)
+    with np.errstate(invalid="ignore", over="ignore"):  # chains that diverged
+        labels, basins = group_ends(
+            ends.y, ends.fun, np.ones(len(starts), bool), difference, distance
         )
-        for end, chains in zip(grouping.best_ends, grouping.chains, strict=True)
-    ]
+        at_best = ends.fun[basins] <= ends.fun[best] + difference
+    chains = np.bincount(labels[:num_chains], minlength=len(basins))
+    in_best = int(chains[at_best].sum())
+    worse = int(np.sum(chains[~at_best] > 0))
+    x = ends.y.astype(starts.dtype)
     return _Polished(
-        best,
-        minima.is_minimum(best, step_size, survey.size_of_values),
-        np.stack([point.x for point in points[:-1]]),
-        np.array([point.fun for point in points[:-1]]),
-        sum(point.evaluations for point in points),
-        basins,
-        grouping,
+        x[best],
+        float(ends.fun[best]),
+        bool(ends.settled[best]),
+        x[:num_chains],
+        ends.fun[:num_chains],
+        search.size * int(ends.evaluations.sum()),
+        [
+            Basin(float(ends.fun[i]), int(count) / num_chains, to_position(x[i], like))
+            for i, count in zip(basins, chains, strict=True)
+        ],
+        Tally(num_chains, worse + bool(in_best), in_best),
     )
+
+
+def _tolerances(
+    survey: Survey, ends: SearchEnds, dtype: np.dtype[Any], near: float = 1e-2
+) -> tuple[float, float]:
+    """Return the difference in value and the distance up to which two minima are one.
+
+    The distance is `near` times the scale of the starts, or of the minima where all starts are equal; the difference is
+    the square root of the rounding, times the spread of values at the starts.
+    """
+    best = int(np.argmin(ends.fun))
+    lowest = float(ends.fun[best])
+    eps = float(np.finfo(dtype).eps)
+    scale = survey.scale or float(np.abs(ends.y[best]).max()) or 1.0
+    difference = math.sqrt(eps) * survey.spread_above(lowest) + 100 * eps * abs(lowest)
+    return difference, near * scale * math.sqrt(ends.y.shape[1])
+
+
+def _frame(search: Search) -> Frame:
+    """Return the units of the function itself."""
+    ones = np.ones_like(search.best)
+    infinite = np.inf * ones
+    lower, upper = search.box or (-infinite, infinite)
+    return Frame(*map(jnp.asarray, (0 * ones, ones, lower, upper, lower, upper)))
 
 
 def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResult":
@@ -307,7 +339,9 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
     temperature = value_at(search.temperature, last)
     step_size = value_at(search.step_size, last)
     unit = step_size or value_at(search.step_size, 0)  # a schedule may end at 0
-    end = _polished(search, like, unit) if polish else _unpolished(search)
+    frame = _frame(search)
+    end = _polished(search, frame, like, unit) if polish else _unpolished(search)
+    jac = gradient_at(search.problem, frame, end.best)
     num_chains = len(end.ends)
     if search.diverged_at is not None:
         status = AnnealStatus.DIVERGED
@@ -316,12 +350,12 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
     else:
         status = AnnealStatus.CONVERGED if end.reached else AnnealStatus.NOT_REACHED
     return OptimizeResult(
-        x=to_position(end.best.x, like),
-        fun=end.best.fun,
-        jac=to_position(end.best.jac.astype(end.best.x.dtype), like),
+        x=to_position(end.best, like),
+        fun=end.fun,
+        jac=to_position(jac.astype(end.best.dtype), like),
         success=search.diverged_at is None and end.reached,
         status=int(status),
-        message=_message(search, step_size, end),
+        message=_message(search, step_size, end, float(np.linalg.norm(jac))),
         nit=search.steps,
         nfev=search.evaluations + num_chains * search.size + end.evaluations,
         x_chains=to_position(end.ends, like),
@@ -342,8 +376,8 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
     )
 
 
-def _message(search: Search, step_size: float, end: _Polished) -> str:
-    """Return how the run ended, whether the step was halved, whether x is a minimum, and how far chains agree."""
+def _message(search: Search, step_size: float, end: _Polished, slope: float) -> str:
+    """Return how the run ended, whether x is a minimum, and how far chains agree."""
     sentences = [f"Finished all {search.num_steps} steps."]
     if search.stopped:
         sentences = [
@@ -354,20 +388,17 @@ def _message(search: Search, step_size: float, end: _Polished) -> str:
             f"Chains diverged at step {search.diverged_at} with step_size={step_size:.3g}; pass a smaller one, a lower "
             "temperature, or bounds that keep chains where fun and its gradient are numbers."
         ]
-    if search.num_halvings:
-        times = "once" if search.num_halvings == 1 else f"{search.num_halvings} times"
-        sentences.append(
-            f"Chains had diverged with larger steps: step_size was halved {times}, to {step_size:.3g}."
-        )
     if not end.reached:
         sentences.append(
-            f"Polishing reached no minimum: the gradient at x has norm {np.linalg.norm(end.best.jac):.3g}. fun may have a "
+            f"Polishing reached no minimum: the gradient at x has norm {slope:.3g}. fun may have a "
             "kink there, be unbounded below, or be too flat for its dtype; try bounds, or float64."
         )
-    if end.grouping is None:
+    if end.tally is None:
         sentences.append(
             "The chains are not polished; polish=True descends from their ends and distinguishes basins."
         )
     elif end.reached:  # basins are those of minima
-        sentences.append(minima.agreement(end.grouping))
+        sentences.append(end.tally.sentence("chain", "chains"))
+        if end.tally.at_best < end.tally.searches or end.tally.searches == 1:
+            sentences.append("To be surer, raise num_steps or num_chains.")
     return " ".join(sentences)

@@ -4,15 +4,18 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import random
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
 from langevax import checks, trees
-from langevax._typing import FloatScalar, PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.gradients import GradientEstimator
+from langevax.keys import unrolled
 from langevax.problems.coordinates import Raveled
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.problem import Function, Problem
@@ -29,6 +32,21 @@ BoundsLike: TypeAlias = "Bounds | Sequence[tuple[float | None, float | None]] | 
 Callback: TypeAlias = (
     "Callable[[OptimizeResult], bool | None] | Callable[[PyTree], bool | None] | None"
 )
+
+
+class Starts(NamedTuple):
+    """Where searches begin, as vectors."""
+
+    like: PyTree[Array]
+    """A position, with the structure of all."""
+    vectors: Float[np.ndarray, "*places d"]
+    """x0, or places that a function x0 drew."""
+    box: "Box | None"
+
+    @property
+    def drawn(self) -> bool:
+        """True where a function drew them."""
+        return self.vectors.ndim == 2
 
 
 class Box(NamedTuple):
@@ -83,6 +101,34 @@ def as_position(x0: PyTree[ArrayLike]) -> PyTree[Array]:
     return position
 
 
+@eqx.filter_jit
+def draw_with(
+    start: Callable[[PRNGKey], PyTree], key: PRNGKey, number: int
+) -> PyTree[Array]:
+    """Draw this many places as `start(key)`, stacked."""
+    return jax.vmap(start)(random.split(unrolled(key), number))
+
+
+def as_starts(
+    x0: PyTree[ArrayLike] | Callable[[PRNGKey], PyTree],
+    bounds: BoundsLike,
+    key: PRNGKey,
+    num_drawn: int,
+    dtype: Any = None,
+) -> Starts:
+    """Return x0, or as many starts as it draws, checked against the bounds; of `dtype` where one is passed."""
+    drawn = callable(x0)
+    positions = draw_with(x0, key, num_drawn) if drawn else as_position(x0)
+    positions = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), positions)
+    like = jax.tree.map(lambda leaf: leaf[0], positions) if drawn else positions
+    as_position(like)
+    ravel = lambda position: ravel_pytree(position)[0]
+    vectors = np.asarray((jax.vmap(ravel) if drawn else ravel)(positions))
+    box = as_box(bounds, like)
+    check_inside(vectors, box)
+    return Starts(like, vectors, box)
+
+
 def on_vectors(problem: Problem, like: PyTree[Array]) -> Problem:
     """Return the problem whose position is `like` as a vector; itself where that is one already."""
     return (
@@ -108,21 +154,6 @@ def as_box(bounds: BoundsLike, like: PyTree[Array]) -> Box | None:
     if bounds is None:
         return None
     lower, upper = _sides(bounds, like)
-    for i in np.flatnonzero(lower == upper):
-        raise ValueError(
-            f"bounds[{i}] is ({lower[i]}, {upper[i]}), whose ends are equal; put a coordinate that does not move into "
-            "fun."
-        )
-    for i in np.flatnonzero(np.isnan(lower) | np.isnan(upper)):
-        raise ValueError(
-            f"bounds[{i}] is ({lower[i]}, {upper[i]}); pass None, or an infinity, for an open side."
-        )
-    for i in np.flatnonzero(lower > upper):
-        raise ValueError(
-            f"bounds[{i}] is ({lower[i]}, {upper[i]}), whose lower end is not below its upper one; swap them."
-        )
-    if np.all(np.isinf(lower) & np.isinf(upper)):
-        return None
     dtype = trees.dtype_of(like)
     low = lower.astype(dtype)
     high = upper.astype(dtype)
@@ -130,9 +161,10 @@ def as_box(bounds: BoundsLike, like: PyTree[Array]) -> Box | None:
     high = np.where(high > upper, np.nextafter(high, np.array(-np.inf, dtype)), high)
     for i in np.flatnonzero(~(low < high)):
         raise ValueError(
-            f"bounds[{i}] is ({lower[i]}, {upper[i]}): no two numbers of {dtype} lie between; widen it."
+            f"bounds[{i}] is ({lower[i]}, {upper[i]}); pass two numbers that {dtype} tells apart, the lower one first, and "
+            "None for an open side."
         )
-    return Box(low, high)
+    return None if np.all(np.isinf(low) & np.isinf(high)) else Box(low, high)
 
 
 def _sides(bounds: BoundsLike, like: PyTree[Array]) -> tuple[np.ndarray, np.ndarray]:
@@ -189,7 +221,6 @@ def check_options(
     temperature: object,
     step_size: object,
     gradient: object,
-    spread: object,
 ) -> None:
     """Raise unless there is something to run, with a valid temperature and step size."""
     checks.positive_int("num_chains", num_chains)
@@ -211,11 +242,6 @@ def check_options(
         )
     if isinstance(gradient, GradientEstimator):
         gradient.check_sizes()
-    checks.number(
-        "spread",
-        np.asarray(spread) if isinstance(spread, list | tuple) else spread,
-        auto=True,
-    )
 
 
 def check_scalar(problem: Problem, position: Float[Array, " d"]) -> None:

@@ -17,8 +17,18 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from langevax._typing import PyTree
+
 NEAR = 2e-3
 """Distance in units of the box, for each root of the dimension, up to which two ends are in one basin."""
+
+
+class Basin(NamedTuple):
+    """A local minimum, and the share of the searches or chains that ended in it."""
+
+    fun: float
+    share: float
+    x: PyTree[np.ndarray]
 
 
 class Tally(NamedTuple):
@@ -34,6 +44,16 @@ class Tally(NamedTuple):
     def expected_better(self) -> float:
         """Expected number of unseen better basins."""
         return unseen_better(self.searches, self.basins) if self.at_best else math.inf
+
+    def sentence(self, one: str, many: str) -> str:
+        """Say how many of the searches, by their name, ended at the best value."""
+        others = self.basins - bool(self.at_best)
+        basins = "a worse basin" if others == 1 else f"{others} worse basins"
+        rest = f", the others in {basins}" if others else ""
+        name = one if self.searches == 1 else many
+        return (
+            f"{self.at_best} of {self.searches} {name} ended at the best value{rest}."
+        )
 
 
 def unseen_better(searches: int, basins: int) -> float:

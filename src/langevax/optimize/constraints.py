@@ -1,7 +1,7 @@
 """Constraints of `minimize` as SciPy writes them: lower <= c(x) <= upper, read into residuals r(x) <= 0 or r(x) = 0."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -76,31 +76,19 @@ def as_constraints(
 ) -> Constraints | None:
     """Return the constraints, checked at the position `like`; None where there are none."""
     many = isinstance(constraints, list | tuple)
-    entries = constraints if many else [constraints]
-    functions = []
-    residuals = []
+    functions: list[ConstraintFunction] = []
+    residuals: list[Residual] = []
     count = 0
-    for i, entry in enumerate(entries):
+    for i, entry in enumerate(constraints if many else [constraints]):
         name = f"constraints[{i}]" if many else "constraints"
         function, lower, upper = _read(name, entry, like, use_gradients)
         functions.append(function)
-        for j, (low, high) in enumerate(zip(lower, upper, strict=True)):
-            row = count + j
-            label = name if len(lower) == 1 else f"row {j} of {name}"
-            if low == high:
-                residuals.append((row, 1.0, low, True, label))
-            else:
-                sides = ((-1.0, low), (1.0, high))
-                residuals += [
-                    (row, sign, side, False, label)
-                    for sign, side in sides
-                    if np.isfinite(side)
-                ]
-        count += len(lower)
+        residuals += _residuals(name, count, lower, upper)
+        count += function.size
     if not residuals:
         return None
-    dtype = trees.dtype_of(like)
     rows, signs, sides, equal, names = zip(*residuals, strict=True)
+    dtype = trees.dtype_of(like)
     return Constraints(
         tuple(functions),
         jnp.asarray(rows, jnp.int32),
@@ -109,6 +97,28 @@ def as_constraints(
         jnp.asarray(equal),
         tuple(names),
     )
+
+
+class Residual(NamedTuple):
+    """A finite side of a row of the constraints."""
+
+    row: int
+    sign: float
+    side: float
+    equal: bool
+    name: str
+
+
+def _residuals(
+    name: str, first: int, lower: np.ndarray, upper: np.ndarray
+) -> Iterator[Residual]:
+    """Yield the finite sides of one constraint, whose rows begin at `first`."""
+    for j, (low, high) in enumerate(zip(lower, upper, strict=True)):
+        label = name if len(lower) == 1 else f"row {j} of {name}"
+        equal = low == high
+        for sign, side in ((1.0, high),) if equal else ((-1.0, low), (1.0, high)):
+            if np.isfinite(side):
+                yield Residual(first + j, sign, side, equal, label)
 
 
 def _read(

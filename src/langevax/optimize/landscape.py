@@ -51,10 +51,9 @@ class Landscape:
     """A function in units of its box, the budget, and the best place that any search has met.
 
     Args:
-        problem: the function; `coarse` has few of its rows, and is searched first.
+        problem: the function.
         frame: the box.
         budget: in values; a gradient counts as `gradient_cost` of them.
-        around: draw places normally around the start, whatever the bounds.
         starts: draws places, in units of the box; None draws them from the box.
         stops: called after each batch of searches, says whether to stop.
     """
@@ -69,23 +68,19 @@ class Landscape:
     def __init__(
         self,
         problem: Problem,
-        coarse: Problem,
         frame: Frame,
         rng: np.random.Generator,
         budget: float,
         gradient_cost: int,
         *,
-        around: bool,
         starts: Callable[[int, np.random.Generator], Places] | None,
         stops: Callable[["Landscape"], bool],
     ):
         self.problem = problem
-        self.coarse = coarse
         self.frame = frame
         self.rng = rng
         self.budget = budget
         self.gradient_cost = gradient_cost
-        self.around = around
         self.starts = starts
         self.stops = stops
         self.lower, self.upper = (
@@ -122,14 +117,13 @@ class Landscape:
 
     def values(self, ys: Places) -> Values:
         """Return the values at these places, infinite where they are not numbers."""
-        fun = values(self.coarse, self.frame, ys)
-        self.nfev += len(ys) * int(self.coarse.size)
-        self.spent += len(ys) * int(self.coarse.size) / int(self.problem.size)
+        fun = values(self.problem, self.frame, ys)
+        self.nfev += len(ys) * int(self.problem.size)
+        self.spent += len(ys)
         finite = np.abs(fun[np.isfinite(fun)])
         if not self.size and len(finite):
             self.size = float(np.quantile(finite, 0.75))
-        if self.coarse is self.problem:
-            self.update(ys, fun)
+        self.update(ys, fun)
         return fun
 
     def search(
@@ -154,29 +148,20 @@ class Landscape:
         target: float = math.inf,
         home: Place | None = None,
     ) -> SearchEnds:
-        """Search the coarse problem first where there is one; no target counts there, as its values are others."""
+        """Return where local searches end, of which each may take what the budget leaves for it."""
         affordable = (self.budget - self.spent) / (self.gradient_cost * len(starts))
         limit = max(2, min(self.limit, int(affordable)))
-        if self.coarse is not self.problem:
-            rough = local_searches(
-                self.coarse, self.frame, starts, LANES, limit, math.inf, first
-            )
-            self.add_gradients(int(rough.evaluations.sum()), self.coarse)
-            ends = local_searches(self.problem, self.frame, rough.y, LANES, limit)
-            moved = rough.moved | ends.moved
-            ends = ends._replace(moved=moved)
-        else:
-            ends = local_searches(
-                self.problem, self.frame, starts, LANES, limit, target, first, home
-            )
-        self.add_gradients(int(ends.evaluations.sum()), self.problem)
+        ends = local_searches(
+            self.problem, self.frame, starts, LANES, limit, target, first, home
+        )
+        self.add_gradients(int(ends.evaluations.sum()))
         self.update(ends.y, ends.fun)
         return ends
 
-    def add_gradients(self, gradients: int, problem: Problem) -> None:
+    def add_gradients(self, gradients: int) -> None:
         """Count gradients with their values, or the values of finite differences."""
-        size = int(problem.size)
-        self.spent += self.gradient_cost * gradients * size / int(self.problem.size)
+        size = int(self.problem.size)
+        self.spent += self.gradient_cost * gradients
         if self.gradient_cost == GRADIENT_COST:
             self.njev += gradients * size
             self.nfev += gradients * size
@@ -202,7 +187,7 @@ class Landscape:
         high = np.where(self.bounded, self.upper, 1)
         uniform = self.rng.uniform(low, high, (number, self.dimension))
         normal = self.rng.standard_normal((number, self.dimension))
-        return self.fold(np.where(self.bounded & (not self.around), uniform, normal))
+        return self.fold(np.where(self.bounded, uniform, normal))
 
     def best_drawn(self, number: int) -> Places:
         """Return the best of eight drawn places each."""

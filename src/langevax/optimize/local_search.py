@@ -282,15 +282,13 @@ def advance(
     )
     step = _next_step(search, trial, fails)
     promise = -jnp.where(unbound, gradient, 0) @ direction * step
-    rounding = RULES.roundings * jnp.finfo(y.dtype).eps * jnp.abs(fun)
-    least = RULES.gain * (search.start_fun - fun) + rounding
-    stepped = accept & trial.curved
-    quiet = stepped & (promise <= least)
+    quiet = accept & trial.curved & (promise <= _least_gain(search, fun))
     settled = (
         (search.quiet & ~accept) | (quiet & search.quiet) | ~jnp.any(direction != 0)
     )
     exhausted = fails & ~jnp.any(search.moves != 0)
-    hopeless = stepped & (fun - RULES.abandoned * promise > limits.target / unit)
+    ahead = fun - RULES.abandoned * promise
+    hopeless = accept & trial.curved & (ahead > limits.target / unit)
     back = accept & (jnp.linalg.norm(y - limits.home) <= limits.radius)
     left = search.evaluations + 1 < limits.evaluations
     return search._replace(
@@ -308,6 +306,12 @@ def advance(
         settled=settled,
         active=search.active & ~(settled | exhausted | hopeless | back) & left,
     )
+
+
+def _least_gain(search: LocalSearch, fun: FloatScalar) -> FloatScalar:
+    """Return the gain below which a step is quiet: of the whole, or of rounding."""
+    rounding = RULES.roundings * jnp.finfo(fun.dtype).eps * jnp.abs(fun)
+    return RULES.gain * (search.start_fun - fun) + rounding
 
 
 def _next_step(
@@ -401,9 +405,8 @@ def local_searches(
         (starts[0], -1.0) if home is None else (home, HOME * np.sqrt(len(home)))
     )
     numbers = (jnp.asarray(a, dtype) for a in (target, known, radius))
-    ends = searches(
-        problem, frame, padded, active, lengths, Limits(jnp.int32(limit), *numbers)
-    )
+    limits = Limits(jnp.int32(limit), *numbers)
+    ends = searches(problem, frame, padded, active, lengths, limits)
     fun = np.asarray(ends.fun, np.float64)[:number]
     return SearchEnds(
         np.asarray(ends.y, np.float64)[:number],
@@ -448,12 +451,16 @@ def values(problem: Problem, frame: Frame, ys: Places) -> Values:
 
 
 @eqx.filter_jit
-def _slope(problem: Problem, frame: Frame, y: Vector) -> Vector:
-    return value_and_gradient(problem, frame, y)[1]
+def _gradients(problem: Problem, frame: Frame, ys: Array) -> Array:
+    return jax.vmap(lambda y: value_and_gradient(problem, frame, y)[1])(ys)
+
+
+def gradients_at(problem: Problem, frame: Frame, ys: Places) -> Places:
+    """Return the gradients at places."""
+    places = jnp.asarray(ys, frame.scale.dtype)
+    return np.asarray(_gradients(problem, frame, places), np.float64)
 
 
 def gradient_at(problem: Problem, frame: Frame, y: Place) -> Place:
     """Return the gradient at a place."""
-    return np.asarray(
-        _slope(problem, frame, jnp.asarray(y, frame.scale.dtype)), np.float64
-    )
+    return gradients_at(problem, frame, y[None])[0]

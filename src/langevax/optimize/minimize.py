@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike
 
 from langevax import checks
 from langevax._typing import PRNGKey, PyTree
@@ -23,22 +23,19 @@ from langevax.optimize import arguments
 from langevax.optimize.arguments import (
     WHOLE_SUM_ROWS,
     BoundsLike,
-    Box,
     Callback,
     Objective,
+    Starts,
     to_position,
 )
-from langevax.optimize.basins import Tally, group_ends
+from langevax.optimize.basins import Basin, group_ends
 from langevax.optimize.constraints import ConstraintsLike, as_constraints
 from langevax.optimize.landscape import GRADIENT_COST, Landscape
 from langevax.optimize.local_search import Frame, Place, Places, gradient_at
-from langevax.optimize.minima import Basin
 from langevax.optimize.newton import Polished, polish
 from langevax.optimize.penalties import Constrained, Penalties, Refinement
 from langevax.optimize.portfolio import Portfolio
-from langevax.optimize.search import draw_with
 from langevax.optimize.values_only import FiniteDifferences, as_values
-from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.problem import Problem
 from langevax.renamed import refuse_former
 from langevax.run.options import Run, check_unsaved
@@ -46,6 +43,10 @@ from langevax.run.progress import report_to
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
+
+
+DRAWN_STARTS = 64
+"""Places that a function x0 draws, of which the units of a search are taken."""
 
 
 class MinimizeStatus(IntEnum):
@@ -69,7 +70,6 @@ def minimize(
     constraints: ConstraintsLike = (),
     max_evaluations: int | Literal["auto"] = "auto",
     max_better_basins: float = 0.1,
-    spread: ArrayLike | Literal["auto"] = "auto",
     use_gradients: bool = True,
     callback: Callback = None,
     run: Run = Run(),
@@ -77,8 +77,8 @@ def minimize(
     """Search for the global minimum of `fun` until a better one is unlikely, or the budget is spent.
 
     Args:
-        fun: `fun(position) -> scalar`, differentiable by JAX; or a `Problem`, whose potential is minimised. Of a
-            `FiniteSum` of more than 1024 rows, 1024 are drawn for the searches, and all of them taken where they end.
+        fun: `fun(position) -> scalar`, differentiable by JAX; or a `Problem`, whose potential is minimised.
+            Each value of a `FiniteSum` takes all rows: begin with `problem.over(fewer_rows)` where they are many.
         x0: a position, any pytree of one floating dtype, where the first search starts. Or a function
             `key -> position` that draws the starts of all. In float32 a minimum is exact to about 1e-4 of its width;
             pass x0 in float64 (`jax.enable_x64`) for full precision. Whole numbers of Python are floats, as in SciPy;
@@ -95,8 +95,6 @@ def minimize(
             "auto" is 10,000 for each coordinate, and less for a sum over many rows.
         max_better_basins: the promise. The search ends, with `success`, when the expected number of unseen better basins is
             at most this.
-        spread: standard deviation of the starts around x0, > 0, a float or one for each number. "auto" draws uniformly
-            between two finite bounds; elsewhere it is |x0|, or 1 where x0 is 0.
         use_gradients: False takes values only, in float64, so that `fun` may be a function of NumPy arrays.
         callback: as in SciPy: `callback(intermediate_result)` with that very name gets an `OptimizeResult` (x, fun,
             nit, nfev, njev), any other one x; StopIteration or True stops. It is called after each batch of searches.
@@ -144,17 +142,16 @@ def minimize(
     checks.flag("use_gradients", use_gradients)
     checks.positive_int("max_evaluations", max_evaluations, auto=True)
     checks.number("max_better_basins", max_better_basins, positive=True)
-    spread = _checked_spread(spread, x0)
     arguments.as_problem(fun)
     with (
         nullcontext() if use_gradients else jax.enable_x64(),
         report_to(run.progress) as report,
     ):
         start_key, draw_key = random.split(key)
-        like, places = _places(x0, start_key, use_gradients)
-        box = arguments.as_box(bounds, like)
-        arguments.check_inside(places, box)
-        frame = _frame(places, box, spread)
+        dtype = None if use_gradients else jnp.float64
+        starts = arguments.as_starts(x0, bounds, start_key, DRAWN_STARTS, dtype)
+        like = starts.like
+        frame = _frame(starts)
 
         def stop(land: Landscape) -> bool:
             report(
@@ -165,73 +162,50 @@ def minimize(
 
         plain = _on_vectors(fun, like, frame, use_gradients)
         limits = as_constraints(constraints, like, use_gradients)
-        rng = np.random.default_rng(np.asarray(random.key_data(draw_key)).tolist())
-        problem = plain
-        if not use_gradients:
-            problem = FiniteDifferences(plain, frame.scale, frame.x_upper)
-        d = places.shape[-1]
         land = Landscape(
-            problem,
-            _coarse(problem, fun, like, rng) if limits is None else problem,
+            plain
+            if use_gradients
+            else FiniteDifferences(plain, frame.scale, frame.x_upper),
             frame,
-            rng,
-            _budget(max_evaluations, problem, d),
-            GRADIENT_COST if use_gradients else d + 1,
-            around=not isinstance(spread, str),
+            np.random.default_rng(np.asarray(random.key_data(draw_key)).tolist()),
+            _budget(max_evaluations, plain, len(frame.scale)),
+            GRADIENT_COST if use_gradients else len(frame.scale) + 1,
             starts=_draws(x0, frame) if callable(x0) else None,
             stops=stop,
         )
         refinement = None
         if limits is not None:
             _check_one_row(plain)
-            refinement = Refinement(
-                land, Penalties(plain, limits, frame, use_gradients)
-            )
-        first = np.atleast_2d(places)[0].astype(np.float64)
-        start = (first - np.asarray(frame.center)) / np.asarray(frame.scale)
-        _check_start(land, start)
+            penalties = Penalties(plain, limits, frame, use_gradients)
+            refinement = Refinement(land, penalties)
         portfolio = Portfolio(land, float(max_better_basins))
-        portfolio.run(np.clip(start, frame.lower, frame.upper))
-        if refinement is None or _falls(land):
-            return _result(portfolio, polish(land), like)
-        outcome = refinement.run(portfolio)
-        best = outcome.best
-        end = Polished(best.y, best.fun, best.left, best.reached, 0)
-        return _constrained(_result(portfolio, end, like), land, outcome, like)
+        portfolio.run(_first(starts, land))
+        return _finished(portfolio, refinement, like)
 
 
-def _checked_spread(
-    spread: ArrayLike | Literal["auto"], x0: object
-) -> ArrayLike | Literal["auto"]:
-    if isinstance(spread, list | tuple):
-        spread = np.asarray(spread)
-    checks.number("spread", spread, positive=True, auto=True)
-    if callable(x0) and not isinstance(spread, str):
-        raise ValueError(
-            f"spread is {spread!r}, but x0 is a function that draws the starts; leave spread out."
-        )
-    return spread
+def _finished(
+    portfolio: Portfolio, refinement: Refinement | None, like: PyTree[Array]
+) -> "OptimizeResult":
+    """Return the minimum to its last digits, or where it satisfies the constraints."""
+    land = portfolio.land
+    if refinement is None or _falls(land):
+        return _result(portfolio, polish(land), like)
+    outcome = refinement.run(portfolio)
+    best = outcome.best
+    end = Polished(best.y, best.fun, best.left, best.reached, 0)
+    return _constrained(_result(portfolio, end, like), land, outcome, like)
 
 
-def _places(
-    x0: PyTree[ArrayLike] | Callable[[PRNGKey], PyTree],
-    key: PRNGKey,
-    use_gradients: bool,
-    num_drawn: int = 64,
-) -> tuple[PyTree[Array], Float[np.ndarray, "*places d"]]:
-    """Return a position that has the structure of all, and x0 as a vector, or `num_drawn` starts that it draws.
-
-    The units of the search follow from these.
-    """
-    drawn = callable(x0)
-    positions = draw_with(x0, key, num_drawn) if drawn else arguments.as_position(x0)
-    if not use_gradients:
-        positions = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), positions)
-    if not drawn:
-        return positions, np.asarray(ravel_pytree(positions)[0])
-    like = jax.tree.map(lambda leaf: leaf[0], positions)
-    arguments.as_position(like)
-    return like, np.asarray(jax.vmap(lambda x: ravel_pytree(x)[0])(positions))
+def _budget(
+    max_evaluations: int | Literal["auto"],
+    problem: Problem,
+    dimension: int,
+    evaluations: int = 10_000,
+) -> float:
+    """Return so many evaluations for each coordinate by default, and fewer of a long sum."""
+    if isinstance(max_evaluations, str):
+        return evaluations * dimension / max(1, int(problem.size) / WHOLE_SUM_ROWS)
+    return max_evaluations
 
 
 def _on_vectors(
@@ -256,18 +230,6 @@ def _check_one_row(problem: Problem) -> None:
         )
 
 
-def _budget(
-    max_evaluations: int | Literal["auto"],
-    problem: Problem,
-    dimension: int,
-    evaluations: int = 10_000,
-) -> float:
-    """Return so many evaluations for each coordinate by default, and less of a long sum."""
-    if isinstance(max_evaluations, str):
-        return evaluations * dimension / max(1, int(problem.size) / WHOLE_SUM_ROWS)
-    return max_evaluations
-
-
 def _draws(
     x0: Callable[[PRNGKey], PyTree], frame: Frame
 ) -> Callable[[int, np.random.Generator], Places]:
@@ -282,74 +244,41 @@ def _draws(
     return starts
 
 
-def _frame(
-    places: Float[np.ndarray, "*places d"],
-    box: Box | None,
-    spread: ArrayLike | Literal["auto"],
-) -> Frame:
-    """Return the box of size one, or, without bounds, units of the spread around x0."""
-    dtype = places.dtype
-    d = places.shape[-1]
-    low, high = (
-        (np.full(d, -np.inf), np.full(d, np.inf))
-        if box is None
-        else (side.astype(float) for side in box)
-    )
+def _frame(starts: Starts) -> Frame:
+    """Return the box of size one, or, without bounds, the scale of x0 or of the starts that it draws."""
+    places = starts.vectors
+    infinite = np.full(places.shape[-1], np.inf)
+    low, high = (side.astype(float) for side in starts.box or (-infinite, infinite))
     center = np.atleast_2d(places)[0].astype(float)
-    if not isinstance(spread, str):
-        if np.shape(spread) not in ((), (d,)):
-            raise ValueError(
-                f"spread has shape {np.shape(spread)} but x0 has {d} numbers; pass a float, or one for each of them."
-            )
-        scale = np.broadcast_to(np.asarray(spread, float), (d,))
-    elif places.ndim == 2:
+    if starts.drawn:
         scale = places.std(axis=0, dtype=float)
         scale = np.where(scale > 0, scale, 1)
     else:
         filled = np.isfinite(high - low)
-        scale = np.where(
-            filled,
-            np.where(filled, high - low, 1),
-            np.where(center == 0, 1, np.abs(center)),
-        )
-        center = np.where(filled, np.where(filled, low, 0), center)
+        scale = np.where(center == 0, 1, np.abs(center))
+        scale = np.where(filled, high - low, scale)
+        center = np.where(filled, low, center)
     arrays = (center, scale, (low - center) / scale, (high - center) / scale, low, high)
-    return Frame(*(jnp.asarray(a, dtype) for a in arrays))
+    return Frame(*(jnp.asarray(a, places.dtype) for a in arrays))
 
 
-def _coarse(
-    problem: Problem,
-    fun: Objective,
-    like: PyTree[Array],
-    rng: np.random.Generator,
-) -> Problem:
-    """Return the sum over WHOLE_SUM_ROWS rows drawn from a long one, and any other problem itself."""
-    if (
-        not isinstance(fun, FiniteSum)
-        or type(fun) is not FiniteSum
-        or fun.max_size <= WHOLE_SUM_ROWS
-    ):
-        return problem
-    if fun.weights is not None or fun.count is not None:
-        return problem
-    rows = np.sort(rng.choice(fun.max_size, WHOLE_SUM_ROWS, replace=False))
-    return arguments.on_vectors(
-        fun.over(jax.tree.map(lambda leaf: leaf[rows], fun.data)), like
-    )
+def _first(starts: Starts, land: Landscape) -> Place:
+    """Return x0 in units of the frame; raise where fun or its gradient is not finite there.
 
-
-def _check_start(land: Landscape, start: Place) -> None:
-    """Raise where fun or its gradient is not finite at x0; a function x0 may draw such starts."""
-    if land.starts is not None:
-        return
-    place = land.frame.to_x(jnp.asarray(start, land.frame.scale.dtype))
-    value = float(land.problem.potential(place))
-    slope = float(np.linalg.norm(gradient_at(land.problem, land.frame, start)))
-    for name, number in (("fun", value), ("the norm of the gradient of fun", slope)):
-        if not np.isfinite(number):
+    A function x0 may draw such starts.
+    """
+    frame = land.frame
+    x0 = np.atleast_2d(starts.vectors)[0].astype(np.float64)
+    start = (x0 - np.asarray(frame.center)) / np.asarray(frame.scale)
+    if not starts.drawn:
+        place = frame.to_x(jnp.asarray(start, frame.scale.dtype))
+        value = float(land.problem.potential(place))
+        slope = float(np.linalg.norm(gradient_at(land.problem, frame, start)))
+        if not (np.isfinite(value) and np.isfinite(slope)):
             raise ValueError(
-                f"{name} at x0 is {number}; start where fun and its gradient are finite."
+                f"fun at x0 is {value} and the norm of its gradient {slope}; start where both are finite."
             )
+    return np.clip(start, land.lower, land.upper)
 
 
 def _intermediate_result(land: Landscape, like: PyTree[Array]) -> "OptimizeResult":
@@ -477,7 +406,7 @@ def _of_constraints(result: "OptimizeResult", outcome: Constrained) -> str:
     best = outcome.best
     message = f"Penalties lead to basins, which SLSQP refines: the largest violation is {best.violation:.2g}"
     if best.violation > 0:
-        message += f" (of {best.name}), which lowers fun by about {best.bought:.1g}"
+        message += f" (of {best.name})"
     message += ". "
     if outcome.left:
         message += f"{outcome.left} ends of searches that may be better were not refined; raise max_evaluations. "
@@ -509,7 +438,7 @@ def _message(
     )
     tallies = zip(portfolio.tallies(), names, strict=True)
     evidence = " ".join(
-        _agreement(counted, *name) for counted, name in tallies if counted.searches
+        counted.sentence(*name) for counted, name in tallies if counted.searches
     )
     number = f"{expected:.2g}" if np.isfinite(expected) else "unknown"
     promise = (
@@ -529,14 +458,3 @@ def _message(
             f"{evidence} Raise max_evaluations to be surer."
         )
     return f"A better basin is unlikely: {promise}. {evidence}"
-
-
-def _agreement(counted: Tally, one: str, many: str) -> str:
-    """Return a sentence on how many searches or runs ended at the best value."""
-    others = counted.basins - bool(counted.at_best)
-    basins = "a worse basin" if others == 1 else f"{others} worse basins"
-    rest = f", the others in {basins}" if others else ""
-    name = one if counted.searches == 1 else many
-    return (
-        f"{counted.at_best} of {counted.searches} {name} ended at the best value{rest}."
-    )

@@ -108,19 +108,15 @@ def newton(
             ((y <= lower) & (now.gradient > 0)) | ((y >= upper) & (now.gradient < 0))
         )
         step, promise = newton_step(now, unbound, 0.0)
-        # values are equal to rounding: the smaller gradient decides
         settled = promise <= eps * abs(now.fun)
         if not settled:
             step, _ = newton_step(now, unbound, damping)
         trial = np.clip(y + step, lower, upper)
         ahead = at(trial)
         evaluations += 1 + len(start)
-        if settled:
-            if not _flatter(ahead, now, unbound, eps):
-                break
-            y = trial
-            now = ahead
-        elif ahead.finite and ahead.fun < now.fun:
+        gain = now.fun - ahead.fun
+        # values are equal to rounding at the last step
+        if ahead.finite and (gain > 0 or (settled and gain >= -eps * abs(now.fun))):
             y = trial
             now = ahead
             damping = max(damping / 5, dampings[0])
@@ -128,21 +124,10 @@ def newton(
             break
         else:
             damping *= 4
+        if settled:
+            break
     reached = promise <= roundings * eps * max(abs(now.fun), size)
     return Polished(y, now.fun, now.gradient, reached, evaluations)
-
-
-def _flatter(
-    ahead: Derivatives,
-    now: Derivatives,
-    unbound: np.ndarray,
-    eps: float,
-) -> bool:
-    """Return whether a place of the same value has a smaller gradient."""
-    slopes, before = (np.abs(at.gradient * unbound).max() for at in (ahead, now))
-    return bool(
-        ahead.finite and slopes < before and ahead.fun <= now.fun + eps * abs(now.fun)
-    )
 
 
 def newton_step(
@@ -193,5 +178,5 @@ def polish(
             if not any(words in str(error) for words in NO_FORWARD_MODE):
                 raise
     land.update(end.y[None], np.array([end.fun]))
-    land.add_gradients(end.evaluations, land.problem)
+    land.add_gradients(end.evaluations)
     return end

@@ -6,9 +6,7 @@ Each minimum of L lies below the minimum of f under the constraints in the same 
 order of L until the next one is not lower than the best that satisfies them. SLSQP (Kraft 1988) ends where f does not
 fall along the linearised constraints. Multipliers l, those of least squares, say whether that is a minimum,
 
-    grad f + J^T l = 0,      l_i >= 0 of inequalities,
-
-and what a violation that is left lowers f by: l_i r_i.
+    grad f + J^T l = 0,      l_i >= 0 of inequalities.
 """
 
 from typing import Any, NamedTuple
@@ -23,7 +21,7 @@ from langevax._typing import FloatScalar
 from langevax.optimize.basins import group_ends
 from langevax.optimize.constraints import Constraints
 from langevax.optimize.landscape import Landscape
-from langevax.optimize.local_search import Frame, Place, Values, Vector
+from langevax.optimize.local_search import Frame, Place, Vector
 from langevax.optimize.portfolio import Portfolio
 from langevax.optimize.values_only import FiniteDifferences, forward_differences
 from langevax.problems.coordinates import Raveled
@@ -111,8 +109,6 @@ class Refined(NamedTuple):
     """Of that constraint."""
     tolerances: float
     """The largest violation over what is taken for none."""
-    bought: float
-    """What the violations lower f by, about: the sum of multipliers times violations."""
     reached: bool
     share: float = 0.0
 
@@ -143,10 +139,8 @@ class Refinement:
 
     drawn = 128
     """Places from which weights are taken."""
-    fewest_violations = 4
-    """Of a constraint at these places, below which its scale is its usual distance."""
     weight = 10.0
-    """Spreads of f that a violation of the usual size costs, twice."""
+    """Spreads of f that a residual of the usual size costs, twice."""
     search_share = 0.7
     """Of the budget, for the search."""
     iterations = 100
@@ -173,22 +167,12 @@ class Refinement:
         fun = drawn[np.isfinite(drawn[:, 0]), 0]
         low, high = np.quantile(fun, (0.25, 0.75)) if len(fun) else np.zeros(2)
         self.spread: float = float(high - low) or max(abs(low), abs(high)) or 1.0
-        rest = drawn[np.isfinite(drawn[:, 1:]).all(axis=1), 1:]
-        self.scales: Float[np.ndarray, " residuals"] = np.array(
-            [self._scale(*pair) for pair in zip(rest.T, self.equal, strict=True)]
-        )
+        rest = np.abs(drawn[np.isfinite(drawn[:, 1:]).all(axis=1), 1:])
+        usual = np.median(rest, axis=0) if len(rest) else np.zeros(len(self.equal))
+        self.scales: Float[np.ndarray, " residuals"] = np.where(usual > 0, usual, 1)
         weights = self.weight * self.spread / self.scales**2
-        land.problem = land.coarse = penalties.at(weights)
+        land.problem = penalties.at(weights)
         land.budget = self.search_share * self.budget
-
-    def _scale(self, drawn: Values, equal: bool) -> float:
-        """Return the usual violation at drawn places, or the usual distance where few violate the constraint."""
-        violations = np.abs(drawn) if equal else drawn[drawn > 0]
-        few = len(violations) < self.fewest_violations
-        usual = np.abs(drawn) if few else violations
-        if not len(usual):
-            return 1.0
-        return float(np.median(usual)) or float(usual.max()) or 1.0
 
     def run(self, portfolio: Portfolio) -> Constrained:
         """Refine the basins that the portfolio has met until none of the others can be better."""
@@ -239,7 +223,7 @@ class Refinement:
         values, slopes = (
             np.asarray(part, np.float64) for part in _linearised(self.penalties, at)
         )
-        land.add_gradients(1, land.problem)
+        land.add_gradients(1)
         return Linearised(float(values[0]), slopes[0], values[1:], slopes[1:])
 
     def refined(self, start: Place) -> Refined:
@@ -303,8 +287,7 @@ class Refinement:
         tolerances = violations / self._allowed(at.slopes)
         largest = int(np.argmax(violations))
         active = self.equal | (at.residuals >= -self._allowed(at.slopes))
-        multipliers, left = self._multipliers(y, at, active)
-        bought = float(np.abs(multipliers) @ violations[active])
+        left = self._left(y, at, active)
         size = max(self.spread, float(np.linalg.norm(at.gradient)))
         is_minimum = np.linalg.norm(left) <= 30 * np.sqrt(self.accuracy) * size
         return Refined(
@@ -315,8 +298,7 @@ class Refinement:
             float(violations[largest]),
             self.penalties.constraints.names[largest],
             float(tolerances.max()),
-            bought,
-            bool(is_minimum and bought <= self.tolerance * self.spread),
+            bool(is_minimum),
         )
 
     def _allowed(
@@ -328,13 +310,13 @@ class Refinement:
         steep = np.nan_to_num(np.abs(slopes).max(axis=1))
         return np.maximum(self.tolerance * np.minimum(steep, self.scales), least)
 
-    def _multipliers(
+    def _left(
         self,
         y: Place,
         at: Linearised,
         active: Bool[np.ndarray, " residuals"],
-    ) -> tuple[Float[np.ndarray, " active"], Place]:
-        """Return the multipliers of active constraints, and the gradient that they and the bounds leave of f's."""
+    ) -> Place:
+        """Return the gradient that the multipliers of active constraints and the bounds leave of f's."""
         from scipy.optimize import lsq_linear
 
         land = self.land
@@ -348,11 +330,11 @@ class Refinement:
             and np.isfinite(normals).all()
             and np.isfinite(at.gradient).all()
         ):
-            return np.zeros(int(active.sum())), at.gradient
+            return at.gradient
         signed = np.append(~self.equal[active], np.ones(len(walls), bool))
         least = np.where(signed, 0.0, -np.inf)
         fit = lsq_linear(normals.T, -at.gradient, (least, np.inf))
-        return fit.x[: int(active.sum())], at.gradient + normals.T @ fit.x
+        return at.gradient + normals.T @ fit.x
 
     def _basins(self, ends: list[Refined]) -> list[Refined]:
         """Return the best end of each basin; the first of all ends is that of its own, whatever rounding says."""

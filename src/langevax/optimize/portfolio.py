@@ -49,11 +49,11 @@ class Multistart:
         self.settled = 0
 
     def run(self) -> None:
-        """PlannedSearch from a batch of new places."""
+        """Search from a batch of new places."""
         self.best_of(LANES)
 
     def best_of(self, number: int) -> tuple[Place, float]:
-        """PlannedSearch from new places, and return the best end."""
+        """Search from new places, and return the best end."""
         land = self.land
         ends = land.search(land.best_drawn(number))
         gains = ends.start_fun - ends.fun
@@ -168,7 +168,7 @@ class Portfolio:
         return min(counted.expected_better for counted in self.tallies())
 
     def run(self, start: Place) -> None:
-        """PlannedSearch until an unseen better basin is unlikely, or the budget is spent."""
+        """Search until an unseen better basin is unlikely, or the budget is spent."""
         land = self.land
         self._begin(start)
         costs: dict[PlannedSearch, float] = {self.hopping: 0.0, self.evolving: 0.0}

@@ -1,4 +1,4 @@
-"""The chains of `minimize`: starts, default options, the run, and restarts with half the step where they diverge."""
+"""The chains of `anneal`: starts, default options, and the run."""
 
 import math
 from collections.abc import Callable
@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from langevax import trees
-from langevax._typing import FloatScalar, PRNGKey, PyTree
+from langevax._typing import FloatScalar, PRNGKey
 from langevax.algorithm import State, at_step
 from langevax.gradients import SVRG, Full, GradientEstimator
 from langevax.integrators import Explicit, Exponential
@@ -21,7 +21,7 @@ from langevax.keys import unrolled
 from langevax.optimize import arguments
 from langevax.optimize.arguments import WHOLE_SUM_ROWS, Box, Schedule
 from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
-from langevax.run import DivergenceError, Result, Stacked, Trace, simulate
+from langevax.run import DivergenceError, Stacked, Trace, simulate
 from langevax.run.options import Run
 from langevax.samplers import Langevin, Reflected
 from langevax.samplers.reflected import fold
@@ -38,69 +38,30 @@ class Survey(NamedTuple):
     """Root mean square distance of a coordinate from its mean over the places."""
     evaluations: int
 
-    @property
-    def size_of_values(self) -> float:
-        """Absolute size of the values, without the largest quarter."""
-        return float(np.quantile(np.abs(self.values), 0.75))
-
     def spread_above(self, lowest: float) -> float:
         """Return by how much the upper quartile of the values exceeds the lowest known value."""
         return max(0.0, float(np.quantile(self.values, 0.75)) - lowest)
 
 
+@eqx.filter_jit
 def draw(
     x0: Float[Array, " d"],
-    spread: ArrayLike | None,
-    box: Box | None,
-    key: PRNGKey,
-    number: int,
-) -> Float[Array, "places d"]:
-    """Draw places around x0, which is the first.
-
-    With spread=None uniformly between two finite bounds, and with deviation 1 elsewhere.
-    """
-    if spread is not None and np.shape(spread) not in ((), x0.shape):
-        raise ValueError(
-            f"spread has shape {np.shape(spread)} but x0 has {len(x0)} numbers; pass a float, or one for each of them."
-        )
-    infinite = jnp.full(x0.shape, jnp.inf, x0.dtype)
-    lower, upper = (
-        (-infinite, infinite) if box is None else (jnp.asarray(side) for side in box)
-    )
-    width = jnp.asarray(np.asarray(1.0 if spread is None else spread), x0.dtype)
-    return _draw(x0, width, lower, upper, key, number, spread is None)
-
-
-@eqx.filter_jit
-def _draw(
-    x0: Array,
-    width: Array,
     lower: Array,
     upper: Array,
     key: PRNGKey,
     number: int,
-    fill: bool,
 ) -> Float[Array, "places d"]:
+    """Draw places around x0, which is the first: uniform between finite bounds, with standard deviation 1 elsewhere."""
     uniform_key, normal_key = random.split(unrolled(key))
     shape = (number - 1, *x0.shape)
-    places, _ = fold(
-        x0 + width * trees.normal(shape, x0.dtype, key=normal_key), lower, upper
-    )
-    if fill:
-        bounded = jnp.isfinite(upper - lower)
-        low = jnp.where(bounded, lower, 0)
-        high = jnp.where(bounded, upper, 1)
-        inside = low + (high - low) * random.uniform(uniform_key, shape, x0.dtype)
-        places = jnp.where(bounded, jnp.minimum(inside, high), places)
+    noise = trees.normal(shape, x0.dtype, key=normal_key)
+    places, _ = fold(x0 + noise, lower, upper)
+    bounded = jnp.isfinite(upper - lower)
+    low = jnp.where(bounded, lower, 0)
+    high = jnp.where(bounded, upper, 1)
+    inside = low + (high - low) * random.uniform(uniform_key, shape, x0.dtype)
+    places = jnp.where(bounded, jnp.minimum(inside, high), places)
     return jnp.concatenate([x0[None], places])
-
-
-@eqx.filter_jit
-def draw_with(
-    start: Callable[[PRNGKey], PyTree], key: PRNGKey, number: int
-) -> PyTree[Array]:
-    """Draw this many places as `start(key)`, stacked."""
-    return jax.vmap(start)(random.split(unrolled(key), number))
 
 
 def survey(
@@ -108,37 +69,23 @@ def survey(
     places: Float[Array, "places d"],
     with_curvature: bool,
     key: PRNGKey,
-    drawn: bool,
     most: int = 20_000_000,
 ) -> Survey:
-    """Evaluate the places; one without a finite value and gradient is replaced by the first that has them.
+    """Evaluate the places.
 
-    Raise ValueError where x0, or every place if they are `drawn` by a function, is not finite. Curvatures cost at most
-    `most` component gradients: where rows are many, they are computed at fewer places.
+    Raise ValueError unless all are finite. Curvatures cost at most `most` component gradients: where rows are many,
+    they are computed at fewer places.
     """
     arguments.check_scalar(problem, places[0])
     size = int(problem.size)
     values, gradients = (np.asarray(a, np.float64) for a in _evaluate(problem, places))
     slopes = np.linalg.norm(gradients, axis=1)
-    good = np.isfinite(values) & np.isfinite(slopes)
-    if not (drawn or good[0]):
-        by_value = not np.isfinite(values[0])
-        what, number = (
-            ("fun", values[0])
-            if by_value
-            else ("the norm of the gradient of fun", slopes[0])
-        )
+    bad = np.flatnonzero(~(np.isfinite(values) & np.isfinite(slopes)))
+    if len(bad):
         raise ValueError(
-            f"{what} at x0 is {number}; start where fun and its gradient are finite."
+            f"fun is {values[bad[0]]} with a gradient of norm {slopes[bad[0]]} at {np.asarray(places[bad[0]])}, and not "
+            f"finite at {len(bad)} of {len(places)} starts; pass bounds or x0 where fun and its gradient are finite."
         )
-    if not good.any():
-        raise ValueError(
-            f"fun is not finite at any of {len(places)} starts that x0 drew; draw them where it is."
-        )
-    if not good.all():
-        substitutes = np.where(good, np.arange(len(good)), np.argmax(good))
-        places = places[jnp.asarray(substitutes)]
-        values = values[substitutes]
     evaluations = 2 * size * len(places)
     curvature = 0.0
     if with_curvature:
@@ -206,7 +153,7 @@ class SearchState(NamedTuple):
 
     step: int
     evaluations: int
-    """So far, diverged runs included."""
+    """So far."""
     values: Float[np.ndarray, " chains"]
     best_value: float
 
@@ -226,12 +173,10 @@ class Search:
     stops: Callable[[SearchState, Array], bool]
     """`stops(state, positions)` is called after each record and says whether to stop."""
     steps: int = 0
-    num_halvings: int = 0
     diverged_at: int | None = None
     stopped: bool = False
     num_records: int = 100
     """Evaluations of all chains in a run."""
-    max_halvings: int = 10
 
     def __post_init__(self) -> None:
         self.starts: Array = self.survey.places[: self.num_chains]
@@ -241,50 +186,43 @@ class Search:
         self.best_value: float = float(self.survey.values[best])
         self.positions: Array = self.starts
         self.evaluations: int = self.survey.evaluations
-        self.evaluations_before: int = self.survey.evaluations
         self.history: list[SearchState] = []
 
-    def run(self, key: PRNGKey, may_halve: bool, run: Run) -> None:
-        """Run the chains to their end; with `may_halve` again with half the step size where they diverge."""
-        curved = any(
-            np.any(np.asarray(p)) for p in jax.tree.leaves(self.problem.precision)
-        )
+    def run(self, key: PRNGKey, run: Run) -> None:
+        """Run the chains to their end, or to where they diverge."""
+        precision = jax.tree.leaves(self.problem.precision)
+        curved = any(np.any(np.asarray(part)) for part in precision)
         integrator = Exponential() if curved else Explicit()
         every = max(
             math.ceil(self.num_steps / self.num_records),
             min(getattr(self.gradient, "period", 1), self.num_steps),
         )
-        while True:
-            algorithm = Langevin(
-                self.step_size, self.temperature, self.gradient, integrator
+        algorithm = Langevin(
+            self.step_size, self.temperature, self.gradient, integrator
+        )
+        if self.box is not None:
+            algorithm = Reflected(algorithm, self.box.lower, self.box.upper)
+        try:
+            result = simulate(
+                algorithm,
+                self.problem,
+                Stacked(self.starts),
+                key=key,
+                num_steps=self.num_steps,
+                record=potential_of,
+                record_every=every,
+                callbacks=[self.record],
+                callback_every=every,
+                run=run,
             )
-            if self.box is not None:
-                algorithm = Reflected(algorithm, self.box.lower, self.box.upper)
-            self.history, self.evaluations_before = [], self.evaluations
-            try:
-                result = simulate(
-                    algorithm,
-                    self.problem,
-                    Stacked(self.starts),
-                    key=key,
-                    num_steps=self.num_steps,
-                    record=potential_of,
-                    record_every=every,
-                    callbacks=[self.record],
-                    callback_every=every,
-                    run=run,
-                )
-            except DivergenceError as error:
-                self.finish(error.result)
-                if not (may_halve and self.num_halvings < self.max_halvings):
-                    self.diverged_at = error.step
-                    return
-                self.num_halvings += 1
-                self.step_size = value_at(self.step_size, 0) / 2
-                continue
-            self.finish(result)
-            self.stopped = self.steps < self.num_steps
-            return
+            self.stopped = result.steps < self.num_steps
+        except DivergenceError as error:
+            result = error.result
+            self.diverged_at = error.step
+        self.positions = result.position
+        self.steps = result.steps
+        records = len(self.history) * self.num_chains * self.size
+        self.evaluations += result.evaluations + records
 
     def record(self, trace: Trace | None, state: State) -> bool:
         """Keep the values and the best position so far; a callback of `simulate`."""
@@ -295,7 +233,7 @@ class Search:
             int(trace.info["evaluations"][:, -1].sum())
             + len(trace) * values.size * self.size
         )
-        evaluations = self.evaluations_before + in_run
+        evaluations = self.evaluations + in_run
         self.history.append(
             SearchState(int(trace.steps[-1]), evaluations, values, self.best_value)
         )
@@ -308,13 +246,6 @@ class Search:
         if np.isfinite(values).any() and np.nanmin(values) < self.best_value:
             self.best_value = float(np.nanmin(values))
             self.best = _row(positions, jnp.int32(np.nanargmin(values)))
-
-    def finish(self, result: Result) -> None:
-        """Record the end of a run and its cost."""
-        self.positions = result.position
-        self.steps = result.steps
-        records = len(self.history) * self.num_chains * self.size
-        self.evaluations = self.evaluations_before + result.evaluations + records
 
 
 def value_at(value: float | Schedule, step: int) -> float:

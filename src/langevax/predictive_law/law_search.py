@@ -110,7 +110,7 @@ class LawSearch(IntervalSearch):
         start = around_cloud(self.clouds, around)
         runs = local_runs(self.clouds, posterior, start, around, self.known.size, False)
         if runs is not None:
-            bound = upper_bounds(self.risk, self.temperature, [runs])[0]
+            bound = upper_bounds(self.risk, self.temperature, runs)[0]
             self.keep_upper(bound)
             self.known = replace(self.known, prior_objective=bound.value)
 

@@ -19,7 +19,7 @@ from langevax.app.folder import Folder
 from langevax.app.options import FitOptions
 from langevax.app.output import Output
 from langevax.app.report.contents import LawContents
-from langevax.app.report.numbers import number, short, with_error
+from langevax.app.report.numbers import short, with_error
 from langevax.app.report.summary import law_optimum, scored_rows
 from langevax.predictive_law import BayesComparison, PredictiveWarning
 from langevax.run.options import Run
