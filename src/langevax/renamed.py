@@ -56,6 +56,8 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.sampling.coefficient_sweep": "call learning_coefficient(localization=) in a loop",
     "langevax.sampling.stein_discrepancy": "read the draws' warnings and step_size_bias",
     "langevax.sampling.LearningCoefficient.interval(level=)": "pass coverage",
+    "langevax.sampling.GaussianNoise(factor=)": "pass covariance=factor @ factor.T",
+    "langevax.sampling.GaussianNoise(precision=)": "pass covariance=numpy.linalg.inv(precision)",
     "langevax.simulate(matmul_precision=)": "call it in `with jax.default_matmul_precision(precision):`",
     "langevax.sklearn.CurveCoefficients(centre=)": "it does not centre; leave it out",
     "langevax.sklearn.CurveCoefficients(channels=)": "pass curves as an array (n, channels, places)",

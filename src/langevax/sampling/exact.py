@@ -93,7 +93,7 @@ def reference_coordinates(
         flat, jnp.sqrt(level / jnp.broadcast_to(flat.precision, reference.mean.shape))
     )
     white = eqx.tree_at(lambda problem: problem.precision, white, level)
-    return CoordinateMap((flat, white, NearReference(white, reference, temperature)))
+    return CoordinateMap((flat, white, NearReference(white, reference)))
 
 
 def independent_chains(
