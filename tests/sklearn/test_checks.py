@@ -1,4 +1,7 @@
-"""Every check of scikit-learn's common suite on short fits; those that look at a fit's quality at the defaults too."""
+"""Checks of scikit-learn's common suite on short fits; those that look at a fit's quality at the defaults too.
+
+All of them on the regressor, and on the classifier those that read classes or weights: the rest is the same code.
+"""
 
 import pytest
 from sklearn.utils.estimator_checks import (
@@ -7,6 +10,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+from tests.sklearn.checks import name_of, own_checks
 
 SHORT = {"temperature": 0.01, "num_particles": 32, "num_steps": 60}
 AT_DEFAULTS = {
@@ -21,7 +25,7 @@ AT_DEFAULTS = {
 def checks_at_defaults():
     for estimator in (MeanFieldRegressor(), MeanFieldClassifier()):
         for model, check in estimator_checks_generator(estimator):
-            name = getattr(check, "func", check).__name__
+            name = name_of(check)
             if name in AT_DEFAULTS and not getattr(check, "keywords", {}):
                 yield pytest.param(
                     model, check, id=f"{type(estimator).__name__}-{name}"
@@ -30,7 +34,7 @@ def checks_at_defaults():
 
 @pytest.mark.slow
 @pytest.mark.mostly_compiling
-@parametrize_with_checks([MeanFieldRegressor(**SHORT), MeanFieldClassifier(**SHORT)])
+@parametrize_with_checks([MeanFieldRegressor(**SHORT)])
 @pytest.mark.filterwarnings(
     "ignore::langevax.sklearn.LinearModelWarning"
 )  # on made-up tables
@@ -38,6 +42,29 @@ def checks_at_defaults():
     "ignore::sklearn.exceptions.SkipTestWarning"
 )  # checks of optional array libraries
 def test_scikit_learn_accepts_it(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.mostly_compiling
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    list(
+        own_checks(
+            MeanFieldClassifier(**SHORT),
+            MeanFieldRegressor(),
+            also={
+                "check_estimators_dtypes",
+                "check_estimators_pickle",
+                "check_sample_weight_equivalence_on_dense_data",
+            },
+        )
+    ),
+)
+@pytest.mark.filterwarnings(
+    "ignore::langevax.sklearn.LinearModelWarning"
+)  # on made-up tables
+def test_scikit_learn_accepts_labels(estimator, check):
     check(estimator)
 
 

@@ -246,7 +246,8 @@ def test_probabilities_are_those_of_the_exact_posterior(num_classes):
     grid, kernel = np.linspace(-1, 1.5, 6)[:, None], ConstantKernel(9.0) * RBF(0.5)
     exact = by_brute_force(num_classes, X, y, grid, kernel)
     fits = [
-        KernelLangevinClassifier(kernel, random_state=i).fit(X, y) for i in range(8)
+        KernelLangevinClassifier(kernel, num_samples=250, random_state=i).fit(X, y)
+        for i in range(8)
     ]
     probabilities = np.stack([fit.predict_proba(grid)[:, 1] for fit in fits])
     assert_mean(probabilities, exact, slack=0.012)
