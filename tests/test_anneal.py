@@ -179,7 +179,7 @@ def test_it_finds_what_descents_from_the_same_starts_miss():
     np.testing.assert_allclose(result.x, 0, atol=1e-3)
     assert result.basins[0].share >= 2 / 16
     assert re.search(
-        r"\d of 16 chains ended in the best basin, the others in \d+ worse ones",
+        r"\d of 16 chains ended at the best value, the others in \d+ worse basins",
         result.message,
     )
 
@@ -481,13 +481,16 @@ def test_chains_that_diverge_end_the_run():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fun", "words"),
-    [(lambda x: jnp.sum(jnp.abs(x)), "kink"), (jnp.sum, "unbounded below")],
+    ("fun", "words", "slope"),
+    [
+        (lambda x: jnp.sum(jnp.abs(x) + 0.3 * x), "kink", ""),
+        (jnp.sum, "unbounded below", "1.41"),
+    ],
 )
-def test_a_point_that_is_not_a_minimum_is_not_a_success(fun, words):
+def test_a_point_that_is_not_a_minimum_is_not_a_success(fun, words, slope):
     result = anneal(fun, jnp.ones(2), **QUICK)
     assert (result.success, result.status) == (False, 2)
-    tells(result.message, "1.41")
+    tells(result.message, slope)
     assert words in result.message
     assert "chains ended" not in result.message
 

@@ -37,6 +37,7 @@ from langevax.optimize.basins import Basin, Tally, group_ends
 from langevax.optimize.local_search import (
     Frame,
     SearchEnds,
+    free,
     gradient_at,
     gradients_at,
     local_searches,
@@ -294,7 +295,7 @@ def _polished(
     return _Polished(
         x[best],
         float(ends.fun[best]),
-        bool(ends.settled[best]),
+        _is_minimum(search, frame, ends, best, step_size),
         x[:num_chains],
         ends.fun[:num_chains],
         search.size * int(ends.evaluations.sum()),
@@ -304,6 +305,27 @@ def _polished(
         ],
         Tally(num_chains, worse + bool(in_best), in_best),
     )
+
+
+def _is_minimum(
+    search: Search,
+    frame: Frame,
+    ends: SearchEnds,
+    best: int,
+    step_size: float,
+    roundings: float = 100,
+) -> bool:
+    """Return whether a gradient step gains at most `roundings` of a function with values of the size at the starts.
+
+    Or of its value where the descent began, but not where it ended: a function may be unbounded below.
+    """
+    y = ends.y[best]
+    gradient = gradient_at(search.problem, frame, y)
+    inside = np.asarray(free(frame, jnp.asarray(y), jnp.asarray(gradient)))
+    size = max(search.survey.size_of_values, abs(float(ends.start_fun[best])))
+    gain = step_size * float(np.sum(gradient[inside] ** 2))
+    eps = float(np.finfo(frame.scale.dtype).eps)
+    return bool(np.isfinite(ends.fun[best])) and gain <= roundings * eps * size
 
 
 def _tolerances(

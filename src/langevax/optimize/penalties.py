@@ -21,7 +21,7 @@ from langevax._typing import FloatScalar
 from langevax.optimize.basins import group_ends
 from langevax.optimize.constraints import Constraints
 from langevax.optimize.landscape import Landscape
-from langevax.optimize.local_search import Frame, Place, Vector
+from langevax.optimize.local_search import Frame, Place, Values, Vector
 from langevax.optimize.portfolio import Portfolio
 from langevax.optimize.values_only import FiniteDifferences, forward_differences
 from langevax.problems.coordinates import Raveled
@@ -139,8 +139,10 @@ class Refinement:
 
     drawn = 128
     """Places from which weights are taken."""
+    fewest_violations = 4
+    """Of a constraint at these places, below which its scale is its usual distance."""
     weight = 10.0
-    """Spreads of f that a residual of the usual size costs, twice."""
+    """Spreads of f that a violation of the usual size costs, twice."""
     search_share = 0.7
     """Of the budget, for the search."""
     iterations = 100
@@ -167,12 +169,22 @@ class Refinement:
         fun = drawn[np.isfinite(drawn[:, 0]), 0]
         low, high = np.quantile(fun, (0.25, 0.75)) if len(fun) else np.zeros(2)
         self.spread: float = float(high - low) or max(abs(low), abs(high)) or 1.0
-        rest = np.abs(drawn[np.isfinite(drawn[:, 1:]).all(axis=1), 1:])
-        usual = np.median(rest, axis=0) if len(rest) else np.zeros(len(self.equal))
-        self.scales: Float[np.ndarray, " residuals"] = np.where(usual > 0, usual, 1)
+        rest = drawn[np.isfinite(drawn[:, 1:]).all(axis=1), 1:]
+        self.scales: Float[np.ndarray, " residuals"] = np.array(
+            [self._scale(*pair) for pair in zip(rest.T, self.equal, strict=True)]
+        )
         weights = self.weight * self.spread / self.scales**2
         land.problem = penalties.at(weights)
         land.budget = self.search_share * self.budget
+
+    def _scale(self, drawn: Values, equal: bool) -> float:
+        """Return the usual violation at drawn places, or the usual distance where few violate the constraint."""
+        violations = np.abs(drawn) if equal else drawn[drawn > 0]
+        few = len(violations) < self.fewest_violations
+        usual = np.abs(drawn) if few else violations
+        if not len(usual):
+            return 1.0
+        return float(np.median(usual)) or float(usual.max()) or 1.0
 
     def run(self, portfolio: Portfolio) -> Constrained:
         """Refine the basins that the portfolio has met until none of the others can be better."""

@@ -38,6 +38,11 @@ class Survey(NamedTuple):
     """Root mean square distance of a coordinate from its mean over the places."""
     evaluations: int
 
+    @property
+    def size_of_values(self) -> float:
+        """Absolute size of the values, without the largest quarter."""
+        return float(np.quantile(np.abs(self.values), 0.75))
+
     def spread_above(self, lowest: float) -> float:
         """Return by how much the upper quartile of the values exceeds the lowest known value."""
         return max(0.0, float(np.quantile(self.values, 0.75)) - lowest)
