@@ -11,6 +11,7 @@ adjoint (`SolveCache.over`); `misfit_problem` is the misfit as a problem for com
 """
 
 import copy
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ from langevax.problems import host
 from langevax.problems.problem import Function
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.solve_cache import SolveCache, SolveCacheError
-from langevax.sampling.solve_threads import Returned, SolveThreads, alternating
+from langevax.sampling.solve_threads import Returned, SolveThreads
 from langevax.sampling.umbridge import ServerUnreachable
 from langevax.spaces import GaussianPrior
 
@@ -320,7 +321,7 @@ class ForwardSolver:
     def _check_threads(self, places: list[Vector], seconds: float = 0.2) -> None:
         """Raise where solves at once disturb each other, as they do where a solver works in memory of its own.
 
-        For so long each thread repeats its solve, and they alternate between lines of Python: what differs seldom in a
+        For so long each thread repeats its solve, and they take turns as often as Python can: what differs seldom in a
         run differs here.
         """
         raw = [np.asarray(self._call(place)) for place in places[:2]]
@@ -331,13 +332,17 @@ class ForwardSolver:
             expected = alone[thread % len(alone)]
             start.wait()
             end = time.perf_counter() + seconds
-            with alternating():
-                while _same(self._solved(expected.z), expected):
-                    if time.perf_counter() > end:
-                        return True
+            while _same(self._solved(expected.z), expected):
+                if time.perf_counter() > end:
+                    return True
             return False
 
-        are_same = all(self.each(repeat, range(self.parallel)))
+        turn = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            are_same = all(self.each(repeat, range(self.parallel)))
+        finally:
+            sys.setswitchinterval(turn)
         if np.shares_memory(*raw) or not are_same:
             raise ValueError(
                 "forward_map or its adjoint is not safe to call from several threads: results of calls at once share "
