@@ -20,7 +20,7 @@ import pytest
 
 import langevax
 from langevax import spaces
-from langevax.sampling import UMBridgeModel
+from langevax.sampling import UMBridgeModel, umbridge
 from tests.printed import BLOCK
 from tests.sentences import refuses, warns
 
@@ -249,17 +249,27 @@ def test_failed_solves_are_rejected_and_counted():
     assert any("InvalidOutput: the mesh is empty" in line for line in draws.warnings)
 
 
-@pytest.mark.parametrize("status", [502, 503, 504])
-def test_a_load_balancer_without_a_server_is_no_failed_solve(status):
-    def empty(path, question):
-        is_solve = path == "/Evaluate"
-        return (status, "no server") if is_solve else replies(path, question)
+def test_a_server_that_is_away_for_a_moment_is_asked_again(monkeypatch):
+    monkeypatch.setattr(umbridge.UMBridgeModel, "pauses", (0.001, 0.001))
+    states = iter([503, 502])
 
-    with serving(empty) as url, refuses(ConnectionError):
-        UMBridgeModel(url, "forward")(np.zeros(5))
+    def restarting(path, question):
+        status = next(states, None) if path == "/Evaluate" else None
+        return (
+            replies(path, question)
+            if status is None
+            else (status, "no server is available")
+        )
+
+    with serving(restarting) as url:
+        np.testing.assert_array_equal(
+            UMBridgeModel(url, "forward")(np.zeros(5)), forward(np.zeros(5))
+        )
+    assert not list(states)
 
 
-def test_a_server_that_goes_away_ends_the_run():
+def test_a_server_that_goes_away_ends_the_run(monkeypatch):
+    monkeypatch.setattr(umbridge.UMBridgeModel, "pauses", (0.001,))
     with serving() as url:
         target = langevax.inverse_problem(
             UMBridgeModel(url, "forward"), DATA, 0.2, PRIOR

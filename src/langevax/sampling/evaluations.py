@@ -20,26 +20,31 @@ Numbers = Float[np.ndarray, " m"]
 def evaluate(
     problem: Problem,
     points: Points,
-    most_places: int = 170,
+    places: int = 170,
     most_numbers: int = 2**17,
 ) -> tuple[Numbers, Points]:
     """Return potentials and gradients at the points, computed in their dtype.
 
-    The program has a place for each descent of a search for modes, or fewer where they would take more numbers. Those
-    that are empty cost nothing but memory.
+    The program has a place for each descent of a search for modes. Those that are empty cost nothing but memory: where
+    all would take more than `most_numbers`, there is a place for each point.
     """
-    dimension = points.shape[1]
-    places = max(1, min(most_places, most_numbers // max(1, dimension)))
-    values = [np.zeros(0)]
-    gradients = [np.zeros((0, dimension))]
-    for first in range(0, len(points), places):
-        chunk = points[first : first + places]
-        count = len(chunk)
-        padded = np.pad(chunk, ((0, places - count), (0, 0)))
-        both = _evaluated(problem, jnp.asarray(padded), jnp.asarray(np.int32(count)))
+    num_points, dimension = points.shape
+    places = places if places * dimension <= most_numbers else num_points
+    padded = np.pad(points, ((0, -num_points % max(places, 1)), (0, 0)))
+    values = []
+    gradients = []
+    for first in range(0, num_points, places):
+        count = min(places, num_points - first)
+        both = _evaluated(
+            problem,
+            jnp.asarray(padded[first : first + places]),
+            jnp.asarray(np.int32(count)),
+        )
         values.append(np.asarray(both[0], np.float64)[:count])
         gradients.append(np.asarray(both[1], np.float64)[:count])
-    return np.concatenate(values), np.concatenate(gradients)
+    return np.concatenate([np.zeros(0), *values]), np.concatenate(
+        [np.zeros((0, dimension)), *gradients]
+    )
 
 
 @eqx.filter_jit

@@ -16,7 +16,7 @@ from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
 from langevax.run import Result, Run
 from langevax.sampling.choice import Requested
-from langevax.sampling.draws import Lengths, TunedChains
+from langevax.sampling.draws import TunedChains
 from langevax.sampling.exact import independent_chains, reference_coordinates
 from langevax.sampling.inverse import InverseProblem, solver_of
 from langevax.sampling.preconditioning import CoordinateMap
@@ -29,6 +29,7 @@ from langevax.sampling.samples import Samples
 from langevax.sampling.solver import ForwardSolver, SolveCounts, Vector
 from langevax.sampling.solver_chains import HostLoop, HostWalk, generator
 from langevax.sampling.solver_walk import (
+    FEW_MODES,
     HOST_DYNAMICS,
     Dynamics,
     SolverWalk,
@@ -82,7 +83,10 @@ class InverseRun(NamedTuple):
     target: InverseProblem
     dynamics: Requested
     """"auto" where no argument asks for particular dynamics."""
-    lengths: Lengths
+    num_samples: int
+    num_chains: int
+    num_warmup: int | Literal["auto"]
+    thinning: int | Literal["auto"]
     step_size: float | Literal["auto"]
     preconditioner: str | None
     start: Float[Any, " modes"]
@@ -93,49 +97,44 @@ class InverseRun(NamedTuple):
     """Steps."""
     most_numbers = 2**24
     """Of the matrix from coefficients to values, with which a map in JAX is tried on the host."""
-    few_modes = 20
-    """Of a map in JAX, up to which a loop on the host takes no longer than compiling one."""
 
     def draws(self) -> Samples | None:
         """Return draws, or None where the general way is to be taken."""
         began = time.perf_counter()
         target = self.target
         in_python = target.solver is not None
-        is_open = self.dynamics == "auto"
         size = target.prior.num_modes * len(target.prior.basis.grid)
-        is_small = in_python or size <= self.most_numbers
-        asks_walk = in_python and self.dynamics in ("pcn", "pcnl")
-        if not ((is_open and is_small) or asks_walk or self.dynamics == "hmc"):
+        if self.dynamics == "auto":
+            is_tried = in_python or size <= self.most_numbers
+        else:
+            asks_walk = in_python and self.dynamics in ("pcn", "pcnl")
+            is_tried = asks_walk or self.dynamics == "hmc"
+        if not is_tried:
             return None
         pilot_key, *keys = random.split(self.key, 4)
         solver = solver_of(target)
         use = SolverUse(solver, solver.counts, began)
-        if is_open:
+        if self.dynamics == "auto":
             exact = exact_reference(solver, generator(pilot_key))
             if exact is not None:
                 return self._independent(use, exact, keys[0])
-            if not in_python and not self._is_for_host(solver, generator(pilot_key)):
+            rng = generator(pilot_key)
+            if not (in_python or self._is_far_from_normal(solver, rng)):
                 return None
         return self._walk(use, keys)
-
-    def _is_for_host(self, solver: ForwardSolver, rng: np.random.Generator) -> bool:
-        """True where a map in JAX is sampled on the host, by steps about the prior as well.
-
-        There are few coefficients, whose law may be far from normal, or several modes.
-        """
-        if self.preconditioner != "auto" or self.run.checkpoint is not None:
-            return False
-        is_few = solver.num_modes <= self.few_modes
-        return is_few or len(self._references(solver, rng)) > 1
 
     def _independent(
         self, use: SolverUse, exact: NormalReference, key: PRNGKey
     ) -> Samples:
         coordinates = self._coordinates(exact)
         temperature = self.target.temperature
-        num_samples, num_chains = self.lengths[:2]
         chains = independent_chains(
-            coordinates, temperature, num_samples, num_chains, key, self.run
+            coordinates,
+            temperature,
+            self.num_samples,
+            self.num_chains,
+            key,
+            self.run,
         )
         reason = "the forward map is linear and the noise Gaussian: draws of the normal posterior are independent"
         return use.samples(chains, coordinates, temperature, "exact", reason)
@@ -145,16 +144,22 @@ class InverseRun(NamedTuple):
         dynamics, reason = self._dynamics(solver)
         self._check(dynamics)
         rng = generator(keys[0])
+        is_adaptive = isinstance(self.step_size, str)
+        first_size = 1.0 if isinstance(self.step_size, str) else self.step_size
         references = self._references(solver, rng)
-        walk = SolverWalk(solver, references[0], dynamics, self.step_size)
-        loop = HostLoop(*self.lengths[:2], self.lengths.spacing(1), self.run.progress)
-        starts = self._start_of_chain(keys[1])
-        states = walk.first_states(references, loop.num_chains, starts, rng)
-        steps = self.lengths.warmup(self.default_warmup)
-        states = loop.warm_up(walk, states, steps, rng)
+        walk = SolverWalk(solver, references[0], dynamics, first_size)
+        if is_adaptive and (len(references) > 1 or walk.is_far_from_normal(rng)):
+            walk.mix(references)
+        states = walk.first_states(
+            references, self.num_chains, self._start_of_chain(keys[1]), rng
+        )
+        thinning = 1 if self.thinning == "auto" else self.thinning
+        loop = HostLoop(self.num_samples, self.num_chains, thinning, self.run.progress)
+        steps = self.default_warmup if self.num_warmup == "auto" else self.num_warmup
+        states = loop.warm_up(walk, states, steps, rng, is_adaptive)
         run = loop.record(walk, states, keys[2])
         temperature = self.target.temperature
-        chains = use.chains(walk.algorithm(temperature), run, loop.thinning)
+        chains = use.chains(walk.algorithm(temperature), run, thinning)
         coordinates = self._coordinates(walk.reference)
         return use.samples(chains, coordinates, temperature, dynamics, reason, walk)
 
@@ -190,8 +195,27 @@ class InverseRun(NamedTuple):
         start = np.asarray(self.start, np.float64) / self.target.scales
         return find_references(solver, start, rng)
 
+    def _is_far_from_normal(
+        self, solver: ForwardSolver, rng: np.random.Generator
+    ) -> bool:
+        """True where a map in JAX is better sampled on the host, by steps about the prior as well.
+
+        There are several modes, or few coefficients whose law is far from normal about the only one.
+        """
+        if self.preconditioner != "auto" or self.run.checkpoint is not None:
+            return False
+        references = self._references(solver, rng)
+        if len(references) > 1 or solver.num_modes > FEW_MODES:
+            return len(references) > 1
+        return SolverWalk(solver, references[0], "pcn", 1.0).is_far_from_normal(rng)
+
     def _dynamics(self, solver: ForwardSolver) -> tuple[Dynamics, str]:
         if self.dynamics == "auto":
+            if self.target.solver is None:
+                return (
+                    "hmc",
+                    "the unknown has few coefficients, and their posterior is far from normal",
+                )
             if solver.adjoint is None:
                 return "pcn", "the forward map has no adjoint"
             return "hmc", "the forward map has an adjoint"

@@ -1,15 +1,16 @@
-"""Proposals of chains on a solver in Python, in the coordinates of a normal law.
+"""Proposals of chains on a solver in Python, in the coordinates of normal laws.
 
     posterior(w) = exp(-psi(w)) N(0, I),      psi(w) = misfit(z) + |z|^2 / 2 - |w|^2 / 2,      z = mean + C^{1/2} w
 
-A move proposes a solve and gives the logarithm of its Metropolis ratio. `Around` takes a step of `langevax.samplers`:
-pCN, which takes a solve, or pCNL, which takes an adjoint solve as well. `Rotation` is Hamiltonian dynamics (Beskos,
-Pinski, Sanz-Serna, Stuart, Stochastic Process. Appl. 2011), whose step is a turn in parts of angle h,
+A move proposes a solve and gives the logarithm of its Metropolis ratio. Those of `langevax.samplers`, pCN, which takes
+a solve, and pCNL, which takes an adjoint solve as well, run about the walk's reference or about the prior. `Rotation` is
+Hamiltonian dynamics (Beskos, Pinski, Sanz-Serna, Stuart, Stochastic Process. Appl. 2011), whose step is a turn in parts
+of angle h,
 
     v <- v - h/2 psi'(w),      (w, v) <- (w cos h + v sin h, v cos h - w sin h),      v <- v - h/2 psi'(w),
 
-with a solve and an adjoint one a part: a quarter turn about a law that suits is a draw of its own. All are exact for
-every normal law.
+with a solve and an adjoint one a part: a quarter turn about a reference that suits is a draw of its own. All are exact
+for every reference law.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -19,25 +20,30 @@ import numpy as np
 from langevax.samplers import PCN, PCNL, PCNLState
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import ForwardSolver, Solve
+from langevax.sampling.surrogate import FittedMisfit
 
 Proposal = tuple[Solve | None, Any]
 """The solve, None where it fails, and the logarithm of the Metropolis ratio."""
 REFUSED: Proposal = (None, -np.inf)
 
 
+class Setting(Protocol):
+    """The parts of a walk that a move reads."""
+
+    solver: ForwardSolver
+    reference: NormalReference
+    modes: list[NormalReference]
+
+
 class Move(Protocol):
-    """A way to propose about a normal law."""
+    """A way to propose; `length` is its share of, or angle of, the longest step."""
 
     @property
     def length(self) -> float: ...
     @property
     def needs_gradient(self) -> bool: ...
     def propose(
-        self,
-        solver: ForwardSolver,
-        law: NormalReference,
-        here: Solve,
-        rng: np.random.Generator,
+        self, setting: Setting, here: Solve, rng: np.random.Generator
     ) -> Proposal: ...
 
 
@@ -52,9 +58,11 @@ def state_at(law: NormalReference, solve: Solve) -> PCNLState:
 
 
 class Around(NamedTuple):
-    """A step of pCN or pCNL, at temperature 1."""
+    """A step of pCN or pCNL about a normal law, at temperature 1."""
 
     algorithm: PCN | PCNL
+    law: NormalReference | None = None
+    """None is the reference of the walk."""
 
     @property
     def length(self) -> float:
@@ -66,16 +74,13 @@ class Around(NamedTuple):
         return isinstance(self.algorithm, PCNL)
 
     def propose(
-        self,
-        solver: ForwardSolver,
-        law: NormalReference,
-        here: Solve,
-        rng: np.random.Generator,
+        self, setting: Setting, here: Solve, rng: np.random.Generator
     ) -> Proposal:
+        law = setting.reference if self.law is None else self.law
         state = state_at(law, here)
         noise = rng.standard_normal(len(here.z))
         w = self.algorithm.propose(1.0, state, noise, 0)
-        there = solver.at(law.to_prior_units(w), self.needs_gradient)
+        there = setting.solver.at(law.to_prior_units(w), self.needs_gradient)
         if there is None:
             return REFUSED
         proposal = state_at(law, there)
@@ -83,7 +88,7 @@ class Around(NamedTuple):
 
 
 class Rotation(NamedTuple):
-    """A turn of Hamiltonian dynamics in parts of angle `length`."""
+    """A turn of Hamiltonian dynamics about the reference, in parts of angle `length`."""
 
     length: float
     needs_gradient = True
@@ -94,13 +99,11 @@ class Rotation(NamedTuple):
     most_parts = 8
 
     def propose(
-        self,
-        solver: ForwardSolver,
-        law: NormalReference,
-        here: Solve,
-        rng: np.random.Generator,
+        self, setting: Setting, here: Solve, rng: np.random.Generator
     ) -> Proposal:
         h = self.length
+        law = setting.reference
+        solver = setting.solver
         w, psi, slope = state_at(law, here)
         v = rng.standard_normal(len(w))
         parts = min(self.most_parts, max(1, int(self.mean_angle / h)))
@@ -120,3 +123,48 @@ class Rotation(NamedTuple):
         if max(energies) >= energies[-1] + self.diverged:
             return REFUSED  # a turn back from the end would have stopped as well
         return here, energies[0] - energies[-1]
+
+
+class FromModes(NamedTuple):
+    """A draw from the even mixture of the normal laws at the modes."""
+
+    length: float = 1.0
+    needs_gradient = False
+
+    def propose(
+        self, setting: Setting, here: Solve, rng: np.random.Generator
+    ) -> Proposal:
+        law = setting.modes[rng.integers(len(setting.modes))]
+        noise = rng.standard_normal(len(here.z))
+        there = setting.solver.at(law.to_prior_units(noise))
+        if there is None:
+            return REFUSED
+        return there, self._excess(setting, there) - self._excess(setting, here)
+
+    def _excess(self, setting: Setting, solve: Solve) -> float:
+        """Return the log posterior less the log density of the mixture."""
+        logs = [
+            -np.sum(np.log(law.scales)) - np.sum(law.from_prior_units(solve.z) ** 2) / 2
+            for law in setting.modes
+        ]
+        log_posterior = -solve.misfit - solve.z @ solve.z / 2
+        return log_posterior - np.logaddexp.reduce(logs)
+
+
+class ByFit(NamedTuple):
+    """The end of a chain on a fit to the predictions."""
+
+    fit: FittedMisfit
+    length: float = 1.0
+    needs_gradient = False
+
+    def propose(
+        self, setting: Setting, here: Solve, rng: np.random.Generator
+    ) -> Proposal:
+        law = setting.reference
+        state = state_at(law, here)
+        w, rise = self.fit.end_of_chain(state.position, rng)
+        there = setting.solver.at(law.to_prior_units(w))
+        if there is None:
+            return REFUSED
+        return there, state.value - state_at(law, there).value + rise

@@ -3,8 +3,12 @@
 A thread that waits for a server, a program or a compiled library leaves the interpreter to the others.
 """
 
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Self, TypeVar
 
 import jax
@@ -46,3 +50,23 @@ class SolveThreads:
                 return function(item)
 
         return self.executor.map(in_thread, items)
+
+
+@contextmanager
+def alternating(turn: float = 2e-5) -> Iterator[None]:
+    """Let other threads run between lines of Python, every `turn` seconds, so that rare races happen soon."""
+    before = sys.gettrace()
+    last = time.perf_counter()
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal last
+        if event == "line" and time.perf_counter() - last > turn:
+            time.sleep(turn / 2)
+            last = time.perf_counter()
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)

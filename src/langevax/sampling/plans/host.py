@@ -60,11 +60,15 @@ class UnknownHyperparameters(SamplingPlan):
         return Verdict(isinstance(request.target, HierarchicalInverseProblem))
 
     def draws(self, request: Request, reason: str) -> Samples:
+        lengths = request.lengths
         assert isinstance(request.target, HierarchicalInverseProblem)
         run = HierarchicalRun(
             request.target,
             request.dynamics,
-            request.lengths,
+            lengths.num_samples,
+            lengths.num_chains,
+            lengths.num_warmup,
+            lengths.thinning,
             request.run.progress,
             request.key,
         )
