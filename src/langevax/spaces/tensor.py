@@ -80,9 +80,8 @@ class TensorProduct(Basis):
                 "factors more modes."
             )
         order = np.argsort(self._squared_frequencies(), kind="stable")
-        self.order = order[:num_modes].astype(
-            np.int32
-        )  # of one kind in either precision
+        # of one kind in either precision
+        self.order = order[:num_modes].astype(np.int32)
 
     @property
     def num_modes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
