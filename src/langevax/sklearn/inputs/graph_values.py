@@ -8,7 +8,7 @@ import numpy as np
 
 Label = tuple[str, str]
 """Kind and name: labels of all types in one order."""
-Link = tuple[int, int, Hashable]
+Link = tuple[int, int, Any]
 """Two nodes, and the label of their edge."""
 AnyGraphs = Iterable[Any]
 """Graphs in the forms that `read_graphs` accepts."""
@@ -101,7 +101,7 @@ def label_key(label: Hashable) -> Label:
     return kind, str(label)
 
 
-def _graph(links: list[Link], labels: list[Hashable] | None, number: int) -> Graph:
+def _graph(links: list[Link], labels: list[Any] | None, number: int) -> Graph:
     """Return the graph without loops, each edge once whatever its direction, with the first of its labels."""
     ends = np.array([link[:2] for link in links], int).reshape(-1, 2)
     if labels is None:
@@ -128,7 +128,7 @@ def _graph(links: list[Link], labels: list[Hashable] | None, number: int) -> Gra
 
 def _of_networkx(
     graph: Any, node_labels: str | None, edge_labels: str | None
-) -> tuple[list[Link], list[Hashable]]:
+) -> tuple[list[Link], list[Any]]:
     places = {node: i for i, node in enumerate(graph.nodes())}
     links = [
         (places[u], places[v], data.get(edge_labels, ""))
@@ -137,7 +137,7 @@ def _of_networkx(
     return links, [data.get(node_labels, "") for _, data in graph.nodes(data=True)]
 
 
-def _of_lists(graph: Any, number: int) -> tuple[list[Link], list[Hashable] | None]:
+def _of_lists(graph: Any, number: int) -> tuple[list[Link], list[Any] | None]:
     links, labels = graph if _is_pair(graph) else (graph, None)
     if not isinstance(links, list):
         raise TypeError(
