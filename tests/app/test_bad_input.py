@@ -35,7 +35,7 @@ def fit(tmp_path, content, *words, target="y"):
     ("content", "words", "message"),
     [
         (b"", (), "is empty"),
-        (bytes(range(256)), (), "code pages differ"),
+        (bytes(range(256)), (), "it holds binary data"),
         ("x,y\n", (), "no rows"),
         ("x,y\n1,2\n", (), "is 2 in every row"),
         (

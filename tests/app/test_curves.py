@@ -459,7 +459,7 @@ def test_wide_tables_that_do_not_match_the_model_are_refused(fat, spectra, tmp_p
         ),
         (
             table.with_columns(pl.when(pl.int_range(50) != 4).then(pl.all())),
-            "no value in 1 row, the first of them 5",
+            "1 row without any value, the first of them data row 5",
         ),
     ):
         frame.write_csv(tmp_path / "t.csv")
