@@ -466,7 +466,7 @@ def test_wild_columns_are_mapped(kind):
     else:
         seen = np.exp(3 * X)
     model = MeanFieldRegressor(**WITHOUT_FOLDS).fit(seen[:300], y[:300])
-    assert model.scaling_ == "robust"
+    assert model.scaling_ in ("robust", "pieces")  # bounded ones
     assert model.score(seen[301:], y[301:]) > 0.6
 
 
