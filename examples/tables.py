@@ -58,7 +58,7 @@ def main(name: str, file: Path) -> None:
     """Write the data set with this name."""
     if name == "customers":
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(customers(), encoding="cp1252", newline="")
+        file.write_text(customers(), encoding="utf-8-sig", newline="")
         return
     bunch = TABLES[name]()
     frame = bunch.frame.rename(

@@ -497,7 +497,7 @@ def _read(
         read = values.is_not_null()
         if not why and words.filter(read).str.contains(DATED).all():
             place = first_place(words, read)
-            why = f"{place} is not a date; where it is, {HOW_TO_WRITE}"
+            why = f"{place} is a number and not a date; {HOW_TO_WRITE}"
         if why:
             how = style.describe().removeprefix("a number")
             sentence = f"Column {name!r} holds numbers{how}: {why}."
