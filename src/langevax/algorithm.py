@@ -75,7 +75,10 @@ class Algorithm(eqx.Module):
 
     @abstractmethod
     def init(
-        self, problem: Problem, position: PyTree, key: PRNGKey
+        self,
+        problem: Problem,
+        position: PyTree,
+        key: PRNGKey,
     ) -> tuple[Any, Info]:
         """Return the state before step 0, and what it cost."""
 

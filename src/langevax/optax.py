@@ -141,7 +141,10 @@ def langevin(
         )  # the state may be donated
 
     def update(
-        updates: PyTree, state: Any, params: PyTree = None, **_: Any
+        updates: PyTree,
+        state: Any,
+        params: PyTree = None,
+        **_: Any,
     ) -> tuple[PyTree, NoiseState]:
         _check_gradient(updates)
         if has_precision and params is None:
@@ -161,7 +164,12 @@ def langevin(
         _, noise_key = random.split(random.fold_in(unrolled(run_key), state.count))
         noise = trees.normal_like(jax.tree.map(_wide, updates), key=noise_key)
 
-        def move(precision: ArrayLike, g: ArrayLike, x: ArrayLike, xi: Array) -> Array:
+        def move(
+            precision: ArrayLike,
+            g: ArrayLike,
+            x: ArrayLike,
+            xi: Array,
+        ) -> Array:
             wide = xi.dtype
             p = jnp.asarray(precision, wide)
             _, b, c = integrator.gains(jnp.asarray(h, wide), p)
@@ -301,7 +309,10 @@ def _of_batches(
         return ReductionState(jnp.zeros((), jnp.int32), zeros)
 
     def update(
-        updates: PyTree, state: Any, params: PyTree = None, **extra: Any
+        updates: PyTree,
+        state: Any,
+        params: PyTree = None,
+        **extra: Any,
     ) -> tuple[PyTree, ReductionState]:
         if params is None:
             raise ValueError(

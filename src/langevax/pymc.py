@@ -419,7 +419,12 @@ def _points(
     )
 
 
-def _agree(subject: str, by_row: float, own: float, scale: float) -> None:
+def _agree(
+    subject: str,
+    by_row: float,
+    own: float,
+    scale: float,
+) -> None:
     if not is_same_sum(by_row, own, scale):
         raise NotRowsError(
             f"{subject} the log density {own:.9g} in PyMC, but {by_row:.9g} as a sum over rows, as where an array with "

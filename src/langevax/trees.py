@@ -24,7 +24,10 @@ LONG_TABLE = 4096
 
 
 def map_prefix(
-    function: Callable[..., PyTree], prefix: PyTree, position: PyTree, *others: PyTree
+    function: Callable[..., PyTree],
+    prefix: PyTree,
+    position: PyTree,
+    *others: PyTree,
 ) -> PyTree:
     """`function(prefix leaf, position leaf, ...)` for every leaf of `position`."""
     return jax.tree.map(

@@ -36,7 +36,12 @@ class Output:
             theme=style, highlight=False, soft_wrap=not sys.stderr.isatty(), stderr=True
         )
 
-    def say(self, label: str, sentence: str = "", style: str = "") -> None:
+    def say(
+        self,
+        label: str,
+        sentence: str = "",
+        style: str = "",
+    ) -> None:
         """Print a label in a column of its own and a sentence beside it."""
         if self.machine:
             return
@@ -84,7 +89,12 @@ class Output:
                 + "\n"
             )
 
-    def progress(self, what: str, total: int = 100, unit: str = "%") -> "ProgressLine":
+    def progress(
+        self,
+        what: str,
+        total: int = 100,
+        unit: str = "%",
+    ) -> "ProgressLine":
         """Return a progress line on a terminal's stderr, shown while a block runs."""
         return ProgressLine(what, total, unit)
 
@@ -92,7 +102,12 @@ class Output:
 class ProgressLine:
     """Task, bar, done/total, rate, time left, and one number that shows how well it goes."""
 
-    def __init__(self, what: str, total: int, unit: str):
+    def __init__(
+        self,
+        what: str,
+        total: int,
+        unit: str,
+    ):
         self.bar: Any = None
         if sys.stderr.isatty():
             from tqdm.auto import tqdm
@@ -127,7 +142,12 @@ class ProgressLine:
             self.bar.close()
 
 
-def _beside(console: Console, label: str, sentence: str, style: str = "") -> None:
+def _beside(
+    console: Console,
+    label: str,
+    sentence: str,
+    style: str = "",
+) -> None:
     lines = [Text(sentence, style=style)]
     if not console.soft_wrap:
         lines = lines[0].wrap(

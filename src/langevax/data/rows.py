@@ -230,7 +230,12 @@ def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
         raise _unreadable(f"{description} is damaged ({error!r})") from error
 
 
-def _mapped(path: Path, name: str, group: dict[str, Any], num_rows: int) -> np.memmap:
+def _mapped(
+    path: Path,
+    name: str,
+    group: dict[str, Any],
+    num_rows: int,
+) -> np.memmap:
     file = path / f"{checked_name(name)}.npy"
     expected = group["bytes"]
     if not file.is_file():

@@ -109,7 +109,10 @@ class _TableWriter:
     """Write a hidden folder beside `path`, renamed to it by `finish`."""
 
     def __init__(
-        self, path: Path, dtype: np.dtype | None, columns: dict[str, list[str]]
+        self,
+        path: Path,
+        dtype: np.dtype | None,
+        columns: dict[str, list[str]],
     ):
         self.path = path
         self.columns = columns

@@ -50,7 +50,10 @@ class TracksGradient(Federated):
         return BVRServer(position, position, trees.zeros_like(position))
 
     def track(
-        self: Any, clients: Clients, num_local_steps: int, step_size: StepSize | None
+        self: Any,
+        clients: Clients,
+        num_local_steps: int,
+        step_size: StepSize | None,
     ) -> Periodic:
         """The exchange that updates v, and descends along it where there is a step size."""
         budget = None if self.batch_size is None else num_local_steps * self.batch_size

@@ -36,7 +36,12 @@ class CollapseError(ArithmeticError):
         suggested_step_size: a quarter of the run's, or None where that is a schedule.
     """
 
-    def __init__(self, round: int, reason: str, step_size: float | None):
+    def __init__(
+        self,
+        round: int,
+        reason: str,
+        step_size: float | None,
+    ):
         self.round = round
         self.reason = reason
         self.suggested_step_size: float | None = None

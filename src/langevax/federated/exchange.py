@@ -108,7 +108,12 @@ class Exchange(eqx.Module):
     uses_memory: ClassVar[bool] = False
     """True if a reply reads or writes the client's memory; other exchanges are given `()` and return it."""
 
-    def select(self, key: PRNGKey, server: Any, clients: Clients) -> Selection:
+    def select(
+        self,
+        key: PRNGKey,
+        server: Any,
+        clients: Clients,
+    ) -> Selection:
         """Select clients without replacement; see `federated.sampling.draw`."""
         return sampling.draw(key, clients, self.clients_per_round)
 

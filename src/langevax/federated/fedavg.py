@@ -57,7 +57,12 @@ class TakesLocalSteps(AveragesChanges, LocalMethod):
     """Methods whose clients take K steps along a direction of their own, and remember nothing."""
 
     @abstractmethod
-    def direction(self, batch: FiniteSum, start: PyTree, position: PyTree) -> PyTree:
+    def direction(
+        self,
+        batch: FiniteSum,
+        start: PyTree,
+        position: PyTree,
+    ) -> PyTree:
         """The direction of a local step at `position`, in a round that began at `start`."""
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
@@ -99,7 +104,12 @@ class FedAvg(TakesLocalSteps):
         (1.0, 50, 200, 600)
     """
 
-    def direction(self, batch: FiniteSum, start: PyTree, position: PyTree) -> PyTree:
+    def direction(
+        self,
+        batch: FiniteSum,
+        start: PyTree,
+        position: PyTree,
+    ) -> PyTree:
         return batch.gradient(position)
 
 

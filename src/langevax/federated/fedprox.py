@@ -40,7 +40,12 @@ class FedProx(TakesLocalSteps):
     def __check_init__(self) -> None:
         checks.number("proximal_precision", self.proximal_precision)
 
-    def direction(self, batch: FiniteSum, start: PyTree, position: PyTree) -> PyTree:
+    def direction(
+        self,
+        batch: FiniteSum,
+        start: PyTree,
+        position: PyTree,
+    ) -> PyTree:
         drawn_back = trees.subtract(start, position)
         return local.descent_step(
             batch.gradient(position), drawn_back, self.proximal_precision

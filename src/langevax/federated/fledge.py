@@ -313,7 +313,12 @@ def _anchored(
     return FLEDGEServer(server.position, previous, gradient, shift, table)
 
 
-def _write(table: PyTree, replies: Replies, new: PyTree, old: PyTree = None) -> PyTree:
+def _write(
+    table: PyTree,
+    replies: Replies,
+    new: PyTree,
+    old: PyTree = None,
+) -> PyTree:
     """The table with `new` for those who answered.
 
     The new rows depend on the old ones, so that the compiler writes in place (and copies the table otherwise).

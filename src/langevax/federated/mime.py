@@ -89,7 +89,12 @@ class CorrectedLocalSteps(local.LocalSteps):
 
     method: MimeSGD
 
-    def select(self, key: PRNGKey, server: Any, clients: Clients) -> Selection:
+    def select(
+        self,
+        key: PRNGKey,
+        server: Any,
+        clients: Clients,
+    ) -> Selection:
         return server.selection
 
     def message(self, server: Any, client_id: IntScalar) -> PointAndGradient:

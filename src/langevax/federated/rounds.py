@@ -103,7 +103,10 @@ class Federated(Algorithm):
             )
 
     def init(
-        self, problem: Problem, position: PyTree, key: PRNGKey
+        self,
+        problem: Problem,
+        position: PyTree,
+        key: PRNGKey,
     ) -> tuple[FederatedState, Info]:
         assert isinstance(problem, Federation)
         number = problem.size

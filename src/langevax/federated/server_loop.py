@@ -72,7 +72,13 @@ class ServerLoop:
         counts: `exchanges`, `vectors`, `bytes`, `evaluations`, as `simulate` counts them.
     """
 
-    def __init__(self, algorithm: Federated, position: PyTree, *, key: PRNGKey):
+    def __init__(
+        self,
+        algorithm: Federated,
+        position: PyTree,
+        *,
+        key: PRNGKey,
+    ):
         if not isinstance(algorithm, Federated):
             got = checks.shown(algorithm)
             raise TypeError(
@@ -142,7 +148,10 @@ class ServerLoop:
         }
 
     def resume(
-        self, clients: Clients, progress: Mapping[str, Any], leaves: list[np.ndarray]
+        self,
+        clients: Clients,
+        progress: Mapping[str, Any],
+        leaves: list[np.ndarray],
     ) -> None:
         """Continue between two rounds, from `progress` and the leaves of `state`."""
         like = eqx.filter_eval_shape(

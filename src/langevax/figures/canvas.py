@@ -94,7 +94,12 @@ def axis(title: str = "", **more: Any) -> dict[str, Any]:
 
 
 def canvas(
-    height: int, *, x: dict[str, Any], y: dict[str, Any], above: str = "", **layout: Any
+    height: int,
+    *,
+    x: dict[str, Any],
+    y: dict[str, Any],
+    above: str = "",
+    **layout: Any,
 ) -> go.Figure:
     """Return an empty figure; `above` names the vertical axis along the top, where long names can be read."""
     figure = go.Figure(

@@ -81,7 +81,12 @@ def to_the_end(
     )
 
 
-def closing(axes: Any, work: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
+def closing(
+    axes: Any,
+    work: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+) -> None:
     """Draw an interval that closes as work is done, each from where it was reached.
 
     Example:

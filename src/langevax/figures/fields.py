@@ -47,7 +47,12 @@ def band(
     return figure
 
 
-def maps(x: ArrayLike, y: ArrayLike, mean: ArrayLike, deviation: ArrayLike) -> "Figure":
+def maps(
+    x: ArrayLike,
+    y: ArrayLike,
+    mean: ArrayLike,
+    deviation: ArrayLike,
+) -> "Figure":
     """Draw mean and deviation over the plane: at the products of x and y, or at points (x, y), between triangles.
 
     Example:

@@ -30,7 +30,12 @@ class SavedServer(NamedTuple):
     leaves: list[np.ndarray]
 
 
-def save(folder: Path, run: str, progress: dict[str, Any], state: PyTree) -> None:
+def save(
+    folder: Path,
+    run: str,
+    progress: dict[str, Any],
+    state: PyTree,
+) -> None:
     """Write the server's state and progress in place of the last checkpoint, which stays intact if that fails."""
     from safetensors.numpy import save as as_bytes
 

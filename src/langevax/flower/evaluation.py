@@ -217,7 +217,10 @@ class BestModel:
         return {name: getattr(self, name) for name in names}
 
     def resume(
-        self, progress: dict[str, Any], leaves: list[np.ndarray], like: PyTree
+        self,
+        progress: dict[str, Any],
+        leaves: list[np.ndarray],
+        like: PyTree,
     ) -> None:
         """Continue from `progress` and the leaves of the best position; begin again where another metric counts."""
         if (progress["metric"], progress["sign"]) != (self.metric, self.sign):

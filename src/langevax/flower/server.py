@@ -178,7 +178,10 @@ class GrowingTable:
         self.begun: bool = False
 
     def append(
-        self, number: int, header: Iterable[str], rows: Iterable[Iterable[Any]]
+        self,
+        number: int,
+        header: Iterable[str],
+        rows: Iterable[Iterable[Any]],
     ) -> None:
         """Add lines of this number."""
         if not self.begun:

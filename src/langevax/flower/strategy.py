@@ -310,7 +310,10 @@ class FederatedStrategy(Strategy):
             )
 
     def _evaluate(
-        self, evaluate: Evaluate | None, result: Result, grid: Grid
+        self,
+        evaluate: Evaluate | None,
+        result: Result,
+        grid: Grid,
     ) -> RoundRecord:
         """Ask the clients and the server; record their metrics."""
         done = self.loop.step
@@ -483,7 +486,10 @@ class FederatedStrategy(Strategy):
         return sent
 
     def _exchange_record(
-        self, sent: Sent, received: dict[int, Message], replies: CheckedReplies
+        self,
+        sent: Sent,
+        received: dict[int, Message],
+        replies: CheckedReplies,
     ) -> ExchangeRecord:
         """Return who answered and who did not, by partition; times and costs are still to come."""
         request = sent.request

@@ -68,7 +68,13 @@ class NodeRegistry:
         rejected: why nodes were not accepted.
     """
 
-    def __init__(self, weights: str, patience: int, dtype: Any, description: str = ""):
+    def __init__(
+        self,
+        weights: str,
+        patience: int,
+        dtype: Any,
+        description: str = "",
+    ):
         self.weights = weights
         self.patience = patience
         self.dtype = dtype
@@ -298,7 +304,12 @@ class ReplyChecker:
         accepted = {i: trees[i] for i in norms if i not in rejected}
         return CheckedReplies(accepted, dict(sorted(rejected.items())), lost)
 
-    def check(self, message: Message, reply: Message, shape: PyTree) -> PyTree:
+    def check(
+        self,
+        message: Message,
+        reply: Message,
+        shape: PyTree,
+    ) -> PyTree:
         """The tree in the reply to a message.
 
         Raises:

@@ -53,7 +53,10 @@ class Components(eqx.Module):
         return _fill(self, problem, position, sizes().pass_rows)
 
     def weights(
-        self, problem: Problem, entries: Int[Array, " entries"], dtype: DTypeLike
+        self,
+        problem: Problem,
+        entries: Int[Array, " entries"],
+        dtype: DTypeLike,
     ) -> Float[Array, " entries"]:
         """w_j, 0 for padding."""
         return (entries < problem.size).astype(dtype) / jnp.asarray(problem.size, dtype)
@@ -118,7 +121,10 @@ class Blocks(eqx.Module):
         ), length
 
     def weights(
-        self, problem: Problem, entries: Int[Array, " entries"], dtype: DTypeLike
+        self,
+        problem: Problem,
+        entries: Int[Array, " entries"],
+        dtype: DTypeLike,
     ) -> Float[Array, " entries"]:
         count = -(-problem.size // self.batch_size)
         length = jnp.where(entries < count, self._length(problem, entries), 0)

@@ -51,7 +51,10 @@ class CurvatureSteps(Algorithm):
         check_risk(problem, type(self).__name__)
 
     def adapted(
-        self: Any, risk: MeanFieldRisk, state: Any, curvatures: Array
+        self: Any,
+        risk: MeanFieldRisk,
+        state: Any,
+        curvatures: Array,
     ) -> AdaptiveState:
         """The state whose steps follow `curvatures`."""
         steps = steps_at(risk, self.relative_step_size, curvatures)
@@ -94,7 +97,10 @@ class LossCurvatureSteps(CurvatureSteps):
         checks.positive_int("num_rows", self.num_rows)
 
     def init(
-        self, problem: Any, position: Any, key: PRNGKey
+        self,
+        problem: Any,
+        position: Any,
+        key: PRNGKey,
     ) -> tuple[AdaptiveState, Info]:
         state, info = self.inner.init(problem, position, key)
         curvatures = jax.vmap(problem.loss.local_curvature)(
@@ -121,7 +127,10 @@ class LossCurvatureSteps(CurvatureSteps):
         return AdaptiveState(inner, curvatures, step_size), info
 
     def _measured(
-        self, risk: MeanFieldRisk, state: AdaptiveState, number: Array
+        self,
+        risk: MeanFieldRisk,
+        state: AdaptiveState,
+        number: Array,
     ) -> tuple[Array, Array]:
         """Return the curvatures with those of the next rows measured again, and the steps that follow from them."""
         places = number * self.num_rows + jnp.arange(self.num_rows, dtype=jnp.int32)
@@ -149,7 +158,10 @@ class DualCurvatureSteps(CurvatureSteps):
     relative_step_size: ArrayLike
 
     def init(
-        self, problem: Any, position: Any, key: PRNGKey
+        self,
+        problem: Any,
+        position: Any,
+        key: PRNGKey,
     ) -> tuple[AdaptiveState, Info]:
         state, info = self.inner.init(problem, position, key)
         return self._following(problem, state, problem.dual(position)), info
@@ -167,7 +179,10 @@ class DualCurvatureSteps(CurvatureSteps):
         return self._following(problem, inner, inner.dual), info
 
     def _following(
-        self, risk: MeanFieldRisk, state: Any, dual: Float[Array, "n ..."]
+        self,
+        risk: MeanFieldRisk,
+        state: Any,
+        dual: Float[Array, "n ..."],
     ) -> AdaptiveState:
         lengths = jnp.sqrt(jnp.sum(dual.reshape(len(dual), -1) ** 2, axis=1))
         curvatures = lengths / jnp.asarray(risk.neuron.bound, lengths.dtype)

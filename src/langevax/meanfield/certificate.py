@@ -252,7 +252,12 @@ def _certificate(search: IntervalSearch) -> Certificate:
     )
 
 
-def _verdict(search: IntervalSearch, lower: float, upper: float, trusted: bool) -> str:
+def _verdict(
+    search: IntervalSearch,
+    lower: float,
+    upper: float,
+    trusted: bool,
+) -> str:
     known = search.known
     width = max(upper - lower, np.finfo(float).eps)
     places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 3

@@ -64,7 +64,10 @@ class SearchFile:
 
     @classmethod
     def of(
-        cls, checkpoint: str | os.PathLike[str], risk: MeanFieldRisk, temperature: float
+        cls,
+        checkpoint: str | os.PathLike[str],
+        risk: MeanFieldRisk,
+        temperature: float,
     ) -> "SearchFile":
         """Return the file of a certificate."""
         checks.local_path("checkpoint", checkpoint)

@@ -75,7 +75,10 @@ class FictitiousPlay(FollowsGibbsLaws):
         checks.fraction("rate", self.rate, schedule=True)
 
     def init(
-        self, problem: Any, position: Any, key: PRNGKey
+        self,
+        problem: Any,
+        position: Any,
+        key: PRNGKey,
     ) -> tuple[FictitiousPlayState, Info]:
         check_risk(problem, "FictitiousPlay")
         outputs = problem.outputs(position)

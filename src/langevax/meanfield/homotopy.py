@@ -229,7 +229,10 @@ class Newton:
     """The best dual around a cloud, by the second-order model of D."""
 
     def __init__(
-        self, risk: MeanFieldRisk, law: GibbsLaw, generator: np.random.Generator
+        self,
+        risk: MeanFieldRisk,
+        law: GibbsLaw,
+        generator: np.random.Generator,
     ):
         self.risk = risk
         self.law = law
@@ -262,7 +265,10 @@ class Newton:
         return best
 
     def _covariance(
-        self, features: np.ndarray, tilt: np.ndarray, temperature: float
+        self,
+        features: np.ndarray,
+        tilt: np.ndarray,
+        temperature: float,
     ) -> "OutputCovariance":
         count = self.num_outputs
         if self.law.output_weight is None:
@@ -313,7 +319,10 @@ class Newton:
         return slopes
 
     def _newton_step(
-        self, covariance: "OutputCovariance", curvatures: np.ndarray, error: np.ndarray
+        self,
+        covariance: "OutputCovariance",
+        curvatures: np.ndarray,
+        error: np.ndarray,
     ) -> np.ndarray:
         """Return (I + K W S)^-1 error for the losses' curvatures S, one block a row."""
         from scipy.linalg import cho_factor, cho_solve

@@ -103,7 +103,12 @@ class Known:
                 known = replace(known, upper=(high, bound))._noted(work)
         return known
 
-    def with_lower(self, work: int, lower: float, dual: np.ndarray) -> "Known":
+    def with_lower(
+        self,
+        work: int,
+        lower: float,
+        dual: np.ndarray,
+    ) -> "Known":
         """Keep the highest lower end."""
         if math.isfinite(lower) and (self.lower is None or lower > self.lower[0]):
             return replace(self, lower=(lower, dual))._noted(work)
@@ -190,7 +195,12 @@ class IntervalSearch:
             words, min(1.0, (self.clouds.work - self.before) / max(self.effort, 1.0))
         )
 
-    def log_partition(self, value: float, error: float, source: str) -> LogPartition:
+    def log_partition(
+        self,
+        value: float,
+        error: float,
+        source: str,
+    ) -> LogPartition:
         """Return an estimate with its end at the level of the round."""
         from scipy.special import stdtrit
 

@@ -132,7 +132,12 @@ class PDA(FollowsGibbsLaws):
         if self.batch_size is not None:
             checks.positive_int("batch_size", self.batch_size)
 
-    def init(self, problem: Any, position: Any, key: PRNGKey) -> tuple[PDAState, Info]:
+    def init(
+        self,
+        problem: Any,
+        position: Any,
+        key: PRNGKey,
+    ) -> tuple[PDAState, Info]:
         check_risk(problem, "PDA")
         if self.batch_size is not None:
             batches.check_batch_size(self.batch_size, problem, replace=False)

@@ -143,7 +143,10 @@ class PSDCA(Algorithm):
         check_proposal(self.proposal)
 
     def init(
-        self, problem: Any, position: Any, key: PRNGKey
+        self,
+        problem: Any,
+        position: Any,
+        key: PRNGKey,
     ) -> tuple[PSDCAState, Info]:
         check_risk(problem, "PSDCA")
         if self.curvature == "bound":

@@ -269,7 +269,10 @@ class _Shares:
     shape: tuple[int, ...]
 
     def best(
-        self, outputs: np.ndarray, costs: np.ndarray, start: np.ndarray
+        self,
+        outputs: np.ndarray,
+        costs: np.ndarray,
+        start: np.ndarray,
     ) -> np.ndarray:
         """Return the l that minimise loss(sum_k l_k z_k) + T (sum_k l_k costs_k - entropy)."""
         from scipy.optimize import minimize

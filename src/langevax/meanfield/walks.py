@@ -254,7 +254,12 @@ def plan_along(clouds: Clouds, tilts: list[Tilt], size: int) -> WalkPlan:
 class TiltLine:
     """The log weights of a cloud, from its own tilt to others."""
 
-    def __init__(self, law: ParticleLaw, features: np.ndarray, tilt: np.ndarray):
+    def __init__(
+        self,
+        law: ParticleLaw,
+        features: np.ndarray,
+        tilt: np.ndarray,
+    ):
         self.law = law
         self.features = features
         self.sums = features @ tilt
@@ -386,7 +391,12 @@ class _WalkRuns:
     def weigh(self, change: np.ndarray) -> None:
         self.log_weights += change.reshape(self.log_weights.shape)
 
-    def step(self, change: np.ndarray, law: Step, target: WalkTarget) -> Values:
+    def step(
+        self,
+        change: np.ndarray,
+        law: Step,
+        target: WalkTarget,
+    ) -> Values:
         self.weigh(change)
         if law.resample:
             self._resample()

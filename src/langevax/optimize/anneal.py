@@ -266,7 +266,10 @@ def _unpolished(search: Search) -> _Polished:
 
 
 def _polished(
-    search: Search, frame: Frame, like: PyTree[Array], step_size: float
+    search: Search,
+    frame: Frame,
+    like: PyTree[Array],
+    step_size: float,
 ) -> _Polished:
     """Descend from the ends of all chains and the best place, and group them into basins.
 
@@ -329,7 +332,10 @@ def _is_minimum(
 
 
 def _tolerances(
-    survey: Survey, ends: SearchEnds, dtype: np.dtype[Any], near: float = 1e-2
+    survey: Survey,
+    ends: SearchEnds,
+    dtype: np.dtype[Any],
+    near: float = 1e-2,
 ) -> tuple[float, float]:
     """Return the difference in value and the distance up to which two minima are one.
 
@@ -398,7 +404,12 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
     )
 
 
-def _message(search: Search, step_size: float, end: _Polished, slope: float) -> str:
+def _message(
+    search: Search,
+    step_size: float,
+    end: _Polished,
+    slope: float,
+) -> str:
     """Return how the run ended, whether x is a minimum, and how far chains agree."""
     sentences = [f"Finished all {search.num_steps} steps."]
     if search.stopped:

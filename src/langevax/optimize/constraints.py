@@ -110,7 +110,10 @@ class Residual(NamedTuple):
 
 
 def _residuals(
-    name: str, first: int, lower: np.ndarray, upper: np.ndarray
+    name: str,
+    first: int,
+    lower: np.ndarray,
+    upper: np.ndarray,
 ) -> Iterator[Residual]:
     """Yield the finite sides of one constraint, whose rows begin at `first`."""
     for j, (low, high) in enumerate(zip(lower, upper, strict=True)):

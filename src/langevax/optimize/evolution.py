@@ -17,7 +17,12 @@ Values = Callable[[Float[np.ndarray, "places d"]], Float[np.ndarray, " places"]]
 class Evolution:
     """The state of a strategy between two generations."""
 
-    def __init__(self, mean: Float[np.ndarray, " d"], sigma: float, population: int):
+    def __init__(
+        self,
+        mean: Float[np.ndarray, " d"],
+        sigma: float,
+        population: int,
+    ):
         d = len(mean)
         ranks = np.log((population + 1) / 2) - np.log(np.arange(1, population // 2 + 1))
         self.weights: Float[np.ndarray, " parents"] = ranks / ranks.sum()

@@ -202,7 +202,12 @@ class Hopping:
             self.doubted = land.best_fun, self.doubts + patience
         return self.scan.while_better(y, fun)
 
-    def _moves(self, y: Place, kinds: np.ndarray, gained: np.ndarray) -> Places:
+    def _moves(
+        self,
+        y: Place,
+        kinds: np.ndarray,
+        gained: np.ndarray,
+    ) -> Places:
         """Return moves of these kinds; the first is the sum of what the last batch gained elsewhere, if anything."""
         widths = self.width * np.exp(0.5 * self.land.rng.standard_normal(len(kinds)))
         moves = [self._move(k, y, w) for k, w in zip(kinds, widths, strict=True)]
@@ -211,7 +216,10 @@ class Hopping:
         return np.stack(moves)
 
     def _tried(
-        self, y: Place, fun: float, moves: Places
+        self,
+        y: Place,
+        fun: float,
+        moves: Places,
     ) -> tuple[SearchEnds, Bool[np.ndarray, " hops"], Bool[np.ndarray, " hops"]]:
         """Return the ends of searches from moved places, which of them are better, and which came back."""
         land = self.land
@@ -231,7 +239,12 @@ class Hopping:
             wider = self.width * np.exp(back.mean() - self.fall_back)
             self.width = float(np.clip(wider, 1e-6, 1.0))
 
-    def _move(self, kind: int, y: Place, width: float) -> Place:
+    def _move(
+        self,
+        kind: int,
+        y: Place,
+        width: float,
+    ) -> Place:
         land = self.land
         rng = land.rng
         normal = width * rng.standard_normal(land.dimension)

@@ -39,7 +39,12 @@ class Ends:
         added = slice(None) if chosen is None else chosen
         self.add(ends.y[added], ends.fun[added], ends.moved[added])
 
-    def add(self, y: np.ndarray, fun: np.ndarray, moved: np.ndarray) -> None:
+    def add(
+        self,
+        y: np.ndarray,
+        fun: np.ndarray,
+        moved: np.ndarray,
+    ) -> None:
         """Append ends whose values are finite."""
         finite = np.isfinite(fun)
         self.y = np.concatenate([self.y.reshape(-1, y.shape[1]), y[finite]])

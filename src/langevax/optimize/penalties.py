@@ -152,7 +152,12 @@ class Refinement:
     pool = 256
     """Of the best ends, that are grouped into basins."""
 
-    def __init__(self, land: Landscape, penalties: Penalties, tolerance: float = 1e-6):
+    def __init__(
+        self,
+        land: Landscape,
+        penalties: Penalties,
+        tolerance: float = 1e-6,
+    ):
         self.land = land
         self.penalties = penalties
         self.equal: Bool[np.ndarray, " residuals"] = np.asarray(

@@ -43,7 +43,10 @@ class FiniteDifferences(Function):
     upper: Float[Array, " d"]
 
     def __init__(
-        self, problem: Problem, scale: Float[Array, " d"], upper: Float[Array, " d"]
+        self,
+        problem: Problem,
+        scale: Float[Array, " d"],
+        upper: Float[Array, " d"],
     ):
         super().__init__(problem.potential)
         self.scale = scale

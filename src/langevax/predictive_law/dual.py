@@ -16,7 +16,10 @@ PerRow = Float[np.ndarray, " n"]
 
 
 def newton_step(
-    ratios: Ratios, shares: np.ndarray, tilt: PerRow, weight: float
+    ratios: Ratios,
+    shares: np.ndarray,
+    tilt: PerRow,
+    weight: float,
 ) -> tuple[PerRow, float]:
     """Return the relative change of t, and twice the rise that it predicts; `shares` are those of q."""
     root = math.sqrt(weight)

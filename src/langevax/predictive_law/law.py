@@ -223,7 +223,10 @@ def law_at(
 
 
 def load(
-    file: str | os.PathLike[str], model: Any, *data: Any, start: PyTree | None = None
+    file: str | os.PathLike[str],
+    model: Any,
+    *data: Any,
+    start: PyTree | None = None,
 ) -> PredictiveLaw:
     """Return the distribution that `PredictiveLaw.save` wrote.
 

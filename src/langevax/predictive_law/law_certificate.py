@@ -147,7 +147,11 @@ def certify(
 
 
 def _certificate(
-    search: LawSearch, share: float, missing: float, score: float, score_error: float
+    search: LawSearch,
+    share: float,
+    missing: float,
+    score: float,
+    score_error: float,
 ) -> LawCertificate:
     references = np.asarray(search.tilted.references, np.float64)
     size = len(references)

@@ -73,7 +73,10 @@ class LawProblem(eqx.Module):
 
     @classmethod
     def of(
-        cls, finite_sum: FiniteSum, position: PyTree, num_particles: int
+        cls,
+        finite_sum: FiniteSum,
+        position: PyTree,
+        num_particles: int,
     ) -> "LawProblem":
         """Return the problem of a posterior's rows, for particles in the structure of `position`."""
         if not isinstance(finite_sum.loss, NegativeLogLikelihood):

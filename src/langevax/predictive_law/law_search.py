@@ -235,7 +235,11 @@ class LawSearch(IntervalSearch):
         return pilot, tilt
 
     def _moved(
-        self, pilot: PilotCloud, log_weights: np.ndarray, target: WalkTarget, moves: int
+        self,
+        pilot: PilotCloud,
+        log_weights: np.ndarray,
+        target: WalkTarget,
+        moves: int,
     ) -> PilotCloud:
         """Return a weighted cloud after resampling and moves."""
         offset = self.clouds.generator().uniform()
@@ -276,7 +280,10 @@ class LawSearch(IntervalSearch):
 
 
 def search_of(
-    law: ParameterLaw, points: np.ndarray, clouds: Clouds, report: Any
+    law: ParameterLaw,
+    points: np.ndarray,
+    clouds: Clouds,
+    report: Any,
 ) -> LawSearch:
     """Return the search of a law in units of the prior."""
     return LawSearch(

@@ -46,7 +46,10 @@ class ParameterLaw(eqx.Module):
 
     @classmethod
     def of(
-        cls, problem: LawProblem, bayes_share: float, points: np.ndarray
+        cls,
+        problem: LawProblem,
+        bayes_share: float,
+        points: np.ndarray,
     ) -> "ParameterLaw":
         """Return the laws in units of a cloud of particles, whose mean densities are the references."""
         dtype = points.dtype

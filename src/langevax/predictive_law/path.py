@@ -93,7 +93,10 @@ class Block(NamedTuple):
 
     @classmethod
     def of(
-        cls, problem: LawProblem, points: np.ndarray, weights: Float[np.ndarray, " n"]
+        cls,
+        problem: LawProblem,
+        points: np.ndarray,
+        weights: Float[np.ndarray, " n"],
     ) -> "Block":
         used = weights > 0
         logs = problem.log_likelihoods(points)[:, used]

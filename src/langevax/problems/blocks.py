@@ -143,7 +143,12 @@ def checked_count(count: ArrayLike | None, size: int) -> Count:
     return jnp.asarray(count, jnp.int32)
 
 
-def row_weights(weights: Weights, count: Count, size: int, dtype: DTypeLike) -> Weights:
+def row_weights(
+    weights: Weights,
+    count: Count,
+    size: int,
+    dtype: DTypeLike,
+) -> Weights:
     """The weight of each row in a sum over rows: 0 for padding; None where all are 1."""
     if count is None:
         return weights

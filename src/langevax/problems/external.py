@@ -124,7 +124,12 @@ class ExternalSum(FiniteSum):
         )
         return host.call(per_row, like, position, blocks.take(self.data, indices))
 
-    def _gradient(self, position: PyTree, rows: PyTree, count: Any) -> PyTree:
+    def _gradient(
+        self,
+        position: PyTree,
+        rows: PyTree,
+        count: Any,
+    ) -> PyTree:
         return host.call(
             partial(_mean_gradient, self.gradient_function, self.block_size),
             position,
@@ -170,7 +175,12 @@ def _mean_value(
     )
 
 
-def _gradients(function: Function, size: int, position: PyTree, rows: PyTree) -> PyTree:
+def _gradients(
+    function: Function,
+    size: int,
+    position: PyTree,
+    rows: PyTree,
+) -> PyTree:
     gradients = [
         _gradient(function, position, _cut(rows, i, i + 1)) for i in range(size)
     ]

@@ -34,7 +34,10 @@ class Clients(NamedTuple):
 
     @classmethod
     def of(
-        cls, rows: Any, weights: Any = "size", dtype: Any = jnp.float32
+        cls,
+        rows: Any,
+        weights: Any = "size",
+        dtype: Any = jnp.float32,
     ) -> "Clients":
         """Clients with so many rows; `weights` as in `Federation`."""
         counts = np.asarray(rows, np.int64)

@@ -172,14 +172,22 @@ class FiniteSum(RowProblem):
         return jnp.asarray(self.size, trees.dtype_of(position))
 
     def _weighted(
-        self, position: PyTree, example: PyTree, weight: Scalar | None
+        self,
+        position: PyTree,
+        example: PyTree,
+        weight: Scalar | None,
     ) -> Scalar:
         value = checks.scalar(
             "loss", self.loss(position, example), "sum or average its entries"
         )
         return value if weight is None else value * weight.astype(value.dtype)
 
-    def _sum(self, position: PyTree, data: PyTree, weights: Weights) -> Scalar:
+    def _sum(
+        self,
+        position: PyTree,
+        data: PyTree,
+        weights: Weights,
+    ) -> Scalar:
         return jnp.sum(
             jax.vmap(self._weighted, in_axes=(None, 0, 0))(position, data, weights)
         )

@@ -150,7 +150,10 @@ class MeanFieldRisk(RowProblem):
         return OneParticle(self, dual)
 
     def prior(
-        self, temperature: ArrayLike, num_particles: int, antithetic: bool = False
+        self,
+        temperature: ArrayLike,
+        num_particles: int,
+        antithetic: bool = False,
     ) -> "Prior":
         """Draws of the law at dual 0, N(0, temperature / precision): `prior(key) -> (N, d)`.
 
@@ -333,7 +336,10 @@ class OneParticle(FiniteSum):
         self.row_sharding: RowSharding | None = risk.row_sharding
 
     def _sum(
-        self, position: Float[Array, " size"], data: Rows, weights: Weights
+        self,
+        position: Float[Array, " size"],
+        data: Rows,
+        weights: Weights,
     ) -> Scalar:
         inputs, dual = data
         neuron: Neuron = self.loss.neuron  # pyright: ignore[reportFunctionMemberAccess]

@@ -47,7 +47,12 @@ class Neuron(eqx.Module):
         """The network's outputs, `(1/N) sum_r h(theta_r, x_i)`: particles outside, samples inside."""
         return _mean(self, cloud, inputs)
 
-    def vjp(self, particle: Particle, inputs: Inputs, dual: Outputs) -> Scalar:
+    def vjp(
+        self,
+        particle: Particle,
+        inputs: Inputs,
+        dual: Outputs,
+    ) -> Scalar:
         """`sum_i <dual_i, h(particle, x_i)>`: the potential of one particle under a frozen dual."""
         return _vjp(self, particle, inputs, dual)
 
@@ -105,7 +110,12 @@ class Scaled(Neuron):
     def mean(self, cloud: Cloud, inputs: Inputs) -> Outputs:
         return self._scaled(_mean(self.activation, cloud, inputs))
 
-    def vjp(self, particle: Particle, inputs: Inputs, dual: Outputs) -> Scalar:
+    def vjp(
+        self,
+        particle: Particle,
+        inputs: Inputs,
+        dual: Outputs,
+    ) -> Scalar:
         return self._scaled(_vjp(self.activation, particle, inputs, dual))
 
     def slope_bounds(self, second_moments: SecondMoments) -> Slopes:
@@ -225,7 +235,12 @@ class TanhTanh(Scaled):
         )
         return self._scaled(matmul.dot(features.T, jnp.tanh(a)) / len(cloud))
 
-    def vjp(self, particle: Particle, inputs: Inputs, dual: Outputs) -> Scalar:
+    def vjp(
+        self,
+        particle: Particle,
+        inputs: Inputs,
+        dual: Outputs,
+    ) -> Scalar:
         a, inner = self.split(particle)
         # n of them, where n x C outputs would take twice as long
         features = jnp.tanh(matmul.dot(inputs, inner[:-1]) + inner[-1])
@@ -327,7 +342,12 @@ def _mean(h: Function, cloud: Cloud, inputs: Inputs) -> Outputs:
     )
 
 
-def _vjp(h: Function, particle: Particle, inputs: Inputs, dual: Outputs) -> Scalar:
+def _vjp(
+    h: Function,
+    particle: Particle,
+    inputs: Inputs,
+    dual: Outputs,
+) -> Scalar:
     # Products, not sums: mapped over particles they are products of matrices, three times as fast.
     return matmul.tensordot(
         dual, jax.vmap(h, in_axes=(None, 0))(particle, inputs), axes=dual.ndim

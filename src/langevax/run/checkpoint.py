@@ -84,7 +84,12 @@ class Checkpoint:
             self._unlock()
             raise
 
-    def _open(self, identity: RunIdentity, resume: Resume, shared: bool) -> None:
+    def _open(
+        self,
+        identity: RunIdentity,
+        resume: Resume,
+        shared: bool,
+    ) -> None:
         """Lock the directory, compare the run in it, and write what identifies a new one."""
         with self._writing():
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -118,7 +123,10 @@ class Checkpoint:
         write_atomically(self.record, json.dumps(self.content, indent=1).encode())
 
     def _described(
-        self, identity: RunIdentity, resume: Resume, has_run: bool
+        self,
+        identity: RunIdentity,
+        resume: Resume,
+        has_run: bool,
     ) -> tuple[dict[str, Any], list[str]]:
         """Return the content of run.json, and the differences from a saved run that are accepted."""
         if has_run:
@@ -151,7 +159,10 @@ class Checkpoint:
             return False
 
     def _compare(
-        self, saved: RunIdentity, identity: RunIdentity, resume: Resume
+        self,
+        saved: RunIdentity,
+        identity: RunIdentity,
+        resume: Resume,
     ) -> list[str]:
         """Raise `CheckpointError` where another run is saved; return the differences that were accepted."""
         refused, accepted = identity.compare(saved)
@@ -170,7 +181,12 @@ class Checkpoint:
                 "to continue it, or name another directory."
             )
 
-    def compare_outputs(self, step: int, outputs: Outputs, dtype: Any) -> None:
+    def compare_outputs(
+        self,
+        step: int,
+        outputs: Outputs,
+        dtype: Any,
+    ) -> None:
         """Raise `CheckpointError` where the saved run computed other numbers from its state of a step.
 
         In a run that was continued by other versions, the next step may be another one.
@@ -182,7 +198,10 @@ class Checkpoint:
         self._refuse([f"the {name} differs" for name in names])
 
     def restore(
-        self, template: PyTree, empty: Records | None, every: int
+        self,
+        template: PyTree,
+        empty: Records | None,
+        every: int,
     ) -> tuple[PyTree, list[Records]] | None:
         """Return the last state, on the devices of `template`, and all records up to it; None if there is none."""
         step = self._manager.latest_step()
@@ -219,7 +238,12 @@ class Checkpoint:
         )
         return carry, records
 
-    def _check_grid(self, steps: np.ndarray, last: int, every: int) -> None:
+    def _check_grid(
+        self,
+        steps: np.ndarray,
+        last: int,
+        every: int,
+    ) -> None:
         expected = np.arange(every, last + 1, every)
         if not np.array_equal(steps, expected):
             wrong = np.setxor1d(steps, expected)
@@ -261,7 +285,11 @@ class Checkpoint:
         return stored
 
     def save(
-        self, step: int, carry: PyTree, pending: Records | None, outputs: Outputs
+        self,
+        step: int,
+        carry: PyTree,
+        pending: Records | None,
+        outputs: Outputs,
     ) -> None:
         """Write the records and the outputs, then the state; each is complete or absent."""
         import orbax.checkpoint as ocp

@@ -365,7 +365,12 @@ def _update(
             mean,
         )
 
-    def next_squares(squares: Array, x: Array, old: Array, new: Array) -> Array:
+    def next_squares(
+        squares: Array,
+        x: Array,
+        old: Array,
+        new: Array,
+    ) -> Array:
         return jnp.where(on_grid, squares + (x - old) * (x - new), squares)
 
     mean = jax.tree.map(next_mean, moments.mean, values)

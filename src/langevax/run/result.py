@@ -203,7 +203,13 @@ class DivergenceError(ArithmeticError):
         result: the run up to there, with all records.
     """
 
-    def __init__(self, step: int, state: Any, step_size: float | None, result: Result):
+    def __init__(
+        self,
+        step: int,
+        state: Any,
+        step_size: float | None,
+        result: Result,
+    ):
         self.step = step
         self.state = state
         self.suggested_step_size: float | None = (
@@ -242,7 +248,13 @@ class Recording:
         self.saved: list[Records] = []
         self.pending: list[Records] = []
 
-    def copy_from(self, buffer: Any, first: int, last: int, every: int) -> None:
+    def copy_from(
+        self,
+        buffer: Any,
+        first: int,
+        last: int,
+        every: int,
+    ) -> None:
         """Copy from the device the records of steps first < s <= last on the grid."""
         steps = np.arange(first // every + 1, last // every + 1, dtype=np.int64) * every
         if len(steps):

@@ -404,7 +404,12 @@ class _Loop:
         if self.recording is not None:
             self.recording.mark_saved()
 
-    def raise_divergence(self, carry: program.Carry, finite: int, broken: int) -> None:
+    def raise_divergence(
+        self,
+        carry: program.Carry,
+        finite: int,
+        broken: int,
+    ) -> None:
         """Bisect between the steps `finite` and `broken` for the first non-finite position, and raise there.
 
         Each probe starts from the last finite state: all of them together cost one chunk.
@@ -483,7 +488,11 @@ def next_length(
 
 
 def _check_run(
-    algorithm: Any, problem: Any, start: Any, key: Any, sharding: Any
+    algorithm: Any,
+    problem: Any,
+    start: Any,
+    key: Any,
+    sharding: Any,
 ) -> None:
     """Raise unless there is an algorithm for the problem, and a key, outside any transformation of JAX."""
     checks.instance("algorithm", algorithm, Algorithm, "langevax.Langevin(0.1, 1.0)")

@@ -56,11 +56,19 @@ class NoisyDescent(Algorithm):
         """Draw the noise of a step, shaped like the position."""
 
     @abstractmethod
-    def scaled(self, noise: Array, c: Array, step: IntScalar) -> Array:
+    def scaled(
+        self,
+        noise: Array,
+        c: Array,
+        step: IntScalar,
+    ) -> Array:
         """Return what one leaf of the noise adds to the position; `c` is the gain of the integrator."""
 
     def init(
-        self: Any, problem: Problem, position: PyTree, key: PRNGKey
+        self: Any,
+        problem: Problem,
+        position: PyTree,
+        key: PRNGKey,
     ) -> tuple[LangevinState, Info]:
         state, used = self.gradient.init(problem, position)
         return LangevinState(position, state), {"evaluations": used}
@@ -91,7 +99,12 @@ class NoisyDescent(Algorithm):
         )
         step_size = at_step(self.step_size, step)
 
-        def move(precision: Any, x: Array, v: Array, xi: Array) -> Array:
+        def move(
+            precision: Any,
+            x: Array,
+            v: Array,
+            xi: Array,
+        ) -> Array:
             a, b, c = self.integrator.gains(
                 jnp.asarray(step_size, x.dtype), jnp.asarray(precision, x.dtype)
             )
@@ -141,6 +154,11 @@ class Langevin(NoisyDescent):
     ) -> PyTree:
         return trees.normal_like(position, key=key)
 
-    def scaled(self, noise: Array, c: Array, step: IntScalar) -> Array:
+    def scaled(
+        self,
+        noise: Array,
+        c: Array,
+        step: IntScalar,
+    ) -> Array:
         temperature = jnp.asarray(at_step(self.temperature, step), noise.dtype)
         return c * jnp.sqrt(temperature) * noise

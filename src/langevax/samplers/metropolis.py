@@ -64,7 +64,10 @@ class Metropolis(Algorithm):
         """Return the logarithm of the Metropolis ratio of a proposal."""
 
     def init(
-        self, problem: Problem, position: PyTree, key: PRNGKey
+        self,
+        problem: Problem,
+        position: PyTree,
+        key: PRNGKey,
     ) -> tuple[Any, Info]:
         state = self.evaluate(problem, position)
         return state, {
@@ -320,7 +323,12 @@ class PCNL(_OnFunctions):
         t = at_step(self.step_size, step)
         temperature = at_step(self.temperature, step)
 
-        def moved(precision: Any, u: Any, g: Any, xi: Any) -> Any:
+        def moved(
+            precision: Any,
+            u: Any,
+            g: Any,
+            xi: Any,
+        ) -> Any:
             h, T, p = _numbers_like(u, t, temperature, precision)
             scale = _library(u).sqrt(8 * h * T / p)
             return ((2 - h) * u - 2 * h * g / p + scale * xi) / (2 + h)

@@ -62,5 +62,10 @@ class PerturbedDescent(NoisyDescent):
     ) -> PyTree:
         return trees.ball_like(position, at_step(self.radius, step), key=key)
 
-    def scaled(self, noise: Array, c: Array, step: IntScalar) -> Array:
+    def scaled(
+        self,
+        noise: Array,
+        c: Array,
+        step: IntScalar,
+    ) -> Array:
         return noise

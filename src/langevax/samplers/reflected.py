@@ -72,7 +72,10 @@ class Reflected(Algorithm):
         self.algorithm.check(problem)
 
     def init(
-        self, problem: Problem, position: PyTree, key: PRNGKey
+        self,
+        problem: Problem,
+        position: PyTree,
+        key: PRNGKey,
     ) -> tuple[Any, Info]:
         return self.algorithm.init(problem, self.fold(position)[0], key)
 

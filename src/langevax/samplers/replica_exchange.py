@@ -152,7 +152,10 @@ class ReplicaExchange(Algorithm):
         self.algorithm.check_schedules(0)
 
     def init(
-        self, problem: Problem, position: PyTree, key: PRNGKey
+        self,
+        problem: Problem,
+        position: PyTree,
+        key: PRNGKey,
     ) -> tuple[ReplicaExchangeState, Info]:
         count = self.num_replicas
         for leaf in jax.tree.leaves(position):

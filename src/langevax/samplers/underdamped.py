@@ -79,7 +79,10 @@ class Underdamped(Algorithm):
         check_estimator(self.gradient)
 
     def init(
-        self, problem: Problem, position: PyTree, key: PRNGKey
+        self,
+        problem: Problem,
+        position: PyTree,
+        key: PRNGKey,
     ) -> tuple[UnderdampedState, Info]:
         state, used = self.gradient.init(problem, position)
         scale = jnp.sqrt(
@@ -142,7 +145,13 @@ class Underdamped(Algorithm):
         h, temperature, friction = (jnp.asarray(number, dtype) for number in numbers)
         return h, temperature, friction
 
-    def flow_noise(self, like: PyTree, step: IntScalar, *, key: PRNGKey) -> FlowNoise:
+    def flow_noise(
+        self,
+        like: PyTree,
+        step: IntScalar,
+        *,
+        key: PRNGKey,
+    ) -> FlowNoise:
         """Return the noise of U over half a step, of the shape of a position."""
         h, temperature, friction = self._numbers(like, step)
         _, _, noise_v, noise_x, noise_x_only = flow_gains(h / 2, temperature, friction)

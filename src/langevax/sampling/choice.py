@@ -48,7 +48,12 @@ class Costs(NamedTuple):
         rows = 2 * batch_size * self.gathered
         return self.steps * (self.of_step + rows * self._row(operations))
 
-    def of_passes(self, num_rows: int, dimension: int, operations: float) -> float:
+    def of_passes(
+        self,
+        num_rows: int,
+        dimension: int,
+        operations: float,
+    ) -> float:
         """Return the cost of a draw by NUTS."""
         return self.passes * dimension**0.25 * num_rows * self._row(operations)
 

@@ -43,7 +43,10 @@ class CoupledChains(Algorithm):
         return self.coarse.step_size
 
     def init(
-        self, problem: Problem, position: Array, key: PRNGKey
+        self,
+        problem: Problem,
+        position: Array,
+        key: PRNGKey,
     ) -> tuple[CoupledState, Info]:
         """Start both at a vector, or go on from the two positions of an earlier run."""
         pair = jnp.broadcast_to(position, (2, position.shape[-1]))

@@ -135,7 +135,12 @@ class Memory(NamedTuple):
         pairs = np.zeros((size, *x.shape))
         return cls(pairs, pairs.copy(), np.zeros((size, len(x))), np.ones(len(x)))
 
-    def add(self, is_taken: Flags, step: Points, change: Points) -> None:
+    def add(
+        self,
+        is_taken: Flags,
+        step: Points,
+        change: Points,
+    ) -> None:
         """Remember steps of positive curvature; where it is not, forget all and take longer steps."""
         product = _dot(step, change)
         is_convex = is_taken & (product > 0)

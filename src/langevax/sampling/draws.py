@@ -57,7 +57,12 @@ class SamplingRun(NamedTuple):
     is_start_given: bool = False
     """The user's function says where chains start."""
 
-    def run(self, algorithm: Algorithm, warm: Result, thinning: int) -> Result:
+    def run(
+        self,
+        algorithm: Algorithm,
+        warm: Result,
+        thinning: int,
+    ) -> Result:
         """Continue from the end of the warm-up, and record."""
         return simulate(
             algorithm,

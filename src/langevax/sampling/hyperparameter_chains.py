@@ -218,7 +218,10 @@ class ProposalLaw(NamedTuple):
         return float(np.logaddexp.reduce(self.log_weights - heights - tails))
 
     def independent(
-        self, u: Logarithms, rng: np.random.Generator, scale: float = 1.0
+        self,
+        u: Logarithms,
+        rng: np.random.Generator,
+        scale: float = 1.0,
     ) -> tuple[Logarithms, float]:
         """Return a proposal and log q(u) - log q(proposal)."""
         weights = np.exp(self.log_weights)
@@ -230,7 +233,10 @@ class ProposalLaw(NamedTuple):
         return proposal, self.log_density(u) - self.log_density(proposal)
 
     def walk(
-        self, u: Logarithms, rng: np.random.Generator, scale: float = 1.0
+        self,
+        u: Logarithms,
+        rng: np.random.Generator,
+        scale: float = 1.0,
     ) -> tuple[Logarithms, float]:
         """Return a proposal of a random walk, and 0."""
         step = 2.4 / np.sqrt(len(u)) * scale / self.wider  # the best for normal laws
@@ -328,7 +334,12 @@ class HyperparameterWalk(ABC):
     def function(self, state: Any) -> Vector:
         """Return the coefficients of a state."""
 
-    def learn(self, steps: list[WalkStep], number: int, num_steps: int) -> None:
+    def learn(
+        self,
+        steps: list[WalkStep],
+        number: int,
+        num_steps: int,
+    ) -> None:
         """Take proposals with moments of the later half of the steps so far, at each quarter of a warm-up."""
         self.visited.append([step.state.u for step in steps])
         if number + 1 in (num_steps // 4, num_steps // 2, 3 * num_steps // 4):
@@ -478,7 +489,12 @@ class InterwovenWalk(HyperparameterWalk):
         state, kind, rate = self.move_whitened(state, rng)
         return WalkStep(state, moved.acceptance, learnt=(kind, rate))
 
-    def learn(self, steps: list[WalkStep], number: int, num_steps: int) -> None:
+    def learn(
+        self,
+        steps: list[WalkStep],
+        number: int,
+        num_steps: int,
+    ) -> None:
         """Adapt the step sizes and the proposals."""
         super().learn(steps, number, num_steps)
         for step in steps:
@@ -537,7 +553,10 @@ class InterwovenWalk(HyperparameterWalk):
         return InterwovenState(u, before.rescaled(state.solve, self.target.units(u)))
 
     def move_whitened(
-        self, state: InterwovenState, rng: np.random.Generator, kind: str | None = None
+        self,
+        state: InterwovenState,
+        rng: np.random.Generator,
+        kind: str | None = None,
     ) -> tuple[InterwovenState, str, float]:
         """Propose hyperparameters and move the function along; also return the kind of step, and its acceptance."""
         kind = kind or str(rng.choice(list(self.shares), p=list(self.shares.values())))

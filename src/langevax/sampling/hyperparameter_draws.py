@@ -99,7 +99,10 @@ class HierarchicalRun(NamedTuple):
             )
 
     def _collapsed(
-        self, solver: ForwardSolver, rng: np.random.Generator, key: PRNGKey
+        self,
+        solver: ForwardSolver,
+        rng: np.random.Generator,
+        key: PRNGKey,
     ) -> "WalkedChains | None":
         """Return the chains of a linear map, None where the map is not linear."""
         exact = exact_reference(solver, rng)

@@ -44,7 +44,10 @@ class SolverUse(NamedTuple):
     began: float
 
     def chains(
-        self, algorithm: Algorithm, result: Result, thinning: int
+        self,
+        algorithm: Algorithm,
+        result: Result,
+        thinning: int,
     ) -> TunedChains:
         """Return chains on the host and what they cost."""
         step_size = float(getattr(algorithm, "step_size", 1.0))
@@ -124,7 +127,10 @@ class InverseRun(NamedTuple):
         return self._walk(use, keys)
 
     def _independent(
-        self, use: SolverUse, exact: NormalReference, key: PRNGKey
+        self,
+        use: SolverUse,
+        exact: NormalReference,
+        key: PRNGKey,
     ) -> Samples:
         coordinates = self._coordinates(exact)
         temperature = self.target.temperature

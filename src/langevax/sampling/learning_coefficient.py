@@ -395,7 +395,12 @@ class _Target(NamedTuple):
             "params of float64).",
         )
 
-    def run(self, lengths: _Lengths, key: PRNGKey, run: Run) -> _Chains | int:
+    def run(
+        self,
+        lengths: _Lengths,
+        key: PRNGKey,
+        run: Run,
+    ) -> _Chains | int:
         """Return the recorded run.
 
         Where the warm-up ends with the shortest step that is allowed, the law has not the curvature of the mode, whose
@@ -434,7 +439,10 @@ class _Target(NamedTuple):
         )
 
     def _warm_up(
-        self, lengths: _Lengths, key: PRNGKey, options: dict[str, Any]
+        self,
+        lengths: _Lengths,
+        key: PRNGKey,
+        options: dict[str, Any],
     ) -> tuple[SubsampledHMC, Result, int]:
         """Run phases, after each of which the coordinates get the units of the draws so far."""
         temperature = jnp.asarray(self.temperature, self.mode.dtype)
@@ -480,7 +488,12 @@ class _Target(NamedTuple):
         assert frozen is not None
         return frozen, warm, spent
 
-    def _batch_size(self, before: int | str, points: Array, key: PRNGKey) -> int:
+    def _batch_size(
+        self,
+        before: int | str,
+        points: Array,
+        key: PRNGKey,
+    ) -> int:
         """Return the rows of a trajectory that are enough where chains are.
 
         It stays where half as many rows would do, as each number is another program.

@@ -137,7 +137,12 @@ def find_modes(
 class DistinctModes:
     """Modes with valleys between them, the first of which has curvature 1."""
 
-    def __init__(self, problem: Problem, mode: Float[Array, " d"], temperature: float):
+    def __init__(
+        self,
+        problem: Problem,
+        mode: Float[Array, " d"],
+        temperature: float,
+    ):
         self.problem = problem
         self.temperature = temperature
         self.mode = mode

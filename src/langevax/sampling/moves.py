@@ -43,7 +43,10 @@ class Move(Protocol):
     @property
     def needs_gradient(self) -> bool: ...
     def propose(
-        self, setting: Setting, here: Solve, rng: np.random.Generator
+        self,
+        setting: Setting,
+        here: Solve,
+        rng: np.random.Generator,
     ) -> Proposal: ...
 
 
@@ -74,7 +77,10 @@ class Around(NamedTuple):
         return isinstance(self.algorithm, PCNL)
 
     def propose(
-        self, setting: Setting, here: Solve, rng: np.random.Generator
+        self,
+        setting: Setting,
+        here: Solve,
+        rng: np.random.Generator,
     ) -> Proposal:
         law = setting.reference if self.law is None else self.law
         state = state_at(law, here)
@@ -99,7 +105,10 @@ class Rotation(NamedTuple):
     most_parts = 8
 
     def propose(
-        self, setting: Setting, here: Solve, rng: np.random.Generator
+        self,
+        setting: Setting,
+        here: Solve,
+        rng: np.random.Generator,
     ) -> Proposal:
         h = self.length
         law = setting.reference
@@ -132,7 +141,10 @@ class FromModes(NamedTuple):
     needs_gradient = False
 
     def propose(
-        self, setting: Setting, here: Solve, rng: np.random.Generator
+        self,
+        setting: Setting,
+        here: Solve,
+        rng: np.random.Generator,
     ) -> Proposal:
         law = setting.modes[rng.integers(len(setting.modes))]
         noise = rng.standard_normal(len(here.z))
@@ -159,7 +171,10 @@ class ByFit(NamedTuple):
     needs_gradient = False
 
     def propose(
-        self, setting: Setting, here: Solve, rng: np.random.Generator
+        self,
+        setting: Setting,
+        here: Solve,
+        rng: np.random.Generator,
     ) -> Proposal:
         law = setting.reference
         state = state_at(law, here)

@@ -158,7 +158,10 @@ class NUTS(Algorithm):
         return self.stages
 
     def init(
-        self, problem: Problem, position: Array, key: PRNGKey
+        self,
+        problem: Problem,
+        position: Array,
+        key: PRNGKey,
     ) -> tuple[NUTSState, Info]:
         dtype = position.dtype
         potential, slope = problem.potential_and_gradient(position)

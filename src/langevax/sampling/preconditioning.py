@@ -186,7 +186,10 @@ class CoordinateMap(eqx.Module):
         return self.times(_units(curvatures))
 
     def with_units_at(
-        self, vector: Float[Array, " d"], temperature: float, key: PRNGKey
+        self,
+        vector: Float[Array, " d"],
+        temperature: float,
+        key: PRNGKey,
     ) -> "CoordinateMap":
         """Measure each coordinate in a unit from its curvature at a point, and of at most the size of the point."""
         diagonal = _diagonal(self.problem, vector, key)

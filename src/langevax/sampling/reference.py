@@ -427,7 +427,10 @@ class NearReference(Reparametrised):
     precision: FloatScalar
 
     def __init__(
-        self, problem: Problem, reference: NormalReference, temperature: float
+        self,
+        problem: Problem,
+        reference: NormalReference,
+        temperature: float,
     ):
         dtype = jnp.result_type(float)
         self.problem = problem
@@ -494,7 +497,10 @@ class IndependentDraws(Algorithm):
     temperature: float
 
     def init(
-        self, problem: Problem, position: Array, key: PRNGKey
+        self,
+        problem: Problem,
+        position: Array,
+        key: PRNGKey,
     ) -> tuple[IndependentState, Info]:
         return self._draw(problem, position, key)
 
@@ -508,7 +514,10 @@ class IndependentDraws(Algorithm):
         return self._draw(problem, state.position, key)
 
     def _draw(
-        self, problem: Problem, like: Array, key: PRNGKey
+        self,
+        problem: Problem,
+        like: Array,
+        key: PRNGKey,
     ) -> tuple[IndependentState, Info]:
         scale = jnp.sqrt(
             jnp.asarray(self.temperature, like.dtype)

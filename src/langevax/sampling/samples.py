@@ -153,7 +153,13 @@ class Samples:
         longer.warn()
         return longer
 
-    def followed(self, num_samples: int, *, key: PRNGKey, run: Run) -> "Samples":
+    def followed(
+        self,
+        num_samples: int,
+        *,
+        key: PRNGKey,
+        run: Run,
+    ) -> "Samples":
         """Return all draws as `extend` does, without warnings."""
         if self.walk is not None:
             chains = len(self.draws)

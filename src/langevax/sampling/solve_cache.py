@@ -98,7 +98,12 @@ class SolveCache:
             .copy()
         )
 
-    def write(self, kind: Kind, result: np.ndarray, *arguments: np.ndarray) -> None:
+    def write(
+        self,
+        kind: Kind,
+        result: np.ndarray,
+        *arguments: np.ndarray,
+    ) -> None:
         """Store the result of a call."""
         record = (
             _key(kind, arguments),

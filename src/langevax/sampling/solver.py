@@ -367,7 +367,10 @@ class ForwardSolver:
         return solve if self.adjoint is None else self.with_gradient(solve) or solve
 
     def _check_adjoint(
-        self, z: Vector, rng: np.random.Generator, largest: float = 0.02
+        self,
+        z: Vector,
+        rng: np.random.Generator,
+        largest: float = 0.02,
     ) -> None:
         """Raise unless <J v, r> = <v, J^T r>, J v by differences, to `largest` of |J v| |r|."""
         solve = self.solve(z)
@@ -401,7 +404,10 @@ class ForwardSolver:
 
 
 def _compare(
-    cache: SolveCache, kind: Kind, function: Callable[..., Any], *arguments: np.ndarray
+    cache: SolveCache,
+    kind: Kind,
+    function: Callable[..., Any],
+    *arguments: np.ndarray,
 ) -> None:
     """Store a call; raise where the file holds other numbers for it."""
     try:

@@ -37,7 +37,12 @@ class HostWalk(Protocol):
     dynamics: Any
 
     def step(self, state: Any, rng: np.random.Generator) -> WalkStep: ...
-    def learn(self, steps: list[WalkStep], number: int, num_steps: int) -> None: ...
+    def learn(
+        self,
+        steps: list[WalkStep],
+        number: int,
+        num_steps: int,
+    ) -> None: ...
     @property
     def num_coordinates(self) -> int: ...
     def coordinates(self, state: Any) -> Vector: ...
@@ -71,7 +76,12 @@ class HostLoop(NamedTuple):
                 walk.learn(steps, number, num_steps)
         return list(states)
 
-    def record(self, walk: HostWalk, states: Sequence[Any], key: PRNGKey) -> Result:
+    def record(
+        self,
+        walk: HostWalk,
+        states: Sequence[Any],
+        key: PRNGKey,
+    ) -> Result:
         """Return every `thinning`-th state of the chains; positions are in the coordinates of the walk."""
         began = time.perf_counter()
         num_steps = self.num_samples * self.thinning

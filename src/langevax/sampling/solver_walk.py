@@ -226,7 +226,12 @@ class SolverWalk:
             size = min(self.kind.longest, float(self.step_size * change))
             self._set_moves([self.kind.move(size)])
 
-    def learn(self, steps: list[WalkStep], number: int, num_steps: int) -> None:
+    def learn(
+        self,
+        steps: list[WalkStep],
+        number: int,
+        num_steps: int,
+    ) -> None:
         """Adapt to the `number`-th of so many steps of the chains."""
         length = max(1, num_steps // self.num_stages)
         stage = min(number // length, self.num_stages - 1)

@@ -140,7 +140,10 @@ class UniformStart(eqx.Module):
         return jnp.asarray(tries[np.arange(num_chains), np.argmin(potentials, axis=1)])
 
     def _tries(
-        self, key: PRNGKey, num_chains: int, coordinates: CoordinateMap
+        self,
+        key: PRNGKey,
+        num_chains: int,
+        coordinates: CoordinateMap,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the tries of all chains as vectors, and of each chain in the coordinates, with their potentials."""
         rng = generator(key)

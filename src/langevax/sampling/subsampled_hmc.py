@@ -71,7 +71,10 @@ class SubsampledHMC(Algorithm):
     """Factors of the number of steps, in turn."""
 
     def init(
-        self, problem: Problem, position: Array, key: PRNGKey
+        self,
+        problem: Problem,
+        position: Array,
+        key: PRNGKey,
     ) -> tuple[SubsampledState, Info]:
         potential = problem.potential(position)
         gradient = problem.gradient(jnp.zeros_like(position))

@@ -233,7 +233,10 @@ class UsedSolves(NamedTuple):
         return float(np.exp(min(logarithm, largest_log)))
 
     def root(
-        self, tried: "Monomials", rows: Any = slice(None), silent: float = 1e-12
+        self,
+        tried: "Monomials",
+        rows: Any = slice(None),
+        silent: float = 1e-12,
     ) -> Float[np.ndarray, "q monomials"]:
         """Return R with |R phi|^2 the squared size of the fitted residual, in units of the noise: ridge regression.
 

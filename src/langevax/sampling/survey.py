@@ -59,7 +59,12 @@ class PilotSurvey:
     evaluations: int
 
     @classmethod
-    def of(cls, target: Resolved, wishes: Wishes, keys: Keys) -> "PilotSurvey":
+    def of(
+        cls,
+        target: Resolved,
+        wishes: Wishes,
+        keys: Keys,
+    ) -> "PilotSurvey":
         """Run the pilot; the target's position is then that from which it started."""
         target, exploration = _explored(target, wishes, keys)
         coordinates = exploration.coordinates

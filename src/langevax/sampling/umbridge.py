@@ -55,7 +55,12 @@ class UMBridgeModel:
     )
     """Statuses of load balancers without a free server behind them."""
 
-    def __init__(self, url: str, name: str, config: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        config: Mapping[str, Any] | None = None,
+    ):
         for argument, value, example in (
             ("url", url, "'http://localhost:4242'"),
             ("name", name, "'forward'"),
@@ -147,7 +152,12 @@ class UMBridgeModel:
             )
         return int(sizes[0])
 
-    def _vector(self, path: str, output: Any, is_nested: bool = False) -> np.ndarray:
+    def _vector(
+        self,
+        path: str,
+        output: Any,
+        is_nested: bool = False,
+    ) -> np.ndarray:
         try:
             return np.array(
                 output[0] if is_nested else output, np.float64
@@ -158,7 +168,10 @@ class UMBridgeModel:
             ) from error
 
     def _ask(
-        self, path: str, question: dict[str, Any] | None, pauses: tuple[float, ...] = ()
+        self,
+        path: str,
+        question: dict[str, Any] | None,
+        pauses: tuple[float, ...] = (),
     ) -> Any:
         """Return the reply; send the question again after each pause where no server answers."""
         body = None

@@ -333,7 +333,10 @@ class MeanFieldEstimator(RowEstimator):
             yield outputs(self.neuron_, cloud, columns)
 
     def _record_choice(
-        self, choice: Choice | None, task: TrainingTask, num_steps: int
+        self,
+        choice: Choice | None,
+        task: TrainingTask,
+        num_steps: int,
     ) -> None:
         """Set what the networks of the folds say, and warn where they miss their promise or a linear model."""
         self.path_: dict[str, np.ndarray] | None = (
@@ -362,7 +365,12 @@ class MeanFieldEstimator(RowEstimator):
         if warning := choice.training_warning(promise, num_steps):
             warnings.warn(warning, ConvergenceWarning, stacklevel=3)
 
-    def _record(self, network: Network, trained: SteadyRun, places: np.ndarray) -> None:
+    def _record(
+        self,
+        network: Network,
+        trained: SteadyRun,
+        places: np.ndarray,
+    ) -> None:
         """Set the fitted attributes of the run; particles are rotated back to the standardised columns.
 
         Averages are over the last half of its last phase.
@@ -399,7 +407,10 @@ class MeanFieldEstimator(RowEstimator):
         self.converged_: bool = trained.converged
 
     def _stop(
-        self, risk: MeanFieldRisk, temperature: float, key: PRNGKey
+        self,
+        risk: MeanFieldRisk,
+        temperature: float,
+        key: PRNGKey,
     ) -> Callback | None:
         """Return the callback that ends the training."""
         if self.stop == "certified":
@@ -506,7 +517,10 @@ class MeanFieldEstimator(RowEstimator):
         return False
 
     def _network(
-        self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray
+        self,
+        task: TrainingTask,
+        inputs: np.ndarray,
+        weights: np.ndarray,
     ) -> Network:
         """Return the training problem on these standardised columns."""
         span = row_span(inputs)
@@ -615,7 +629,10 @@ class MeanFieldEstimator(RowEstimator):
 
     @abstractmethod
     def _held_out_scores(
-        self, z: np.ndarray, targets: np.ndarray, weights: np.ndarray
+        self,
+        z: np.ndarray,
+        targets: np.ndarray,
+        weights: np.ndarray,
     ) -> dict[str, float]:
         """Return scores by name of outputs (n, ...) at rows that the networks were trained without."""
 

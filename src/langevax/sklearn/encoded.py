@@ -159,7 +159,13 @@ class EncodedEstimator(SavedEstimator):
             return self.encoder
         return [self.encoder]
 
-    def _candidate(self, encoder: Any, X: Any, y: Any, rows: Any) -> Candidate:
+    def _candidate(
+        self,
+        encoder: Any,
+        X: Any,
+        y: Any,
+        rows: Any,
+    ) -> Candidate:
         """Fit an encoder to some of the rows."""
         unfitted: Any = clone(encoder)
         seen = [X, y]

@@ -123,7 +123,10 @@ class Choice(NamedTuple):
         )
 
     def training_warning(
-        self, promise: float | None, num_steps: int, shortfall: float = 0.025
+        self,
+        promise: float | None,
+        num_steps: int,
+        shortfall: float = 0.025,
     ) -> str | None:
         """Return what to say where the networks miss by `shortfall` and more what the kernel limit promised."""
         there, error = (

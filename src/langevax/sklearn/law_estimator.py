@@ -68,7 +68,10 @@ class LogDensityScoring:
     log_density: Callable[..., np.ndarray]
 
     def score(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        X: Table,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
     ) -> float:
         """Return the mean log predictive density or probability, in nats a row; higher is better."""
         weights = None if sample_weight is None else np.asarray(sample_weight)
@@ -108,7 +111,10 @@ class PredictiveEstimator(RowEstimator):
 
     @refuse_former
     def fit(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        X: Table,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes.
 
@@ -229,7 +235,10 @@ class PredictiveEstimator(RowEstimator):
         )
 
     def attach_rows(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        X: Table,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Return a loaded model's training rows to it, and with them `law_`, which a saved model does not hold.
 
@@ -326,7 +335,10 @@ class PredictiveEstimator(RowEstimator):
         return np.concatenate(scores) - np.log(self.scale_)
 
     def _copied_rows(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None
+        self,
+        X: Table,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Return all columns, targets and weights of the rows to train on.
 
@@ -385,7 +397,10 @@ class PredictiveEstimator(RowEstimator):
         return place
 
     def _rows(
-        self, X: np.ndarray, y: np.ndarray, offsets: np.ndarray
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        offsets: np.ndarray,
     ) -> dict[str, np.ndarray]:
         """Return rows as the likelihood takes them."""
         return {"x": self.standardiser_(X)} | self._family().rows(

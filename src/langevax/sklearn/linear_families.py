@@ -72,7 +72,12 @@ class Family(ABC):
         """Return the centre of the intercept and the scale of the targets."""
 
     @abstractmethod
-    def rows(self, y: np.ndarray, centre: float | np.ndarray, scale: float) -> Rows:
+    def rows(
+        self,
+        y: np.ndarray,
+        centre: float | np.ndarray,
+        scale: float,
+    ) -> Rows:
         """Return what the likelihood needs of the targets, in single precision.
 
         `centre` is that of the units with each row's offset added.
@@ -88,7 +93,10 @@ class NumberFamily(Family):
 
     @abstractmethod
     def draws(
-        self, cloud: Position, means: np.ndarray, rng: np.random.Generator
+        self,
+        cloud: Position,
+        means: np.ndarray,
+        rng: np.random.Generator,
     ) -> np.ndarray:
         """Return a draw of a row for each particle and its mean; of counts with means as such, not about the centre."""
 
@@ -130,14 +138,22 @@ class NormalNoise(NumberFamily):
                 "columns, or use sklearn.linear_model.RidgeCV."
             )
 
-    def rows(self, y: np.ndarray, centre: float | np.ndarray, scale: float) -> Rows:
+    def rows(
+        self,
+        y: np.ndarray,
+        centre: float | np.ndarray,
+        scale: float,
+    ) -> Rows:
         return {"y": ((y - centre) / scale).astype(np.float32)}
 
     def means(self, cloud: Position, eta: np.ndarray) -> np.ndarray:
         return eta
 
     def draws(
-        self, cloud: Position, means: np.ndarray, rng: np.random.Generator
+        self,
+        cloud: Position,
+        means: np.ndarray,
+        rng: np.random.Generator,
     ) -> np.ndarray:
         return means + np.exp(cloud["log_noise"])[:, None] * rng.normal(
             size=means.shape
@@ -169,7 +185,12 @@ class Poisson(NumberFamily):
         )
         return float(np.log(np.average(y, weights=weights)) - exposure), 1.0
 
-    def rows(self, y: np.ndarray, centre: float | np.ndarray, scale: float) -> Rows:
+    def rows(
+        self,
+        y: np.ndarray,
+        centre: float | np.ndarray,
+        scale: float,
+    ) -> Rows:
         logs = np.log(np.maximum(y, 1))
         columns = {
             "y": y,
@@ -183,7 +204,10 @@ class Poisson(NumberFamily):
         return np.exp(np.minimum(eta, LARGEST_ETA))
 
     def draws(
-        self, cloud: Position, means: np.ndarray, rng: np.random.Generator
+        self,
+        cloud: Position,
+        means: np.ndarray,
+        rng: np.random.Generator,
     ) -> np.ndarray:
         return rng.poisson(np.minimum(means, 1e18)).astype(np.float64)
 
@@ -211,7 +235,10 @@ class NegativeBinomial(Poisson):
         return least * signed - total * jnp.log1p(ratio) + rest
 
     def draws(
-        self, cloud: Position, means: np.ndarray, rng: np.random.Generator
+        self,
+        cloud: Position,
+        means: np.ndarray,
+        rng: np.random.Generator,
     ) -> np.ndarray:
         spread = np.exp(_clipped(cloud["log_spread"], np))[:, None]
         return super().draws(
@@ -281,7 +308,12 @@ class Ordinal(Family):
             np.average(np.broadcast_to(offsets, y.shape), weights=weights)
         ), 1.0
 
-    def rows(self, y: np.ndarray, centre: float | np.ndarray, scale: float) -> Rows:
+    def rows(
+        self,
+        y: np.ndarray,
+        centre: float | np.ndarray,
+        scale: float,
+    ) -> Rows:
         return {
             "y": y.astype(np.int32),
             "offset": np.broadcast_to(centre, y.shape).astype(np.float32),

@@ -174,7 +174,10 @@ class MeanFieldRegressor(
         return np.abs(targets - z)
 
     def _held_out_scores(
-        self, z: np.ndarray, targets: np.ndarray, weights: np.ndarray
+        self,
+        z: np.ndarray,
+        targets: np.ndarray,
+        weights: np.ndarray,
     ) -> dict[str, float]:
         square = np.average((targets - z) ** 2, axis=0, weights=weights)
         variance = weighted_moments(targets, weights)[1] ** 2
@@ -320,7 +323,10 @@ class MeanFieldClassifier(
         return class_scores(z)[np.arange(len(z)), places_of(targets)]
 
     def _held_out_scores(
-        self, z: np.ndarray, targets: np.ndarray, weights: np.ndarray
+        self,
+        z: np.ndarray,
+        targets: np.ndarray,
+        weights: np.ndarray,
     ) -> dict[str, float]:
         labels = places_of(targets)
         p = probabilities(z)

@@ -71,7 +71,10 @@ class FlatPosterior:
         )
 
     def precision(
-        self, point: jax.Array, rows: dict[str, Any], weights: np.ndarray
+        self,
+        point: jax.Array,
+        rows: dict[str, Any],
+        weights: np.ndarray,
     ) -> jax.Array:
         """Return the negative Hessian of the log posterior, a column at a time, so that memory is that of the rows."""
 

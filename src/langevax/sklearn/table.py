@@ -149,7 +149,10 @@ class Standardiser:
 
     @classmethod
     def fit(
-        cls, inputs: np.ndarray, weights: np.ndarray, scaling: Scaling
+        cls,
+        inputs: np.ndarray,
+        weights: np.ndarray,
+        scaling: Scaling,
     ) -> "Standardiser":
         """Fit to weighted rows.
 

@@ -175,7 +175,10 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
     }
 
     def fit(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        X: Table,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Choose the weight decay, explore, converge.
 

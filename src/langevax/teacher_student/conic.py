@@ -85,7 +85,10 @@ class Conic(Algorithm):
             )
 
     def init(
-        self, problem: Problem, position: ReLUNetwork, key: PRNGKey
+        self,
+        problem: Problem,
+        position: ReLUNetwork,
+        key: PRNGKey,
     ) -> tuple[ConicState, Info]:
         state, used = self.gradient.init(problem, position)
         return ConicState(position, state), {"evaluations": used}

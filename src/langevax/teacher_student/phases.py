@@ -66,7 +66,10 @@ class Descent(Algorithm):
         checks.number("step_size", self.step_size, positive=True)
 
     def init(
-        self, problem: Problem, position: PyTree, key: PRNGKey
+        self,
+        problem: Problem,
+        position: PyTree,
+        key: PRNGKey,
     ) -> tuple[DescentState, Info]:
         return DescentState(position), {"evaluations": 0}
 

@@ -41,7 +41,12 @@ class Theorem(NamedTuple):
     cap: float
     slope: float
 
-    def kl_bound(self, step_size: float, num_steps: int, start_kl: float) -> float:
+    def kl_bound(
+        self,
+        step_size: float,
+        num_steps: int,
+        start_kl: float,
+    ) -> float:
         """Bound KL after `num_steps`."""
         self._check(step_size, start_kl)
         return float(
@@ -56,7 +61,12 @@ class Theorem(NamedTuple):
         positive(accuracy=accuracy)
         return min(self.cap, float(accuracy / (2 * self.slope)))
 
-    def steps_needed(self, step_size: float, start_kl: float, accuracy: float) -> int:
+    def steps_needed(
+        self,
+        step_size: float,
+        start_kl: float,
+        accuracy: float,
+    ) -> int:
         """Return the fewest steps after which `kl_bound` is at most `accuracy`."""
         self._check(step_size, start_kl)
         left = accuracy - self.slope * step_size

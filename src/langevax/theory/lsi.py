@@ -272,7 +272,12 @@ def nonnegative(**named: Any) -> None:
         _within(name, value, ">= 0", np.asarray(value, float) >= 0)
 
 
-def _within(name: str, value: Any, bound: str, good: np.ndarray) -> None:
+def _within(
+    name: str,
+    value: Any,
+    bound: str,
+    good: np.ndarray,
+) -> None:
     good = good & np.isfinite(np.asarray(value, float))
     if not good.all():
         worst = np.broadcast_to(np.asarray(value, float), good.shape)[~good].flat[0]

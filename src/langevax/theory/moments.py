@@ -121,7 +121,11 @@ class QuadraticChain(NamedTuple):
         return Moments(np.stack(first), np.stack(second))
 
     def control_variate(
-        self, center: Vector, batch_size: int, *, replace: bool
+        self,
+        center: Vector,
+        batch_size: int,
+        *,
+        replace: bool,
     ) -> Moments:
         """SGLD with gradients corrected at a fixed centre; size component gradients once, then 2 batch_size a step."""
         a = np.asarray(self.curvatures, float)
@@ -129,7 +133,13 @@ class QuadraticChain(NamedTuple):
         corrected = (a.mean(axis=0) - a) * center + c.mean(axis=0)
         return self._replace(slopes=corrected).sgld(batch_size, replace=replace)
 
-    def svrg(self, batch_size: int, period: int, *, replace: bool) -> Moments:
+    def svrg(
+        self,
+        batch_size: int,
+        period: int,
+        *,
+        replace: bool,
+    ) -> Moments:
         """SVRG-LD: with snapshot s, full gradient u = h s + c_bar and delta = x - s, within an epoch
 
             delta <- (1 - step_size A) delta - step_size u + sqrt(2 step_size temperature) xi,
@@ -165,7 +175,13 @@ class QuadraticChain(NamedTuple):
             second.append(s2 + 2 * s_delta + delta2)
         return Moments(np.stack(first), np.stack(second))
 
-    def sarah(self, batch_size: int, period: int, *, replace: bool) -> Moments:
+    def sarah(
+        self,
+        batch_size: int,
+        period: int,
+        *,
+        replace: bool,
+    ) -> Moments:
         """SARAH-LD: v = h x + c_bar at refreshes, and with sigma = sqrt(2 step_size temperature)
 
             x <- x - step_size v + sigma xi,      v <- (1 - step_size A) v + sigma A xi      (the same xi),

@@ -46,7 +46,10 @@ class Peer:
     """Of the folds and the subsample."""
 
     def fit(
-        self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        groups: np.ndarray | None = None,
     ) -> tuple[Any, str]:
         """Return the fitted estimator, and how its settings were chosen.
 
@@ -68,7 +71,12 @@ class Peer:
             estimator.fit(X, y)
         return getattr(estimator, "best_estimator_", estimator), note
 
-    def refit(self, fitted: Any, X: np.ndarray, y: np.ndarray) -> Any:
+    def refit(
+        self,
+        fitted: Any,
+        X: np.ndarray,
+        y: np.ndarray,
+    ) -> Any:
         """Return an estimator of the settings of a fitted one, fitted to other rows."""
         rows = self._rows(len(X))
         again: Any = clone(fitted)
@@ -158,7 +166,12 @@ def peers(
     regression = task == "regression"
     scaler = StandardScaler(with_std=not one_scale)
 
-    def searched(what: str, *steps: Any, max_rows: int | None = None, **grid: Any):
+    def searched(
+        what: str,
+        *steps: Any,
+        max_rows: int | None = None,
+        **grid: Any,
+    ):
         estimator: Any = make_pipeline(scaler, *steps)
         if regression:
             estimator = TransformedTargetRegressor(

@@ -77,7 +77,12 @@ class RefittedLaws:
         )
         return tuple(zip(("the law", "Bayes", self.without), measures, strict=True))
 
-    def _densities(self, model: Any, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    def _densities(
+        self,
+        model: Any,
+        train: np.ndarray,
+        test: np.ndarray,
+    ) -> np.ndarray:
         """Return (3, row) log densities by the law, by Bayes and without columns."""
         split = self.data.split
         inputs = self.data.take(test)

@@ -20,7 +20,12 @@ COEFFICIENT_HEADER = ("column", "per", "value", "95 % from", "to")
 INTERVAL_LABELS = {"unit": "gradients of rows", "above": "objective, nats"}
 
 
-def sections(law: LawContents, target: str, unit: str, scored: str) -> list[Section]:
+def sections(
+    law: LawContents,
+    target: str,
+    unit: str,
+    scored: str,
+) -> list[Section]:
     """Return what Bayes loses, and the coefficients; `scored` says on which rows densities are."""
     return [
         Section("Is the model right?", _laws(law, unit, scored)),

@@ -111,7 +111,12 @@ def _exponent(value: float) -> int:
     return 0 if -3 <= size < 8 else size
 
 
-def _rounded(value: float, places: int, exponent: int = 0, trim: bool = False) -> str:
+def _rounded(
+    value: float,
+    places: int,
+    exponent: int = 0,
+    trim: bool = False,
+) -> str:
     """Return a number rounded to so many decimals, of tens or more where negative."""
     value = round(value, places)
     text = f"{value:{',' if abs(value) >= 10_000 else ''}.{max(places, 0)}f}"

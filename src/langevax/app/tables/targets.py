@@ -92,7 +92,12 @@ def _check_varies(values: pl.Series, where: str) -> None:
     raise BadInput(f"{where} is {shown}; there is nothing to learn.")
 
 
-def _check_number(number: int, num_rows: int, numeric: bool, where: str) -> None:
+def _check_number(
+    number: int,
+    num_rows: int,
+    numeric: bool,
+    where: str,
+) -> None:
     """Raise `BadInput` where so many classes are rather numbers, or names of cases."""
     kind = "classes"
     most = min(MOST_TARGET_CLASSES, max(2, num_rows // 2))

@@ -82,7 +82,12 @@ class LogScore(Loss):
         falling = (slope - root) / jnp.where(c > 0, 2 * c, 1.0)
         return self.project(jnp.where(slope < 0, falling, rising), y)
 
-    def fenchel_young(self, z: Scalar, dual: Scalar, y: Example) -> Scalar:
+    def fenchel_young(
+        self,
+        z: Scalar,
+        dual: Scalar,
+        y: Example,
+    ) -> Scalar:
         weight = self._weight(z)
         inside = (z >= 0) & (dual < 0)
         output = jnp.where(inside, _floored(z), 1.0)

@@ -82,7 +82,12 @@ class Loss(eqx.Module):
         """
         raise self._without_conjugate()
 
-    def fenchel_young(self, z: Output, dual: Output, y: Example) -> Scalar:
+    def fenchel_young(
+        self,
+        z: Output,
+        dual: Output,
+        y: Example,
+    ) -> Scalar:
         """l(z) + l*(dual) - <dual, z>: non-negative, and zero only at dual = l'(z); infinity outside the domain.
 
         Its mean over the data is the duality gap of the law that `dual` defines, with z its outputs

@@ -85,7 +85,13 @@ class Logistic(MarginLoss):
         s = jnp.clip(_share(dual, y), 0.0, 1.0)
         return jnp.where(self.in_domain(dual, y), -entr(s) - entr(1 - s), jnp.inf)
 
-    def dual_step(self, z: Scalar, dual: Scalar, y: Label, c: float | Scalar) -> Scalar:
+    def dual_step(
+        self,
+        z: Scalar,
+        dual: Scalar,
+        y: Label,
+        c: float | Scalar,
+    ) -> Scalar:
         c = jnp.asarray(c, z.dtype)
         # The new share is sigmoid(u) where u + c sigmoid(u) = b. Reflecting (u, b) to (-u, c - b) puts the root
         # at u <= 0, where the left side is convex and lies between u + c e^u / 2 and u + c e^u, whose root is
@@ -101,7 +107,12 @@ class Logistic(MarginLoss):
             )
         return _dual(jax.nn.sigmoid(jnp.where(reflected, -u, u)), y)
 
-    def fenchel_young(self, z: Scalar, dual: Scalar, y: Label) -> Scalar:
+    def fenchel_young(
+        self,
+        z: Scalar,
+        dual: Scalar,
+        y: Label,
+    ) -> Scalar:
         m = _margin(z, y)
         s = jnp.clip(_share(dual, y), 0.0, 1.0)
         # The rarer of the two outcomes comes first: its probability, and s - p, keep all their digits.
@@ -162,13 +173,24 @@ class SmoothedHinge(MarginLoss):
             jnp.inf,
         )
 
-    def dual_step(self, z: Scalar, dual: Scalar, y: Label, c: float | Scalar) -> Scalar:
+    def dual_step(
+        self,
+        z: Scalar,
+        dual: Scalar,
+        y: Label,
+        c: float | Scalar,
+    ) -> Scalar:
         c = jnp.asarray(c, z.dtype)
         width = jnp.asarray(self.width, z.dtype)
         s = (1 - _margin(z, y) + c * _share(dual, y)) / (width + c)
         return _dual(jnp.clip(s, 0.0, 1.0), y)
 
-    def fenchel_young(self, z: Scalar, dual: Scalar, y: Label) -> Scalar:
+    def fenchel_young(
+        self,
+        z: Scalar,
+        dual: Scalar,
+        y: Label,
+    ) -> Scalar:
         width = jnp.asarray(self.width, z.dtype)
         r = 1 - _margin(z, y)
         short = jnp.clip(r / width, 0.0, 1.0) - jnp.clip(_share(dual, y), 0.0, 1.0)

@@ -77,7 +77,13 @@ class Softmax(Loss):
             jnp.where(total > 0, s / jnp.where(total > 0, total, 1.0), 1 / s.size), y
         )
 
-    def dual_step(self, z: Vector, dual: Vector, y: Class, c: float | Scalar) -> Vector:
+    def dual_step(
+        self,
+        z: Vector,
+        dual: Vector,
+        y: Class,
+        c: float | Scalar,
+    ) -> Vector:
         c = jnp.asarray(c, z.dtype)
         a = z + c * _on_simplex(dual, y)
         a = a - jnp.max(a)  # the multiplier absorbs any shift
@@ -95,7 +101,12 @@ class Softmax(Loss):
         nu = jax.lax.fori_loop(0, SOFTMAX_STEPS, newton, lower)
         return _off_simplex(_share_at(a - nu, c), y)
 
-    def fenchel_young(self, z: Vector, dual: Vector, y: Class) -> Scalar:
+    def fenchel_young(
+        self,
+        z: Vector,
+        dual: Vector,
+        y: Class,
+    ) -> Scalar:
         s = jnp.clip(_on_simplex(dual, y), 0.0, 1.0)
         p = jax.nn.softmax(z)
         # s - p keeps its digits where p is small, the difference of the complements where the label's is not.

@@ -52,7 +52,12 @@ class Squared(Loss):
         c = jnp.asarray(c, z.dtype)
         return (z - y.astype(z.dtype) + c * dual) / (1 + c)
 
-    def fenchel_young(self, z: Output, dual: Output, y: Target) -> Scalar:
+    def fenchel_young(
+        self,
+        z: Output,
+        dual: Output,
+        y: Target,
+    ) -> Scalar:
         return jnp.sum((z - y.astype(z.dtype) - dual) ** 2) / 2
 
 
@@ -95,5 +100,10 @@ class LinearLoss(Loss):
     ) -> Output:
         return y.astype(z.dtype)
 
-    def fenchel_young(self, z: Output, dual: Output, y: Target) -> Scalar:
+    def fenchel_young(
+        self,
+        z: Output,
+        dual: Output,
+        y: Target,
+    ) -> Scalar:
         return self.conjugate(dual, y)

@@ -42,7 +42,10 @@ class FullGradients(SamplingPlan):
         return request.samples(survey, chains, "nuts", reason, coordinates)
 
     def _chains(
-        self, request: Request, survey: PilotSurvey, nuts: NUTS
+        self,
+        request: Request,
+        survey: PilotSurvey,
+        nuts: NUTS,
     ) -> tuple[TunedChains, CoordinateMap]:
         target_accept = float(nuts.target_accept)
         options = target_accept, survey.is_near_mode, survey.is_even

@@ -92,7 +92,10 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(
-        self, X: AnyGraphs, y: ArrayLike | None = None, **fit_params: Any
+        self,
+        X: AnyGraphs,
+        y: ArrayLike | None = None,
+        **fit_params: Any,
     ) -> np.ndarray:
         """Return `fit(X).transform(X)` at the cost of one of them."""
         return self._features(*self._fit(X))

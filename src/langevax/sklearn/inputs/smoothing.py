@@ -23,7 +23,10 @@ class Interpolation:
     """The spline through all values: cubic, or quintic for derivatives, which then converge as the grid is refined."""
 
     def __call__(
-        self, groups: list[CurvesAtTimes], points: np.ndarray, derivative: int
+        self,
+        groups: list[CurvesAtTimes],
+        points: np.ndarray,
+        derivative: int,
     ) -> np.ndarray:
         """Return derivatives (n, points) float64 of a channel, rows in the order of the curves."""
         from scipy.interpolate import make_interp_spline
@@ -88,7 +91,10 @@ class Regression:
         )
 
     def __call__(
-        self, groups: list[CurvesAtTimes], points: np.ndarray, derivative: int
+        self,
+        groups: list[CurvesAtTimes],
+        points: np.ndarray,
+        derivative: int,
     ) -> np.ndarray:
         coefficients = np.empty(
             (sum(len(group.rows) for group in groups), self.prior.num_modes)

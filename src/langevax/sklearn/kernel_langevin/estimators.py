@@ -103,7 +103,10 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     }
 
     def fit(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        X: Table,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Choose the kernel, compute the eigenbasis, and sample.
 
@@ -140,7 +143,10 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         return self
 
     def sample_functions(
-        self, X: Table, num_samples: int = 10, random_state: RandomState = None
+        self,
+        X: Table,
+        num_samples: int = 10,
+        random_state: RandomState = None,
     ) -> np.ndarray:
         """Return functions drawn from the posterior, jointly at all rows: (num_samples, n), or (num_samples, n, C).
 
@@ -224,7 +230,10 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         return np.concatenate(means), np.concatenate(deviations)
 
     def _quantiles(
-        self, X: Table, coverage: float, observe: Callable[..., np.ndarray]
+        self,
+        X: Table,
+        coverage: float,
+        observe: Callable[..., np.ndarray],
     ) -> np.ndarray:
         """Return the ends (n, ..., 2) of central intervals of `observe(values, rng)`, the same at every call."""
         X = self._columns(X)
@@ -337,7 +346,10 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         return self._in_units(mean), self.target_scale_ * deviation
 
     def interval(
-        self, X: Table, coverage: float = COVERAGE, noise: bool = False
+        self,
+        X: Table,
+        coverage: float = COVERAGE,
+        noise: bool = False,
     ) -> np.ndarray:
         """Return (n, 2): the ends of intervals that hold the function with that probability, or a new observation.
 

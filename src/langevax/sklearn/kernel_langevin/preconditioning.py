@@ -98,7 +98,10 @@ class Curvatures:
         self.targets: np.ndarray = padded(targets[rows], bucket(len(rows)))
 
     def about(
-        self, mode: np.ndarray, precision: np.ndarray, normal: np.ndarray
+        self,
+        mode: np.ndarray,
+        precision: np.ndarray,
+        normal: np.ndarray,
     ) -> np.ndarray:
         """Return the mean Hessian (N, N) over draws about the mode, made of normal ones."""
         root = np.linalg.cholesky(self.at(mode[None]) + np.diag(precision))

@@ -93,7 +93,12 @@ class _Rows(NamedTuple):
     """E t^2 + noise^2"""
     loss: str
 
-    def respond(self, V: float, q: float, m: float) -> tuple[np.ndarray, float]:
+    def respond(
+        self,
+        V: float,
+        q: float,
+        m: float,
+    ) -> tuple[np.ndarray, float]:
         """(V_hat, q_hat, m_hat) and the training loss; y = -1 at -h is y = 1 at h, so y = 1 counts twice."""
         xi, density = _trapezoids()
         gap_of, loss_of = _PROXIMAL[self.loss]

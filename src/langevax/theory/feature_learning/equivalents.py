@@ -175,7 +175,10 @@ def gaussian_design(
 
 @jax.jit
 def _mapped_design(
-    eigenvalues: Array, projections: Array, target_variance: Array, *numbers: Array
+    eigenvalues: Array,
+    projections: Array,
+    target_variance: Array,
+    *numbers: Array,
 ) -> Errors:
     def one(point: tuple[Array, ...]) -> Errors:
         return gaussian_design(eigenvalues, projections, target_variance, *point)
@@ -366,7 +369,10 @@ class _GivenWeights(NamedTuple):
         return stack @ stack.T / self.num_samples
 
     def settled(
-        self, weights: np.ndarray, sweeps: int = 5, tolerance: float = 1e-7
+        self,
+        weights: np.ndarray,
+        sweeps: int = 5,
+        tolerance: float = 1e-7,
     ) -> np.ndarray:
         """q of nodes of these weights, by Powell's hybrid method after some sweeps of the plain iteration."""
 
@@ -393,7 +399,10 @@ class _GivenWeights(NamedTuple):
         return np.exp(solution.x)
 
     def errors(
-        self, weights: np.ndarray, with_target: np.ndarray, squares: np.ndarray
+        self,
+        weights: np.ndarray,
+        with_target: np.ndarray,
+        squares: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Squared errors e_j, and the weights with which they are those of training rows.
 
