@@ -171,7 +171,7 @@ def test_all_questions_are_asked_at_once_a_line_each_with_answers_to_pass():
         read(a=["1", "2", "x"], b=["01/02/2024", "03/04/2024", None])
     lines = str(asked.value).splitlines()
     assert [line[:10] for line in lines[1:3]] == ["- column '", "- column '"]
-    assert lines[-1].endswith(": --read a=numbers --read b=day-first")
+    assert lines[-1].endswith(": --read a=numbers/words --read b=day-first/month-first")
 
 
 def test_a_line_of_units_is_asked_about_once():

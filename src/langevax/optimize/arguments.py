@@ -35,7 +35,7 @@ Callback: TypeAlias = (
 
 
 class Starts(NamedTuple):
-    """Where searches begin, as vectors."""
+    """Starts of searches, as vectors."""
 
     like: PyTree[Array]
     """A position, with the structure of all."""

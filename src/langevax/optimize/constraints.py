@@ -77,7 +77,7 @@ def as_constraints(
     """Return the constraints, checked at the position `like`; None where there are none."""
     many = isinstance(constraints, list | tuple)
     functions: list[ConstraintFunction] = []
-    residuals: list[Residual] = []
+    residuals: list[ConstraintSide] = []
     count = 0
     for i, entry in enumerate(constraints if many else [constraints]):
         name = f"constraints[{i}]" if many else "constraints"
@@ -99,7 +99,7 @@ def as_constraints(
     )
 
 
-class Residual(NamedTuple):
+class ConstraintSide(NamedTuple):
     """A finite side of a row of the constraints."""
 
     row: int
@@ -114,14 +114,14 @@ def _residuals(
     first: int,
     lower: np.ndarray,
     upper: np.ndarray,
-) -> Iterator[Residual]:
+) -> Iterator[ConstraintSide]:
     """Yield the finite sides of one constraint, whose rows begin at `first`."""
     for j, (low, high) in enumerate(zip(lower, upper, strict=True)):
         label = name if len(lower) == 1 else f"row {j} of {name}"
         equal = low == high
         for sign, side in ((1.0, high),) if equal else ((-1.0, low), (1.0, high)):
             if np.isfinite(side):
-                yield Residual(first + j, sign, side, equal, label)
+                yield ConstraintSide(first + j, sign, side, equal, label)
 
 
 def _read(

@@ -297,12 +297,12 @@ class Checkpoint:
         steps = self._manager.all_steps()
         if step in steps:
             return
-        kept = {
+        earlier = {
             old: own
             for old, own in self.content["outputs"].items()
             if int(old) in steps
         }
-        self.content["outputs"] = kept | {str(step): outputs}
+        self.content["outputs"] = earlier | {str(step): outputs}
         with self._writing():
             if self.writes:
                 self._write_record()

@@ -35,7 +35,7 @@ Outputs = dict[str, list[float]]
 
 
 class RunIdentity(NamedTuple):
-    """What is known of a run before it starts, by name."""
+    """Settings and versions of a run, by name."""
 
     settings: dict[str, str]
     versions: dict[str, str]
@@ -169,17 +169,17 @@ def _computed(parts: program.RunParts, state: Any, following: PyTree) -> dict[st
     position = state.position
     if parts.chains is not None:
         position = jax.tree.map(lambda leaf: leaf[0], position)
-    found = {"loss": _loss(parts.problem, position), "step": _two_numbers(following)}
+    computed = {"loss": _loss(parts.problem, position), "step": _two_numbers(following)}
     for name, observe in parts.observers._asdict().items():
         if observe is not None:
-            found[name] = _two_numbers(program.observed(parts, observe, state))
+            computed[name] = _two_numbers(program.observed(parts, observe, state))
     steps = np.unique(np.geomspace(1, program.NO_GRID, 128).astype(np.int32)) - 1
     for path, leaf in jax.tree.leaves_with_path(parts.algorithm):
         if callable(leaf):
             with suppress(Exception):  # not a schedule: it is part of the step
                 name = f"schedule algorithm{jax.tree_util.keystr(path)}"
-                found[name] = jax.vmap(leaf)(jnp.asarray(steps))
-    return found
+                computed[name] = jax.vmap(leaf)(jnp.asarray(steps))
+    return computed
 
 
 def _loss(problem: Problem, position: PyTree) -> PyTree:

@@ -253,7 +253,7 @@ class _Loop:
         self.restart = restart
 
     def outputs(self, carry: program.Carry) -> identity.Outputs:
-        """Return what this run computes from a state, by which it is told from others."""
+        """Return what this run computes from a state, which no other run computes."""
         following = self.advance(carry, int(carry.step) + 1)
         return identity.outputs(self.parts, carry, following)
 

@@ -183,7 +183,7 @@ def compare(
 
 @dataclass(frozen=True)
 class Method:
-    """What a method answers for the rows of each fold."""
+    """Answers of a method for the rows of each fold."""
 
     outputs: list[np.ndarray]
     seconds: float = 0.0

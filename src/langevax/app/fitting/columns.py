@@ -18,7 +18,12 @@ from langevax.app.fitting.reading import ColumnsRead, table_reading
 from langevax.app.fitting.splitting import HELD_OUT, copies_of, row_groups, split_rows
 from langevax.app.options import FitOptions
 from langevax.app.report.summary import split_sizes
-from langevax.app.tables.columns import of_far_values, of_last_row, read_columns
+from langevax.app.tables.columns import (
+    of_far_values,
+    of_last_row,
+    of_plain_numbers,
+    read_columns,
+)
 from langevax.app.tables.exposures import check_column, check_values
 from langevax.app.tables.files import LoadedTable
 from langevax.app.tables.leaks import leaks
@@ -41,6 +46,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     decisions = (
         *table.decisions,
         *of_last_row(read.readings),
+        *of_plain_numbers(table.frame, read.readings),
         *of_far_values(read.readings),
         *read.readings[options.target].decisions,
         *read.left_out,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from langevax.app.errors import BadInput, count, listing, quoted
+from langevax.app.errors import BadInput, count, enumerated, listing, quoted
 from langevax.app.tables.dates import (
     DATE_PATTERNS,
     ORDERS,
@@ -161,10 +161,12 @@ class Question:
                 return _read(self.words, chosen[0], why)
         options = [option("--read", name, way.answer) for way in self.ways]
         meanings = " or ".join(_shown(way, row) for way in self.ways)
+        columns = [f"column {other!r} shows {way}" for way, other in shown.items()]
+        beside = f" ({', '.join(columns)})" if len(columns) > 1 else ""
         raise Asked(
-            f"column {name!r} can be read in two ways: {place} is {meanings}, and no value shows which; pass "
+            f"column {name!r} can be read in two ways: {place} is {meanings}, and no value shows which{beside}; pass "
             f"{' or '.join(options)}.",
-            options[0],
+            option("--read", name, "/".join(way.answer for way in self.ways)),
         )
 
 
@@ -449,11 +451,12 @@ def _ask_about_others(
     if unlike.any():
         others = unlike
     else:
-        answer = option("--read", name, evidence.noun)
-        remedy = f"{answer} to count others as missing, or {as_they_are}"
+        as_kind = option("--read", name, evidence.noun)
+        answer = option("--read", name, f"{evidence.noun}/words")
+        remedy = f"{as_kind} to count others as missing, or {as_they_are}"
     raise Asked(
         f"column {name!r} holds {way.style.describe()} in {count(way.values.count(), 'row')}, but also "
-        f"{places(words, others)}; write all cells alike, or pass {remedy}.",
+        f"{places(words, others)}; {HOW_TO_WRITE} in all cells, or pass {remedy}.",
         answer,
         words if others.sum() == 1 else None,
         int(others.arg_true()[0]),
@@ -538,7 +541,9 @@ def _of_days(words: pl.Series, way: Reading, why: str) -> str:
     if other and not why:
         shows = values.is_not_null() & days_of(words, other, style.zoned).is_null()
         why = f"{first_place(words, shows)} shows it" if shows.any() else ""
-    beside = f": {why}" if why else ""
+    present = values.is_not_null()
+    example = f", such as {first_place(words, present)}" if present.any() else ""
+    beside = f": {why}" if why else example
     return f"Column {words.name!r} holds {noun}{order_in_words(style.order)}, used as {use}{beside}."
 
 
@@ -652,6 +657,30 @@ def use_it(name: str, reading: ReadColumn) -> str:
     """Return how to use a column that identifies rows all the same."""
     kind = "numbers" if reading.kind == "numeric" else "words"
     return f"use it with {option('--read', name, kind)}"
+
+
+def of_plain_numbers(
+    frame: pl.DataFrame, readings: Mapping[str, ReadColumn]
+) -> list[Decision]:
+    """Return the sentence that names the columns of numbers of which no other decision says how they are read.
+
+    Example:
+        >>> frame = pl.DataFrame({"version": ["2.9", "2.10"] * 2})
+        >>> of_plain_numbers(frame, dict(zip(frame.columns, read_columns(frame))))[0].sentence
+        "Read as numbers: 'version' ('2.10' is 2.1)."
+    """
+    named = []
+    for name, reading in readings.items():
+        if reading.kind == "numeric" and not reading.decisions and not reading.useless:
+            present = reading.values.is_not_null()
+            cells = as_text(frame[name]).filter(present)
+            values = map("{:.15g}".format, reading.values.filter(present))
+            pairs = zip(cells, values, strict=True)
+            example = next((f"{cell!r} is {x}" for cell, x in pairs if cell != x), "")
+            named.append(f"{name!r} ({example})" if example else repr(name))
+    named.sort(key=lambda one: not one.endswith(")"))
+    sentence = f"Read as numbers: {enumerated(named)}."
+    return [Decision("numbers", sentence)] if named else []
 
 
 def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:

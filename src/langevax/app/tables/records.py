@@ -146,7 +146,7 @@ def all_asked(questions: Sequence[Asked]) -> BadInput:
         "\n- ".join(
             [f"{count(len(lines), 'question')} on how to read the table:", *lines]
         )
-        + f"\nPass these answers, or change them: {answers}"
+        + f"\nPass one answer of each: {answers}"
     )
 
 
