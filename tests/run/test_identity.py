@@ -94,7 +94,7 @@ def host_gradient(scale):
     return gradient
 
 
-def pull(scale, x, rows):
+def towards(scale, x, rows):
     return scale * (x - rows.mean(axis=0))
 
 
@@ -124,7 +124,7 @@ PAIRS = {
         host_gradient(np.ones(3)),
         host_gradient(np.zeros(3)),
     ),
-    "partials on the host": (external, partial(pull, 1.0), partial(pull, 2.0)),
+    "partials on the host": (external, partial(towards, 1.0), partial(towards, 2.0)),
 }
 
 
