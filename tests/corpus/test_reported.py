@@ -80,7 +80,7 @@ def run(algorithm, problem=BOWL, start=(1.0, 1.0), **options):
         ),
         (
             lambda: lx.sklearn.MeanFieldRegressor(step_size=0.1),
-            "'step_size' 'relative_step_size'",
+            "'step_size' relative_step_size",
         ),
         (
             lambda: lx.sklearn.MeanFieldRegressor().fit(
