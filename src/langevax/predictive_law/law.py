@@ -130,7 +130,7 @@ class PredictiveLaw:
             >>> draws = jax.random.normal(jax.random.key(1), (256,)) / 7.8
             >>> options = {"draws": draws, "bayes_shares": (1.0, 0.5), "num_folds": None, "num_particles": 64}
             >>> law = langevax.predictive(*model, key=jax.random.key(0), **options)
-            >>> certificate = law.certificate(key=jax.random.key(2), effort=1e8)
+            >>> certificate = law.certificate(key=jax.random.key(2), effort=3e8)
             >>> certificate.trustworthy, certificate.width < 1
             (True, True)
         """
