@@ -211,6 +211,7 @@ def test_descent_goes_to_the_minimum_first():
     assert result.value == pytest.approx(exact_squares(), abs=0.02)
 
 
+@pytest.mark.slow
 def test_wbic_is_the_mean_of_the_summed_loss():
     result = of_squares()
     assert result.wbic == pytest.approx(

@@ -402,6 +402,7 @@ def test_mistakes_are_named(options, error, facts):
         langevax.sample(arguments.pop("target"), arguments.pop("start"), **arguments)
 
 
+@pytest.mark.slow
 def test_rows_mapped_from_disk_give_the_same_draws(tmp_path):
     """Bit for bit, float32."""
     arrays = {"x": np.float32(X), "y": np.float32(Y)}

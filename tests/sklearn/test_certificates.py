@@ -36,6 +36,7 @@ def test_three_classes_are_certified():
     np.testing.assert_allclose(certificate.dual.sum(1), 0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_search_for_wells_begins_at_the_particles_of_the_fit(monkeypatch):
     model, handed = fitted_regressor(), {}
     monkeypatch.setattr(
@@ -84,6 +85,7 @@ def test_entries_of_a_certificate_are_those_of_the_rows_passed(with_duplicates):
         certificate.output_error(outputs[:5])
 
 
+@pytest.mark.slow
 def test_a_loaded_model_is_certified_on_its_rows(with_duplicates, tmp_path):
     model, certificate, (X, y, weights) = with_duplicates
     model.save(tmp_path / "model.safetensors")

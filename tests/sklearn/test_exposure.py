@@ -140,6 +140,7 @@ def test_rows_that_differ_in_exposure_alone_stay_apart_and_repeated_ones_count_t
     assert len(np.unique(apart.law_.log_likelihoods[0])) == 34
 
 
+@pytest.mark.slow
 def test_intervals_and_draws_grow_with_the_exposure(tmp_path):
     X, months, incidents = ships()
     table = beside(X, months)

@@ -373,6 +373,7 @@ def test_a_path_takes_the_scale_that_predicts_better():
     assert model.neuron_.scale == 3.0
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_resumes_from_its_checkpoint(tmp_path):
     """To the last bit; another problem in the same directory is refused."""
     X, y = diabetes()

@@ -103,6 +103,7 @@ def gibbs(X, y, kernel, noise, degrees, num_draws):
     return np.array(draws[20:])
 
 
+@pytest.mark.slow
 def test_student_noise_has_the_posterior_of_a_gibbs_sampler():
     """Of outliers, which would pull the function by several deviations if the noise were normal."""
     X, y = wave(40, noise=0.3)
@@ -255,6 +256,7 @@ def test_probabilities_are_those_of_the_exact_posterior(num_classes):
     assert np.abs(milder - exact).max() > 0.05  # a wrong scale would be seen
 
 
+@pytest.mark.slow
 def test_probabilities_are_near_those_of_laplace():
     rng = np.random.default_rng(1)
     X = rng.uniform(-1, 1, (100, 2))

@@ -214,6 +214,7 @@ def test_fractional_weights_of_two_classes_are_those_of_logistic_regression():
     )
 
 
+@pytest.mark.slow
 def test_saved_and_pickled_models_predict_the_same(tmp_path):
     X, y = visits()
     for model, targets in ((of_visits(), y), of_pain()):

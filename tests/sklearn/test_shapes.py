@@ -164,6 +164,7 @@ def test_many_curves_are_seen_in_their_principal_directions():
     assert (np.diff((every**2).sum(0)) < 0).all()
 
 
+@pytest.mark.slow
 def test_repeated_curves_and_curves_of_weight_zero_teach_the_encoder_nothing():
     X, y, _ = pulses()
     expected = RandomConvolutions().fit(X[:20]).transform(X[30:])
@@ -240,6 +241,7 @@ def test_effects_of_several_classes_are_those_of_the_likeliest():
     assert times[effects[9:18].mean(0).argmax()] == pytest.approx(0.8)
 
 
+@pytest.mark.slow
 def test_saved_models_predict_and_explain_alike(tmp_path):
     X, _, _ = pulses()
     model = fitted()

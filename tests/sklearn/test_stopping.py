@@ -83,6 +83,7 @@ def test_the_excess_is_of_weighted_rows_without_padding():
     )
 
 
+@pytest.mark.slow
 def test_training_ends_long_before_a_plateau_with_outputs_near_the_certified_ones():
     X, _, weights = table()
     model, certificate = fitted(), fitted().certificate_
