@@ -440,7 +440,6 @@ def test_the_page_of_the_command_line_is_what_help_prints(site):
         ["convert"],
         ["check"],
         ["federated"],
-        ["federated", "simulate"],
     ]
     for command in [[], ["certify"], *commands, ["federated", "app"]]:
         shown = CliRunner().invoke(
