@@ -475,9 +475,11 @@ def test_a_changed_bit_in_a_large_state_is_detected(tmp_path):
     for place in np.linspace(0.3, 0.7, 5):
         at = int(place * len(content))
         path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        with refuses(CheckpointError, "5") as error:
+        # which part a bit falls on, and so the words, follows from the run's random id
+        with pytest.raises(CheckpointError) as error:
             resume(tmp_path, 5, **options)
         messages.append(str(error.value))
+    assert all("step 5" in message for message in messages)
     assert any(
         "its checksum is" in message for message in messages
     )  # the others fell on a part that orbax checks

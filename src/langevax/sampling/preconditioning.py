@@ -325,9 +325,9 @@ def run_pilot(
 ) -> Pilot:
     """Find a mode from `start`, and the preconditioner that is possible there.
 
-    It is the whole Hessian of up to MAX_COORDINATES coordinates. Of more it is the directions that data inform, where
-    the prior has one precision, and the diagonal where not. Raises ValueError where there is no mode at which the
-    curvature says something of the law.
+    Up to MAX_COORDINATES coordinates it is the whole Hessian. Beyond, it is the directions that the data inform if the
+    prior has a single precision, and the diagonal otherwise. Raises ValueError if the curvature at the mode is not that
+    of the distribution.
     """
     mode, passes = find_mode(problem, start)
     dimension = len(mode)

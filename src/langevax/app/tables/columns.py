@@ -62,6 +62,8 @@ CODES = {
 """Why a cell is a code although it could be read as a number."""
 DIGIT = r"\d"
 """Any digit, those of other scripts too: a word with one does not stand for a missing value."""
+RESPELT = r"^\+|\.[0-9]*[1-9]0$"
+"""Numbers of which the value does not keep the spelling, as versions and telephone numbers."""
 SHORT_YEAR = r"^[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2}(?:[ T].*)?$"
 HOW_TO_WRITE = "write numbers as 1234.5 and dates as 2024-01-31"
 WORD_STYLES = {
@@ -671,13 +673,16 @@ def of_plain_numbers(
     """
     named = []
     for name, reading in readings.items():
-        if reading.kind == "numeric" and not reading.decisions and not reading.useless:
-            present = reading.values.is_not_null()
-            cells = as_text(frame[name]).filter(present)
-            values = map("{:.15g}".format, reading.values.filter(present))
-            pairs = zip(cells, values, strict=True)
-            example = next((f"{cell!r} is {x}" for cell, x in pairs if cell != x), "")
-            named.append(f"{name!r} ({example})" if example else repr(name))
+        is_plain = frame.schema[name] == pl.String and reading.kind == "numeric"
+        if not is_plain or reading.decisions or reading.useless:
+            continue
+        cells = as_text(frame[name])
+        changed = cells.str.contains(RESPELT).fill_null(False)
+        changed &= reading.values.is_not_null()
+        named.append(repr(name))
+        if changed.any():
+            row = int(changed.arg_true()[0])
+            named[-1] += f" ({quoted(cells[row])} is {reading.values[row]:.15g})"
     named.sort(key=lambda one: not one.endswith(")"))
     sentence = f"Read as numbers: {enumerated(named)}."
     return [Decision("numbers", sentence)] if named else []
