@@ -58,9 +58,10 @@ def test_damage_is_named(saved, pattern, way):
     start = 3 * len(content) // 4
     content[start:] = bytes(byte ^ 255 for byte in content[start:])
     file.write_bytes(content if way == "flip" else content[: len(content) // 2])
-    with refuses(CheckpointError) as caught:
+    # the words follow from the lengths of the numbers in the file
+    with pytest.raises(CheckpointError) as caught:
         verify(saved)
-    assert str(saved) in str(caught.value)
+    assert str(file) in str(caught.value) or str(saved / "state") in str(caught.value)
 
 
 def test_states_and_records_of_another_run_or_step_are_named(saved, two_runs):
