@@ -22,7 +22,7 @@ import xarray  # noqa: F401
 from langevax import Run
 from tests.run.setting import DRIVER, langevax, simulate
 
-MOMENTS = [0.05, 0.4, 0.6, 0.75, 0.97]  # of the changes an undisturbed run makes
+MOMENTS = [0.05, 0.3, 0.5, 0.7, 0.85]  # of the changes an undisturbed run makes
 DELAYS = [0.1]  # seconds after the first save began
 STEPS, CHUNK = 40, 10
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "open", "shutil.rmtree"}
