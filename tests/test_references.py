@@ -41,7 +41,7 @@ def test_constant_numbers_of_a_site_do_not_make_a_run_too_short():
     assert not references.is_long_enough(draws[:, :2000])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_mode_without_mass_is_left():
     """Batting averages: the joint density peaks where all shares are equal, which is hardly ever so."""
     name = "batting_averages"
@@ -66,7 +66,7 @@ def test_a_mode_without_mass_is_left():
         assert judgement.ess > 300
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_chains_come_from_far_to_a_law_whose_mode_is_a_peak():
     """A level near 1,100, with starts in (-2, 2) at potentials of 1e6, and a peak of deviation 0.001 about its mode."""
     target = langevax.numpyro.posterior(

@@ -121,7 +121,7 @@ def classes(table):
     return fitted(table, "pain", "ordinal")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_terminal_page_and_result_tell_what_bayes_loses(counts):
     out, answer = counts
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
@@ -490,7 +490,7 @@ def test_a_budget_too_small_is_said_with_the_commands_remedy(counts, rates):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_saved_law_is_certified_on_the_rows_of_its_table(counts, table):
     out, _ = counts
     answer = langevax("certify", out, "--effort", "3e8", "--json")

@@ -319,7 +319,10 @@ print(rows.num_rows * 8 * 21 / 1e6, peak[0] - start)
 
 @pytest.mark.slow
 @linux_only
-@pytest.mark.parametrize(("kind", "most"), [("parquet", 0.6), ("csv", 1.8)])
+@pytest.mark.parametrize(
+    ("kind", "most"),
+    [("parquet", 0.6), pytest.param("csv", 1.8, marks=pytest.mark.long)],
+)
 def test_converting_takes_no_memory_for_the_rows(tmp_path, kind, most):
     rng, size, repeats = np.random.default_rng(0), 100_000, 20
     block = pl.DataFrame(

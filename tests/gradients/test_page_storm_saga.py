@@ -164,7 +164,7 @@ def test_the_running_mean_of_saga_is_that_of_its_table(table, batch_size):
         assert state.table.shape == ((N if table == "components" else 2), D)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "estimator",
     [SLEDGE(64), SAGA(64, "components"), PAGE(64), STORM(64, 0.1)],

@@ -274,7 +274,7 @@ def acceptances(risk, dual):
     return flat, jnp.mean(jax.vmap(one)(state.position, jax.random.split(keys[3], 500)))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_acceptance_does_not_depend_on_the_number_of_modes():
     """Within 0.05 from 8 to 512 modes, where MALA's falls from above a half to nothing."""
     risks = {num_modes: curves(num_modes) for num_modes in (8, 512)}

@@ -94,7 +94,7 @@ def assert_same_path(actual, expected):
     assert np.abs(np.diff(actual, axis=0)).max() > 0.1  # it moved
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "table", "batch_size", "padding"),
     [

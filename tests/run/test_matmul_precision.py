@@ -79,7 +79,7 @@ def bfloat16_everywhere():
         jax.config.update("jax_default_matmul_precision", None)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_in_bfloat16_ends_as_near_the_optimum_as_in_float32():
     fine, coarse = (
         estimated(trained(precision)) for precision in ("float32", "bfloat16")

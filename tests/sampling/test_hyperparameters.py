@@ -262,7 +262,13 @@ def test_a_linear_map_in_jax_takes_no_solve_a_draw():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("adjoint", [None, lambda f, r: np.exp(f) * r.sum()])
+@pytest.mark.parametrize(
+    "adjoint",
+    [
+        pytest.param(None, marks=pytest.mark.long),
+        lambda f, r: np.exp(f) * r.sum(),
+    ],
+)
 @pytest.mark.usefixtures(
     "unchecked_types"
 )  # thousands of steps, whose types a shorter run is checked for

@@ -336,7 +336,9 @@ def test_a_tree_of_groups_shows_the_result():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["squares", "product"])
+@pytest.mark.parametrize(
+    "case", ["squares", pytest.param("product", marks=pytest.mark.long)]
+)
 def test_intervals_cover(case):
     """Of 20 intervals of 95 % at most three miss: four or more have a probability of 1.6 %.
 
@@ -356,7 +358,7 @@ def test_intervals_cover(case):
     assert trees.dtype_of(pairs[0][0].params) == jnp.float32
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_law_far_narrower_than_its_localization_has_the_value_of_quadrature():
     """The step size leaves its limits in the warm-up; out of the range of float32 it would stop all chains."""
     scale = 1e6
@@ -407,7 +409,7 @@ def test_the_effect_of_the_localization_is_the_derivative_of_the_normal_law():
     assert weak.localization_effect < 0.2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_deep_network_has_the_coefficient_of_gibbs_sampling(monkeypatch):
     """At n = 1e6 the curvature at the minimum misleads: in its units chains were off by 20 %."""
     monkeypatch.setattr(cases, "SWEEPS", 1_500)

@@ -149,7 +149,11 @@ def banana_in_jax(values):
 
 @pytest.mark.parametrize(
     ("forward", "adjoint"),
-    [(banana, None), (banana, banana_adjoint), (banana_in_jax, None)],
+    [
+        (banana, None),
+        pytest.param(banana, banana_adjoint, marks=pytest.mark.long),
+        pytest.param(banana_in_jax, None, marks=pytest.mark.long),
+    ],
 )
 @pytest.mark.slow
 @pytest.mark.usefixtures(
@@ -208,7 +212,7 @@ def test_both_signs_of_a_square_are_drawn(forward, num_modes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("in_jax", [True, False])
+@pytest.mark.parametrize("in_jax", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_map_is_linear_only_where_it_is_so_at_the_posterior(in_jax):
     """A sensor that saturates beyond 3 prior deviations, with a datum there: quadrature."""
     prior = spaces.GaussianPrior(spaces.Cosine(1), np.ones(1))

@@ -42,7 +42,7 @@ jax.monitoring.register_event_duration_secs_listener(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_at_a_large_output_scale_it_is_its_kernel_machine():
     """Scale 100 and n T / scale^2 fixed: predictions meet kernel ridge with alpha = n T, K of 20,000 prior neurons.
 
@@ -117,7 +117,7 @@ def test_kernel_limit_is_fitted_like_any_estimator():
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_spread_between_seeds_falls_like_one_over_the_root_of_the_width():
     """Eight seeds at 50, 200 and 800 neurons of one clouds' outputs: slope -1/2, give or take 0.15."""
     X, y = (a[:128] for a in diabetes())
@@ -355,7 +355,7 @@ def test_the_path_finds_temperature_and_scale_by_validation(tmp_path):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings(
     "ignore::langevax.sklearn.LinearModelWarning"
 )  # of 100 steps at output scale 1

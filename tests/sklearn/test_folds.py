@@ -132,7 +132,7 @@ def test_folds_centre_targets_by_their_own_rows(regressor):
     np.testing.assert_allclose(one.held_out.offsets, means, atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_annealing_ends_at_the_law_of_a_longer_run(regressor):
     """Outputs after a path of five temperatures, beside those of a fit at the last one: within Monte-Carlo error."""
     network, temperatures = regressor.network_, np.array([0.5, 0.2, 0.1, 0.05, 0.03])

@@ -21,6 +21,7 @@ SHORT = {"temperature": 0.01, "num_particles": 32, "num_steps": 400}
 """Their scores pass by .15."""
 
 
+@pytest.mark.long
 @parametrize_with_checks(
     [FunctionalMeanFieldRegressor(estimator=MeanFieldRegressor(**SHORT))]
 )

@@ -239,7 +239,7 @@ def by_brute_force(num_classes, X, y, grid, kernel):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_classes", [2, 3])
+@pytest.mark.parametrize("num_classes", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_probabilities_are_those_of_the_exact_posterior(num_classes):
     """Six rows, where brute force is exact to 0.003; Laplace's approximation is 0.03 off."""
     X = np.array([-1.0, -0.6, -0.2, 0.1, 0.5, 1.0])[:, None]

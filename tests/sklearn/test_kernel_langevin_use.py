@@ -124,7 +124,7 @@ def test_folds_and_settings_share_their_programs():
     assert np.all(search.cv_results_["mean_test_score"] > 0.4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_large_tables_go_in_batches():
     """Above 4096 rows, unless the loss is squared; the fit is as good."""
     rng = np.random.default_rng(0)

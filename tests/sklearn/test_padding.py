@@ -191,7 +191,7 @@ def test_directions_that_are_not_seen_change_no_output():
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_certificates_with_and_without_padding_agree_and_have_the_same_errors():
     (wide, exact), (_, same) = both(size=400)
     dual = exact.dual(jnp.asarray(same)) / 3
@@ -336,7 +336,7 @@ def test_programs_of_many_shapes_are_forgotten(monkeypatch):
     assert counts == [0, 0, 0, 0, 1, 1, 2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "model",
     [

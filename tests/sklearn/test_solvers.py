@@ -34,7 +34,7 @@ def checks():
             yield pytest.param(estimator, check, id=f"{kind.__name__}-{solver}-{name}")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("estimator", "check"), list(checks()))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learn_accepts_it(estimator, check):
@@ -70,7 +70,7 @@ def reference():
     return MeanFieldRegressor(num_particles=300, random_state=0).fit(X[:300], y[:300])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("solver", OTHERS)
 def test_three_classes(solver):
     X, y = iris()
@@ -159,7 +159,7 @@ def test_a_frozen_dual_takes_other_steps_than_an_interacting_cloud():
 
 
 @pytest.mark.parametrize("solver", OTHERS)
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_solver_alternates_where_classes_overlap(solver):
     """One step size relative to the measured curvature serves all: within .01 of the .58 in log loss of the best.
 

@@ -50,7 +50,7 @@ def test_neurons_without_end_leave_the_closed_form():
     assert long.risk[0] == pytest.approx(0.101324, abs=6e-7)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("unit_rows", [False, True])
 def test_equal_readouts_are_the_spiked_features_of_scalars(unit_rows):
     """An odd pair and one that is not; the second derivation has only traces of Marchenko and Pastur."""
