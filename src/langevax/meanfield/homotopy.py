@@ -8,7 +8,7 @@ prior to the optimum of the last temperature. Errors of z are amplified by Cov h
 training of few particles leaves is far from it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -114,6 +114,11 @@ class RowRisk(Protocol):
         ...
 
 
+def hottest_temperature(risk: RowRisk) -> float:
+    """Return that from which a climb begins, at which the outputs are nearly those of the prior."""
+    return CLIMB.first_temperature * float(risk.neuron.bound) ** 2
+
+
 @eqx.filter_jit
 def mean_conjugate(risk: RowRisk, dual: Array) -> FloatScalar:
     """Return (1 / n) sum_i W_i l*(g_i)."""
@@ -208,6 +213,29 @@ class OutputCovariance:
         centre = np.multiply.outer(self.mean, self.mean @ x) * len(self.features)
         return self.scale * (total - centre)
 
+    def response(self, push: np.ndarray) -> np.ndarray:
+        """Return (particles, columns) slopes after the dual has changed by W (l'(u) - g) / n, the `push`.
+
+        With p = features push they go from s to s - (s (s . p - E s . p) + c p) / T: to first order what the law at the
+        new dual has. The network of these neurons has the outputs u at the rows in use, and the law's elsewhere,
+        without the noise of a mean over few particles.
+        """
+        products = self.features @ push.reshape(-1, self.slopes.shape[1])
+        along = np.sum(self.slopes * products, axis=1, keepdims=True)
+        inner = self.slopes * (along - along.mean()) + self.curvatures * products
+        return self.slopes - self.scale * len(self.features) * inner
+
+    @cached_property
+    def root(self) -> np.ndarray:
+        """B with K = B^T B, one row a particle, for one output."""
+        weights = self.slopes[:, 0].astype(np.float64)
+        inner = np.diag(weights**2 + self.curvatures[:, 0])
+        inner -= np.outer(weights, weights) / len(weights)
+        inner[np.diag_indices_from(inner)] *= 1 + 1e-6  # of rounding
+        lower = np.linalg.cholesky(self.scale * inner)
+        self.products += len(self.features)
+        return (lower.T.astype(self.features.dtype) @ self.features).astype(np.float64)
+
     @cached_property
     def matrix(self) -> np.ndarray:
         """All of it, for few rows."""
@@ -250,19 +278,19 @@ class Newton:
         cloud_features: np.ndarray,
         tilt: Tilt,
         temperature: float,
-    ) -> Float[np.ndarray, "n ..."]:
-        """Return l'(u), the best dual of the model around the cloud with these features."""
+    ) -> tuple[Float[np.ndarray, "n ..."], Float[np.ndarray, "particles columns"]]:
+        """Return l'(u), the best dual of the model around the cloud with these features, and the neurons' slopes there."""
         covariance = self._covariance(cloud_features, np.asarray(tilt), temperature)
         flat = dual[self.used].reshape(-1).astype(np.float64)
         best = np.array(dual, np.float64)
         with np.errstate(
             over="ignore", invalid="ignore"
         ):  # steps that are not finite are not taken
-            best[self.used] = self._fixed_point(flat, covariance).reshape(
-                best[self.used].shape
-            )
+            slopes = self._fixed_point(flat, covariance)
+            best[self.used] = slopes.reshape(best[self.used].shape)
+            response = covariance.response(self.shares * (slopes - flat))
         self.products += covariance.products
-        return best
+        return best, response
 
     def _covariance(
         self,
@@ -363,6 +391,11 @@ class Newton:
                 cho_factor(inner + np.eye(size), overwrite_a=True, check_finite=False),
                 transposed(error),
             )
+        elif count == 1 and len(covariance.features) < size:
+            weighed = covariance.root * root[:, 0, 0]
+            inner = weighed @ weighed.T + np.eye(len(weighed))
+            right = transposed(error)
+            y = right - weighed.T @ cho_solve(cho_factor(inner), weighed @ right)
         else:
             y = _conjugate_gradients(
                 lambda x: transposed(covariance @ times(x)),
@@ -466,6 +499,27 @@ class _Line:
         return 0.0
 
 
+class Neurons(NamedTuple):
+    """A network of a cloud's neurons, each with the mean of what was integrated out."""
+
+    cloud: np.ndarray
+    slopes: np.ndarray
+    """(particles, columns): R times the mean factor of the output weights."""
+    features: np.ndarray
+    """(particles, rows)."""
+    temperature: float
+    """At whose optimum it is."""
+
+    def outputs(self) -> np.ndarray:
+        """Return (rows, columns)."""
+        return self.features.T @ self.slopes / len(self.cloud)
+
+    def positions(self, law: GibbsLaw) -> np.ndarray:
+        """Return (particles, columns + coordinates): slopes, and what else a particle has, of the prior's deviations."""
+        inner = self.cloud * np.asarray(law.deviations)
+        return np.concatenate([self.slopes, inner], axis=1).astype(law.dtype)
+
+
 class Rung(NamedTuple):
     """A climb between two steps."""
 
@@ -485,24 +539,13 @@ class Rung(NamedTuple):
     """Share of Newton's step that was taken; 0 where none could be."""
     effective: float = 1.0
     """Share of the particles that its weights left effective."""
+    neurons: Neurons | None = None
+    """Before that step, with the slopes to which a whole one leads."""
 
     @property
     def dual(self) -> np.ndarray:
         """g of the ratio, at this temperature."""
         return self.ratio * self.temperature
-
-    def cooled(self, temperature: float) -> "Rung":
-        """Lower the temperature after a whole step, as fast as weights allow; more slowly after a short one."""
-        if self.step < CLIMB.whole:
-            if self.temperature == temperature:
-                return self
-            return self._replace(cooling=CLIMB.next_cooling(1.1 * self.cooling))
-        if self.temperature == temperature:
-            return self._replace(last=(*self.last, self.dual))
-        factor = 0.9 if self.effective > 0.8 else 1.0 if self.effective > 0.65 else 1.1
-        cooling = CLIMB.next_cooling(factor * self.cooling)
-        lower = max(temperature, cooling * self.temperature)
-        return self._replace(cooling=cooling, temperature=lower)
 
 
 @dataclass(frozen=True)
@@ -513,16 +556,18 @@ class Climb:
     risk: MeanFieldRisk
     temperature: float
     newton: Newton
-    moves: int
+    moves: int = MOVES_PER_LAW
+    settings: ClimbSettings = CLIMB
 
     def first(self, size: int) -> Rung:
         """Return the prior."""
         law = self.clouds.law
-        hottest = CLIMB.first_temperature * float(self.risk.neuron.bound) ** 2
+        hottest = hottest_temperature(self.risk)
         ratio = np.zeros((self.risk.max_size, *self.risk.neuron.output_shape))
         tilt = law.tilt(jnp.asarray(ratio, self.clouds.dtype), 1.0)
         pilot = PilotCloud.of(self.clouds.prior(size))
-        return Rung(pilot, ratio, tilt, max(self.temperature, hottest), 0.0)
+        start = max(self.temperature, hottest)
+        return Rung(pilot, ratio, tilt, start, 0.0)
 
     def again(self, first: Rung, start: Ascent) -> Rung:
         """Return the end of an ascent, with at least as many particles as the first cloud has."""
@@ -543,7 +588,7 @@ class Climb:
         features = clouds.features(cloud)
         dual = rung.dual
         before = self.newton.products
-        target = self.newton.target(dual, features, rung.tilt, rung.temperature)
+        target, slopes = self.newton.target(dual, features, rung.tilt, rung.temperature)
         # a product takes 4 C operations a feature, a gradient about 6 a coordinate and the tanh
         products = (self.newton.products - before) * self.newton.num_outputs
         clouds.spend(products * len(cloud) / (1.5 * clouds.law.size + 8))
@@ -560,10 +605,11 @@ class Climb:
             return rung._replace(step=0.0)
         feasible, tilt, log_weights = line.at(step)
         weights = normalised(log_weights)
-        short = 0 if step >= CLIMB.whole else rung.short + 1
+        short = 0 if step >= self.settings.whole else rung.short + 1
         length = len(cloud)
         # noise of z takes directions that the losses do not ask for: about its rank over the number of particles
-        if short == CLIMB.patience and length < CLIMB.largest_cloud:
+        settings = self.settings
+        if short == settings.patience and length < settings.largest_cloud:
             length = 2 * length
             short = 0
         parents = systematic(log_weights, self.newton.generator.uniform(), length)
@@ -576,18 +622,48 @@ class Climb:
             short=short,
             step=step,
             effective=effective_share(log_weights),
+            neurons=Neurons(cloud, slopes, features, rung.temperature),
         )
 
     def moved(self, rung: Rung) -> Rung:
         """Move the cloud under its law, then change the temperature."""
         target = self.clouds.target(rung.tilt)
         pilot, _ = rung.pilot.moved(self.clouds, target, self.moves)
-        return rung._replace(pilot=pilot).cooled(self.temperature)
+        return self.cooled(rung._replace(pilot=pilot))
+
+    def cooled(self, rung: Rung) -> Rung:
+        """Lower the temperature after a whole step, as fast as weights allow; more slowly after a short one."""
+        next_cooling = self.settings.next_cooling
+        last = rung.temperature == self.temperature
+        if rung.step < self.settings.whole:
+            slower = next_cooling(1.1 * rung.cooling)
+            return rung if last else rung._replace(cooling=slower)
+        if last:
+            return rung._replace(last=(*rung.last, rung.dual))
+        factor = 0.9 if rung.effective > 0.8 else 1.0 if rung.effective > 0.65 else 1.1
+        cooling = next_cooling(factor * rung.cooling)
+        lower = max(self.temperature, cooling * rung.temperature)
+        return rung._replace(cooling=cooling, temperature=lower)
+
+    def rungs(self, rung: Rung, count: int) -> Iterator[Rung]:
+        """Yield rungs, before their moves and after, until `count` whole steps were made at the temperature.
+
+        Or until no step can be made, or rounds are too many.
+        """
+        for _ in range(self.settings.most_rounds):
+            if len(rung.last) >= count:
+                break
+            rung = self.reweighed(rung)
+            yield rung
+            if rung.step == 0:
+                break
+            rung = self.moved(rung)
+            yield rung
 
     def ascent(self, rung: Rung, earlier: tuple[np.ndarray, ...]) -> Ascent:
         """Return the end: the mean of the last duals, with `earlier` ones of the same temperature."""
         law = self.clouds.law
-        reached = len(rung.last) == CLIMB.last_rounds
+        reached = len(rung.last) == self.settings.last_rounds
         counted = (*earlier, *rung.last[-COUNTED_DUALS:])
         # the last law passed has a dual at every temperature: only its objective is another one
         mean = np.mean(counted, axis=0) if counted else rung.ratio * self.temperature
@@ -622,19 +698,12 @@ def climb(
     assert isinstance(law, GibbsLaw)
     newton = Newton(risk, law, clouds.generator())
     steps = Climb(clouds, risk, temperature, newton, moves)
-    rung = steps.first(size)
-    if start is not None:
-        rung = steps.again(rung, start)
+    first = steps.first(size)
+    rung = first = first if start is None else steps.again(first, start)
     try:
-        for _ in range(CLIMB.most_rounds):
-            rung = steps.reweighed(rung)
-            if rung.step == 0:
-                break
+        for rung in steps.rungs(first, CLIMB.last_rounds):
             at = f"{rung.temperature:.2g}, {len(rung.pilot.cloud):,}"
-            rung = steps.moved(rung)
             progress(f"dual at temperature {at} neurons")
-            if len(rung.last) == CLIMB.last_rounds:
-                break
     except EffortSpent as spent:
         if rung.path:
             spent.ascent = Ascent(

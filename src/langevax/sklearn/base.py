@@ -5,7 +5,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, ClassVar, NamedTuple, Self, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from jax import random
@@ -27,14 +27,14 @@ from langevax.run.simulate import Callback
 from langevax.sklearn.baselines import LinearPart
 from langevax.sklearn.column_maps import Pieces
 from langevax.sklearn.fold_choice import Choice, HeldOut, LinearModelWarning
-from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
-from langevax.sklearn.model_selection import (
-    SEARCHES,
-    SearchName,
-    annealed_clouds,
-    choose_by_validation,
-    kernel_choice,
+from langevax.sklearn.fold_paths import (
+    FOLD_PARTICLES,
+    FoldSearch,
+    SplitRows,
+    best_search,
 )
+from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
+from langevax.sklearn.model_selection import kernel_choice
 from langevax.sklearn.parameters import (
     FLAG,
     SHARED,
@@ -45,6 +45,7 @@ from langevax.sklearn.parameters import (
     positive,
     run_of,
 )
+from langevax.sklearn.path_fit import follow_path
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.solvers import (
     BATCH_SHARE,
@@ -73,7 +74,15 @@ from langevax.sklearn.training import (
     root_key,
     stored,
     train_until_steady,
+    whole_neurons,
+    wide_enough,
 )
+
+Validation = Literal["folds"]
+OUTPUT_SCALES = (1.0, 3.0)
+"""Of the networks compared on folds, in units of the automatic one."""
+MOST_PATH_ROWS = 20_000
+"""Up to which all rows are kept together for the path; larger tables are visited in batches."""
 
 
 class Trial(NamedTuple):
@@ -87,19 +96,6 @@ class Trial(NamedTuple):
     """By which the temperature was chosen, unless it was passed."""
     linear: LinearPart | None
     """On whose residuals the network is trained."""
-
-
-def best_of(trials: list[Trial], errors: float = 1.0) -> Trial:
-    """Return the first one, or a later one whose networks of the folds are better by so many standard errors."""
-    best = trials[0]
-    for other in trials[1:]:
-        if (
-            best.choice
-            and other.choice
-            and other.choice.clearly_below(best.choice, errors)
-        ):
-            best = other
-    return best
 
 
 @saved_class
@@ -139,7 +135,7 @@ class MeanFieldEstimator(RowEstimator):
     prior_precision: float = 1.0
     scaling: Scaling | Auto = "auto"
     learn_scales: bool | Auto = "auto"
-    validation: SearchName | Auto | None = "auto"
+    validation: Validation | Auto | None = "auto"
     stop: Stop | None = "plateau"
     run: Run | None = None
     devices: int | Mapping[str, int] | None = None
@@ -159,7 +155,7 @@ class MeanFieldEstimator(RowEstimator):
         "seconds_to_first_step_",
     )
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "solver": one_of("auto", *SOLVERS),
+        "solver": one_of("auto", "path", *SOLVERS),
         "num_particles": count(2),
         "temperature": positive("auto"),
         "relative_step_size": positive("auto"),
@@ -170,7 +166,7 @@ class MeanFieldEstimator(RowEstimator):
         "prior_precision": positive(),
         "scaling": one_of("auto", *SCALINGS),
         "learn_scales": [*FLAG, *one_of("auto")],
-        "validation": [*one_of("auto", *SEARCHES), None],
+        "validation": [*one_of("auto", *get_args(Validation)), None],
         "stop": [*one_of(*get_args(Stop)), None],
         **SHARED,
     }
@@ -206,23 +202,80 @@ class MeanFieldEstimator(RowEstimator):
         checks.not_forked()
         self._validate_params()
         rows = self._training_rows(X, y, sample_weight, groups)
-        self.solver_: str = self._solver_name(rows.inputs.shape[1])
+        self.solver_: str = self._solver_name(*rows.inputs.shape)
         task = self._task(rows.targets, rows.weights)
         sharding = mesh_of(self.devices, int(self.num_particles))
         root = root_key(self._seed())
         choice_key, path_key, run_key = random.split(root, 3)
         trial = self._best_trial(rows, task, choice_key, path_key, sharding)
-        columns, network, schedule, temperature, choice, self.linear_part_ = trial
-        start = self._start(trial, path_key)
+        columns, network, _, temperature, choice, self.linear_part_ = trial
         self.scaling_ = columns.scaling
         self.leave_one_out_ = columns.leave_one_out
         self.learned_scales_: LearnedScales | None = columns.learned
-        self._record_choice(choice, task, schedule.num_steps)
+        self.standardiser_: Standardiser = columns.standardiser
+        self.scaling_reason_: str = self.scaling_sentence()
+        self.temperature_: float = float(temperature)
+        self.network_: Network = network
+        self.row_places_: np.ndarray = rows.places
+        self.certificate_: Certificate | None = None
+        self._record_choice(choice, task)
+        if self.solver_ == "path":
+            self._follow_path(trial, run_key)
+        else:
+            self._train(trial, root, path_key, run_key, sharding)
+        neuron = network.task.neuron
+        if isinstance(neuron, TanhTanh) and choice is not None:
+            wide = wide_enough(self.neuron_, choice.networks)
+            self._widen(wide)
+            self.held_out_ = choice.held_out(wide)
+        return self
+
+    def _follow_path(self, trial: Trial, key: PRNGKey) -> None:
+        """Set the fitted attributes of the networks along a path down to the temperature."""
+        followed = follow_path(
+            trial.network, trial.temperature, int(self.num_particles), key
+        )
+        neuron = trial.network.task.neuron
+        assert isinstance(neuron, TanhTanh)
+        neuron = wide_enough(neuron, followed.positions)
+        self.neuron_: Tanh | TanhTanh = neuron
+        particles = whole_neurons(neuron, followed.positions)
+        self.clouds_: np.ndarray = particles[-followed.num_last :].copy()
+        self.particles_: np.ndarray = particles[-1].copy()
+        self.history_: dict[str, Any] = followed.history | {"particles": particles}
+        dual = followed.dual
+        self.dual_: np.ndarray = np.append(dual, np.zeros_like(dual[:1]), axis=0)[
+            self.row_places_
+        ]
+        self.n_iter_: int = len(particles)
+        self.converged_: bool = followed.reached
+        if not followed.reached:
+            coldest = followed.history["temperature"][-1]
+            warnings.warn(
+                f"the path did not reach temperature {trial.temperature:.3g}: the network is the optimum at "
+                f"{coldest:.3g}; pass more particles, num_particles={4 * int(self.num_particles)}, or a larger "
+                "output_scale.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _train(
+        self,
+        trial: Trial,
+        root: PRNGKey,
+        start_key: PRNGKey,
+        run_key: PRNGKey,
+        sharding: Mesh | None,
+    ) -> None:
+        """Set the fitted attributes of a run of the solver, and warn where it is not as it should be."""
+        _, network, schedule, temperature, _, _ = trial
         risk = network.risk(temperature)
+        solver = SOLVERS[self.solver_]
+        start = risk.prior(temperature, int(self.num_particles), solver.antithetic)
         stop = self._stop(risk, float(temperature), root)
         record_size = 0
         if network.span is not None:
-            record_size = int(self.num_particles) * rows.inputs.shape[1]
+            record_size = int(self.num_particles) * network.inputs.shape[1]
         trained = train_until_steady(
             risk,
             temperature,
@@ -234,22 +287,23 @@ class MeanFieldEstimator(RowEstimator):
             sharding=sharding,
             record_size=record_size,
         )
-        self.standardiser_: Standardiser = columns.standardiser
-        self.scaling_reason_: str = self.scaling_sentence()
-        self.temperature_: float = float(temperature)
-        self._record(network, trained, rows.places)
+        self._record(network, trained)
         cautions = [self._step_size_warning()]
-        self.certificate_ = None
         if isinstance(stop, CertifiedStop):
-            self.certificate_: Certificate | None = at_rows(
-                stop.certificate, rows.places
-            )
+            self.certificate_ = at_rows(stop.certificate, self.row_places_)
             assert trained.last.trace is not None
             cautions.append(stop.warning(trained.last.trace))
         for caution in cautions:
             if caution is not None:
-                warnings.warn(caution, ConvergenceWarning, stacklevel=2)
-        return self
+                warnings.warn(caution, ConvergenceWarning, stacklevel=3)
+
+    def _widen(self, neuron: TanhTanh) -> None:
+        """Express the particles in neurons of a larger output scale, which leaves all outputs as they are."""
+        columns = neuron.num_outputs or 1
+        ratio = float(self.neuron_.scale) / float(neuron.scale)
+        for cloud in (self.clouds_, self.particles_, self.history_["particles"]):
+            cloud[..., :columns] = np.arctanh(ratio * np.tanh(cloud[..., :columns]))
+        self.neuron_ = neuron
 
     def _best_trial(
         self,
@@ -259,38 +313,63 @@ class MeanFieldEstimator(RowEstimator):
         path_key: PRNGKey,
         sharding: Mesh | None,
     ) -> Trial:
-        """Return the columns, the temperature and the linear part that are best on folds, where these are compared."""
-        search = self._search()
+        """Return the columns, the scale, the temperature and the linear part that are best on folds, if compared."""
         linear = self._linear_option()
-
-        def trial(columns: PreparedColumns, with_linear: bool) -> Trial:
-            return self._trial(
-                rows, task, columns, search, path_key, sharding, with_linear
-            )
-
         # on some hundred rows, threads cost twenty times as much as they save
         with threadpool_limits(1, "blas"):
             candidates = self._prepared(rows, task, choice_key)
-            compared = candidates if search == "folds" else candidates[:1]
-            best = best_of([trial(columns, linear is True) for columns in compared])
-            if linear == "auto" and best.choice and best.choice.linear_is_ahead:
-                best = best_of([best, trial(best.columns, True)], errors=0.0)
-        return best
+            if self._search() is None:
+                return self._trial(rows, task, candidates[0], sharding, linear is True)
+            plain = self._plain_columns(rows)
+            split = SplitRows.of(task.labels, rows.copies, rows.groups)
 
-    def _start(self, trial: Trial, key: PRNGKey) -> Any:
-        """Return the particles to begin with: those of a path of temperatures, or draws of the prior."""
-        _, network, schedule, temperature, choice, _ = trial
-        solver = SOLVERS[self.solver_]
-        num_particles = int(self.num_particles)
-        search = self._search()
-        if search == "path" and choice and choice.hotter and not solver.from_prior:
-            hotter = schedule._replace(num_steps=SEARCHES[search].stage_steps)
-            path = np.array(choice.hotter)
-            return annealed_clouds(
-                network.risk(1.0), path, hotter, num_particles, key
-            ).position
-        risk = network.risk(temperature)
-        return risk.prior(temperature, num_particles, solver.antithetic)
+            def search(
+                columns: PreparedColumns, scale: float, with_line: bool
+            ) -> FoldSearch:
+                inputs = columns.standardiser(rows.inputs)
+                network = self._network(task, inputs, rows.weights).rescaled(scale)
+                return FoldSearch(
+                    network,
+                    plain(rows.inputs),
+                    split,
+                    path_key,
+                    min(FOLD_PARTICLES, int(self.num_particles)),
+                    columns.learned,
+                    plain if with_line else None,
+                    columns,
+                )
+
+            scales = OUTPUT_SCALES if isinstance(self.output_scale, str) else (1.0,)
+            searches = [
+                search(columns, scale, linear is True)
+                for columns in candidates
+                for scale in scales
+            ]
+            best = best_search(searches)
+            choice = best.choice()
+            if linear == "auto" and choice.linear_is_ahead:
+                assert best.columns is not None
+                other = search(
+                    best.columns,
+                    float(best.network.task.neuron.scale) / float(task.neuron.scale),
+                    True,
+                )
+                with_line = other.choice()
+                if with_line.clearly_below(choice, 0.0):
+                    best, choice = other, with_line
+        network, line = best.network, None
+        if best.line_of is not None:
+            line = LinearPart.fit(plain, plain(rows.inputs), task.targets, rows.weights)
+            own = line.of_columns(plain(rows.inputs))
+            network = replace(network, task=network.task.without(own))
+        schedule = self._schedule(network)
+        network = stored(network, schedule, int(self.num_particles), sharding)
+        return Trial(best.columns, network, schedule, choice.temperature, choice, line)
+
+    def _plain_columns(self, rows: DistinctRows) -> Standardiser:
+        """Return what makes the columns of linear models."""
+        scaling: Scaling = "global" if self._scalings() == ("global",) else "columns"
+        return Standardiser.fit(rows.inputs, rows.weights, scaling)
 
     def attach_rows(
         self,
@@ -332,45 +411,27 @@ class MeanFieldEstimator(RowEstimator):
         for cloud in self.history_["particles"]:
             yield outputs(self.neuron_, cloud, columns)
 
-    def _record_choice(
-        self,
-        choice: Choice | None,
-        task: TrainingTask,
-        num_steps: int,
-    ) -> None:
-        """Set what the networks of the folds say, and warn where they miss their promise or a linear model."""
+    def _record_choice(self, choice: Choice | None, task: TrainingTask) -> None:
+        """Set what the networks of the folds say, and warn where a linear model is ahead of them."""
         self.path_: dict[str, np.ndarray] | None = (
             None if choice is None else choice.history
         )
-        self.held_out_: HeldOut | None = None if choice is None else choice.held_out
+        self.held_out_: HeldOut | None = None
         self.scores_: np.ndarray | None = None
         self.held_out_scores_: dict[str, float] = {}
         self.temperature_reason_: str | None = None
         if choice is None:
             return
         targets = task.targets[choice.places]
-        weights = choice.held_out.weights
         self.scores_ = self._scores(choice.outputs, targets)
         self.held_out_scores_ = choice.losses | self._held_out_scores(
-            choice.outputs, targets, weights
+            choice.outputs, targets, choice.weights
         )
-        promise = (
-            None
-            if task.labels is not None or self.leave_one_out_ is None
-            else self.leave_one_out_.error / 2
-        )
-        self.temperature_reason_ = choice.reason(promise)
+        self.temperature_reason_ = choice.reason()
         if warning := choice.warning():
             warnings.warn(warning, LinearModelWarning, stacklevel=3)
-        if warning := choice.training_warning(promise, num_steps):
-            warnings.warn(warning, ConvergenceWarning, stacklevel=3)
 
-    def _record(
-        self,
-        network: Network,
-        trained: SteadyRun,
-        places: np.ndarray,
-    ) -> None:
+    def _record(self, network: Network, trained: SteadyRun) -> None:
         """Set the fitted attributes of the run; particles are rotated back to the standardised columns.
 
         Averages are over the last half of its last phase.
@@ -383,13 +444,11 @@ class MeanFieldEstimator(RowEstimator):
         assert result.trace is not None
         assert trained.last.trace is not None
         num_late = -(-len(trained.last.trace) // 2)
-        self.network_: Network = network
-        self.row_places_: np.ndarray = places
-        self.neuron_: Tanh | TanhTanh = network.task.neuron
-        self.clouds_: np.ndarray = late_clouds(particles[-len(trained.last.trace) :])
-        self.particles_: np.ndarray = particles[-1]
+        self.neuron_ = network.task.neuron
+        self.clouds_ = late_clouds(particles[-len(trained.last.trace) :]).copy()
+        self.particles_ = particles[-1].copy()
         loss = np.asarray(values["loss"])
-        self.history_: dict[str, Any] = {
+        self.history_ = {
             "steps": result.trace.steps,
             "particles": particles,
             "dual": duals,
@@ -397,14 +456,14 @@ class MeanFieldEstimator(RowEstimator):
             "relative_step_size": trained.relative_step_sizes,
         }
         mean_dual = duals[-num_late:].mean(0)
-        self.dual_: np.ndarray = np.append(
-            mean_dual, np.zeros_like(mean_dual[:1]), axis=0
-        )[places]  # 0 at place -1, weight 0
-        self.n_iter_: int = int(result.steps)
+        self.dual_ = np.append(mean_dual, np.zeros_like(mean_dual[:1]), axis=0)[
+            self.row_places_
+        ]  # 0 at place -1, weight 0
+        self.n_iter_ = int(result.steps)
         self.seconds_to_first_step_: float = result.seconds_to_first_step
         self.relative_step_size_: float = trained.schedule.relative_step_size
         self.outputs_alternate_: bool = trained.alternates
-        self.converged_: bool = trained.converged
+        self.converged_ = trained.converged
 
     def _stop(
         self,
@@ -464,53 +523,28 @@ class MeanFieldEstimator(RowEstimator):
         rows: DistinctRows,
         task: TrainingTask,
         columns: PreparedColumns,
-        search: SearchName | None,
-        key: PRNGKey,
         sharding: Mesh | None,
         with_linear: bool,
     ) -> Trial:
-        """Return the training problem on these columns and its temperature, as passed or chosen by `search`."""
+        """Return the training problem on these columns and its temperature, as passed or of the kernel limit."""
         temperature = self.temperature
         errors = columns.leave_one_out
         if errors is not None and isinstance(temperature, str):
             multiplier = self.automatic_.temperature_multiplier or task.curvature(
                 errors.error
             )
-            alpha = errors.alpha if search is None else errors.best_alpha
-            temperature = multiplier * alpha / float(rows.weights.sum())
+            temperature = multiplier * errors.alpha / float(rows.weights.sum())
         network = self._network(task, columns.standardiser(rows.inputs), rows.weights)
         schedule = self._schedule(network)
         network = stored(network, schedule, int(self.num_particles), sharding)
-        plain = Standardiser.fit(
-            rows.inputs,
-            rows.weights,
-            "global" if self._scalings() == ("global",) else "columns",
-        )
-        inputs = plain(rows.inputs)
-        choice = None
         line = None
-        if search is not None:
-            choice = choose_by_validation(
-                network,
-                float(temperature),
-                schedule,
-                int(self.num_particles),
-                key,
-                search,
-                columns.learned,
-                inputs,
-                rows.copies,
-                rows.groups,
-                plain if with_linear else None,
-            )
-            network = choice.network
-            temperature = choice.temperature
         if with_linear:
+            plain = self._plain_columns(rows)
+            inputs = plain(rows.inputs)
             line = LinearPart.fit(plain, inputs, task.targets, rows.weights)
-            network = replace(
-                network, task=network.task.without(line.of_columns(inputs))
-            )
-        return Trial(columns, network, schedule, float(temperature), choice, line)
+            own = line.of_columns(inputs)
+            network = replace(network, task=network.task.without(own))
+        return Trial(columns, network, schedule, float(temperature), None, line)
 
     def _linear_option(self) -> bool | Auto:
         """Return whether the network is trained on the residuals of a linear model."""
@@ -535,11 +569,17 @@ class MeanFieldEstimator(RowEstimator):
         directions = np.count_nonzero(rest > share * rest[-1])
         return replace(network, num_directions=max(int(few), int(directions)))
 
-    def _solver_name(self, num_columns: int) -> str:
-        """Return the solver for an input of so many columns."""
+    def _solver_name(self, num_rows: int, num_columns: int) -> str:
+        """Return the solver for a table of this shape."""
         if self.solver != "auto":
             return self.solver
-        return "psdca" if num_columns <= self.automatic_.ascent_columns else "mfld"
+        if self.automatic_.closed_form:
+            few = num_columns <= self.automatic_.ascent_columns
+            return "psdca" if few else "mfld"
+        of_steps = (self.relative_step_size, self.num_steps, self.batch_size)
+        steps = any(value != "auto" for value in of_steps) or self.stop == "certified"
+        large = num_rows > MOST_PATH_ROWS or self.devices is not None
+        return "mfld" if steps or large or self.neuron != "tanh-tanh" else "path"
 
     def _scalings(self) -> tuple[Scaling, ...]:
         """Return the scalings that may be taken."""
@@ -548,17 +588,17 @@ class MeanFieldEstimator(RowEstimator):
         only = self.automatic_.scaling
         return SCALINGS if only is None else (only,)
 
-    def _search(self) -> SearchName | None:
+    def _search(self) -> Validation | None:
         """Return the search that chooses the temperature, if any."""
         if self.validation != "auto":
             return self.validation
-        closed_form = self.automatic_.closed_form or self.temperature != "auto"
-        return None if closed_form else "folds"
+        passed = self.automatic_.closed_form or self.temperature != "auto"
+        return None if passed or self.neuron != "tanh-tanh" else "folds"
 
     def _schedule(self, network: Network) -> Schedule:
         """Return steps, their relative size and the batch; large tables are visited in batches."""
         n = len(network.inputs)
-        solver = SOLVERS[self.solver_]
+        solver = SOLVERS["mfld" if self.solver_ == "path" else self.solver_]
         batch_size = self.batch_size
         if isinstance(batch_size, str):
             batch_size = None if n * int(self.num_particles) <= FULL_BATCH else 512
@@ -575,9 +615,8 @@ class MeanFieldEstimator(RowEstimator):
                 self.automatic_.num_steps_multiplier * solver.num_steps(n, batch_size)
             )
         proposal = self.automatic_.proposal
-        return Schedule(
-            self.solver_, int(num_steps), float(relative), batch_size, proposal
-        )
+        name = "mfld" if self.solver_ == "path" else self.solver_
+        return Schedule(name, int(num_steps), float(relative), batch_size, proposal)
 
     def _make_neuron(self, num_outputs: int | None) -> Tanh | TanhTanh:
         scale = (

@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from langevax.meanfield.kernel_limit import excess
+from langevax.problems.neurons import TanhTanh
 from langevax.sklearn.baselines import LinearPart
 from langevax.sklearn.persistence import saved_class
-from langevax.sklearn.training import Network
+from langevax.sklearn.training import Network, whole_neurons
 
 FEWEST_COMPARED = 60  # rows: on fewer, the best of several scalings is that of noise
 SLACK = {"numbers": 0.25, "classes": 0.5}
@@ -45,14 +46,19 @@ class Choice(NamedTuple):
 
     network: Network
     temperature: float
-    hotter: list[float]
-    """Temperatures of the path before it, through which to anneal."""
     history: dict[str, np.ndarray]
     """Over output scales and temperatures: "output_scale", "temperature", "loss" of the rows left out, and its standard
     "error"; "excess" over the least and the standard error of that, "excess_error"."""
     chosen: int
     """Place in the history."""
-    held_out: HeldOut
+    networks: list[np.ndarray]
+    """Of each fold: (neurons, size) positions on the columns of all rows, with slopes in the place of output weights."""
+    fold: np.ndarray
+    """(n,) fold that a row was left out of."""
+    weights: np.ndarray
+    """(n,) multiplicities of the rows."""
+    offsets: np.ndarray | None
+    lines: list[LinearPart] | None
     outputs: np.ndarray
     """(n,) or (n, C): at each row, of the network trained without it."""
     row_losses: np.ndarray
@@ -65,8 +71,6 @@ class Choice(NamedTuple):
     """Mean loss of outputs 0."""
     base_loss: float
     """Mean loss of `base_rate`, above which a classifier takes no temperature where another one is not."""
-    centre: int
-    """Place in the history of the temperature that the kernel limit chose."""
     slack: float
     """Standard errors above the least loss up to which the hottest temperature is taken."""
     groups: np.ndarray | None = None
@@ -75,9 +79,14 @@ class Choice(NamedTuple):
     def clearly_below(self, other: "Choice", errors: float = 1.0) -> bool:
         """Return whether the mean loss is smaller than of another choice on the same rows, by so many errors."""
         difference, error = excess(
-            self.row_losses, other.row_losses, self.held_out.weights, self.groups
+            self.row_losses, other.row_losses, self.weights, self.groups
         )
         return bool(difference < -errors * error)
+
+    def held_out(self, neuron: TanhTanh) -> HeldOut:
+        """Return the networks of the folds as such neurons."""
+        clouds = whole_neurons(neuron, self.networks)
+        return HeldOut(clouds, self.fold, self.weights, self.offsets, self.lines)
 
     @property
     def losses(self) -> dict[str, float]:
@@ -91,11 +100,11 @@ class Choice(NamedTuple):
             "linear_loss": loss - self.above_linear[0],
         }
 
-    def reason(self, promise: float | None) -> str:
-        """Return why this temperature, given the loss that the kernel limit promised, if one is known."""
+    def reason(self) -> str:
+        """Return why this temperature."""
         losses = self.losses
         reason = (
-            f"the hottest whose mean loss on the rows left out of {int(self.held_out.fold.max()) + 1} folds, "
+            f"the hottest whose mean loss on the rows left out of {int(self.fold.max()) + 1} folds, "
             f"{losses['loss']:.3g} +- {losses['loss_error']:.2g}, is within {self.slack:g} standard errors of the "
             f"least of {len(self.history['loss'])} tried"
         )
@@ -107,43 +116,13 @@ class Choice(NamedTuple):
             reason += (
                 f" and at most that of the shares of the classes, {self.base_loss:.3g}"
             )
-        if self.chosen == np.argmax(self.history["temperature"]):
+        if self.chosen == 0:
             reason += "; it is the hottest of them, at which the network predicts little more than a constant"
-        if self.held_out.lines is not None:
+        if self.chosen == len(self.history["loss"]) - 1:
+            reason += "; it is the coldest of them, and a colder one may be better"
+        if self.lines is not None:
             reason += "; the network is trained on the residuals of ridge regression, whose predictions are added"
-        there, error, temperature = (
-            float(self.history[n][self.centre])
-            for n in ("loss", "error", "temperature")
-        )
-        if promise is None or there <= promise + error:
-            return f"{reason}."
-        return (
-            f"{reason}; the kernel limit promised {promise:.3g} at T = {temperature:.3g}, where the networks of the "
-            f"folds have {there:.3g}."
-        )
-
-    def training_warning(
-        self,
-        promise: float | None,
-        num_steps: int,
-        shortfall: float = 0.025,
-    ) -> str | None:
-        """Return what to say where the networks miss by `shortfall` and more what the kernel limit promised."""
-        there, error = (
-            float(self.history[name][self.centre]) for name in ("loss", "error")
-        )
-        few = len(self.row_losses) < FEWEST_COMPARED
-        if (
-            few
-            or promise is None
-            or there <= max(2 * promise + 3 * error, promise + shortfall)
-        ):
-            return None
-        return (
-            f"the networks of the folds have a mean loss of {there:.3g} on the rows left out where their kernel limit "
-            f"promised {promise:.3g}: they need more steps, or easier columns. Try num_steps={10 * num_steps}, "
-            "solver='psdca', indicators of codes in the place of numbers, or a kernel machine."
-        )
+        return f"{reason}."
 
     @property
     def linear_is_ahead(self) -> bool:

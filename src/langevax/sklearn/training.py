@@ -246,6 +246,25 @@ class Network:
         return dataclasses.replace(self, num_rows=-(-self.length // devices) * devices)
 
 
+def wide_enough(neuron: TanhTanh, networks: list[np.ndarray]) -> TanhTanh:
+    """Return the neuron with a scale at which factors tanh(a) have the slopes of these networks, which come first."""
+    columns = neuron.num_outputs or 1
+    largest = max(float(np.abs(network[:, :columns]).max()) for network in networks)
+    return dataclasses.replace(neuron, scale=max(float(neuron.scale), 1.01 * largest))
+
+
+def whole_neurons(neuron: TanhTanh, networks: list[np.ndarray]) -> np.ndarray:
+    """Return (networks, neurons, size) particles of the outputs of networks of slopes; smaller ones are repeated."""
+    columns = neuron.num_outputs or 1
+    most = max(len(network) for network in networks)
+    particles = np.stack(
+        [np.tile(network, (most // len(network), 1)) for network in networks]
+    )
+    factors = particles[..., :columns] / np.float32(neuron.scale)
+    particles[..., :columns] = np.arctanh(factors)
+    return particles
+
+
 def stored(
     network: Network,
     schedule: Schedule,

@@ -1,0 +1,91 @@
+"""Networks at the optima of falling temperatures, each reached from the one before.
+
+At every temperature T the law p_g of one neuron is that of the optimum of
+
+    P(q) = (1 / n) sum_i W_i l(E_q h(., x_i)) + T KL(q || prior)
+
+by `homotopy`: Newton's steps in the dual, a cloud that follows, and an output weight of each neuron that is the mean of
+what was integrated out, answered to first order by the last step. The noise of few particles, which at low temperatures
+exceeds the loss, is thereby taken out of the outputs.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from langevax._typing import PRNGKey
+from langevax.meanfield.clouds import Clouds
+from langevax.meanfield.gibbs_law import GibbsLaw
+from langevax.meanfield.homotopy import (
+    CLIMB,
+    Climb,
+    Neurons,
+    Newton,
+    Rung,
+    hottest_temperature,
+)
+from langevax.problems.mean_field import MeanFieldRisk
+
+MOST_DOUBLINGS = 2
+"""Of the cloud, where steps stay short."""
+
+
+class NetworkPath:
+    """The path of one training problem, as far down as it was asked for.
+
+    Args:
+        risk: of `TanhTanh` neurons; its precision is that of the prior, as at temperature 1.
+        num_particles: of the first cloud.
+        key: of the cloud.
+        hottest: temperature at which it begins; `hottest_temperature` of the risk by default.
+    """
+
+    def __init__(
+        self,
+        risk: MeanFieldRisk,
+        num_particles: int,
+        key: PRNGKey,
+        hottest: float | None = None,
+    ):
+        law = GibbsLaw.of(risk, 1.0)
+        rows = int(np.count_nonzero(np.asarray(risk.row_weights()) > 0))
+        clouds = Clouds(law, rows, key)
+        newton = Newton(risk, law, clouds.generator())
+        settings = replace(
+            CLIMB, largest_cloud=num_particles << MOST_DOUBLINGS, most_rounds=30
+        )
+        self.law = law
+        first = hottest_temperature(risk) if hottest is None else hottest
+        self.climb = Climb(clouds, risk, first, newton, settings=settings)
+        self.rung: Rung = self.climb.first(num_particles)
+
+    def down_to(self, temperature: float, count: int = 1) -> list[Neurons]:
+        """Return the networks of `count` rounds at a temperature below the last one; fewer where it is not reached."""
+        passed = self.passed(temperature, count)
+        return [neurons for neurons in passed if neurons.temperature == temperature]
+
+    def passed(self, temperature: float, count: int = 1) -> list[Neurons]:
+        """Return the networks of all whole steps on the way to a temperature, with the last `count` at it."""
+        steps = self.climb = replace(self.climb, temperature=temperature)
+        rung = self.rung._replace(last=())
+        if rung.temperature > temperature:
+            rung = steps.cooled(rung)
+        networks: list[Neurons] = []
+        for after in steps.rungs(rung, count):
+            self.rung = after
+            neurons = after.neurons
+            if neurons is None or after.step < CLIMB.whole:
+                continue
+            if not networks or neurons is not networks[-1]:
+                networks.append(neurons)
+        return networks
+
+    @property
+    def dual(self) -> Float[np.ndarray, "n ..."]:
+        """Of the last law."""
+        return self.rung.dual
+
+    def close(self) -> None:
+        """End the threads."""
+        self.climb.clouds.close()

@@ -1,0 +1,330 @@
+"""Paths of networks trained without a fold of the rows each, which choose scale, columns and temperature.
+
+All folds go down in temperature together until their losses on the rows left out have risen: what is compared are
+networks at their optimum. n T is what carries over between numbers of rows.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import numpy as np
+from jax import random
+
+from langevax._typing import PRNGKey
+from langevax.meanfield.homotopy import Neurons, hottest_temperature
+from langevax.meanfield.kernel_limit import excess
+from langevax.meanfield.network_path import NetworkPath
+from langevax.sklearn.baselines import LinearPart, base_rate, linear_outputs, row_losses
+from langevax.sklearn.fold_choice import SLACK, Choice
+from langevax.sklearn.folds import Folds, folds_of
+from langevax.sklearn.learned_scales import (
+    KernelProblem,
+    LearnedScales,
+    PreparedColumns,
+    learned_scales,
+)
+from langevax.sklearn.path_fit import COOLING
+from langevax.sklearn.table import Standardiser, subsample
+from langevax.sklearn.training import Network
+
+NUM_FOLDS = 5
+MOST_ROWS = 4000
+"""That are split into folds, drawn at random where there are more."""
+FOLD_PARTICLES = 300
+MOST_TEMPERATURES = 26
+RISEN = 3
+"""Temperatures in a row at which the loss is above the least by a standard error, after which a path ends."""
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """The rows that are split into folds, the same for all candidates."""
+
+    places: np.ndarray
+    """(n,) of all rows; one that stands for several is in parts, in different folds."""
+    parts: np.ndarray
+    """(n,) how many parts each is one of."""
+    folds: Folds
+    groups: np.ndarray | None
+
+    @classmethod
+    def of(
+        cls,
+        labels: np.ndarray | None,
+        copies: np.ndarray,
+        groups: np.ndarray | None,
+    ) -> "SplitRows":
+        """Split rows with these labels, multiplicities and groups."""
+        places = subsample(len(copies), MOST_ROWS)
+        parts = np.ones(len(places), int)
+        if groups is None:
+            parts = np.minimum(copies[places], NUM_FOLDS).astype(int)
+        places = np.repeat(places, parts)
+        parts = np.repeat(parts, parts)
+        together = None if groups is None else groups[places]
+        labels = None if labels is None else labels[places]
+        folds = folds_of(len(places), NUM_FOLDS, labels, parts, together)
+        return cls(places, parts, folds, together)
+
+    def of_network(self, network: Network) -> Network:
+        """Return the training problem of these rows."""
+        rows = network
+        if not np.array_equal(self.places, np.arange(len(network.inputs))):
+            rows = network.subset(self.places)
+        return dataclasses.replace(rows, weights=rows.weights / self.parts)
+
+    @property
+    def fold_of(self) -> np.ndarray:
+        """(n,) fold that each row is left out of."""
+        fold = np.zeros(len(self.places), int)
+        for number, (_, held) in enumerate(self.folds):
+            fold[held] = number
+        return fold
+
+
+@dataclass
+class FoldPath:
+    """The path of one fold, and what its predictions have beside the network."""
+
+    network: Network
+    num_held: int
+    path: NetworkPath
+    added: np.ndarray
+    """() or (held, ...)."""
+    share: float
+    """Of all rows' weight to that of the fold's rows."""
+    scales: np.ndarray
+    """(d,) of the fold's columns to those of all rows."""
+    networks: list[Neurons] = field(default_factory=list)
+
+    def outputs(self, number: int, temperature: float) -> np.ndarray | None:
+        """Return (held, ...) outputs at the rows left out; None where the path does not reach the temperature."""
+        if number == len(self.networks):
+            self.networks += self.path.down_to(temperature * self.share)
+        if number >= len(self.networks):
+            return None
+        n = len(self.network.inputs)
+        z = self.networks[number].outputs()[n : n + self.num_held]
+        shape = self.network.task.neuron.output_shape
+        return z.reshape(-1, *shape).astype(np.float32) + self.added
+
+    def positions(self, number: int) -> np.ndarray:
+        """Return the network at a temperature, on the columns of all rows."""
+        positions = self.networks[number].positions(self.path.law)
+        positions = self.network.rotated(positions, back=True)
+        weights = self.network.task.neuron.input_weights(len(self.scales))
+        positions[..., weights] *= self.scales.astype(positions.dtype)
+        return positions
+
+
+@dataclass
+class FoldSearch:
+    """One candidate: columns, output scale and whether outputs have a linear part, on all folds."""
+
+    network: Network
+    """Of all rows."""
+    plain: np.ndarray
+    """(n, columns) of the linear model, of all rows."""
+    split: SplitRows
+    key: PRNGKey
+    num_particles: int
+    learned: LearnedScales | None = None
+    line_of: Standardiser | None = None
+    """What made `plain`, of whose columns outputs have a linear part, which each fold fits to its own rows."""
+    columns: PreparedColumns | None = None
+
+    def __post_init__(self) -> None:
+        self.rows = self.split.of_network(self.network)
+        self.of_lines = self.plain[self.split.places]
+        self.share = float(self.network.weights.sum() / self.rows.weights.sum())
+        self.hottest = hottest_temperature(self.network.risk(1.0))
+        self.lines: list[LinearPart] = []
+        self.paths: list[FoldPath] = []
+
+    def temperature(self, number: int) -> float:
+        """Return that of all rows after so many coolings."""
+        return self.hottest * COOLING**number
+
+    def path(self, fold: int) -> FoldPath:
+        """Return the path of a fold, begun where it is not yet."""
+        while len(self.paths) <= fold:
+            self.paths.append(self._begun(len(self.paths)))
+        return self.paths[fold]
+
+    def losses(self, num_folds: int = NUM_FOLDS) -> np.ndarray:
+        """Return (temperatures, rows left out) losses of the first folds, down to where they have risen."""
+        folds = range(min(num_folds, len(self.split.folds)))
+        held = np.concatenate([self.split.folds[fold][1] for fold in folds])
+        rows = self.rows.subset(held)
+        losses: list[np.ndarray] = []
+        while len(losses) < MOST_TEMPERATURES and not self._risen(losses, rows.weights):
+            number = len(losses)
+            z = [
+                self.path(fold).outputs(number, self.temperature(number))
+                for fold in folds
+            ]
+            if any(part is None for part in z):
+                break
+            losses.append(
+                row_losses(rows, np.concatenate([p for p in z if p is not None]))
+            )
+        return np.stack(losses)
+
+    def _risen(self, losses: list[np.ndarray], weights: np.ndarray) -> bool:
+        if len(losses) <= RISEN:
+            return False
+        above, error = above_least(np.stack(losses), weights, None)
+        return bool(np.all(above[-RISEN:] > error[-RISEN:]))
+
+    def close(self) -> None:
+        """End the threads of the paths."""
+        for path in self.paths:
+            path.path.close()
+
+    def _begun(self, fold: int) -> FoldPath:
+        """Begin the path of a fold.
+
+        Targets of a regression are centred by the rows that train: their mean over all rows would know those left out.
+        """
+        trained, held = self.split.folds[fold]
+        network = self.rows
+        key = random.fold_in(self.key, fold)
+        added = np.zeros((), np.float32)
+        task = network.task
+        if self.line_of is not None:
+            line = LinearPart.fit(
+                self.line_of,
+                self.of_lines[trained],
+                task.targets[trained],
+                network.weights[trained],
+            )
+            self.lines.append(line)
+            of_rows = line.of_columns(self.of_lines)
+            task = task.without(of_rows)
+            added = of_rows[held]
+        elif task.labels is None:
+            added = mean_target(network, trained)
+            task = task._replace(targets=task.targets - added)
+        network = dataclasses.replace(network, task=task)
+        scales = np.ones(network.inputs.shape[1])
+        if self.learned is not None:
+            scales = self._own_scales(network, trained, key)
+            network = network.with_columns_times(scales)
+        own = network.subset(trained, num_rows=network.length)
+        risk = own.risk(1.0, and_at=network.inputs[held])
+        share = self.share * float(network.weights.sum() / own.weights.sum())
+        path = NetworkPath(risk, self.num_particles, key, share * self.hottest)
+        return FoldPath(own, len(held), path, added, share, scales)
+
+    def _own_scales(
+        self, network: Network, trained: np.ndarray, key: PRNGKey
+    ) -> np.ndarray:
+        assert self.learned is not None
+        learned = self.learned
+        problem = KernelProblem(
+            network.task.neuron,
+            network.prior_precision,
+            network.inputs[trained] / learned.scales.astype(network.inputs.dtype),
+            network.task.regressands[trained],
+            network.weights[trained],
+            np.ones(len(trained)),
+            key,
+        )
+        return learned_scales(problem, learned.penalties) / learned.scales
+
+    def choice(self) -> Choice:
+        """Return the hottest temperature as good as any, within `SLACK` errors."""
+        rows, split = self.rows, self.split
+        folds = split.folds
+        self.losses()
+        number = min(len(self.path(fold).networks) for fold in range(len(folds)))
+        order = np.argsort(np.concatenate([held for _, held in folds]))
+        parts = [
+            [self.path(fold).outputs(j, 0.0) for j in range(number)]
+            for fold in range(len(folds))
+        ]
+        z = np.concatenate([np.stack(part) for part in parts], axis=1)[:, order]
+        losses = np.stack([row_losses(rows, values) for values in z])
+        shares = rows.weights / rows.weights.sum()
+        is_class = rows.task.labels is not None
+        above, error = above_least(losses, rows.weights, split.groups)
+        slack = SLACK["classes" if is_class else "numbers"]
+        beyond = above - slack * error
+        base_loss = float(row_losses(rows, base_rate(rows)) @ shares)
+        mean = losses @ shares
+        if (
+            is_class
+        ):  # the hottest classifier does not tend to the shares of the classes
+            beyond = np.maximum(beyond, mean - max(base_loss, mean.min()))
+        chosen = int(np.argmax(beyond <= 0))
+        temperatures = np.array([self.temperature(j) for j in range(number)])
+        history = {
+            "output_scale": np.full(number, float(rows.task.neuron.scale)),
+            "temperature": temperatures,
+            "loss": mean,
+            "error": excess(losses, 0 * losses[0], rows.weights, split.groups)[1],
+            "excess": above,
+            "excess_error": error,
+        }
+        offsets = None
+        constant = np.zeros_like(z[0])
+        if not is_class:
+            offsets = np.stack([mean_target(rows, trained) for trained, _ in folds])
+            constant = offsets[split.fold_of]
+        linear = row_losses(rows, linear_outputs(rows, self.of_lines, folds))
+        difference, linear_error = excess(
+            losses[chosen], linear, rows.weights, split.groups
+        )
+        return Choice(
+            network=self.network,
+            temperature=float(temperatures[chosen]),
+            history=history,
+            chosen=chosen,
+            networks=[self.path(fold).positions(chosen) for fold in range(len(folds))],
+            fold=split.fold_of,
+            weights=rows.weights,
+            offsets=offsets,
+            lines=self.lines or None,
+            outputs=z[chosen],
+            row_losses=losses[chosen],
+            places=split.places,
+            above_linear=(float(difference), float(linear_error)),
+            untrained_loss=float(row_losses(rows, constant) @ shares),
+            base_loss=base_loss,
+            slack=slack,
+            groups=split.groups,
+        )
+
+
+def best_search(searches: list[FoldSearch], kept: int = 2) -> FoldSearch:
+    """Return that of the least loss on the rows left out: screened on the first fold, then compared on all."""
+
+    def least(search: FoldSearch, num_folds: int) -> float:
+        losses = search.losses(num_folds)
+        held = np.concatenate([pair[1] for pair in search.split.folds[:num_folds]])
+        return float(np.min(losses @ search.rows.weights[held]))
+
+    if len(searches) > kept:
+        searches = sorted(searches, key=lambda search: least(search, 1))[:kept]
+    if len(searches) == 1:
+        return searches[0]
+    return min(searches, key=lambda search: least(search, NUM_FOLDS))
+
+
+def above_least(
+    losses: np.ndarray, weights: np.ndarray, groups: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return by how much mean losses of (temperatures, n) are above the least of them, with standard errors.
+
+    Losses of outputs that differ by rounding are alike, whatever their paired error.
+    """
+    least = losses[np.argmin(losses @ weights)]
+    above, error = excess(losses, least, weights, groups)
+    return above, np.maximum(error, 1e-6 * (weights @ least) / weights.sum())
+
+
+def mean_target(network: Network, trained: np.ndarray) -> np.ndarray:
+    """Return the mean target () or (C,) of the rows that train a fold, float32."""
+    return np.average(
+        network.task.targets[trained], axis=0, weights=network.weights[trained]
+    ).astype(np.float32)

@@ -1,0 +1,83 @@
+"""The fit of a table by the path of networks down to one temperature."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from langevax._typing import PRNGKey
+from langevax.meanfield.homotopy import hottest_temperature
+from langevax.meanfield.network_path import NetworkPath
+from langevax.sklearn.baselines import row_losses
+from langevax.sklearn.training import Network
+
+LAST_ROUNDS = 5
+"""At the temperature, whose networks predict together."""
+
+
+class Followed(NamedTuple):
+    """The networks of a path, on the standardised columns, with slopes in the place of output weights."""
+
+    positions: list[np.ndarray]
+    """(neurons, size) of each round: one on the way to the temperature, the last ones at it."""
+    num_last: int
+    """How many of them predict."""
+    dual: np.ndarray
+    """(n,) or (n, C), the mean of the last rounds."""
+    history: dict[str, Any]
+    """Over rounds: "steps", "temperature", and the mean "loss" of the rows."""
+    reached: bool
+
+
+COOLING = 0.5
+"""Between temperatures at which a whole step is made."""
+
+
+def steps_down(network: Network, temperature: float) -> list[float]:
+    """Return the temperatures above one through which to go."""
+    hottest = hottest_temperature(network.risk(1.0))
+    count = max(0, math.ceil(math.log(temperature / hottest, COOLING) - 1e-6))
+    return [hottest * COOLING**number for number in range(count)]
+
+
+def follow_path(
+    network: Network, temperature: float, num_particles: int, key: PRNGKey
+) -> Followed:
+    """Go down to the temperature, and make the last rounds there."""
+    path = NetworkPath(network.risk(1.0), num_particles, key)
+    try:
+        passed = [
+            neurons
+            for hotter in steps_down(network, temperature)
+            for neurons in path.down_to(hotter)
+        ]
+        passed += path.passed(temperature, LAST_ROUNDS)
+    finally:
+        path.close()
+    n = len(network.inputs)
+    shape = network.task.neuron.output_shape
+    shares = network.weights / network.weights.sum()
+    losses = [
+        float(
+            row_losses(
+                network, neurons.outputs()[:n].reshape(n, *shape).astype(np.float32)
+            )
+            @ shares
+        )
+        for neurons in passed
+    ]
+    last = [
+        neurons for neurons in passed if neurons.temperature <= passed[-1].temperature
+    ]
+    temperatures = np.array([neurons.temperature for neurons in passed])
+    return Followed(
+        [network.rotated(neurons.positions(path.law), back=True) for neurons in passed],
+        len(last),
+        path.dual[:n].astype(np.float32),
+        {
+            "steps": np.arange(1, len(passed) + 1),
+            "temperature": temperatures,
+            "loss": np.array(losses),
+        },
+        bool(temperatures[-1] <= temperature * (1 + 1e-9)) and len(last) == LAST_ROUNDS,
+    )
