@@ -35,6 +35,8 @@ from langevax.problems.mean_field import MeanFieldRisk
 
 COUNTED_DUALS = 5
 """The last rounds, whose mean is the dual."""
+WIDE = 2**22
+"""Features up to which products are in double precision."""
 DIRECT = 1200
 """Outputs times rows up to which the Newton matrix is factorised."""
 
@@ -183,14 +185,16 @@ class OutputCovariance:
         curvatures: np.ndarray,
         temperature: float,
     ):
-        self.features = features
-        self.slopes = slopes
-        self.curvatures = curvatures
+        # K amplifies what is rounded: one more iteration for every three digits
+        wide = features.size <= WIDE
+        dtype = np.float64 if wide else features.dtype
+        self.features, self.slopes, self.curvatures = (
+            part.astype(dtype, copy=False) for part in (features, slopes, curvatures)
+        )
         self.scale = 1 / (temperature * len(features))
         self.products = 0  # with vectors, so far
-        self.mean: np.ndarray = (features.T @ slopes).reshape(-1).astype(
-            np.float64
-        ) / len(features)
+        mean = (self.features.T @ self.slopes).reshape(-1)
+        self.mean: np.ndarray = mean.astype(np.float64) / len(features)
 
     def __matmul__(self, x: np.ndarray) -> np.ndarray:
         """Return K x for one vector, or for each column of x."""
@@ -266,6 +270,9 @@ class Newton:
         self.law = law
         self.generator = generator
         self.products = 0  # of covariances with vectors, so far
+        targets = np.asarray(risk.targets)
+        is_number = np.issubdtype(targets.dtype, np.floating)
+        self.targets = targets.astype(np.float64) if is_number else targets
         self.used = np.flatnonzero(np.asarray(risk.row_weights()) > 0)
         self.num_outputs = int(np.prod(risk.neuron.output_shape))
         self.shares = np.repeat(
@@ -321,18 +328,16 @@ class Newton:
     ) -> np.ndarray:
         """Return l'(u) of the u with u = z - K W (l'(u) - g), by Newton steps from u = z, halved down to `smallest`."""
 
-        def residual(u: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        def residual(u: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
             slopes, curvatures = self.derivatives(u)
-            return (
-                u - covariance.mean + covariance @ (self.shares * (slopes - dual)),
-                slopes,
-                curvatures,
-            )
+            product = covariance @ (self.shares * (slopes - dual))
+            rounding = 1e-5 * float(np.abs(product).max())  # of single precision
+            return u - covariance.mean + product, slopes, curvatures, rounding
 
         u = covariance.mean
-        (error, slopes, curvatures) = residual(covariance.mean)
+        (error, slopes, curvatures, rounding) = residual(covariance.mean)
         for _ in range(iterations):
-            if np.abs(error).max() < tolerance:
+            if np.abs(error).max() < max(tolerance, rounding):
                 break
             step = self._newton_step(covariance, curvatures, error)
             share = 1.0
@@ -343,7 +348,7 @@ class Newton:
                 share /= 2
                 trial = residual(u - share * step)
             u = u - share * step
-            (error, slopes, curvatures) = trial
+            (error, slopes, curvatures, rounding) = trial
         return slopes
 
     def _newton_step(
@@ -406,15 +411,15 @@ class Newton:
 
     def derivatives(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return loss' (flat) and loss'' (rows, C, C) at the outputs of the rows in use."""
-        dtype = self.risk.inputs.dtype
         shape = self.risk.neuron.output_shape
         whole = np.zeros((self.risk.max_size, *shape))
         whole[self.used] = outputs.reshape(-1, *shape)
-        slopes, curvatures = _derivatives(
-            self.risk.loss, jnp.asarray(whole, dtype), self.risk.targets
-        )
+        with jax.enable_x64():
+            slopes, curvatures = _derivatives(
+                self.risk.loss, jnp.asarray(whole), self.targets
+            )
         largest = float(
-            np.finfo(dtype).max
+            np.finfo(self.risk.inputs.dtype).max
         )  # a loss without bound of its curvature overflows next to its domain
         slopes, curvatures = (
             np.clip(np.asarray(part, np.float64)[self.used], -largest, largest)

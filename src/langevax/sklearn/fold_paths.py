@@ -33,7 +33,7 @@ MOST_ROWS = 4000
 FOLD_PARTICLES = 300
 MOST_TEMPERATURES = 26
 RISEN = 3
-"""Temperatures in a row at which the loss is above the least by a standard error, after which a path ends."""
+"""Temperatures in a row that have not paid, after which a path ends."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,11 @@ class FoldSearch:
         self.lines: list[LinearPart] = []
         self.paths: list[FoldPath] = []
 
+    @property
+    def slack(self) -> float:
+        """Standard errors above the least loss up to which a hotter temperature is taken."""
+        return SLACK["numbers" if self.rows.task.labels is None else "classes"]
+
     def temperature(self, number: int) -> float:
         """Return that of all rows after so many coolings."""
         return self.hottest * COOLING**number
@@ -157,7 +162,7 @@ class FoldSearch:
         held = np.concatenate([self.split.folds[fold][1] for fold in folds])
         rows = self.rows.subset(held)
         losses: list[np.ndarray] = []
-        while len(losses) < MOST_TEMPERATURES and not self._risen(losses, rows.weights):
+        while len(losses) < MOST_TEMPERATURES and not self._ended(losses, rows.weights):
             number = len(losses)
             z = [
                 self.path(fold).outputs(number, self.temperature(number))
@@ -170,11 +175,14 @@ class FoldSearch:
             )
         return np.stack(losses)
 
-    def _risen(self, losses: list[np.ndarray], weights: np.ndarray) -> bool:
+    def _ended(self, losses: list[np.ndarray], weights: np.ndarray) -> bool:
+        """Return whether colder temperatures have not paid for long, or cost ever more."""
         if len(losses) <= RISEN:
             return False
         above, error = above_least(np.stack(losses), weights, None)
-        return bool(np.all(above[-RISEN:] > error[-RISEN:]))
+        chosen = int(np.argmax(above <= self.slack * error))
+        risen = np.all(above[-RISEN:] > error[-RISEN:])
+        return bool(risen) or 0 < chosen < len(losses) - RISEN
 
     def close(self) -> None:
         """End the threads of the paths."""
@@ -248,8 +256,7 @@ class FoldSearch:
         shares = rows.weights / rows.weights.sum()
         is_class = rows.task.labels is not None
         above, error = above_least(losses, rows.weights, split.groups)
-        slack = SLACK["classes" if is_class else "numbers"]
-        beyond = above - slack * error
+        beyond = above - self.slack * error
         base_loss = float(row_losses(rows, base_rate(rows)) @ shares)
         mean = losses @ shares
         if (
@@ -291,7 +298,7 @@ class FoldSearch:
             above_linear=(float(difference), float(linear_error)),
             untrained_loss=float(row_losses(rows, constant) @ shares),
             base_loss=base_loss,
-            slack=slack,
+            slack=self.slack,
             groups=split.groups,
         )
 
