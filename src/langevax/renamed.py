@@ -12,6 +12,10 @@ from typing import Any, Never, TypeVar
 FORMER_NAMES: dict[str, str] = {
     "langevax.federated.MethodChoice": "compare methods by simulate; docs/federated.md has a table",
     "langevax.federated.choose_method": "compare methods by simulate; docs/federated.md has a table",
+    "langevax.federated.CollapseError": "compare federation.value(result.position) with that of the start",
+    "langevax.federated.CollapseWatch": "pass a callback that returns True where the loss of its state is too large",
+    "langevax.flower.FederatedStrategy(stop_at_collapse=)": "pass best=BestModel(stop_after=), or a callback that returns True",
+    "langevax.federated.FLEDGE(table=)": "the server holds the table; leave it out",
     "langevax.ReplicaExchange(anchor_period=)": "swaps take the energies of all rows; leave it out",
     "langevax.ReplicaExchange(batch_size=)": "swaps take the energies of all rows; pass swap_period",
     "langevax.flower.PersonalLeaves": "train parts that stay on a client in a Flower app of your own",
@@ -162,6 +166,9 @@ _add_arguments(
     "MeanField",
     "warm_start",
     "fit again, or raise num_steps; run=Run(checkpoint=FOLDER, resume=True) continues a fit that was interrupted",
+)
+_add_arguments(
+    "MeanField", "devices", "pass sharding=jax.make_mesh((4,), ('particles',))"
 )
 _add_arguments(
     "Predictive",
