@@ -161,7 +161,7 @@ class Result:
     def to_datatree(self) -> "xarray.DataTree":
         """Return the records in ArviZ's layout: groups `posterior` and `sample_stats`, dims (chain, draw, ...).
 
-        Both lines of ArviZ, 0.x and 1.x, take the tree.
+        ArviZ 1.x takes the tree; for ArviZ 0.x pass it through `arviz.InferenceData.from_datatree`.
         """
         tree_type = datatree_type()
         trace = self._recorded()
