@@ -3,8 +3,8 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg import LinAlgWarning
@@ -165,70 +165,66 @@ def peers(
     """
     regression = task == "regression"
     scaler = StandardScaler(with_std=not one_scale)
-    machine = _kernel_machine(regression, random_state)
-    linear = _searched("ridge", scaler, _linear(regression), regression)
-    kernel = _searched("ridge and width", scaler, machine, regression)
-    forest, boosted = _trees(regression, random_state)
-    if not wide:
-        rates = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (4, 31)}
-        boosted = replace(boosted, grid=rates, note="rate and leaves by 3-fold search")
+
+    def searched(
+        what: str,
+        *steps: Any,
+        max_rows: int | None = None,
+        **grid: Any,
+    ):
+        estimator: Any = make_pipeline(scaler, *steps)
+        if regression:
+            estimator = TransformedTargetRegressor(
+                estimator, transformer=StandardScaler()
+            )
+            grid = {f"regressor__{name}": values for name, values in grid.items()}
+        note = f"{what} by 3-fold search"
+        return Peer(estimator, grid, note, max_rows, random_state)
+
+    widths = (0.1, 0.3, 1.0)  # w of the kernel exp(-w |x - x'|^2 / columns)
+    if regression:
+        linear = searched("ridge", Ridge(), ridge__alpha=np.logspace(-3, 5, 17))
+        kernel = searched(
+            "ridge and width",
+            KernelRidge(kernel="rbf"),
+            max_rows=MOST_KERNEL_ROWS,
+            kernelridge__alpha=(0.01, 0.1, 1.0),
+            kernelridge__gamma=widths,
+        )
+    else:
+        logistic = LogisticRegression(max_iter=1000)
+        costs = np.logspace(-3, 3, 7)
+        linear = searched("ridge", logistic, logisticregression__C=costs)
+        kernel = searched(
+            "ridge and width",
+            Nystroem(n_components=200, random_state=random_state),
+            logistic,
+            max_rows=MOST_KERNEL_ROWS,
+            logisticregression__C=(0.3, 3.0, 30.0),
+            nystroem__gamma=widths,
+        )
     return {
-        "linear": replace(linear, random_state=random_state),
-        "kernel machine": replace(
-            kernel, max_rows=MOST_KERNEL_ROWS, random_state=random_state
-        ),
-        "random forest": forest,
-        "boosted trees": boosted,
+        "linear": linear,
+        "kernel machine": kernel,
+        "random forest": _forest(regression, random_state),
+        "boosted trees": _boosted(regression, random_state, wide),
     }
 
 
-class Steps(NamedTuple):
-    """Steps of a pipeline after the scaler, and the grid of their settings."""
-
-    steps: tuple[Any, ...]
-    grid: dict[str, Any]
-
-
-def _linear(regression: bool) -> Steps:
-    if regression:
-        return Steps((Ridge(),), {"ridge__alpha": np.logspace(-3, 5, 17)})
-    costs = {"logisticregression__C": np.logspace(-3, 3, 7)}
-    return Steps((LogisticRegression(max_iter=1000),), costs)
-
-
-def _kernel_machine(regression: bool, random_state: int) -> Steps:
-    widths = (0.1, 0.3, 1.0)  # w of the kernel exp(-w |x - x'|^2 / columns)
-    if regression:
-        penalties = {"kernelridge__alpha": (0.01, 0.1, 1.0)}
-        machine = KernelRidge(kernel="rbf")
-        return Steps((machine,), penalties | {"kernelridge__gamma": widths})
-    features = Nystroem(n_components=200, random_state=random_state)
-    classifier = LogisticRegression(max_iter=1000)
-    costs = {"logisticregression__C": (0.3, 3.0, 30.0)}
-    return Steps((features, classifier), costs | {"nystroem__gamma": widths})
-
-
-def _searched(what: str, scaler: Any, model: Steps, regression: bool) -> Peer:
-    estimator: Any = make_pipeline(scaler, *model.steps)
-    grid = model.grid
-    if regression:
-        estimator = TransformedTargetRegressor(estimator, transformer=StandardScaler())
-        grid = {f"regressor__{name}": values for name, values in grid.items()}
-    return Peer(estimator, grid, f"{what} by 3-fold search")
-
-
-def _trees(regression: bool, random_state: int) -> tuple[Peer, Peer]:
-    """Return a random forest and boosted trees, without a search."""
+def _forest(regression: bool, random_state: int) -> Peer:
     forest: Any = RandomForestRegressor if regression else RandomForestClassifier
+    trees = forest(
+        200, min_samples_leaf=3, max_features=1 / 3, random_state=random_state
+    )
+    return Peer(trees, note="200 trees, no search")
+
+
+def _boosted(regression: bool, random_state: int, wide: bool) -> Peer:
     boosting: Any = (
         HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
     )
-    many = forest(
-        200, min_samples_leaf=3, max_features=1 / 3, random_state=random_state
-    )
     # early stopping needs two rows of every class
-    boosted = boosting(early_stopping=False, random_state=random_state)
-    return (
-        Peer(many, note="200 trees, no search"),
-        Peer(boosted, random_state=random_state),
-    )
+    trees = boosting(early_stopping=False, random_state=random_state)
+    rates = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (4, 31)}
+    note = "rate and leaves by 3-fold search"
+    return Peer(trees) if wide else Peer(trees, rates, note, random_state=random_state)
