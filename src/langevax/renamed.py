@@ -57,11 +57,12 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.meanfield.duality_gap(proposal=)": "leave it out: walks move in the prior's units",
     "langevax.posterior(log_density=)": "its negative is problem.potential(position) / temperature; compare them there",
     "langevax.posterior(position=)": "leave it out with log_density",
+    "langevax.predictive(bayes_shares=)": "pass posterior_shares",
     "langevax.predictive(sharding=)": "it runs on one device; leave it out",
     "langevax.predictive_law.LawAgreement": "compare path.fit of the distributions, with path.fit_error",
-    "langevax.predictive_law.MixingDistribution": "use predictive with bayes_shares=(1, 0.3, 0)",
+    "langevax.predictive_law.MixingDistribution": "use predictive with posterior_shares=(1, 0.3, 0)",
     "langevax.predictive_law.PredictiveLaw.certificate(others=)": "it searches from the prior; leave it out",
-    "langevax.predictive_law.mixing_distribution": "use predictive with bayes_shares=(1, 0.3, 0)",
+    "langevax.predictive_law.mixing_distribution": "use predictive with posterior_shares=(1, 0.3, 0)",
     "langevax.sample(batch_size=)": "pass algorithm=Langevin(gradient=gradients.SVRG(batch_size, period))",
     "langevax.sample(dynamics=)": "pass algorithm=NUTS(), MALA(), PCN(), PCNL(), ReplicaExchange() or sampling.HMC()",
     "langevax.sample(gradient=)": "pass algorithm=Langevin(gradient=gradients.SVRG())",
@@ -170,6 +171,7 @@ _add_arguments(
 _add_arguments(
     "MeanField", "devices", "pass sharding=jax.make_mesh((4,), ('particles',))"
 )
+_add_arguments("Predictive", "bayes_shares", "pass posterior_shares")
 _add_arguments(
     "Predictive",
     "num_replicates",

@@ -199,7 +199,7 @@ def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
     return Entry(
         call,
         arguments,
-        {"random_state": 0, "bayes_shares": (1.0, 0.5)}
+        {"random_state": 0, "posterior_shares": (1.0, 0.5)}
         | ({} if y_is_classes else {"family": "poisson"}),
         slow=True,
         tried_elsewhere=arguments.keys() - {"y"} if y_is_classes else (),
@@ -512,7 +512,7 @@ ENTRIES: dict[str, Entry] = {
             "data": (ROWS, TREE),
             "draws": (ROWS[:, :1].repeat(2, axis=0) + np.zeros(2, np.float32), TREE),
             "key": (jax.random.key(0), KEY),
-            "bayes_shares": ((1.0, 0.5), VECTOR),
+            "posterior_shares": ((1.0, 0.5), VECTOR),
             "num_particles": (16, COUNT),
             "num_folds": (2, OPTIONAL_COUNT),
             "model": (lambda x: -jnp.sum(x**2) / 2, FUNCTION),
