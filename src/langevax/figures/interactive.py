@@ -33,10 +33,8 @@ from langevax.figures.theme import (
 OUR_COLOUR = METHODS["MFLD"][0]
 POINTS_DRAWN = 1500  # more overlap and are slow to draw
 LONGEST_NAME = LONGEST_LABEL // 2  # characters of a name beside a row or a column
-ROW, VALUE = (
-    27,
-    70,
-)  # pixels of the height of a row, and of the width of a value beside it
+ROW = 27  # pixels of the height of a row
+VALUE = 70  # pixels of the width of a value beside it
 MARKER = 8  # pixels
 
 

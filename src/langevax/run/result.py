@@ -281,7 +281,8 @@ class Recording:
     def trace(self) -> Trace:
         """Return all records, chains first."""
         records = _concatenate([self.empty, *self.saved, *self.pending])
-        self.saved, self.pending = _merged(self.saved), _merged(self.pending)
+        self.saved = _merged(self.saved)
+        self.pending = _merged(self.pending)
         chains_first = (
             (lambda a: a)
             if self.num_chains is None
