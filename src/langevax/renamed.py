@@ -12,6 +12,10 @@ from typing import Any, Never, TypeVar
 FORMER_NAMES: dict[str, str] = {
     "langevax.federated.MethodChoice": "compare methods by simulate; docs/federated.md has a table",
     "langevax.federated.choose_method": "compare methods by simulate; docs/federated.md has a table",
+    "langevax.federated.CollapseError": "compare federation.value(result.position) with that of the start",
+    "langevax.federated.CollapseWatch": "pass a callback that returns True where the loss of its state is too large",
+    "langevax.flower.FederatedStrategy(stop_at_collapse=)": "pass best=BestModel(stop_after=), or a callback that returns True",
+    "langevax.federated.FLEDGE(table=)": "the server holds the table; leave it out",
     "langevax.ReplicaExchange(anchor_period=)": "swaps take the energies of all rows; leave it out",
     "langevax.ReplicaExchange(batch_size=)": "swaps take the energies of all rows; pass swap_period",
     "langevax.flower.PersonalLeaves": "train parts that stay on a client in a Flower app of your own",
@@ -53,11 +57,12 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.meanfield.duality_gap(proposal=)": "leave it out: walks move in the prior's units",
     "langevax.posterior(log_density=)": "its negative is problem.potential(position) / temperature; compare them there",
     "langevax.posterior(position=)": "leave it out with log_density",
+    "langevax.predictive(bayes_shares=)": "pass posterior_shares",
     "langevax.predictive(sharding=)": "it runs on one device; leave it out",
     "langevax.predictive_law.LawAgreement": "compare path.fit of the distributions, with path.fit_error",
-    "langevax.predictive_law.MixingDistribution": "use predictive with bayes_shares=(1, 0.3, 0)",
+    "langevax.predictive_law.MixingDistribution": "use predictive with posterior_shares=(1, 0.3, 0)",
     "langevax.predictive_law.PredictiveLaw.certificate(others=)": "it searches from the prior; leave it out",
-    "langevax.predictive_law.mixing_distribution": "use predictive with bayes_shares=(1, 0.3, 0)",
+    "langevax.predictive_law.mixing_distribution": "use predictive with posterior_shares=(1, 0.3, 0)",
     "langevax.sample(batch_size=)": "pass algorithm=Langevin(gradient=gradients.SVRG(batch_size, period))",
     "langevax.sample(dynamics=)": "pass algorithm=NUTS(), MALA(), PCN(), PCNL(), ReplicaExchange() or sampling.HMC()",
     "langevax.sample(gradient=)": "pass algorithm=Langevin(gradient=gradients.SVRG())",
@@ -163,6 +168,10 @@ _add_arguments(
     "warm_start",
     "fit again, or raise num_steps; run=Run(checkpoint=FOLDER, resume=True) continues a fit that was interrupted",
 )
+_add_arguments(
+    "MeanField", "devices", "pass sharding=jax.make_mesh((4,), ('particles',))"
+)
+_add_arguments("Predictive", "bayes_shares", "pass posterior_shares")
 _add_arguments(
     "Predictive",
     "num_replicates",

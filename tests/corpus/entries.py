@@ -199,7 +199,7 @@ def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
     return Entry(
         call,
         arguments,
-        {"random_state": 0, "bayes_shares": (1.0, 0.5)}
+        {"random_state": 0, "posterior_shares": (1.0, 0.5)}
         | ({} if y_is_classes else {"family": "poisson"}),
         slow=True,
         tried_elsewhere=arguments.keys() - {"y"} if y_is_classes else (),
@@ -512,7 +512,7 @@ ENTRIES: dict[str, Entry] = {
             "data": (ROWS, TREE),
             "draws": (ROWS[:, :1].repeat(2, axis=0) + np.zeros(2, np.float32), TREE),
             "key": (jax.random.key(0), KEY),
-            "bayes_shares": ((1.0, 0.5), VECTOR),
+            "posterior_shares": ((1.0, 0.5), VECTOR),
             "num_particles": (16, COUNT),
             "num_folds": (2, OPTIONAL_COUNT),
             "model": (lambda x: -jnp.sum(x**2) / 2, FUNCTION),
@@ -622,15 +622,6 @@ ENTRIES: dict[str, Entry] = {
         | CLIENTS
         | {"server_step_size": (1.0, POSITIVE), "momentum": (0.5, NON_NEGATIVE)},
     ),
-    "langevax.federated.CollapseWatch": Entry(
-        lambda **arguments: federated.CollapseWatch(**arguments).watch.losses[0],
-        {
-            "algorithm": (federated.FedAvg(0.1, 2), OBJECT),
-            "federation": (lx.Federation(row_loss, ROWS.reshape(3, 4, 2)), OBJECT),
-            "start": (ROWS[0], TREE),
-            "every": (2, COUNT),
-        },
-    ),
     "langevax.federated.MimeSGD": Entry(federated.MimeSGD, STEP | LOCAL | CLIENTS),
     "langevax.federated.FLEDGE": Entry(
         federated.FLEDGE,
@@ -638,7 +629,6 @@ ENTRIES: dict[str, Entry] = {
         | LOCAL
         | CLIENTS
         | {
-            "table": ("server", WORD),
             "initial_table": ("full", WORD),
             "radius": (0.1, Kind.OPTIONAL_NUMBER),
         },
@@ -1183,7 +1173,6 @@ ENTRIES: dict[str, Entry] = {
             "key": (jax.random.key(0), KEY),
             "clients": (flower.ClientRules(), OBJECT),
             "run": (lx.Run(), OBJECT),
-            "stop_at_collapse": (True, FLAG),
             "best": (flower.BestModel(), OBJECT),
             "callbacks": ([], OBJECT),
         },
@@ -1217,7 +1206,7 @@ RECEIVED: dict[str, str] = {
             losses.Softmax losses.Squared neurons.Linear""",
         TRACED: """losses.linear losses.log_score losses.logistic losses.smoothed_hinge losses.softmax losses.squared
             run.position_of teacher_student.Directions teacher_student.staircase teacher_student.total_variation""",
-        ERROR: """CheckpointError DivergenceError federated.CollapseError predictive_law.PredictiveWarning run.PeerError
+        ERROR: """CheckpointError DivergenceError predictive_law.PredictiveWarning run.PeerError
             sampling.SamplingWarning sampling.SolveCacheError sampling.SolverWarning sampling.ToleranceError
             sklearn.LinearModelWarning sklearn.ModelError
             sklearn.UnlikeTrainingWarning""",

@@ -43,7 +43,9 @@ def test_a_curve_has_its_points_and_moments_of_the_draws():
     assert fields["function"].dims == ("chain", "draw", "x")
     np.testing.assert_allclose(fields["x"], [0.2, 0.6, 1.0, 1.4, 1.8])
     np.testing.assert_allclose(fields["mean"], values.mean((0, 1)), atol=1e-6)
-    np.testing.assert_allclose(fields["deviation"], values.std((0, 1)), atol=1e-6)
+    np.testing.assert_allclose(
+        fields["standard_deviation"], values.std((0, 1)), atol=1e-6
+    )
     np.testing.assert_allclose(
         fields["low"], np.quantile(values, 0.1, (0, 1)), atol=1e-6
     )

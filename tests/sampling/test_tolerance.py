@@ -52,7 +52,9 @@ def test_bounds_of_independent_draws_are_those_of_the_normal_law():
     )
     z = norm.isf(0.05 / 8)
     np.testing.assert_allclose(
-        [errors.mean, errors.deviation], z / np.sqrt([20_000, 40_000]), rtol=0.08
+        [errors.mean, errors.standard_deviation],
+        z / np.sqrt([20_000, 40_000]),
+        rtol=0.08,
     )
 
 

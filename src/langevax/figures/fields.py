@@ -1,4 +1,4 @@
-"""Matplotlib figures of fields that were drawn: bands of a curve, and maps of mean and deviation."""
+"""Matplotlib figures of fields that were drawn: bands of a curve, and maps of mean and standard deviation."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from langevax.figures.charts import new_figure
-from langevax.figures.theme import METHODS, SEQUENTIAL
+from langevax.figures.theme import METHODS, SEQUENTIAL, faint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +28,7 @@ def band(
         ['mean', '90 % band']
         >>> plt.close(figure)
     """
-    figure, axes = new_figure(1, figsize=(6.0, 3.8))
+    figure, axes = new_figure(1)
     order = np.argsort(np.asarray(x))
     x, mean, low, high = (np.asarray(array)[order] for array in (x, mean, low, high))
     colour, _ = METHODS["MFLD"]
@@ -37,8 +37,7 @@ def band(
         x,
         low,
         high,
-        color=colour,
-        alpha=0.15,
+        color=faint(colour),
         linewidth=0,
         label=f"{coverage:.0%} band".replace("%", " %"),
     )
@@ -51,9 +50,9 @@ def maps(
     x: ArrayLike,
     y: ArrayLike,
     mean: ArrayLike,
-    deviation: ArrayLike,
+    standard_deviation: ArrayLike,
 ) -> "Figure":
-    """Draw mean and deviation over the plane: at the products of x and y, or at points (x, y), between triangles.
+    """Draw mean and standard deviation over the plane: at the products of x and y, or at points (x, y), between triangles.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -62,11 +61,11 @@ def maps(
         ['Mean', 'Standard deviation']
         >>> plt.close(figure)
     """
-    figure, both = new_figure(2, figsize=(9.0, 3.8))
+    figure, both = new_figure(2)
     x = np.asarray(x)
     y = np.asarray(y)
     for axes, title, values in zip(
-        both, ("Mean", "Standard deviation"), (mean, deviation), strict=True
+        both, ("Mean", "Standard deviation"), (mean, standard_deviation), strict=True
     ):
         values = np.asarray(values)
         if values.ndim == 2:

@@ -159,7 +159,6 @@ def certify(
         >>> certificate.trustworthy, certificate.width < 0.01
         (True, True)
     """
-    checks.not_forked()
     checks.instance(
         "risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)"
     )

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from langevax._typing import PyTree
-from langevax.run.datatree import datatree_type, draws_dataset
+from langevax.run.result import datatree_type, draws_dataset
 from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ AXES = "x", "y", "z"
 def field_dataset(
     basis: Basis, functions: ArrayLike, coverage: float
 ) -> "xarray.Dataset":
-    """Return functions (chain, draw, grid), their mean, deviation and bands, on the coordinates of a basis."""
+    """Return functions (chain, draw, grid), their mean, standard deviation and bands, on the coordinates of a basis."""
     with checks.needs("xarray", "fields"):
         import xarray
 
@@ -34,7 +34,7 @@ def field_dataset(
     variables = {
         "function": (("chain", "draw", *names), values),
         "mean": (names, values.mean((0, 1), np.float64)),
-        "deviation": (names, values.std((0, 1), np.float64)),
+        "standard_deviation": (names, values.std((0, 1), np.float64)),
         "low": (names, low),
         "high": (names, high),
     }
@@ -63,7 +63,7 @@ def _chains(
 def plot_fields(dataset: "xarray.Dataset") -> "Figure":
     """Return the figure of a dataset of `field_dataset`."""
     mean = np.asarray(dataset["mean"])
-    deviation = np.asarray(dataset["deviation"])
+    spread = np.asarray(dataset["standard_deviation"])
     axes = [np.asarray(dataset[name]) for name in AXES if name in dataset.coords]
     if len(axes) == 1:
         (x,) = axes
@@ -80,7 +80,7 @@ def plot_fields(dataset: "xarray.Dataset") -> "Figure":
             "fields(positions) by the coordinates of your mesh, or a slice of it."
         )
     x, y = axes
-    return figures.maps(x, y, mean, deviation)
+    return figures.maps(x, y, mean, spread)
 
 
 def _axes(

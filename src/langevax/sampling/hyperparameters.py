@@ -173,7 +173,7 @@ class HierarchicalInverseProblem:
     @property
     def deviation(self) -> Logarithms:
         """Prior deviations of u."""
-        return np.array([law.deviation for law in self.hyperpriors.values()])
+        return np.array([law.standard_deviation for law in self.hyperpriors.values()])
 
     def start_from(
         self, start: PyTree

@@ -20,9 +20,8 @@ from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFu
 from langevax.problems.problem import Problem
 from langevax.renamed import refuse_former
 from langevax.run import Result, Run, simulate
-from langevax.run.datatree import datatree_type, draws_dataset
 from langevax.run.options import check_unsaved
-from langevax.run.result import named_leaves
+from langevax.run.result import datatree_type, draws_dataset, named_leaves
 from langevax.samplers import ReplicaExchange
 from langevax.sampling.draws import TunedChains, record_of
 from langevax.sampling.methods import StepSizeBias

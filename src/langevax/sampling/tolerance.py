@@ -34,9 +34,9 @@ class DrawErrors(NamedTuple):
     mean: float
     """Of any mean, in standard deviations."""
     mean_name: str
-    deviation: float
+    standard_deviation: float
     """Of any standard deviation, relative."""
-    deviation_name: str
+    standard_deviation_name: str
 
     @classmethod
     def of(cls, samples: Samples) -> "DrawErrors":
@@ -60,12 +60,12 @@ class DrawErrors(NamedTuple):
 
     def growth(self, tolerance: float) -> float:
         """Return how many times as many draws keep the tolerance."""
-        return (max(self.mean, self.deviation) / tolerance) ** 2
+        return (max(self.mean, self.standard_deviation) / tolerance) ** 2
 
     def __str__(self) -> str:
         return (
             f"the mean of {self.mean_name} is known to {self.mean:.2g} standard deviations, and the standard deviation "
-            f"of {self.deviation_name} to {self.deviation:.2g} of itself"
+            f"of {self.standard_deviation_name} to {self.standard_deviation:.2g} of itself"
         )
 
 

@@ -3,19 +3,18 @@
 import copy
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Self, get_args
 
 import numpy as np
 from jax import random
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from langevax import checks
 from langevax._typing import PRNGKey
 from langevax.meanfield import Certificate
 from langevax.meanfield.mfld import stop_at_plateau
@@ -68,7 +67,6 @@ from langevax.sklearn.training import (
     Network,
     SteadyRun,
     TrainingTask,
-    mesh_of,
     outputs,
     root_key,
     stored,
@@ -142,7 +140,7 @@ class MeanFieldEstimator(RowEstimator):
     validation: SearchName | Auto | None = "auto"
     stop: Stop | None = "plateau"
     run: Run | None = None
-    devices: int | Mapping[str, int] | None = None
+    sharding: Mesh | NamedSharding | None = None
     random_state: RandomState = None
 
     automatic_ = Automatic()
@@ -172,6 +170,7 @@ class MeanFieldEstimator(RowEstimator):
         "learn_scales": [*FLAG, *one_of("auto")],
         "validation": [*one_of("auto", *SEARCHES), None],
         "stop": [*one_of(*get_args(Stop)), None],
+        "sharding": [Mesh, NamedSharding, None],
         **SHARED,
     }
 
@@ -203,15 +202,13 @@ class MeanFieldEstimator(RowEstimator):
             DivergenceError: the step size is too large.
             CheckpointError: the checkpoint of `run` is of another fit, or holds one and its `resume` is False.
         """
-        checks.not_forked()
         self._validate_params()
         rows = self._training_rows(X, y, sample_weight, groups)
         self.solver_: str = self._solver_name(rows.inputs.shape[1])
         task = self._task(rows.targets, rows.weights)
-        sharding = mesh_of(self.devices, int(self.num_particles))
         root = root_key(self._seed())
         choice_key, path_key, run_key = random.split(root, 3)
-        trial = self._best_trial(rows, task, choice_key, path_key, sharding)
+        trial = self._best_trial(rows, task, choice_key, path_key)
         columns, network, schedule, temperature, choice, self.linear_part_ = trial
         start = self._start(trial, path_key)
         self.scaling_ = columns.scaling
@@ -231,7 +228,7 @@ class MeanFieldEstimator(RowEstimator):
             run_key,
             run=run_of(self.run),
             stop=stop,
-            sharding=sharding,
+            sharding=self.sharding,
             record_size=record_size,
         )
         self.standardiser_: Standardiser = columns.standardiser
@@ -257,16 +254,13 @@ class MeanFieldEstimator(RowEstimator):
         task: TrainingTask,
         choice_key: PRNGKey,
         path_key: PRNGKey,
-        sharding: Mesh | None,
     ) -> Trial:
         """Return the columns, the temperature and the linear part that are best on folds, where these are compared."""
         search = self._search()
         linear = self._linear_option()
 
         def trial(columns: PreparedColumns, with_linear: bool) -> Trial:
-            return self._trial(
-                rows, task, columns, search, path_key, sharding, with_linear
-            )
+            return self._trial(rows, task, columns, search, path_key, with_linear)
 
         # on some hundred rows, threads cost twenty times as much as they save
         with threadpool_limits(1, "blas"):
@@ -466,7 +460,6 @@ class MeanFieldEstimator(RowEstimator):
         columns: PreparedColumns,
         search: SearchName | None,
         key: PRNGKey,
-        sharding: Mesh | None,
         with_linear: bool,
     ) -> Trial:
         """Return the training problem on these columns and its temperature, as passed or chosen by `search`."""
@@ -480,7 +473,7 @@ class MeanFieldEstimator(RowEstimator):
             temperature = multiplier * alpha / float(rows.weights.sum())
         network = self._network(task, columns.standardiser(rows.inputs), rows.weights)
         schedule = self._schedule(network)
-        network = stored(network, schedule, int(self.num_particles), sharding)
+        network = stored(network, schedule, int(self.num_particles), self.sharding)
         plain = Standardiser.fit(
             rows.inputs,
             rows.weights,

@@ -70,7 +70,10 @@ class Hyperprior:
             raise ValueError(
                 f"draws of the {kind} of {name} are not finite numbers > 0; pass another distribution."
             )
-        self.mean, self.deviation = float(logarithms.mean()), float(logarithms.std())
+        self.mean, self.standard_deviation = (
+            float(logarithms.mean()),
+            float(logarithms.std()),
+        )
         """Of the logarithm."""
         densities = np.asarray(
             jax.vmap(self.log_density)(jnp.asarray(logarithms, jnp.result_type(float)))
