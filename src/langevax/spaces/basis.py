@@ -14,10 +14,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax.spaces.transforms import Transform, separably
 
 ArrayLike = jax.typing.ArrayLike | Sequence[Any]
 Coefficients = Float[Array, "*batch modes"]
@@ -155,25 +156,43 @@ class Interval(Basis):
 
 
 class Fast(Interval):
-    """A basis of waves: fast transforms map it to its grid and back, on all devices that hold the functions."""
+    """A basis of waves, with fast transforms to its grid and back.
+
+    XLA gathers the input of an FFT, even where only batch axes are split over devices: there the transforms are
+    products with a matrix, O(G N), of which each device computes those of the functions that it holds.
+    """
 
     def synthesize(self, coefficients: Coefficients) -> Values:
         check_modes(coefficients, self.num_modes)
-        return separably(coefficients, self.to_values)
+        if _is_split(coefficients):
+            return coefficients @ self._on_grid(coefficients.dtype).T
+        return self._values(coefficients)
 
     def analyze(self, values: Values) -> Coefficients:
         check_values(values, self.num_points)
-        return separably(values, self.to_coefficients)
+        if _is_split(values):
+            return values @ self._on_grid(values.dtype) / self._num_cells()
+        return self._coefficients(values)
 
-    @property
-    @abstractmethod
-    def to_values(self) -> Transform:
-        """`synthesize` on one device, of N numbers on the last axis."""
+    def _on_grid(self, dtype: DTypeLike) -> Float[Array, "grid modes"]:
+        return jnp.asarray(self._functions(np, self._unit_grid()), dtype)
 
-    @property
+    def _num_cells(self) -> int:
+        return self.num_points
+
     @abstractmethod
-    def to_coefficients(self) -> Transform:
-        """`analyze` on one device, of G numbers on the last axis."""
+    def _values(self, coefficients: Coefficients) -> Values:
+        """`synthesize` by a fast transform."""
+
+    @abstractmethod
+    def _coefficients(self, values: Values) -> Coefficients:
+        """`analyze` by a fast transform."""
+
+
+def _is_split(array: Array) -> bool:
+    """True where XLA divides an array over devices; in `shard_map` it is one device's already."""
+    mesh = jax.typeof(array).sharding.mesh
+    return mesh.size > 1 and all(kind == AxisType.Auto for kind in mesh.axis_types)
 
 
 def points_of_line(points: ArrayLike) -> tuple[Any, ModuleType]:

@@ -19,7 +19,6 @@ from langevax.spaces.basis import (
     check_values,
     pad_modes,
 )
-from langevax.spaces.transforms import Transform
 
 
 class Cosine(Fast):
@@ -45,13 +44,11 @@ class Cosine(Fast):
         Array([ 1.  , -0.57,  0.  , -0.06], dtype=float32)
     """
 
-    @property
-    def to_values(self) -> Transform:
-        return functools.partial(_cosine_values, num_points=self.num_points)
+    def _values(self, coefficients: Coefficients) -> Values:
+        return _cosine_values(coefficients, self.num_points)
 
-    @property
-    def to_coefficients(self) -> Transform:
-        return functools.partial(_cosine_coefficients, num_modes=self.num_modes)
+    def _coefficients(self, values: Values) -> Coefficients:
+        return _cosine_coefficients(values, self.num_modes)
 
     def _unit_grid(self) -> np.ndarray:
         return (np.arange(self.num_points) + 0.5) / self.num_points
@@ -102,16 +99,17 @@ class Sine(Fast):
         Array([1.  , 1.41, 1.  ], dtype=float32)
     """
 
-    @property
-    def to_values(self) -> Transform:
-        return functools.partial(_sine_values, num_points=self.num_points)
+    def _values(self, coefficients: Coefficients) -> Values:
+        return _sine_values(coefficients, self.num_points)
 
-    @property
-    def to_coefficients(self) -> Transform:
-        return functools.partial(_sine_coefficients, num_modes=self.num_modes)
+    def _coefficients(self, values: Values) -> Coefficients:
+        return _sine_coefficients(values, self.num_modes)
 
     def _unit_grid(self) -> np.ndarray:
-        return np.arange(1, self.num_points + 1) / (self.num_points + 1)
+        return np.arange(1, self.num_points + 1) / self._num_cells()
+
+    def _num_cells(self) -> int:
+        return self.num_points + 1
 
     def _unit_frequencies(self) -> np.ndarray:
         return np.pi * np.arange(1, self.num_modes + 1)
@@ -162,13 +160,11 @@ class Fourier(Fast):
         Array([ 1. ,  2.4,  1. , -0.4], dtype=float32)
     """
 
-    @property
-    def to_values(self) -> Transform:
-        return functools.partial(_fourier_values, num_points=self.num_points)
+    def _values(self, coefficients: Coefficients) -> Values:
+        return _fourier_values(coefficients, self.num_points)
 
-    @property
-    def to_coefficients(self) -> Transform:
-        return functools.partial(_fourier_coefficients, num_modes=self.num_modes)
+    def _coefficients(self, values: Values) -> Coefficients:
+        return _fourier_coefficients(values, self.num_modes)
 
     @staticmethod
     def _fewest_points(num_modes: int) -> int:
