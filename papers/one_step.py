@@ -194,7 +194,7 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         ),
         variables("value", "1", singular_values=runs.singular_values[0]),
         variables("run", "1", outlier=runs.singular_values[:, 0]),
-        variables("run", "squared cosine", alignment=runs.leading[:, 0] ** 2),
+        variables("run", "squared cosine", alignment=runs.leading**2),
         variables("", "1", outlier_predicted=spectrum.outlier),
         variables("", "squared cosine", alignment_predicted=spectrum.alignment),
         variables("edge", "1", edges=[spectrum.lower_edge, spectrum.upper_edge]),

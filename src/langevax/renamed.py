@@ -45,6 +45,7 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.meanfield.halving": "write the temperatures down: last * 2**k",
     "langevax.meanfield.train_at_temperatures": "call simulate at each temperature, from the result of the one before",
     "langevax.optimize.anneal(kl_tolerance=)": "pass step_size=langevax.theory.bounds.ld(target).step_size(accuracy)",
+    "langevax.optimize.anneal(polish=)": "ends are polished; draws at one temperature come from langevax.simulate",
     "langevax.optimize.anneal(schedule=)": "pass temperature=Logarithmic(scale), or lambda step: T for one temperature",
     "langevax.optimize.anneal(theorem_constants=)": "pass step_size=langevax.theory.bounds.ld(target).step_size(accuracy)",
     "langevax.optimize.minimize(max_odds=)": "pass max_better_basins",

@@ -67,6 +67,8 @@ class Landscape:
     """Gradients of one local search."""
     first_lengths = (0.02, 0.2)
     """Of the first steps of searches: short ones stay in a basin, long ones step across rings."""
+    drawn = 8
+    """Places, of which the best is a start."""
     resolution = 1e-6
     """Difference of values up to which two minima are one, in units of what searches gain."""
 
@@ -195,10 +197,10 @@ class Landscape:
         return self.fold(np.where(self.bounded, uniform, normal))
 
     def best_drawn(self, number: int) -> Places:
-        """Return the best of eight drawn places each."""
-        places = self.draw(8 * number)
-        best = np.argmin(self.values(places).reshape(number, 8), axis=1)
-        return places.reshape(number, 8, -1)[np.arange(number), best]
+        """Return the best of some drawn places each."""
+        places = self.draw(self.drawn * number)
+        best = np.argmin(self.values(places).reshape(number, -1), axis=1)
+        return places.reshape(number, self.drawn, -1)[np.arange(number), best]
 
     def fold(self, ys: Places) -> Places:
         """Reflect places into the box."""

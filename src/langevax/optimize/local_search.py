@@ -41,6 +41,8 @@ class Rules(NamedTuple):
     armijo: float = 1e-4
     """Share of the gain that the slope promises, which a step must bring."""
     max_backtracks: int = 10
+    shortest: float = 0.1
+    """Share of a step that failed, which the next one is at least."""
     straight: float = 1e-10
     """Cosine of a move and the change of gradient along it, up to which no curvature is seen."""
     abandoned: float = 4.0
@@ -321,19 +323,20 @@ def _next_step(
     lowest = lowest_of_cubic(
         trial.fun - search.fun, trial.slope, trial.gradient @ trial.move
     )
-    shortened = search.step * jnp.where(trial.finite, lowest, 0.1)
+    shortened = search.step * jnp.where(trial.finite, lowest, RULES.shortest)
     longer = jnp.where(trial.curved, 1, jnp.minimum(2 * search.step, 1e6))
     longer = longer.astype(search.step.dtype)
     return jnp.where(trial.accepted, longer, jnp.where(fails, 1, shortened))
 
 
 def lowest_of_cubic(rise: Array, slope: Array, slope_ahead: Array) -> Array:
-    """Return where in [0.1, 0.5] a cubic is lowest, by its rise from 0 to 1 and its slopes there."""
+    """Return where in [RULES.shortest, 0.5] a cubic is lowest, by its rise from 0 to 1 and its slopes there."""
     middle = slope + slope_ahead - 3 * rise
     root = jnp.sqrt(jnp.maximum(middle**2 - slope * slope_ahead, 0))
     below = slope_ahead - slope + 2 * root
     at = 1 - (slope_ahead + root - middle) / jnp.where(below > 0, below, 1)
-    return jnp.clip(jnp.where((below > 0) & jnp.isfinite(at), at, 0.1), 0.1, 0.5)
+    known = (below > 0) & jnp.isfinite(at)
+    return jnp.clip(jnp.where(known, at, RULES.shortest), RULES.shortest, 0.5)
 
 
 @eqx.filter_jit

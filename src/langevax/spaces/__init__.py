@@ -8,7 +8,7 @@ from langevax.spaces import spectra
 from langevax.spaces.basis import Basis
 from langevax.spaces.elements import FiniteElements
 from langevax.spaces.graph import GraphLaplacian
-from langevax.spaces.intervals import Cosine, Fourier, Legendre, Sine
+from langevax.spaces.intervals import Cosine, Fourier, Sine
 from langevax.spaces.matern_prior import MaternPrior
 from langevax.spaces.nodes import MatrixBasis
 from langevax.spaces.prior import GaussianPrior, project, regress, trapezoid_weights
@@ -23,7 +23,6 @@ __all__ = [
     "GaussianPrior",
     "GraphLaplacian",
     "KernelEigenbasis",
-    "Legendre",
     "MaternPrior",
     "MatrixBasis",
     "PrincipalComponents",

@@ -74,7 +74,11 @@ class Basis(eqx.Module):
 
 
 class Interval(Basis):
-    """A basis on an interval; subclasses say which functions, in the coordinate t in [0, 1]."""
+    """A basis of waves on an interval; subclasses say which, in the coordinate t in [0, 1], with fast transforms.
+
+    XLA gathers the input of an FFT, even where only batch axes are split over devices: there the transforms are
+    products with a matrix, O(G N), of which each device computes those of the functions that it holds.
+    """
 
     num_modes: int
     num_points: int
@@ -136,32 +140,6 @@ class Interval(Basis):
         num_points = max(self.num_points, self._default_points(num_modes))
         return type(self)(num_modes, num_points, self.domain)
 
-    @staticmethod
-    def _fewest_points(num_modes: int) -> int:
-        return num_modes
-
-    @classmethod
-    def _default_points(cls, num_modes: int) -> int:
-        return cls._fewest_points(num_modes)
-
-    @abstractmethod
-    def _unit_grid(self) -> np.ndarray: ...
-
-    @abstractmethod
-    def _unit_frequencies(self) -> np.ndarray: ...
-
-    @abstractmethod
-    def _functions(self, xp: ModuleType, t: Any) -> Any:
-        """(points, N) by the array module xp at t in [0, 1]."""
-
-
-class Fast(Interval):
-    """A basis of waves, with fast transforms to its grid and back.
-
-    XLA gathers the input of an FFT, even where only batch axes are split over devices: there the transforms are
-    products with a matrix, O(G N), of which each device computes those of the functions that it holds.
-    """
-
     def synthesize(self, coefficients: Coefficients) -> Values:
         check_modes(coefficients, self.num_modes)
         if _is_split(coefficients):
@@ -187,6 +165,24 @@ class Fast(Interval):
     @abstractmethod
     def _coefficients(self, values: Values) -> Coefficients:
         """`analyze` by a fast transform."""
+
+    @staticmethod
+    def _fewest_points(num_modes: int) -> int:
+        return num_modes
+
+    @classmethod
+    def _default_points(cls, num_modes: int) -> int:
+        return cls._fewest_points(num_modes)
+
+    @abstractmethod
+    def _unit_grid(self) -> np.ndarray: ...
+
+    @abstractmethod
+    def _unit_frequencies(self) -> np.ndarray: ...
+
+    @abstractmethod
+    def _functions(self, xp: ModuleType, t: Any) -> Any:
+        """(points, N) by the array module xp at t in [0, 1]."""
 
 
 def _is_split(array: Array) -> bool:

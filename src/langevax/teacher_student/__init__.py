@@ -6,14 +6,11 @@ from langevax.teacher_student.networks import (
     ReLUNetwork,
     match_neurons,
     orthogonal_teacher,
-    share_near,
     teach,
 )
 from langevax.teacher_student.one_step import (
-    Directions,
     OneStepRuns,
     simulate_one_step,
-    staircase,
 )
 from langevax.teacher_student.phases import Converge, Explore
 from langevax.teacher_student.two_phase import TwoPhaseFit, two_phase
@@ -21,7 +18,6 @@ from langevax.teacher_student.two_phase import TwoPhaseFit, two_phase
 __all__ = [
     "Conic",
     "Converge",
-    "Directions",
     "Explore",
     "Matching",
     "OneStepRuns",
@@ -29,10 +25,8 @@ __all__ = [
     "TwoPhaseFit",
     "match_neurons",
     "orthogonal_teacher",
-    "share_near",
     "simulate_one_step",
     "spread_neurons",
-    "staircase",
     "teach",
     "total_variation",
     "two_phase",

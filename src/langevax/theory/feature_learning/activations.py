@@ -141,7 +141,7 @@ def hermite_coefficients(
     return _coefficients(activation(function, centred=centred, kinks=kinks))
 
 
-@functools.lru_cache(256)
+@functools.lru_cache
 def _coefficients(made: Activation, agreement: float = 1e-7) -> Coefficients:
     """Coefficients; two quadratures further apart than `agreement` do not see the same smooth function."""
     z, weights = gaussian_nodes(made.kinks)

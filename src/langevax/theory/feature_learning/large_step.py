@@ -145,7 +145,7 @@ def moments_after_step(
         linear,
         square - mean**2 - linear**2,
         s * linear,
-        (0 if unit_rows else np.sqrt(2)) * second,
+        (0 if unit_rows else 2**0.5) * second,
         target_mean,
         target_linear,
         target_square - target_mean**2 - target_linear**2,
