@@ -34,7 +34,7 @@ from langevax.optimize.arguments import (
     to_position,
 )
 from langevax.optimize.basins import Basin, Tally, group_ends
-from langevax.optimize.landscape import Landscape
+from langevax.optimize.landscape import ROUNDINGS, Landscape
 from langevax.optimize.local_search import (
     Frame,
     SearchEnds,
@@ -302,7 +302,7 @@ def _is_minimum(
     ends: SearchEnds,
     best: int,
     step_size: float,
-    roundings: float = 100,
+    roundings: float = ROUNDINGS,
 ) -> bool:
     """Return whether a gradient step gains at most `roundings` of a function with values of the size at the starts.
 
@@ -332,7 +332,9 @@ def _tolerances(
     lowest = float(ends.fun[best])
     eps = float(np.finfo(dtype).eps)
     scale = survey.scale or float(np.abs(ends.y[best]).max()) or 1.0
-    difference = math.sqrt(eps) * survey.spread_above(lowest) + 100 * eps * abs(lowest)
+    difference = math.sqrt(eps) * survey.spread_above(lowest) + ROUNDINGS * eps * abs(
+        lowest
+    )
     return difference, near * scale * math.sqrt(ends.y.shape[1])
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from langevax.optimize.basins import NEAR
 from langevax.optimize.landscape import LANES, Ends, Landscape
-from langevax.optimize.local_search import HOME, Place, Places, SearchEnds
+from langevax.optimize.local_search import Place, Places, SearchEnds
 
 End = tuple[Place, float]
 """With its value."""
@@ -110,8 +110,6 @@ class Hopping:
     """Hops at once; twice as many after each batch that brings nothing."""
     fall_back = 0.5
     """Share of normal perturbations that is to fall back into the basin."""
-    far_from_home = 4
-    """Times the distance of a return from which hops may end where they come back; shorter ones look for what is near."""
 
     def __init__(self, land: Landscape, new_start: Callable[[], End]):
         self.land = land
@@ -209,13 +207,10 @@ class Hopping:
         """Return the ends of searches from moved places, which of them are better, and which came back."""
         land = self.land
         root = math.sqrt(land.dimension)
-        starts = land.fold(y + moves)
-        nearest = np.linalg.norm(starts - y, axis=1).min()
-        wide = nearest > self.far_from_home * HOME * root
-        ends = land.search(starts, fun + land.difference, y if wide else None)
+        ends = land.search(land.fold(y + moves), fun + land.difference)
         near = np.linalg.norm(ends.y - y, axis=1) <= NEAR * root
         better = ends.fun < fun - land.difference
-        same = wide | (np.abs(ends.fun - fun) <= land.difference)
+        same = np.abs(ends.fun - fun) <= land.difference
         return ends, better, near & same & ~better
 
     def _adapt(self, back: Bool[np.ndarray, " hops"]) -> None:

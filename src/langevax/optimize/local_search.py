@@ -30,8 +30,6 @@ Places = Float[np.ndarray, "places d"]
 Values = Float[np.ndarray, " places"]
 LBFGS_MEMORY = 16  # last steps, whose differences are the curvature
 FIRST_LENGTH = 0.02  # of the first step, in units of the box, where none is passed
-HOME = 1e-3
-"""Distance, for each root of the dimension, at which a search has come back to a minimum that is known."""
 CHUNK = 1024  # values that are computed in one call
 
 
@@ -91,9 +89,6 @@ class Limits(NamedTuple):
     evaluations: IntScalar
     target: FloatScalar
     """Of the value, which they are to reach."""
-    home: Vector
-    """A minimum that is known already, to which they have come back within `radius`; none where that is negative."""
-    radius: FloatScalar
 
 
 class LocalSearch(NamedTuple):
@@ -291,7 +286,6 @@ def advance(
     exhausted = fails & ~jnp.any(search.moves != 0)
     ahead = fun - RULES.abandoned * promise
     hopeless = accept & trial.curved & (ahead > limits.target / unit)
-    back = accept & (jnp.linalg.norm(y - limits.home) <= limits.radius)
     left = search.evaluations + 1 < limits.evaluations
     return search._replace(
         y=y,
@@ -306,7 +300,7 @@ def advance(
         accepted=search.accepted + accept.astype(jnp.int32),
         quiet=quiet,
         settled=settled,
-        active=search.active & ~(settled | exhausted | hopeless | back) & left,
+        active=search.active & ~(settled | exhausted | hopeless) & left,
     )
 
 
@@ -385,12 +379,11 @@ def local_searches(
     limit: int,
     target: float = np.inf,
     first: Values | float = FIRST_LENGTH,
-    home: Place | None = None,
 ) -> SearchEnds:
     """Return where L-BFGS ends from each of up to `lanes` starts; one program serves any number of them.
 
-    Searches take up to `limit` evaluations each; those that are to end above `target` are abandoned, and those that
-    come near `home` have come back. `first` are the lengths of their first steps.
+    Searches take up to `limit` evaluations each; those that are to end above `target` are abandoned.
+    `first` are the lengths of their first steps.
     """
     number = len(starts)
     dtype = frame.scale.dtype
@@ -404,11 +397,7 @@ def local_searches(
         ),
         dtype,
     )
-    known, radius = (
-        (starts[0], -1.0) if home is None else (home, HOME * np.sqrt(len(home)))
-    )
-    numbers = (jnp.asarray(a, dtype) for a in (target, known, radius))
-    limits = Limits(jnp.int32(limit), *numbers)
+    limits = Limits(jnp.int32(limit), jnp.asarray(target, dtype))
     ends = searches(problem, frame, padded, active, lengths, limits)
     fun = np.asarray(ends.fun, np.float64)[:number]
     return SearchEnds(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from langevax.optimize.landscape import GRADIENT_COST, Landscape
+from langevax.optimize.landscape import GRADIENT_COST, ROUNDINGS, Landscape
 from langevax.optimize.local_search import Frame, Place, Vector, free, gradient_at
 from langevax.problems.problem import Problem, hessian_product
 
@@ -61,7 +61,7 @@ def newton(
     size: float,
     steps: int,
     damping: float = 1e-3,
-    roundings: float = 100,
+    roundings: float = ROUNDINGS,
 ) -> Polished:
     """Return where damped Newton steps end.
 
@@ -97,8 +97,7 @@ def newton(
         evaluations += 1
         gain = now.fun - ahead.fun
         # values are equal to rounding at the last step
-        better = gain > 0 or (settled and gain >= -eps * abs(now.fun))
-        if ahead.finite and better:
+        if ahead.finite and (gain > 0 or (settled and gain >= -eps * abs(now.fun))):
             y = trial
             now = ahead
             damping = max(damping / 5, eps)
@@ -109,8 +108,8 @@ def newton(
         if settled:
             break
     reached = promise <= roundings * eps * max(abs(now.fun), size)
-    cost = evaluations * (1 + len(start))
-    return Polished(y, now.fun, now.gradient, bool(reached), cost)
+    evaluations *= 1 + len(start)
+    return Polished(y, now.fun, now.gradient, bool(reached), evaluations)
 
 
 def newton_step(

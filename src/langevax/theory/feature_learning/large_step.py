@@ -144,7 +144,7 @@ def moments_after_step(
         mean,
         linear,
         square - mean**2 - linear**2,
-        s * linear,
+        jnp.asarray(s) * linear,
         (0 if unit_rows else 2**0.5) * second,
         target_mean,
         target_linear,
