@@ -80,7 +80,7 @@ def test_every_number_is_the_transcripts():
     )
     assert runs.risk.shape == (2, 2)
     assert runs.risk.dtype == np.float64
-    singular_values, leading = runs.singular_values, runs.leading
+    singular_values = runs.singular_values
     with jax.enable_x64():
         for i, key in enumerate(random.split(random.key(3), 2)):
             W, risks, training = transcript(key)
@@ -91,9 +91,8 @@ def test_every_number_is_the_transcripts():
             np.testing.assert_allclose(
                 runs.alignment[i, -1], np.sqrt(np.mean(cosines**2)), rtol=1e-12
             )
-            U, values, _ = np.linalg.svd(W)
+            values = np.linalg.svd(W, compute_uv=False)
             np.testing.assert_allclose(singular_values[i], values, rtol=1e-7)
-            np.testing.assert_allclose(leading[i], np.abs(U[0, 0]), rtol=1e-6)
 
 
 @pytest.mark.slow

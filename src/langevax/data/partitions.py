@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from langevax import checks
+from langevax import checks, renamed
 from langevax._typing import PRNGKey, PyTree
 
 Parts = list[np.ndarray]
@@ -207,3 +207,4 @@ def _sorted(parts: Sequence[np.ndarray]) -> Parts:
 
 __all__ = ["by_concentration", "dirichlet", "evenly", "stack"]
 __dir__: object = __all__.copy
+__getattr__ = renamed.getattr_of(__name__)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from langevax import checks
+from langevax import checks, renamed
 from langevax._typing import FloatScalar
 from langevax.problems import matmul
 from langevax.problems.matmul import preactivation
@@ -323,3 +323,4 @@ def _vjp(
 
 __all__ = ["Linear", "Neuron", "Parity", "Scaled", "Tanh", "TanhTanh"]
 __dir__: object = __all__.copy
+__getattr__ = renamed.getattr_of("langevax.neurons")

@@ -1,9 +1,10 @@
 """Functions as vectors of coefficients: orthonormal bases, and Gaussian laws of finite trace on them.
 
-Read `basis` (the vocabulary), `intervals` (cosines, sines, waves, polynomials), `prior` and `spectra` first; then, as
+Read `basis` (the vocabulary), `intervals` (cosines, sines, waves), `prior` and `spectra` first; then, as
 needed, `tensor` (several variables) and the bases known on points (`tabulated`, `nodes`, `graph`, `elements`).
 """
 
+from langevax import renamed
 from langevax.spaces import spectra
 from langevax.spaces.basis import Basis
 from langevax.spaces.elements import FiniteElements
@@ -35,3 +36,4 @@ __all__ = [
     "trapezoid_weights",
 ]
 __dir__: object = __all__.copy
+__getattr__ = renamed.getattr_of(__name__)

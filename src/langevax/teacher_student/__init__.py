@@ -1,5 +1,6 @@
 """Two-layer ReLU networks that learn from a network: two phases, conic descent, one step."""
 
+from langevax import renamed
 from langevax.teacher_student.conic import Conic, spread_neurons, total_variation
 from langevax.teacher_student.networks import (
     Matching,
@@ -32,3 +33,4 @@ __all__ = [
     "two_phase",
 ]
 __dir__: object = __all__.copy
+__getattr__ = renamed.getattr_of(__name__)

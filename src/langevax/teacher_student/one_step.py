@@ -49,12 +49,6 @@ class OneStepRuns(NamedTuple):
         """Of the trained weights, descending."""
         return np.stack([np.linalg.svd(run, compute_uv=False) for run in self.weights])
 
-    @property
-    def leading(self) -> Float[np.ndarray, " runs"]:
-        """Cosines, without sign, of their leading left singular vector with the teacher's direction."""
-        left = [np.linalg.svd(run, full_matrices=False)[0] for run in self.weights]
-        return np.abs([vectors[0, 0] for vectors in left])
-
 
 @refuse_former
 def simulate_one_step(
