@@ -544,7 +544,6 @@ ENTRIES: dict[str, Entry] = {
             "temperature": (0.1, POSITIVE),
             "step_size": (0.01, POSITIVE),
             "gradient": ("auto", WORD),
-            "polish": (False, FLAG),
         },
         slow=True,
     ),
@@ -735,9 +734,6 @@ ENTRIES: dict[str, Entry] = {
     "langevax.neurons.TanhTanh": Entry(
         neurons.TanhTanh, SCALE | {"num_outputs": (2, OPTIONAL_COUNT)}
     ),
-    "langevax.neurons.ClippedReLU": Entry(
-        neurons.ClippedReLU, SCALE | {"cap": (1.0, POSITIVE)}
-    ),
     "langevax.neurons.Parity": Entry(neurons.Parity, SCALE),
     "langevax.losses.LogScore": Entry(losses.LogScore, {"weight": (1.0, POSITIVE)}),
     "langevax.losses.SmoothedHinge": Entry(
@@ -757,7 +753,6 @@ ENTRIES: dict[str, Entry] = {
     ),
     "langevax.spaces.Cosine": Entry(spaces.Cosine, INTERVAL),
     "langevax.spaces.Fourier": Entry(spaces.Fourier, INTERVAL),
-    "langevax.spaces.Legendre": Entry(spaces.Legendre, INTERVAL),
     "langevax.spaces.Sine": Entry(spaces.Sine, INTERVAL),
     "langevax.spaces.FiniteElements": Entry(
         lambda **arguments: spaces.FiniteElements(**arguments).frequencies,
@@ -888,15 +883,6 @@ ENTRIES: dict[str, Entry] = {
             "alpha": (1.0, POSITIVE),
             "key": (jax.random.key(0), KEY),
             "min_rows": (1, COUNT),
-        },
-    ),
-    "langevax.data.partitions.shards": Entry(
-        partitions.shards,
-        {
-            "labels": (LABELS, Kind.CLASSES),
-            "num_clients": (2, COUNT),
-            "key": (jax.random.key(0), KEY),
-            "shards_per_client": (2, COUNT),
         },
     ),
     "langevax.data.partitions.by_concentration": Entry(
@@ -1068,14 +1054,6 @@ ENTRIES: dict[str, Entry] = {
             "teacher": (teacher_student.orthogonal_teacher(2, 3), OBJECT),
         },
     ),
-    "langevax.teacher_student.share_near": Entry(
-        teacher_student.share_near,
-        {
-            "student": (teacher_student.orthogonal_teacher(2, 3), OBJECT),
-            "teacher": (teacher_student.orthogonal_teacher(2, 3), OBJECT),
-            "degrees": (5.0, POSITIVE),
-        },
-    ),
     "langevax.teacher_student.orthogonal_teacher": Entry(
         teacher_student.orthogonal_teacher,
         {"num_neurons": (2, COUNT), "dim": (3, COUNT), "num_positive": (1, COUNT)},
@@ -1125,7 +1103,6 @@ ENTRIES: dict[str, Entry] = {
             "step_size": (1.0, NON_NEGATIVE),
             "noise": (0.1, NON_NEGATIVE),
             "num_runs": (2, COUNT),
-            "num_steps": (1, COUNT),
             "num_test": (16, COUNT),
             "readout": ("gaussian", WORD),
             "student": (jnp.tanh, FUNCTION),
@@ -1205,7 +1182,7 @@ RECEIVED: dict[str, str] = {
             integrators.SemiImplicit losses.LinearLoss losses.Logistic
             losses.Softmax losses.Squared neurons.Linear""",
         TRACED: """losses.linear losses.log_score losses.logistic losses.smoothed_hinge losses.softmax losses.squared
-            run.position_of teacher_student.Directions teacher_student.staircase teacher_student.total_variation""",
+            run.position_of teacher_student.total_variation""",
         ERROR: """CheckpointError DivergenceError predictive_law.PredictiveWarning run.PeerError
             sampling.SamplingWarning sampling.SolveCacheError sampling.SolverWarning sampling.ToleranceError
             sklearn.LinearModelWarning sklearn.ModelError

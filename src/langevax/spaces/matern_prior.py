@@ -17,7 +17,7 @@ from langevax import checks
 from langevax._typing import FloatScalar
 from langevax.spaces import spectra
 from langevax.spaces.basis import Basis
-from langevax.spaces.prior import LEAST_EIGENVALUE, GaussianPrior
+from langevax.spaces.prior import GaussianPrior
 
 
 @runtime_checkable
@@ -179,12 +179,7 @@ class MaternPrior:
 
     def eigenvalues(self, values: Mapping[str, Any]) -> Any:
         """Return mu at values of the unknown parameters: in float64, or traced where these are."""
-        mu = self.spectrum(**self.numbers, **values)
-        return (
-            np.maximum(mu, LEAST_EIGENVALUE)
-            if isinstance(mu, np.ndarray)
-            else jnp.maximum(mu, LEAST_EIGENVALUE)
-        )
+        return self.spectrum(**self.numbers, **values)
 
     def at(self, **values: float) -> GaussianPrior:
         """Return the prior with these values of the unknown parameters.
