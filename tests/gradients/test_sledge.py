@@ -331,13 +331,13 @@ def test_no_step_copies_the_table(estimator, chains):
 @pytest.mark.slow
 @pytest.mark.compiled_as_usual
 def test_other_ways_of_loading_copy_the_table(monkeypatch):
-    """A selection between two tables; the key makes another program than those above."""
+    """A selection between two tables; the batch size makes another program than those above."""
 
     def select(table, entries, changes):
         return jnp.where(jnp.sum(changes) == 0, table, table.at[entries].add(changes))
 
     monkeypatch.setattr(tables, "add", select)
-    assert table_copies(SLEDGE(4, "components"), None) != []
+    assert table_copies(SLEDGE(5, "components"), None) != []
 
 
 # In use.
