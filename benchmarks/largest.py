@@ -250,8 +250,6 @@ def estimators() -> dict[str, Any]:
         "LD": gradients.Full(),
         "SVRG-LD": gradients.SVRG(batch, period=100),
         "SARAH-LD": gradients.SARAH(batch, period=100),
-        "SAGA-LD, table of blocks": gradients.SAGA(batch),
-        "SAGA-LD, table of components": gradients.SAGA(batch, table="components"),
         "SLEDGE-LD, table of blocks": gradients.SLEDGE(batch),
         "SLEDGE-LD, table of components": gradients.SLEDGE(batch, table="components"),
     }

@@ -95,7 +95,7 @@ def test_a_full_pass_has_the_blocks_of_the_platform_unless_its_user_chose_others
 
 def quantities(risk, finite_sum, cloud):
     """Return all that blocks and forms enter: passes over a cloud, over rows, and tables of gradients."""
-    table = gradients.SAGA(batch_size=4).init(finite_sum, cloud[0])[0].table
+    table = gradients.SLEDGE(batch_size=4).init(finite_sum, cloud[0])[0].table
     return (
         risk.value_and_gradient(cloud),
         risk.outputs(cloud),

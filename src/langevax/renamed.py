@@ -17,7 +17,8 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.flower.FederatedStrategy(stop_at_collapse=)": "pass best=BestModel(stop_after=), or a callback that returns True",
     "langevax.federated.FLEDGE(table=)": "the server holds the table; leave it out",
     "langevax.ReplicaExchange(anchor_period=)": "swaps take the energies of all rows; leave it out",
-    "langevax.ReplicaExchange(batch_size=)": "swaps take the energies of all rows; pass swap_period",
+    "langevax.ReplicaExchange(batch_size=)": "swaps take the energies of all rows; leave it out",
+    "langevax.ReplicaExchange(swap_period=)": "neighbours swap at every step; leave it out",
     "langevax.flower.PersonalLeaves": "train parts that stay on a client in a Flower app of your own",
     "langevax.flower.FederatedStrategy(aggregation=)": "Flower's FedMedian, FedTrimmedAvg and Krum aggregate so",
     "langevax.flower.FederatedStrategy(best_metric=)": "pass best=BestModel(metric, mode, stop_after)",
@@ -35,15 +36,17 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.flower.Task(personal=)": "train parts that stay on a client in a Flower app of your own",
     "langevax.flower.engines": "start the app by Flower's `flwr run`, as docs/flower.md shows",
     "langevax.flower.client_app(mods=)": "Flower's mods change the arrays of its own strategies; leave it out",
+    "langevax.learning_coefficient(descend=)": "descend first, by optax or SciPy, and pass the end as params",
     "langevax.learning_coefficient(observe=)": "sample a posterior with the localization as prior, and evaluate at its draws",
     "langevax.learning_coefficient(select=)": "close over the arrays that stay: loss=lambda part, row: ...",
-    "langevax.gradients.SAGA(initial_table=)": "the table is filled before the first step; leave it out",
+    "langevax.gradients.PAGE": "use langevax.gradients.SARAH, whose full passes are at fixed steps",
+    "langevax.gradients.SAGA": "use langevax.gradients.SLEDGE",
     "langevax.gradients.SLEDGE(initial_table=)": "the table is filled before the first step; leave it out",
     "langevax.gradients.SLEDGE(resync=)": "it is n / batch_size; leave it out",
     "langevax.likelihoods.Bernoulli": "use langevax.losses.logistic",
     "langevax.likelihoods.Categorical": "use langevax.losses.softmax",
     "langevax.likelihoods.Quantile": "use scikit-learn's QuantileRegressor, or a langevax.likelihoods.Likelihood of your own",
-    "langevax.optax.saga": "use langevax.optax.storm, or langevax.Langevin with langevax.gradients.SAGA",
+    "langevax.optax.saga": "use langevax.optax.storm, or langevax.Langevin with langevax.gradients.SLEDGE",
     "langevax.optax.sledge": "use langevax.optax.storm, or langevax.Langevin with langevax.gradients.SLEDGE",
     "langevax.meanfield.anneal": "call simulate at each temperature, from the result of the one before",
     "langevax.meanfield.halving": "write the temperatures down: last * 2**k",
@@ -196,6 +199,22 @@ _add_arguments(
     "checkpoint resume progress",
     "set it on the network, estimator=MeanFieldRegressor(run=Run(...)) or MeanFieldClassifier(run=Run(...))",
 )
+
+for estimators, argument, hint in (
+    (
+        "Minibatch ControlVariate SVRG SARAH STORM",
+        "replace",
+        "batches are drawn without replacement; leave it out",
+    ),
+    (
+        "Minibatch ControlVariate SVRG SARAH",
+        "reshuffle",
+        "a batch is drawn anew at every step; leave it out",
+    ),
+    ("SLEDGE", "key", "all runs cut the same blocks; leave it out"),
+):
+    for name in estimators.split():
+        FORMER_NAMES[f"langevax.gradients.{name}({argument}=)"] = hint
 
 OF_RUN = "checkpoint", "resume", "progress", "checkpoint_seconds"
 """Arguments that `run` has in their place, wherever it is one."""

@@ -230,7 +230,6 @@ STEP = {"step_size": (0.1, POSITIVE)}
 TEMPERATURE = {"temperature": (1.0, NON_NEGATIVE)}
 GRADIENT = {"gradient": (gradients.Full(), OBJECT)}
 BATCH = {"batch_size": (3, COUNT)}
-DRAWING = {"replace": (False, FLAG), "reshuffle": (False, FLAG)}
 LOCAL = {
     "num_local_steps": (2, COUNT),
     "batch_size": (2, OPTIONAL_COUNT),
@@ -332,7 +331,6 @@ ENTRIES: dict[str, Entry] = {
         lx.ReplicaExchange,
         {
             "algorithm": (lx.Langevin(0.1, np.array([1.0, 2.0])), OBJECT),
-            "swap_period": (2, COUNT),
         },
     ),
     "langevax.Run": Entry(
@@ -469,7 +467,6 @@ ENTRIES: dict[str, Entry] = {
             "num_chains": (2, COUNT),
             "batch_size": (4, OPTIONAL_COUNT),
             "num_warmup": (4, COUNT),
-            "descend": (False, FLAG),
             "run": (QUIET, OBJECT),
         },
         slow=True,
@@ -556,27 +553,13 @@ ENTRIES: dict[str, Entry] = {
         },
     ),
     "langevax.optimize.Logarithmic": Entry(optimize.Logarithmic, SCALE),
-    "langevax.gradients.Minibatch": Entry(gradients.Minibatch, BATCH | DRAWING),
-    "langevax.gradients.ControlVariate": Entry(
-        gradients.ControlVariate, BATCH | DRAWING
-    ),
-    "langevax.gradients.SVRG": Entry(
-        gradients.SVRG, BATCH | DRAWING | {"period": (4, COUNT)}
-    ),
-    "langevax.gradients.SARAH": Entry(
-        gradients.SARAH, BATCH | DRAWING | {"period": (4, COUNT)}
-    ),
-    "langevax.gradients.PAGE": Entry(
-        gradients.PAGE,
-        BATCH | {"probability": (0.5, Kind.FRACTION), "replace": (False, FLAG)},
-    ),
+    "langevax.gradients.Minibatch": Entry(gradients.Minibatch, BATCH),
+    "langevax.gradients.ControlVariate": Entry(gradients.ControlVariate, BATCH),
+    "langevax.gradients.SVRG": Entry(gradients.SVRG, BATCH | {"period": (4, COUNT)}),
+    "langevax.gradients.SARAH": Entry(gradients.SARAH, BATCH | {"period": (4, COUNT)}),
     "langevax.gradients.STORM": Entry(
         gradients.STORM,
-        BATCH | {"momentum": (0.5, Kind.FRACTION), "replace": (False, FLAG)},
-    ),
-    "langevax.gradients.SAGA": Entry(
-        gradients.SAGA,
-        BATCH | {"table": ("blocks", WORD)},
+        BATCH | {"momentum": (0.5, Kind.FRACTION)},
     ),
     "langevax.gradients.SLEDGE": Entry(
         gradients.SLEDGE,

@@ -58,11 +58,8 @@ def test_bounds_of_independent_draws_are_those_of_the_normal_law():
     )
 
 
-def test_draws_grow_by_the_square_of_the_error():
-    """(error / tolerance)^2 of the larger one."""
-    errors = DrawErrors(0.03, "a", 0.04, "b")
-    assert errors.growth(0.05) == pytest.approx(0.64)
-    tells(str(errors), "a 0.03 b 0.04")
+def test_the_worst_numbers_are_named():
+    tells(str(DrawErrors(0.03, "a", 0.04, "b")), "a 0.03 b 0.04")
 
 
 @pytest.mark.slow

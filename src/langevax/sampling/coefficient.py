@@ -101,7 +101,7 @@ def doubts(
     if gap > max(large, errors["monte_carlo"]):
         sentences.append(
             f"a loss near params is lower by {gap:.3g} units of the coefficient, which is too small by as much: "
-            "params is not a minimum; train further, or pass descend=True."
+            "params is not a minimum; train further."
         )
     if errors["rounding"] > large:
         sentences.append(

@@ -8,11 +8,11 @@ from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
 from langevax.renamed import refuse_former
 from langevax.run import Run
-from langevax.sampling.draws import Lengths
 from langevax.sampling.plans import check_algorithm, planned
 from langevax.sampling.plans.host import HMC
 from langevax.sampling.request import Request
 from langevax.sampling.samples import Samples
+from langevax.sampling.starts import Lengths
 from langevax.sampling.target import SampleTarget
 from langevax.sampling.tolerance import draw_to_tolerance
 
@@ -57,10 +57,10 @@ def sample(
     of the result says which was taken and why.
 
     A pilot run finds a mode and the curvature there. Chains run in coordinates in which that curvature is 1, and start
-    as draws of a normal law about the mode, or of normal laws about all modes that descents from heated starts end in;
-    `modes` of the result lists these. Where the law is far from normal there, NUTS runs in the coordinates of the
-    position, each in a unit of its own, from around `start`; where draws of its warm-up are correlated, in others. It
-    is a warning then if descents ended where no chain came.
+    as draws of a normal law about the mode; where descents from heated starts end in others, `modes` of the result lists
+    them all, and a warning says so. Where the law is far from normal there, NUTS runs in the coordinates of the position,
+    each in a unit of its own, from around `start`; where draws of its warm-up are correlated, in others. It is a warning
+    then if descents ended where no chain came.
 
     Args:
         target: a `langevax.posterior`, `langevax.inverse_problem` or `langevax.numpyro.posterior`; a function
