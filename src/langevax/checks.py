@@ -29,6 +29,31 @@ LARGEST_INT = 2**31 - 1  # steps, rows and batches are counted in 32 bits
 _finite: WeakValueDictionary[int, jax.Array] = WeakValueDictionary()
 
 
+class _Process:
+    """Of this process: whether a run was computed here, and in the process from which it was forked."""
+
+    has_run = False
+    forked_after_a_run = False
+
+    @classmethod
+    def note_fork(cls) -> None:
+        cls.forked_after_a_run = cls.has_run
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Process.note_fork)
+
+
+def not_forked() -> None:
+    """Raise in a process that was forked after a run: the threads of JAX are missing there, and it would hang."""
+    if _Process.forked_after_a_run:
+        raise RuntimeError(
+            "this process was forked from one in which JAX has run, where JAX would hang; start it by "
+            "multiprocessing.get_context('spawn') or by loky, joblib's default."
+        )
+    _Process.has_run = True
+
+
 def mark_finite(array: jax.Array) -> None:
     """Record that all numbers of `array` are finite, so that they are not checked again."""
     _finite[id(array)] = array

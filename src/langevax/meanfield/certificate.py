@@ -159,6 +159,7 @@ def certify(
         >>> certificate.trustworthy, certificate.width < 0.01
         (True, True)
     """
+    checks.not_forked()
     checks.instance(
         "risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)"
     )

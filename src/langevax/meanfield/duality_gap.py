@@ -89,6 +89,7 @@ def duality_gap(
     checks.instance(
         "risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)"
     )
+    checks.not_forked()
     checks.typed_key(key)
     checks.number("temperature", temperature, positive=True)
     checks.positive_int("num_replicates", num_replicates, minimum=2)

@@ -133,6 +133,7 @@ class PredictiveEstimator(RowEstimator):
                 one class only, words without an order, more than 100,000 rows, fewer rows than folds, a parameter out
                 of range, `columns` that X lacks, an exposure that is not positive, or of numbers that are not counts.
         """
+        checks.not_forked()
         self._validate_params()
         every, targets, weights = self._copied_rows(X, y, sample_weight)
         offsets = self._offsets(every)
