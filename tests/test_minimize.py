@@ -15,6 +15,7 @@ from langevax.optimize import minimize
 from langevax.optimize.basins import group_ends, tally, unseen_better
 from langevax.optimize.evolution import Evolution, default_population
 from langevax.optimize.local_search import (
+    HOME,
     LBFGS_MEMORY,
     Frame,
     descent_direction,
@@ -161,6 +162,20 @@ def test_a_step_that_promises_nothing_does_not_end_a_search():
     assert ends.settled.all()
     assert ends.fun.max() < 1e-9
     assert ends.evaluations.max() < 20
+
+
+@pytest.mark.slow
+def test_a_search_that_comes_back_to_a_known_minimum_ends_there():
+    """Those that lead elsewhere are as before."""
+    with jax.enable_x64():
+        problem, frame = Function(rastrigin), units(2, -5.12, 5.12)
+        starts = np.array([[0.2, -0.1], [1.2, 0.9], [-0.1, 0.15]])
+        whole = local_searches(problem, frame, starts, 8, 200)
+        back = local_searches(problem, frame, starts, 8, 200, home=np.zeros(2))
+    np.testing.assert_array_equal(back.y[1], whole.y[1])
+    assert not back.settled[[0, 2]].any()
+    assert (back.evaluations < whole.evaluations)[[0, 2]].all()
+    assert np.linalg.norm(back.y[[0, 2]], axis=1).max() <= HOME * 2**0.5
 
 
 @pytest.mark.parametrize(

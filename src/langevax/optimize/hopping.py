@@ -1,21 +1,32 @@
 """Searches from near the best place: scans along axes, and hops from basin to basin.
 
-Perturbations are normal with a width at which half of them fall back into the basin, or redraw a few coordinates; those
-that succeed are drawn more often (Li and Scheraga 1987; Leary 2000).
+Perturbations are normal with a width at which half of them fall back into the basin, redraw a few coordinates, are
+differences of known minima, or lead towards a mean of several; those that succeed are drawn more often. What one batch
+gained in several places is added up and tried in the next (Li and Scheraga 1987; Leary 2000).
 """
 
 import math
 from collections.abc import Callable
+from enum import IntEnum
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from langevax.optimize.basins import NEAR
 from langevax.optimize.landscape import LANES, Ends, Landscape
-from langevax.optimize.local_search import Place, Places, SearchEnds
+from langevax.optimize.local_search import HOME, Place, Places, SearchEnds
 
 End = tuple[Place, float]
 """With its value."""
+
+
+class Perturbation(IntEnum):
+    """Kinds of moves from which hops start."""
+
+    NORMAL = 0
+    COORDINATES = 1
+    DIFFERENCE = 2
+    MEAN = 3
 
 
 class Scan:
@@ -110,6 +121,10 @@ class Hopping:
     """Hops at once; twice as many after each batch that brings nothing."""
     fall_back = 0.5
     """Share of normal perturbations that is to fall back into the basin."""
+    far_from_home = 4
+    """Times the distance of a return from which hops may end where they come back; shorter ones look for what is near."""
+    pool = 32
+    """Best minima whose differences and means are perturbations."""
 
     def __init__(self, land: Landscape, new_start: Callable[[], End]):
         self.land = land
@@ -162,19 +177,20 @@ class Hopping:
         begin = fun
         number = self.fewest
         failed = 0
-        successes = np.ones(2)
-        """Of normal perturbations, and of redrawn coordinates."""
+        gained = np.zeros((0, land.dimension))
+        successes = np.ones(len(Perturbation))
         while not land.done and failed < patience and not (until_gain and fun < begin):
             number = min(number, patience - failed)
             shares = successes / successes.sum()
-            redraws = land.rng.uniform(size=number) < shares[1]
-            ends, better, back = self._tried(y, fun, self._moves(y, redraws))
-            self._adapt(back[~redraws])
-            times = np.bincount(redraws[better], minlength=2)
+            kinds = land.rng.choice(len(Perturbation), number, p=shares)
+            ends, better, back = self._tried(y, fun, self._moves(y, kinds, gained))
+            self._adapt(back[kinds == Perturbation.NORMAL])
+            times = np.bincount(kinds[better], minlength=len(Perturbation))
             successes = 1 + 0.9 * (successes - 1) + times
             land.seen.take(ends, ends.settled & ~back)
+            best = int(np.argmin(ends.fun))
+            gained = (ends.y - y)[better & (np.arange(len(better)) != best)]
             if better.any():
-                best = int(np.argmin(ends.fun))
                 failed = 0
                 number = max(self.fewest, number // 2)
                 y = ends.y[best]
@@ -186,17 +202,18 @@ class Hopping:
             self.doubted = land.best_fun, self.doubts + patience
         return self.scan.while_better(y, fun)
 
-    def _moves(self, y: Place, redraws: Bool[np.ndarray, " hops"]) -> Places:
-        """Return a move for each hop: of a few coordinates to a drawn place, or of all of them by little."""
-        land = self.land
-        shape = len(redraws), land.dimension
-        widths = self.width * np.exp(0.5 * land.rng.standard_normal(len(redraws)))
-        normal = widths[:, None] * land.rng.standard_normal(shape)
-        chosen = land.rng.uniform(size=shape) < 1.5 / land.dimension
-        one = land.rng.integers(land.dimension, size=len(redraws))
-        chosen[np.arange(len(redraws)), one] = True
-        redrawn = np.where(chosen, land.draw(len(redraws)) - y, 0)
-        return np.where(redraws[:, None], redrawn, normal)
+    def _moves(
+        self,
+        y: Place,
+        kinds: np.ndarray,
+        gained: np.ndarray,
+    ) -> Places:
+        """Return moves of these kinds; the first is the sum of what the last batch gained elsewhere, if anything."""
+        widths = self.width * np.exp(0.5 * self.land.rng.standard_normal(len(kinds)))
+        moves = [self._move(k, y, w) for k, w in zip(kinds, widths, strict=True)]
+        if len(gained):
+            moves[0] = gained.sum(axis=0)
+        return np.stack(moves)
 
     def _tried(
         self,
@@ -207,10 +224,13 @@ class Hopping:
         """Return the ends of searches from moved places, which of them are better, and which came back."""
         land = self.land
         root = math.sqrt(land.dimension)
-        ends = land.search(land.fold(y + moves), fun + land.difference)
+        starts = land.fold(y + moves)
+        nearest = np.linalg.norm(starts - y, axis=1).min()
+        wide = nearest > self.far_from_home * HOME * root
+        ends = land.search(starts, fun + land.difference, y if wide else None)
         near = np.linalg.norm(ends.y - y, axis=1) <= NEAR * root
         better = ends.fun < fun - land.difference
-        same = np.abs(ends.fun - fun) <= land.difference
+        same = wide | (np.abs(ends.fun - fun) <= land.difference)
         return ends, better, near & same & ~better
 
     def _adapt(self, back: Bool[np.ndarray, " hops"]) -> None:
@@ -218,3 +238,27 @@ class Hopping:
         if len(back):
             wider = self.width * np.exp(back.mean() - self.fall_back)
             self.width = float(np.clip(wider, 1e-6, 1.0))
+
+    def _move(
+        self,
+        kind: int,
+        y: Place,
+        width: float,
+    ) -> Place:
+        land = self.land
+        rng = land.rng
+        normal = width * rng.standard_normal(land.dimension)
+        if kind == Perturbation.COORDINATES:
+            chosen = rng.uniform(size=land.dimension) < 1.5 / land.dimension
+            chosen[rng.integers(land.dimension)] = True
+            return np.where(chosen, land.draw(1)[0] - y, 0)
+        seen = land.seen
+        if kind == Perturbation.NORMAL or len(seen.fun) < len(Perturbation):
+            return normal
+        best = seen.y[np.argsort(seen.fun, kind="stable")[: self.pool]]
+        if kind == Perturbation.DIFFERENCE:
+            one, other = best[rng.choice(len(best), 2, replace=False)]
+            return one - other + 0.1 * normal
+        number = min(len(best), 1 << rng.integers(1, 4))
+        chosen = rng.choice(len(best), number, replace=False)
+        return min(1.0, rng.uniform(0, 2)) * (best[chosen].mean(axis=0) - y)

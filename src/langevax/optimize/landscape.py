@@ -22,8 +22,6 @@ from langevax.problems.problem import Problem
 GRADIENT_COST = 4  # of a value with its gradient, in values
 LANES = 16
 """Local searches at once."""
-ROUNDINGS = 100
-"""Of a value, that count as none."""
 
 
 class Ends:
@@ -69,8 +67,6 @@ class Landscape:
     """Gradients of one local search."""
     first_lengths = (0.02, 0.2)
     """Of the first steps of searches: short ones stay in a basin, long ones step across rings."""
-    drawn = 8
-    """Places, of which the best is a start."""
     resolution = 1e-6
     """Difference of values up to which two minima are one, in units of what searches gain."""
 
@@ -122,7 +118,7 @@ class Landscape:
         """Values that differ by less are one."""
         gain = float(np.median(self.gains)) if self.gains else 0.0
         lowest = self.best_fun if math.isfinite(self.best_fun) else 0.0
-        return self.resolution * gain + ROUNDINGS * self.eps * abs(lowest)
+        return self.resolution * gain + 100 * self.eps * abs(lowest)
 
     def values(self, ys: Places) -> Values:
         """Return the values at these places, infinite where they are not numbers."""
@@ -139,11 +135,12 @@ class Landscape:
         self,
         starts: Places,
         target: float = math.inf,
+        home: Place | None = None,
     ) -> SearchEnds:
-        """Return where local searches end, and record it; those that would end above `target` do not."""
+        """Return where local searches end, and record it; those that would end above `target`, or at `home`, do not."""
         shortest, longest = np.log(self.first_lengths)
         first = np.exp(self.rng.uniform(shortest, longest, len(starts)))
-        ends = self.descend(starts, first, target)
+        ends = self.descend(starts, first, target, home)
         self.searches += len(starts)
         self.history.append((self.nfev, self.njev, self.best_fun))
         self.stopped = self.stopped or self.stops(self)
@@ -154,12 +151,13 @@ class Landscape:
         starts: Places,
         first: Values | float = FIRST_LENGTH,
         target: float = math.inf,
+        home: Place | None = None,
     ) -> SearchEnds:
         """Return where local searches end, of which each may take what the budget leaves for it."""
         affordable = (self.budget - self.spent) / (self.gradient_cost * len(starts))
         limit = max(2, min(self.limit, int(affordable)))
         ends = local_searches(
-            self.problem, self.frame, starts, LANES, limit, target, first
+            self.problem, self.frame, starts, LANES, limit, target, first, home
         )
         self.add_gradients(int(ends.evaluations.sum()))
         self.update(ends.y, ends.fun)
@@ -197,10 +195,10 @@ class Landscape:
         return self.fold(np.where(self.bounded, uniform, normal))
 
     def best_drawn(self, number: int) -> Places:
-        """Return the best of some drawn places each."""
-        places = self.draw(self.drawn * number)
-        best = np.argmin(self.values(places).reshape(number, -1), axis=1)
-        return places.reshape(number, self.drawn, -1)[np.arange(number), best]
+        """Return the best of eight drawn places each."""
+        places = self.draw(8 * number)
+        best = np.argmin(self.values(places).reshape(number, 8), axis=1)
+        return places.reshape(number, 8, -1)[np.arange(number), best]
 
     def fold(self, ys: Places) -> Places:
         """Reflect places into the box."""

@@ -30,6 +30,8 @@ Places = Float[np.ndarray, "places d"]
 Values = Float[np.ndarray, " places"]
 LBFGS_MEMORY = 16  # last steps, whose differences are the curvature
 FIRST_LENGTH = 0.02  # of the first step, in units of the box, where none is passed
+HOME = 1e-3
+"""Distance, for each root of the dimension, at which a search has come back to a minimum that is known."""
 CHUNK = 1024  # values that are computed in one call
 
 
@@ -39,8 +41,6 @@ class Rules(NamedTuple):
     armijo: float = 1e-4
     """Share of the gain that the slope promises, which a step must bring."""
     max_backtracks: int = 10
-    shortest: float = 0.1
-    """Share of a step that failed, which the next one is at least."""
     straight: float = 1e-10
     """Cosine of a move and the change of gradient along it, up to which no curvature is seen."""
     abandoned: float = 4.0
@@ -89,6 +89,9 @@ class Limits(NamedTuple):
     evaluations: IntScalar
     target: FloatScalar
     """Of the value, which they are to reach."""
+    home: Vector
+    """A minimum that is known already, to which they have come back within `radius`; none where that is negative."""
+    radius: FloatScalar
 
 
 class LocalSearch(NamedTuple):
@@ -286,6 +289,7 @@ def advance(
     exhausted = fails & ~jnp.any(search.moves != 0)
     ahead = fun - RULES.abandoned * promise
     hopeless = accept & trial.curved & (ahead > limits.target / unit)
+    back = accept & (jnp.linalg.norm(y - limits.home) <= limits.radius)
     left = search.evaluations + 1 < limits.evaluations
     return search._replace(
         y=y,
@@ -300,7 +304,7 @@ def advance(
         accepted=search.accepted + accept.astype(jnp.int32),
         quiet=quiet,
         settled=settled,
-        active=search.active & ~(settled | exhausted | hopeless) & left,
+        active=search.active & ~(settled | exhausted | hopeless | back) & left,
     )
 
 
@@ -317,20 +321,19 @@ def _next_step(
     lowest = lowest_of_cubic(
         trial.fun - search.fun, trial.slope, trial.gradient @ trial.move
     )
-    shortened = search.step * jnp.where(trial.finite, lowest, RULES.shortest)
+    shortened = search.step * jnp.where(trial.finite, lowest, 0.1)
     longer = jnp.where(trial.curved, 1, jnp.minimum(2 * search.step, 1e6))
     longer = longer.astype(search.step.dtype)
     return jnp.where(trial.accepted, longer, jnp.where(fails, 1, shortened))
 
 
 def lowest_of_cubic(rise: Array, slope: Array, slope_ahead: Array) -> Array:
-    """Return where in [RULES.shortest, 0.5] a cubic is lowest, by its rise from 0 to 1 and its slopes there."""
+    """Return where in [0.1, 0.5] a cubic is lowest, by its rise from 0 to 1 and its slopes there."""
     middle = slope + slope_ahead - 3 * rise
     root = jnp.sqrt(jnp.maximum(middle**2 - slope * slope_ahead, 0))
     below = slope_ahead - slope + 2 * root
     at = 1 - (slope_ahead + root - middle) / jnp.where(below > 0, below, 1)
-    known = (below > 0) & jnp.isfinite(at)
-    return jnp.clip(jnp.where(known, at, RULES.shortest), RULES.shortest, 0.5)
+    return jnp.clip(jnp.where((below > 0) & jnp.isfinite(at), at, 0.1), 0.1, 0.5)
 
 
 @eqx.filter_jit
@@ -379,11 +382,12 @@ def local_searches(
     limit: int,
     target: float = np.inf,
     first: Values | float = FIRST_LENGTH,
+    home: Place | None = None,
 ) -> SearchEnds:
     """Return where L-BFGS ends from each of up to `lanes` starts; one program serves any number of them.
 
-    Searches take up to `limit` evaluations each; those that are to end above `target` are abandoned.
-    `first` are the lengths of their first steps.
+    Searches take up to `limit` evaluations each; those that are to end above `target` are abandoned, and those that
+    come near `home` have come back. `first` are the lengths of their first steps.
     """
     number = len(starts)
     dtype = frame.scale.dtype
@@ -397,7 +401,11 @@ def local_searches(
         ),
         dtype,
     )
-    limits = Limits(jnp.int32(limit), jnp.asarray(target, dtype))
+    known, radius = (
+        (starts[0], -1.0) if home is None else (home, HOME * np.sqrt(len(home)))
+    )
+    numbers = (jnp.asarray(a, dtype) for a in (target, known, radius))
+    limits = Limits(jnp.int32(limit), *numbers)
     ends = searches(problem, frame, padded, active, lengths, limits)
     fun = np.asarray(ends.fun, np.float64)[:number]
     return SearchEnds(
