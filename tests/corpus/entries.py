@@ -452,8 +452,6 @@ ENTRIES: dict[str, Entry] = {
         {
             "deviation": (np.array([0.5, 2.0]), VECTOR),
             "covariance": (np.array([[2.0, 1.0], [1.0, 2.0]]), ARRAY),
-            "factor": (np.array([[2.0, 0.0], [1.0, 2.0]]), ARRAY),
-            "precision": (np.array([[2.0, 1.0], [1.0, 2.0]]), ARRAY),
         },
     ),
     "langevax.learning_coefficient": Entry(
