@@ -185,7 +185,7 @@ def interwoven():
     wrong = linear._replace(
         rows=0.9 * linear.rows, data=0.8 * linear.data
     )  # any reference is right
-    function_walk = SolverWalk(solver, references[0], "pcn", 0.5)
+    function_walk = SolverWalk(solver, references, "pcn", 0.5)
     return target, linear, InterwovenWalk(target, solver, law, function_walk, wrong)
 
 

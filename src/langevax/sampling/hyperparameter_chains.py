@@ -22,11 +22,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import cho_solve, solve_triangular
 
-from langevax.sampling.hyperparameters import (
-    NOISE,
-    HierarchicalInverseProblem,
-    Logarithms,
-)
+from langevax.sampling.hyperparameters import HierarchicalInverseProblem, Logarithms
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import ForwardSolver, Solve, Vector
 from langevax.sampling.solver_walk import MoveRecord, SolverWalk, WalkStep, ends_stage
@@ -181,7 +177,6 @@ class HyperparameterWalk(ABC):
         self.target = target
         self.solver = solver
         """In units of the base problem's prior."""
-        self.scales = target.scales
         self.law = law
         self.length = 1.0
         """Of steps of the random walk, in units of the law."""
@@ -225,7 +220,7 @@ class HyperparameterWalk(ABC):
 
     def coordinates(self, state: Any) -> Vector:
         """Return the numbers that are recorded of a state."""
-        return np.concatenate([self.function(state) / self.scales, state.u])
+        return np.concatenate([self.function(state) / self.target.scales, state.u])
 
     def first_logarithms(
         self,
@@ -311,8 +306,8 @@ class CollapsedWalk(HyperparameterWalk):
 
     def is_linear_at(self, coordinates: Vector, nats: float = 0.1) -> bool:
         """True where the misfit of the map at a draw is that of the linear one, to so many nats."""
-        number = len(self.scales)
-        x = self.scales * coordinates[:number]
+        number = len(self.target.scales)
+        x = self.target.scales * coordinates[:number]
         u = coordinates[number:]
         z = x / np.sqrt(self.target.variances(u))
         solve = self.target.solver_at(self.solver, u).solve(z)
@@ -394,26 +389,19 @@ class InterwovenWalk(HyperparameterWalk):
         energy = state.solve.misfit * before.level**2
         size = self.solver.data.size
 
-        def given_residual(u: Logarithms) -> float:
-            level = self.target.level(u)
-            return -energy / level**2 - size * float(np.log(level))
-
-        def given_function(u: Logarithms) -> float:
-            mu = self.target.variances(u)
-            return -float(np.sum(np.log(mu) + x**2 / mu)) / 2
-
         u = state.u.copy()
-        for i, name in enumerate(self.target.names):
-            conditional = given_residual if name == NOISE else given_function
+        for i in range(len(u)):
 
-            def log_density(
-                number: float, i: int = i, conditional: LogDensity = conditional
-            ) -> float:
+            def log_density(number: float, i: int = i) -> float:
                 moved = u.copy()
                 moved[i] = number
                 log_prior = self.target.log_prior(moved)
-                is_possible = np.isfinite(log_prior)
-                return log_prior + conditional(moved) if is_possible else -np.inf
+                if not np.isfinite(log_prior):
+                    return -np.inf
+                mu, level = self.target.variances(moved), self.target.level(moved)
+                log_function = -float(np.sum(np.log(mu) + x**2 / mu)) / 2
+                log_noise = -energy / level**2 - size * float(np.log(level))
+                return log_prior + log_function + log_noise
 
             width = 2 * float(np.linalg.norm(self.law.root[i]))
             u[i] = slice_step(log_density, u[i], width, rng)

@@ -41,7 +41,7 @@ from langevax.sampling.reference import (
 from langevax.sampling.samples import Samples
 from langevax.sampling.solver import ForwardSolver
 from langevax.sampling.solver_chains import HostLoop, generator
-from langevax.sampling.solver_walk import Dynamics, SolverWalk
+from langevax.sampling.solver_walk import SolverWalk, dynamics_of
 
 
 class HierarchicalRun(NamedTuple):
@@ -53,8 +53,7 @@ class HierarchicalRun(NamedTuple):
     progress: ProgressOption
     key: PRNGKey
     default_warmup = 400
-    """Steps, half of them with fixed hyperparameters."""
-    default_collapsed_warmup = 200
+    """Steps; of a map that is not linear, half of them with fixed hyperparameters."""
     num_verified = 8
     """Draws at which a linear map is compared with its matrix."""
 
@@ -70,7 +69,13 @@ class HierarchicalRun(NamedTuple):
         samples = None
         if self.dynamics == "auto":
             samples = self._collapsed(use, rng, chain_key)
-        return samples or self._interwoven(use, x, u, rng, chain_key)
+        return samples or self._interwoven(
+            use,
+            x,
+            u,
+            rng,
+            chain_key,
+        )
 
     def _samples(
         self,
@@ -83,7 +88,12 @@ class HierarchicalRun(NamedTuple):
         coordinates = HierarchicalCoordinates(self.target, self.target.scales)
         chains = use.chains(algorithm, result, self._loop.thinning)
         return use.samples(
-            chains, CoordinateMap((coordinates,)), 1.0, walk.dynamics, reason, walk
+            chains,
+            CoordinateMap((coordinates,)),
+            1.0,
+            walk.dynamics,
+            reason,
+            walk,
         )
 
     def _check(self, start: PyTree, others: Mapping[str, Any]) -> None:
@@ -118,7 +128,7 @@ class HierarchicalRun(NamedTuple):
         level = target.level(target.centre)
         linear = LinearData.of(solver, exact, target.scales, level)
         walk = CollapsedWalk(target, solver, linear)
-        steps = self.lengths.warmup(self.default_collapsed_warmup)
+        steps = self.lengths.warmup(self.default_warmup)
         states = collapsed_states(walk, self._loop, steps, rng)
         result = self._loop.record(walk, states, key)
         draws = np.concatenate(result.positions)
@@ -129,7 +139,13 @@ class HierarchicalRun(NamedTuple):
             "the forward map is linear and the noise Gaussian: hyperparameters are sampled by Metropolis steps with "
             "the function integrated out, and the function given them exactly"
         )
-        return self._samples(use, walk, result, IndependentDraws(1.0), reason)
+        return self._samples(
+            use,
+            walk,
+            result,
+            IndependentDraws(1.0),
+            reason,
+        )
 
     def _interwoven(
         self,
@@ -141,17 +157,29 @@ class HierarchicalRun(NamedTuple):
     ) -> Samples:
         """Return draws of any map: the walk of the function warms up first, then hyperparameters move too."""
         solver = use.solver
-        dynamics = self._dynamics(solver)
+        dynamics = dynamics_of(self.dynamics, solver, "pcnl")
         target = self.target
         loop = self._loop
-        law, references, u = find_modes(target, solver, x, u, rng)
+        law, references, u = find_modes(
+            target,
+            solver,
+            x,
+            u,
+            rng,
+        )
         there = target.solver_at(solver, u)
-        function_walk = SolverWalk(there, references[0], dynamics)
+        function_walk = SolverWalk(there, references, dynamics)
         steps = self.lengths.warmup(self.default_warmup)
         solves = function_walk.first_states(references, loop.num_chains, None, rng)
         solves = loop.warm_up(function_walk, solves, steps // 2, rng)
         linear = LinearData.of(there, references[0], *target.units(u))
-        walk = InterwovenWalk(target, solver, law, function_walk, linear)
+        walk = InterwovenWalk(
+            target,
+            solver,
+            law,
+            function_walk,
+            linear,
+        )
         states = []
         for solve in solves:
             first = walk.first_logarithms(target.log_prior, rng)
@@ -165,16 +193,13 @@ class HierarchicalRun(NamedTuple):
         )
         reason = f"{why}: steps of the function alternate with steps of the hyperparameters, centred and whitened"
         result = loop.record(walk, states, key)
-        return self._samples(use, walk, result, function_walk.algorithm(1.0), reason)
-
-    def _dynamics(self, solver: ForwardSolver) -> Dynamics:
-        if self.dynamics == "auto":
-            return "pcn" if solver.adjoint is None else "pcnl"
-        if self.dynamics == "pcnl" and solver.adjoint is None:
-            raise ValueError(
-                "PCNL needs a gradient: pass adjoint= to inverse_problem, or algorithm=langevax.PCN()."
-            )
-        return "pcn" if self.dynamics == "pcn" else "pcnl"
+        return self._samples(
+            use,
+            walk,
+            result,
+            function_walk.algorithm(1.0),
+            reason,
+        )
 
     @property
     def _loop(self) -> HostLoop:

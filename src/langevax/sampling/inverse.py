@@ -25,7 +25,7 @@ from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.problems.problem import Problem
 from langevax.sampling.fields import field_dataset
 from langevax.sampling.noise import GaussianNoise
-from langevax.sampling.solver import Adjoint, ForwardSolver, NumpyMap
+from langevax.sampling.solver import Adjoint, ForwardSolver, NumpyMap, check_shape
 from langevax.spaces import GaussianPrior
 
 if TYPE_CHECKING:
@@ -163,11 +163,3 @@ def transposed_derivative(forward_map: ForwardMap, dtype: Any) -> Adjoint:
     return lambda values, residual: product(
         jnp.asarray(values, dtype), jnp.asarray(residual, dtype)
     )
-
-
-def check_shape(predicted: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    if predicted != expected:
-        raise ValueError(
-            f"forward_map returned shape {predicted} for data of shape {expected}; it must predict each datum from "
-            "the function's values on prior.basis.grid."
-        )

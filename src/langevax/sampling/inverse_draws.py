@@ -33,6 +33,7 @@ from langevax.sampling.solver_walk import (
     HOST_DYNAMICS,
     Dynamics,
     SolverWalk,
+    dynamics_of,
 )
 
 
@@ -52,7 +53,13 @@ class SolverUse(NamedTuple):
         """Return chains on the host and what they cost."""
         step_size = float(getattr(algorithm, "step_size", 1.0))
         spent = self.solver.counts.since(self.before).evaluations
-        return TunedChains(algorithm, result, step_size, thinning, spent)
+        return TunedChains(
+            algorithm,
+            result,
+            step_size,
+            thinning,
+            spent,
+        )
 
     def samples(
         self,
@@ -140,18 +147,34 @@ class InverseRun(NamedTuple):
         temperature = self.target.temperature
         num_samples, num_chains = self.lengths[:2]
         chains = independent_chains(
-            coordinates, temperature, num_samples, num_chains, key, self.run
+            coordinates,
+            temperature,
+            num_samples,
+            num_chains,
+            key,
+            self.run,
         )
         reason = "the forward map is linear and the noise Gaussian: draws of the normal posterior are independent"
-        return use.samples(chains, coordinates, temperature, "exact", reason)
+        return use.samples(
+            chains,
+            coordinates,
+            temperature,
+            "exact",
+            reason,
+        )
 
     def _walk(self, use: SolverUse, keys: list[PRNGKey]) -> Samples:
         solver = use.solver
-        dynamics, reason = self._dynamics(solver)
+        dynamics = dynamics_of(self.dynamics, solver, "hmc")
         self._check(dynamics)
+        reason = (
+            f"the forward map has {'no' if solver.adjoint is None else 'an'} adjoint"
+        )
+        if self.dynamics != "auto":
+            reason = f"algorithm={dynamics.upper()} was passed"
         rng = generator(keys[0])
         references = self._references(solver, rng)
-        walk = SolverWalk(solver, references[0], dynamics, self.step_size)
+        walk = SolverWalk(solver, references, dynamics, self.step_size)
         loop = HostLoop(*self.lengths[:2], self.lengths.spacing(1), self.run.progress)
         starts = self._start_of_chain(keys[1])
         states = walk.first_states(references, loop.num_chains, starts, rng)
@@ -161,7 +184,14 @@ class InverseRun(NamedTuple):
         temperature = self.target.temperature
         chains = use.chains(walk.algorithm(temperature), run, loop.thinning)
         coordinates = self._coordinates(walk.reference)
-        return use.samples(chains, coordinates, temperature, dynamics, reason, walk)
+        return use.samples(
+            chains,
+            coordinates,
+            temperature,
+            dynamics,
+            reason,
+            walk,
+        )
 
     def _check(self, dynamics: Dynamics) -> None:
         """Raise where an argument asks for what chains on the host do not have."""
@@ -189,20 +219,6 @@ class InverseRun(NamedTuple):
             return [NormalReference.standard(solver.num_modes)]
         start = np.asarray(self.start, np.float64) / self.target.scales
         return find_references(solver, start, rng)
-
-    def _dynamics(self, solver: ForwardSolver) -> tuple[Dynamics, str]:
-        if self.dynamics == "auto":
-            if solver.adjoint is None:
-                return "pcn", "the forward map has no adjoint"
-            return "hmc", "the forward map has an adjoint"
-        dynamics: Dynamics = (
-            self.dynamics if self.dynamics in ("pcn", "hmc") else "pcnl"
-        )
-        if dynamics != "pcn" and solver.adjoint is None:
-            raise ValueError(
-                f"{dynamics.upper()} needs a gradient: pass adjoint= to inverse_problem, or algorithm=langevax.PCN()."
-            )
-        return dynamics, f"algorithm={dynamics.upper()} was passed"
 
     def _start_of_chain(self, key: PRNGKey) -> Callable[[int], Vector] | None:
         start = self.chain_start

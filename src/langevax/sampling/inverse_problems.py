@@ -19,13 +19,12 @@ from langevax.sampling.inverse import (
     InverseProblem,
     Misfit,
     SolverWarning,
-    check_shape,
     compiled_map,
     transposed_derivative,
 )
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.solve_cache import SolveCache
-from langevax.sampling.solver import Adjoint, ForwardSolver, misfit_problem
+from langevax.sampling.solver import Adjoint, ForwardSolver, check_shape, misfit_problem
 from langevax.sampling.umbridge import UMBridgeModel
 from langevax.spaces import GaussianPrior, MaternPrior
 from langevax.spaces.matern_prior import Distribution, Hyperprior

@@ -13,6 +13,7 @@ with a solve and an adjoint one a part: a quarter turn about a reference that su
 for every reference law.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -84,7 +85,13 @@ class Around(NamedTuple):
         if there is None:
             return REFUSED
         proposal = state_at(law, there)
-        return there, self.algorithm.log_ratio(1.0, state, proposal, noise, 0)
+        return there, self.algorithm.log_ratio(
+            1.0,
+            state,
+            proposal,
+            noise,
+            0,
+        )
 
 
 class Rotation(NamedTuple):
@@ -125,6 +132,35 @@ class Rotation(NamedTuple):
         if max(energies) >= energies[-1] + self.diverged:
             return REFUSED  # a turn back from the end would have stopped as well
         return here, energies[0] - energies[-1]
+
+
+class FromModes(NamedTuple):
+    """A draw from the even mixture of the normal laws at the modes."""
+
+    modes: Sequence[NormalReference]
+    length: float = 1.0
+    needs_gradient = False
+
+    def propose(
+        self,
+        solver: ForwardSolver,
+        reference: NormalReference,
+        here: Solve,
+        rng: np.random.Generator,
+    ) -> Proposal:
+        law = self.modes[rng.integers(len(self.modes))]
+        there = solver.at(law.to_prior_units(rng.standard_normal(len(here.z))))
+        if there is None:
+            return REFUSED
+        return there, self._excess(there) - self._excess(here)
+
+    def _excess(self, solve: Solve) -> float:
+        """Return the log posterior less the log density of the mixture."""
+        logs = [
+            -np.sum(np.log(law.scales)) - np.sum(law.from_prior_units(solve.z) ** 2) / 2
+            for law in self.modes
+        ]
+        return -solve.energy - np.logaddexp.reduce(logs)
 
 
 class ByFit(NamedTuple):

@@ -179,11 +179,7 @@ class ForwardSolver:
         predicted = np.array(
             np.ma.filled(returned, np.nan)
         )  # a copy: a solver may return one array each time
-        if predicted.shape != self.data.shape:
-            raise _WrongShape(
-                f"forward_map returned shape {predicted.shape} for data of shape {self.data.shape}; it must predict "
-                "each datum from the function's values on prior.basis.grid."
-            )
+        check_shape(predicted.shape, self.data.shape)
         return predicted
 
     def _call(self, z: Vector) -> object:
@@ -404,6 +400,15 @@ def _real(name: str, numbers: np.ndarray) -> np.ndarray:
 
 class _WrongShape(ValueError):
     """A result of another shape: a mistake of the map wherever it is called, and not a solve that failed."""
+
+
+def check_shape(predicted: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise unless predictions have the shape of the data."""
+    if predicted != expected:
+        raise _WrongShape(
+            f"forward_map returned shape {predicted} for data of shape {expected}; it must predict each datum from "
+            "the function's values on prior.basis.grid."
+        )
 
 
 def misfit_problem(

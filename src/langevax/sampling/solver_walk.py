@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float
 
 from langevax.samplers import PCN, PCNL
-from langevax.sampling.moves import Around, ByFit, Move, Rotation
+from langevax.sampling.choice import Requested
+from langevax.sampling.moves import Around, ByFit, FromModes, Move, Rotation
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import ForwardSolver, Solve, SolveCounts, Vector
 from langevax.sampling.surrogate import MOST_RESIDUALS, fitted_misfit
@@ -37,6 +38,20 @@ HOST_DYNAMICS: dict[Dynamics, HostDynamics] = {
     "pcnl": HostDynamics(lambda h: Around(PCNL(h, 1.0)), 2.0),
     "hmc": HostDynamics(Rotation, math.pi / 2),
 }
+
+
+def dynamics_of(
+    requested: Requested, solver: ForwardSolver, best: Dynamics
+) -> Dynamics:
+    """Return those that were asked for; for "auto" the best with an adjoint, and pCN without; raise where they need one."""
+    has_adjoint = solver.adjoint is not None
+    if requested == "auto":
+        return best if has_adjoint else "pcn"
+    if requested != "pcn" and not has_adjoint:
+        raise ValueError(
+            f"{requested.upper()} needs a gradient: pass adjoint= to inverse_problem, or algorithm=langevax.PCN()."
+        )
+    return requested
 
 
 class WalkStep(NamedTuple):
@@ -78,15 +93,13 @@ class SolverWalk:
     def __init__(
         self,
         solver: ForwardSolver,
-        reference: NormalReference,
+        references: Sequence[NormalReference],
         dynamics: Dynamics,
         step_size: float | Literal["auto"] = "auto",
     ):
         self.solver = solver
-        self.reference = reference
+        self.reference = references[0]
         self.dynamics: Dynamics = dynamics
-        self.is_adaptive = isinstance(step_size, str)
-        """False: all steps have the length that was passed."""
         kind = HOST_DYNAMICS[dynamics]
         if isinstance(step_size, str):
             prior = NormalReference.standard(solver.num_modes)
@@ -94,7 +107,9 @@ class SolverWalk:
             moves = [kind.move(float(kind.longest * length)) for length in lengths]
             moves += [Around(PCN(float(length), 1.0), prior) for length in lengths]
             if solver.num_modes <= FEW_MODES:
-                self.reference = reference.in_all_directions()
+                self.reference = self.reference.in_all_directions()
+            if len(references) > 1:
+                moves.append(FromModes(references))
         else:
             moves = [kind.move(step_size)]
         self._set_moves(moves)
@@ -177,8 +192,8 @@ class SolverWalk:
         number: int,
         num_steps: int,
     ) -> None:
-        """Adapt to the `number`-th of so many steps of the chains."""
-        if not self.is_adaptive:
+        """Adapt to the `number`-th of so many steps of the chains; a single move is one of a length that was passed."""
+        if len(self.moves) == 1:
             return
         self.count(steps)
         for step in steps:
@@ -188,24 +203,22 @@ class SolverWalk:
             if proposed is not None and room > 0:
                 self.solves.append(proposed)
                 self.visited.append(step.state is proposed)
-        if ends_stage(number, num_steps):
-            self._end_stage(is_last=number + 1 == num_steps)
-
-    def count(self, steps: list[WalkStep]) -> None:
-        """Add to the gains of the moves."""
-        for step in steps:
-            move, distance, _ = step.learnt
-            self.gains[:, move] += distance, step.counts.evaluations
-
-    def _end_stage(self, is_last: bool) -> None:
-        """Adapt the weights of the moves, the reference and the fit."""
+        if not ends_stage(number, num_steps):
+            return
         gains = self.weigh()
+        is_last = number + 1 == num_steps
         if not is_last and np.argmax(gains[: self.num_lengths]) > 0:
             later = self.draws[len(self.draws) // 2 :]
             self.reference = self.reference.with_moments_of(np.stack(later))
         if not is_last or self._has_fit:  # a new one has no weight yet
             self.add_fit(self.solves, self.visited)
         self.draws = []
+
+    def count(self, steps: list[WalkStep]) -> None:
+        """Add to the gains of the moves."""
+        for step in steps:
+            move, distance, _ = step.learnt
+            self.gains[:, move] += distance, step.counts.evaluations
 
     @property
     def _has_fit(self) -> bool:

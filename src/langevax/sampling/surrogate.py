@@ -28,8 +28,6 @@ from langevax.sampling.solver import Solve, Vector
 MOST_RESIDUALS = 2**25
 """Numbers of the residuals of all solves that are fitted."""
 MAX_DEGREE = 5
-ROUGH = (0.1,)
-SHARES = (1.0,)
 LEAST_SOLVES = 20
 """With fewer there is no fit."""
 
@@ -71,13 +69,11 @@ class FittedMisfit(NamedTuple):
     cost: float
     """E[p / q] under the posterior p, with q the fitted one: 1 where both are the same."""
 
-    def misfit(self, c: Float[np.ndarray, "n r"]) -> Float[np.ndarray, " n"]:
-        """Return the fitted misfit at coordinates along the directions."""
-        return np.sum((monomials(c, self.factors) @ self.root.T) ** 2, axis=1) / 2
-
     def psi(self, c: Float[np.ndarray, "n r"]) -> Float[np.ndarray, " n"]:
         """Return minus the logarithm of the fitted posterior's density under the reference."""
-        return np.fmin(self.misfit(c) + self.along.energy(c), self.ceiling)
+        residuals = monomials(c, self.factors) @ self.root.T
+        misfits = np.sum(residuals**2, axis=1) / 2
+        return np.fmin(misfits + self.along.energy(c), self.ceiling)
 
     def end_of_chain(
         self,
@@ -113,7 +109,7 @@ class FittedMisfit(NamedTuple):
             if is_prior:
                 heights -= along.energy(places)
             chosen = int(np.argmax(rng.gumbel(size=len(heights)) - heights))
-            c = places[chosen] if chosen < num_places else c
+            c = places[chosen]
         rest = share * w + math.sqrt(1 - share**2) * rng.standard_normal(len(w))
         rest -= along.directions @ (rest @ along.directions)
         psi = self.psi(np.stack([start, c]))
@@ -141,6 +137,8 @@ class UsedSolves(NamedTuple):
     weights: Float[np.ndarray, " n"]
     psi: Float[np.ndarray, " n"]
     is_visited: np.ndarray
+    ceiling: float
+    """The highest psi that chains met."""
 
     @classmethod
     def of(
@@ -159,6 +157,7 @@ class UsedSolves(NamedTuple):
         along = InformedDirections.of(reference)
         z = np.stack([solve.z for solve in solves])
         c = reference.from_prior_units(z) @ along.directions
+        psi = np.array([solve.misfit for solve in solves]) + along.energy(c)
         energies = np.array([solve.energy for solve in solves])
         excess = energies - np.quantile(energies[is_visited], typical)
         return cls(
@@ -166,21 +165,16 @@ class UsedSolves(NamedTuple):
             c,
             np.stack([np.ravel(noise.whitened(solve.residual)) for solve in solves]),
             1 / (1 + np.maximum(excess, 0)),
-            np.array([solve.misfit for solve in solves]) + along.energy(c),
+            psi,
             is_visited,
+            float(np.max(psi[is_visited])),
         )
-
-    @property
-    def ceiling(self) -> float:
-        """The highest psi that chains met."""
-        return float(np.max(self.psi[self.is_visited]))
 
     def fit(
         self,
         factors: Int[np.ndarray, "monomials degree"],
         rows: Any = slice(None),
         roughness: float = 0.1,
-        share: float = 1.0,
         ridge: float = 1e-10,
     ) -> Float[np.ndarray, "q monomials"]:
         """Return R with |R phi| the size of the fitted residual, in units of the noise: ridge regression.
@@ -196,13 +190,11 @@ class UsedSolves(NamedTuple):
         coefficients = np.linalg.solve(
             gram, scaled.T @ (weights * self.residuals[rows])
         )
-        return share**0.5 * np.linalg.qr((units[:, None] * coefficients).T, mode="r")
+        return np.linalg.qr((units[:, None] * coefficients).T, mode="r")
 
     def cost(
         self,
         factors: Int[np.ndarray, "monomials degree"],
-        roughness: float,
-        share: float,
     ) -> float:
         """Return E[p / q] under p, the posterior, with q the fitted one, each half of the solves by the fit to the other.
 
@@ -214,7 +206,7 @@ class UsedSolves(NamedTuple):
             tried = FittedMisfit(
                 self.along,
                 factors,
-                self.fit(factors, half, roughness, share),
+                self.fit(factors, half),
                 self.ceiling,
                 1.0,
             )
@@ -248,9 +240,7 @@ def fitted_misfit(
     used = UsedSolves.of(reference, noise, *zip(*usable, strict=True))
     most = min(most_monomials, 2 * len(usable))
     tried = [
-        (used.cost(factors, rough, share), (factors, slice(None), rough, share))
-        for share in SHARES
-        for rough in ROUGH
+        (used.cost(factors), factors)
         for degree in range(1, MAX_DEGREE + 1)
         if (factors := factors_of(degree, used.c.shape[1], most)) is not None
     ]
@@ -259,7 +249,13 @@ def fitted_misfit(
     cost, factors = min(tried, key=lambda pair: pair[0])
     if not cost < most_cost:
         return None
-    return FittedMisfit(used.along, factors[0], used.fit(*factors), used.ceiling, cost)
+    return FittedMisfit(
+        used.along,
+        factors,
+        used.fit(factors),
+        used.ceiling,
+        cost,
+    )
 
 
 def factors_of(

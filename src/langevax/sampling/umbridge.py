@@ -196,8 +196,7 @@ def _numbers(values: np.ndarray) -> list[float]:
 
 
 def _checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
-    if config is None:
-        return {}
+    config = {} if config is None else config
     checks.instance("config", config, Mapping, "{'level': 1}")
     try:
         json.dumps(dict(config), allow_nan=False)
