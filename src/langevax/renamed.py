@@ -86,6 +86,8 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.sampling.CoefficientSweep": "call learning_coefficient(localization=) in a loop",
     "langevax.sampling.RecordedCoefficient": "call learning_coefficient(..., key=fold_in(key, step)) in the loop of training",
     "langevax.sampling.coefficient_sweep": "call learning_coefficient(localization=) in a loop",
+    "langevax.sampling.GaussianNoise(factor=)": "pass covariance=factor @ factor.T",
+    "langevax.sampling.GaussianNoise(precision=)": "pass covariance=numpy.linalg.inv(precision)",
     "langevax.sampling.stein_discrepancy": "read the draws' warnings and step_size_bias",
     "langevax.simulate(matmul_precision=)": "call it in `with jax.default_matmul_precision(precision):`",
     "langevax.sklearn.CurveCoefficients(centre=)": "it does not centre; leave it out",

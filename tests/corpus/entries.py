@@ -448,10 +448,8 @@ ENTRIES: dict[str, Entry] = {
             for name, value in arguments.items()
         ],
         {
-            "deviation": (np.array([0.5, 2.0]), VECTOR),
+            "standard_deviation": (np.array([0.5, 2.0]), VECTOR),
             "covariance": (np.array([[2.0, 1.0], [1.0, 2.0]]), ARRAY),
-            "factor": (np.array([[2.0, 0.0], [1.0, 2.0]]), ARRAY),
-            "precision": (np.array([[2.0, 1.0], [1.0, 2.0]]), ARRAY),
         },
     ),
     "langevax.learning_coefficient": Entry(

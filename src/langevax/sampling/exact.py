@@ -96,7 +96,7 @@ def reference_coordinates(
     """Return the coordinates of a normal law that is given in units of the prior of each number of the position."""
     flat = Raveled(problem, like)
     white = in_prior_units(flat, temperature)
-    return CoordinateMap((flat, white, NearReference(white, reference, temperature)))
+    return CoordinateMap((flat, white, NearReference(white, reference)))
 
 
 def independent_chains(

@@ -151,7 +151,7 @@ class Request:
         run = InverseRun(
             posterior.inverse,
             self.dynamics,
-            *self.lengths,
+            self.lengths,
             self.step_size,
             self.preconditioner,
             posterior.position,

@@ -51,7 +51,7 @@ def sample(
     """Draw from exp(-potential / temperature).
 
     A posterior that is known to be normal is drawn from independently, and a forward map in Python, or of few
-    coefficients whose law is far from normal, is sampled in a loop on the host. Of the others, functions take pCNL,
+    coefficients, is sampled in a loop on the host. Of the others, functions take pCNL,
     and all else NUTS, but for Langevin dynamics with batches where the law is close to normal and passes over its rows
     cost more than batches. Where you pass an algorithm it is taken, its step size tuned where that is "auto"; `reason`
     of the result says which was taken and why.

@@ -88,7 +88,7 @@ def draw_to_tolerance(
                 f"tolerance={tolerance:g} cannot be kept: {' '.join(doubts)}", samples
             )
         r_hat = samples.max_rhat
-        largest = max(errors.mean, errors.deviation)
+        largest = max(errors.mean, errors.standard_deviation)
         if largest <= tolerance and r_hat <= MAX_RHAT:
             return samples
         if 2 * num_samples > most:
