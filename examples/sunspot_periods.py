@@ -1,7 +1,7 @@
 """A posterior of three modes: the period of sunspots from 80 years of counts, by replica exchange.
 
 From the counts of 1760 to 1839 alone (in statsmodels) the cycle may last 8.4, 9.7 or 11.7 years: one sinusoid in the
-square root of the counts, with noise. Four chains of NUTS stay in the mode about which they start. Replica exchange finds
+square root of the counts, with noise. Four chains of NUTS stay in the modes in which they start. Replica exchange finds
 the modes and weighs them; the exact law, by quadrature, is drawn beside it.
 
 Run it: `python examples/sunspot_periods.py`. It prints the modes' probabilities and writes out/sunspot_periods.png.

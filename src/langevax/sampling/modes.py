@@ -27,7 +27,12 @@ from langevax.sampling.preconditioning import (
     hessian_at,
     run_even_pilot,
 )
-from langevax.sampling.starts import StartNear, generator, normal_deviates
+from langevax.sampling.starts import (
+    StartNear,
+    StartNearModes,
+    generator,
+    normal_deviates,
+)
 from langevax.sampling.tolerances import LEAST_WEIGHT
 
 Points = Float[np.ndarray, "n d"]
@@ -318,9 +323,16 @@ class Exploration(NamedTuple):
         potentials, _ = evaluate(problem, np.asarray(self.mode)[None])
         return self.coordinates.log_volume - float(potentials[0]) / temperature
 
-    def start(self, temperature: float) -> StartNear:
-        """Return draws from the normal law about the mode."""
-        scale = jnp.sqrt(jnp.asarray(temperature, self.mode.dtype))
+    def start(self, temperature: float) -> StartNear | StartNearModes:
+        """Return draws from the normal law about the mode, or about one that is drawn by the weights."""
+        dtype = self.mode.dtype
+        scale = jnp.sqrt(jnp.asarray(temperature, dtype))
+        if self.several:
+            numbers = zip(*(end[:3] for end in self.several), strict=True)
+            positions, roots, weights = (
+                jnp.asarray(np.array(a), dtype) for a in numbers
+            )
+            return StartNearModes(positions, roots, weights, scale)
         return StartNear(self.coordinates.problem, self.mode, scale)
 
 

@@ -57,8 +57,8 @@ def sample(
     of the result says which was taken and why.
 
     A pilot run finds a mode and the curvature there. Chains run in coordinates in which that curvature is 1, and start
-    as draws of a normal law about the mode; where descents from heated starts end in others, `modes` of the result lists
-    them all, and a warning says so. Where the law is far from normal there, NUTS runs in the coordinates of the position,
+    as draws of a normal law about the mode, or of normal laws about all modes that descents from heated starts end in;
+    `modes` of the result lists these. Where the law is far from normal there, NUTS runs in the coordinates of the position,
     each in a unit of its own, from around `start`; where draws of its warm-up are correlated, in others. It is a warning
     then if descents ended where no chain came.
 

@@ -295,8 +295,9 @@ class Samples:
             return []
         shares = ", ".join(f"{mode.weight:.2f}" for mode in self.modes)
         return [
-            f"{number} modes with rough weights {shares} are {depth:.0f} temperatures or more deep, and chains, which "
-            "start about one of them, hardly cross to the others; pass algorithm=langevax.ReplicaExchange()."
+            f"{number} modes with rough weights {shares} are {depth:.0f} temperatures or more deep, and "
+            "chains hardly cross between them, so that the shares of draws in each are arbitrary; pass "
+            "algorithm=langevax.ReplicaExchange()."
         ]
 
     @property

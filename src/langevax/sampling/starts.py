@@ -79,6 +79,26 @@ class Lengths(NamedTuple):
         return default if isinstance(self.thinning, str) else self.thinning
 
 
+class StartNearModes(eqx.Module):
+    """Draws from a mixture of normal laws, one about each mode, of which each has its share, rounded up or down."""
+
+    modes: Float[Array, "m d"]
+    roots: Float[Array, "m d d"]
+    weights: Float[Array, " m"]
+    scale: FloatScalar
+
+    def __call__(self, key: PRNGKey, num_chains: int) -> Positions:
+        rng = generator(key)
+        ends = np.cumsum(np.asarray(self.weights))
+        places = (rng.uniform() + np.arange(num_chains)) / num_chains
+        numbers = np.searchsorted(ends, ends[-1] * places)
+        deviates = rng.normal(size=(num_chains, self.modes.shape[1]))
+        roots = np.asarray(self.roots)[numbers]
+        deviations = float(self.scale) * np.einsum("cij,cj->ci", roots, deviates)
+        positions = np.asarray(self.modes)[numbers] + deviations
+        return jnp.asarray(positions, self.modes.dtype)
+
+
 class StartNear(eqx.Module):
     """Draws from N(position, scale^2) where the log density is finite, and the position itself elsewhere."""
 

@@ -39,7 +39,8 @@ class Ladder(NamedTuple):
     acceptance: float = 0.574
     """Of steps of MALA: the optimal rate."""
     gain: float = 2.0
-    """Change of the logarithm of a step size for the departure of its acceptance."""
+    largest_change: float = 0.7
+    """Of the logarithm of a step size, by `gain` times the departure of its acceptance."""
     thinning: int = 8
     """Steps between draws: in more of them a replica hardly comes by from another temperature."""
 
@@ -112,4 +113,6 @@ def adapted_ladder(ladder: Rungs, rejections: Float[np.ndarray, " pairs"]) -> Ru
 def adapted_step_sizes(step_sizes: Rungs, tally: SwapTally) -> Rungs:
     """Return step sizes nearer to the acceptance rate of `LADDER` at each temperature."""
     rates = np.asarray(tally.acceptance_rates, np.float64)
-    return step_sizes * np.exp(LADDER.gain * (rates - LADDER.acceptance))
+    change = LADDER.gain * (rates - LADDER.acceptance)
+    largest = LADDER.largest_change
+    return step_sizes * np.exp(np.clip(change, -largest, largest))
