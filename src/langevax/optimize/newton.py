@@ -101,7 +101,7 @@ def newton(
             y = trial
             now = ahead
             damping = max(damping / 5, eps)
-        elif promised <= roundings * eps * size:
+        elif promised <= eps * abs(now.fun) or promise <= roundings * eps * size:
             break
         else:
             damping *= 4
