@@ -14,7 +14,6 @@ from langevax.algorithm import Algorithm
 from langevax.run import Result
 from langevax.run.options import ProgressOption
 from langevax.sampling.choice import Requested
-from langevax.sampling.draws import Lengths
 from langevax.sampling.hyperparameter_chains import (
     CollapsedWalk,
     HyperparameterWalk,
@@ -42,6 +41,7 @@ from langevax.sampling.samples import Samples
 from langevax.sampling.solver import ForwardSolver
 from langevax.sampling.solver_chains import HostLoop, generator
 from langevax.sampling.solver_walk import SolverWalk, dynamics_of
+from langevax.sampling.starts import Lengths
 
 
 class HierarchicalRun(NamedTuple):

@@ -16,7 +16,7 @@ from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
 from langevax.run import Result, Run
 from langevax.sampling.choice import Requested
-from langevax.sampling.draws import Lengths, TunedChains
+from langevax.sampling.draws import TunedChains
 from langevax.sampling.exact import independent_chains, reference_coordinates
 from langevax.sampling.inverse import InverseProblem, solver_of
 from langevax.sampling.preconditioning import CoordinateMap
@@ -35,6 +35,7 @@ from langevax.sampling.solver_walk import (
     SolverWalk,
     dynamics_of,
 )
+from langevax.sampling.starts import Lengths
 
 
 class SolverUse(NamedTuple):

@@ -190,7 +190,8 @@ class UsedSolves(NamedTuple):
         coefficients = np.linalg.solve(
             gram, scaled.T @ (weights * self.residuals[rows])
         )
-        return np.linalg.qr((units[:, None] * coefficients).T, mode="r")
+        scaled = (units[:, None] * coefficients).T
+        return np.asarray(np.linalg.qr(scaled, mode="r"))
 
     def cost(
         self,
@@ -237,7 +238,8 @@ def fitted_misfit(
     usable = [(solve, was) for solve, was in pairs if solve.misfit < np.inf]
     if len(usable) < LEAST_SOLVES or not any(was for _, was in usable):
         return None
-    used = UsedSolves.of(reference, noise, *zip(*usable, strict=True))
+    kept, went = zip(*usable, strict=True)
+    used = UsedSolves.of(reference, noise, kept, went)
     most = min(most_monomials, 2 * len(usable))
     tried = [
         (used.cost(factors), factors)
