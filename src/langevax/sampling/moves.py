@@ -148,7 +148,7 @@ class FromModes(NamedTuple):
         here: Solve,
         rng: np.random.Generator,
     ) -> Proposal:
-        law = self.modes[rng.integers(len(self.modes))]
+        law = self.modes[int(rng.integers(len(self.modes)))]
         there = solver.at(law.to_prior_units(rng.standard_normal(len(here.z))))
         if there is None:
             return REFUSED

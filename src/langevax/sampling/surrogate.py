@@ -190,7 +190,7 @@ class UsedSolves(NamedTuple):
         coefficients = np.linalg.solve(
             gram, scaled.T @ (weights * self.residuals[rows])
         )
-        return np.linalg.qr((units[:, None] * coefficients).T, mode="r")
+        return np.linalg.qr((units[:, None] * coefficients).T).R
 
     def cost(
         self,
@@ -237,7 +237,9 @@ def fitted_misfit(
     usable = [(solve, was) for solve, was in pairs if solve.misfit < np.inf]
     if len(usable) < LEAST_SOLVES or not any(was for _, was in usable):
         return None
-    used = UsedSolves.of(reference, noise, *zip(*usable, strict=True))
+    used = UsedSolves.of(
+        reference, noise, [s for s, _ in usable], [was for _, was in usable]
+    )
     most = min(most_monomials, 2 * len(usable))
     tried = [
         (used.cost(factors), factors)
