@@ -422,7 +422,7 @@ def test_correlated_noise_weighs_the_misfit():
         (
             {},
             ValueError,
-            "deviation covariance",
+            "standard_deviation covariance",
         ),
         (
             {"standard_deviation": 1.0, "covariance": np.eye(2)},

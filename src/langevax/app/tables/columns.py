@@ -723,7 +723,7 @@ def of_rows_apart(
     They fill at most one of the columns of words and dates that `nearly_all` rows fill, of three and more.
 
     Example:
-        >>> rows = [(f"{k}", "a", "b", "1") for k in range(30)] + [("Total", None, None, "30")]
+        >>> rows = [(f"n{k}", "a", "b", "1") for k in range(30)] + [("Total", None, None, "30")]
         >>> frame = pl.DataFrame(rows, ["id", "x", "y", "z"], orient="row")
         >>> of_rows_apart(dict(zip(frame.columns, read_columns(frame))))[0].sentence[:49]
         'Data row 31 lacks the words and dates that nearly'
