@@ -238,8 +238,8 @@ def fitted_misfit(
     usable = [(solve, was) for solve, was in pairs if solve.misfit < np.inf]
     if len(usable) < LEAST_SOLVES or not any(was for _, was in usable):
         return None
-    kept, went = zip(*usable, strict=True)
-    used = UsedSolves.of(reference, noise, kept, went)
+    ends, were_visited = zip(*usable, strict=True)
+    used = UsedSolves.of(reference, noise, ends, were_visited)
     most = min(most_monomials, 2 * len(usable))
     tried = [
         (used.cost(factors), factors)
