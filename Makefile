@@ -14,25 +14,24 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 
-# Each waits for the smaller one before it, since two installs at once would break the environment.
-$(VENV)/.lint: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --group lint
-	@touch $@
-
-$(VENV)/.cli: pyproject.toml | $(VENV)/.lint
+$(VENV)/.cli: pyproject.toml | $(BIN)/python
 	@echo "Installing langevax[cli] into $(VENV); this takes about a minute."
 	$(BIN)/python -m pip install --quiet --editable '.[cli]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(VENV)/.cli
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "Installing langevax[all], pytest and Sphinx into $(VENV); this takes minutes."
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group test --group docs
-	@touch $@
+	@touch $@ $(VENV)/.cli
 
 # Most of what it installs is never imported: Python compiles the rest when it is.
-$(VENV)/.gate: pyproject.toml | $(VENV)/.dev
+$(VENV)/.gate: pyproject.toml | $(BIN)/python
 	@echo "Installing langevax[all] and all that the gate needs into $(VENV), PyTorch included; this takes minutes."
 	$(BIN)/python -m pip install --quiet --no-compile --editable '.[all]' --group test --group torch --group lint --group types --group docs
+	@touch $@ $(VENV)/.cli $(VENV)/.dev $(VENV)/.lint
+
+$(VENV)/.lint: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --group lint
 	@touch $@
 
 demo: $(VENV)/.cli  ## a real table: network, certificate, scores of other methods, out/concrete/report.html
