@@ -24,6 +24,7 @@ import langevax as lx
 from benchmarks.beside.case import Candidate, Case, RunResult
 from benchmarks.beside.measure import in_turns, median, ratio
 from benchmarks.mfld_torch import table
+from langevax.gradients import batches
 from langevax.keys import unrolled
 
 STEP, RIDGE, TEMPERATURE = 0.05, 1e-3, 1e-3
@@ -82,9 +83,11 @@ def svrg_by_hand(X, y, starts, key, steps, batch_size, period):
 
         def correct(carry):
             def one(w, anchor, full, key):
-                rows = random.randint(
-                    random.split(key)[0], (batch_size,), 0, len(y), jnp.int32
+                batch_key, places = (
+                    random.split(key)[0],
+                    jnp.arange(batch_size, dtype=jnp.int32),
                 )
+                rows = batches.permuted(batch_key, places, jnp.int32(len(y)))
                 return (
                     gradient(w, X[rows], y[rows])
                     - gradient(anchor, X[rows], y[rows])
@@ -175,7 +178,7 @@ def svrg(steps: int, keys: Keys = None) -> Callable[[], jax.Array]:
         return lambda: svrg_by_hand(
             X, y, chains, keys(random.key(0)), steps, 16, 100
         ).block_until_ready()
-    gradient = lx.gradients.SVRG(batch_size=16, period=100, replace=True)
+    gradient = lx.gradients.SVRG(batch_size=16, period=100)
     start = jnp.zeros(X.shape[1], jnp.float32)
     return simulated(
         lx.Langevin(STEP, TEMPERATURE, gradient),
@@ -315,7 +318,6 @@ def sledge_step() -> None:
         "SARAH": lx.gradients.SARAH(BATCH, 10 * STEPS),
         "SLEDGE, blocks": lx.gradients.SLEDGE(BATCH),
         "SLEDGE, components": lx.gradients.SLEDGE(BATCH, "components"),
-        "SAGA, components": lx.gradients.SAGA(BATCH, "components"),
     }
 
     def run(gradient):
@@ -357,9 +359,7 @@ def gradient_errors(
     for name, estimator in {
         "SLEDGE, components": lx.gradients.SLEDGE(batch_size, "components"),
         "SLEDGE, blocks": lx.gradients.SLEDGE(batch_size),
-        "SAGA": lx.gradients.SAGA(batch_size, "components"),
         "STORM": lx.gradients.STORM(batch_size, batch_size / size),
-        "PAGE": lx.gradients.PAGE(batch_size),
         "SARAH without full passes": lx.gradients.SARAH(batch_size, 10 * num_steps),
     }.items():
         errors_by_step = (

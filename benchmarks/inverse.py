@@ -386,7 +386,7 @@ def print_case(case: InverseCase) -> None:
 def print_peers(case: InverseCase) -> None:
     """Print the lines of other samplers, each when it ends."""
     assert isinstance(case.target, InverseProblem)
-    solver, noise = case.target.solver, case.target.noise.deviation
+    solver, noise = case.target.solver, case.target.noise.standard_deviation
     assert solver is not None
     assert noise is not None
     scales = np.sqrt(np.asarray(case.target.prior.eigenvalues, np.float64))

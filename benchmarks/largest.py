@@ -229,7 +229,7 @@ def modes(count: int, draw: Draw) -> Parts:
     )
 
 
-def federated(table: str, clients: int, columns: int, draw: Draw) -> Parts:
+def federated(clients: int, columns: int, draw: Draw) -> Parts:
     data = draw(clients, 4, columns), draw(clients, 4)
     federation = lx.Federation(lambda x, row: (row[0] @ x - row[1]) ** 2 / 2, data)
     few = max(1, round(clients**0.5))
@@ -239,7 +239,6 @@ def federated(table: str, clients: int, columns: int, draw: Draw) -> Parts:
         num_local_steps=4,
         batch_size=1,
         clients_per_round=few,
-        table=table,
         initial_table="mini",
     )
     return Parts(method, federation, jnp.zeros(columns))
@@ -251,8 +250,6 @@ def estimators() -> dict[str, Any]:
         "LD": gradients.Full(),
         "SVRG-LD": gradients.SVRG(batch, period=100),
         "SARAH-LD": gradients.SARAH(batch, period=100),
-        "SAGA-LD, table of blocks": gradients.SAGA(batch),
-        "SAGA-LD, table of components": gradients.SAGA(batch, table="components"),
         "SLEDGE-LD, table of blocks": gradients.SLEDGE(batch),
         "SLEDGE-LD, table of components": gradients.SLEDGE(batch, table="components"),
     }
@@ -296,24 +293,18 @@ def cases() -> Iterator[MethodCase]:
                 lambda k, draw, g=gradient: many_chains(g, k, draw),
             )
     yield MethodCase("functions, exponential", "modes K", "as many grid points", modes)
-    for table in ("server", "client"):
-        name, beside = (
-            f"FLEDGE, table with the {table}",
-            "d = 100, 4 rows each, √P asked",
-        )
-        yield MethodCase(
-            name,
-            "clients P",
-            beside,
-            lambda k, draw, t=table: federated(t, k, 100, draw),
-        )
-        beside = "P = 100, 4 rows each, 10 asked"
-        yield MethodCase(
-            name,
-            "columns d",
-            beside,
-            lambda k, draw, t=table: federated(t, 100, k, draw),
-        )
+    yield MethodCase(
+        "FLEDGE",
+        "clients P",
+        "d = 100, 4 rows each, √P asked",
+        lambda k, draw: federated(k, 100, draw),
+    )
+    yield MethodCase(
+        "FLEDGE",
+        "columns d",
+        "P = 100, 4 rows each, 10 asked",
+        lambda k, draw: federated(100, k, draw),
+    )
 
 
 def largest(

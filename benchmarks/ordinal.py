@@ -58,7 +58,7 @@ def scores(X: np.ndarray, y: np.ndarray, split: int) -> tuple[np.ndarray, float]
     bayes = law.as_bayes().log_density(X[test], y[test])
     return np.stack(
         [law.log_density(X[test], y[test]), bayes, np.log(likely)]
-    ), law.bayes_share_
+    ), law.posterior_share_
 
 
 def main() -> None:

@@ -310,7 +310,7 @@ NEVER = (
     10 * STEPS
 )  # a full pass costs what it costs: here only the steps between two of them are compared
 ESTIMATORS = {
-    "control variate": lambda: lx.gradients.ControlVariate(BATCH, mode(), replace=True),
+    "control variate": lambda: lx.gradients.ControlVariate(BATCH, mode()),
     "minibatch": lambda: lx.gradients.Minibatch(BATCH),
     "SVRG": lambda: lx.gradients.SVRG(BATCH, NEVER),
     "SARAH": lambda: lx.gradients.SARAH(BATCH, NEVER),

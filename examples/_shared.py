@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 
 from langevax.figures import theme
 
@@ -29,6 +30,18 @@ def command(main: Callable[..., Any]) -> None:
         "--out", type=Path, default=OUT, help="the folder of the picture (default: out)"
     )
     main(**vars(parser.parse_args()))
+
+
+def draw_interval(axes: Any, certificate: Any) -> None:
+    """Draw how the interval that holds the optimum closed as the search went on."""
+    work, lower, upper = np.array(certificate.history).T
+    colour = theme.METHODS["MFLD"][0]
+    axes.fill_between(work, lower, upper, step="post", color=theme.faint(colour))
+    axes.step(work, upper, where="post", color=colour, label="upper end, proved")
+    axes.step(work, lower, "--", where="post", color=colour, label="lower, by search")
+    axes.set(xscale="log", xlabel="work, neuron gradients")
+    axes.set(ylabel="training objective", title="The optimum lies in the band")
+    axes.legend(loc="best")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import optax
-from _shared import OUT, command, picture
+from _shared import OUT, command, draw_interval, picture
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
@@ -94,7 +94,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         )
         middle.xaxis.set_major_formatter("{x:g}")
         middle.legend(loc="lower right")
-        model.plot_certificate(axes=right)
+        draw_interval(right, certificate)
     return {
         "score": scores[-1],
         "width": certificate.width,

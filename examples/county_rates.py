@@ -46,9 +46,9 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     )
     expected = TYPICAL * people
     options = (
-        {"num_particles": 64, "bayes_shares": (1.0, 0.1, 0.0)}
+        {"num_particles": 64, "posterior_shares": (1.0, 0.1, 0.0)}
         if quick
-        else {"bayes_shares": (1, 0.3, 0.1, 0)}
+        else {"posterior_shares": (1, 0.3, 0.1, 0)}
     )
     fit = lx.predictive(
         log_prior,
@@ -88,7 +88,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         axes.set_xticks([1000, 10_000, 100_000], ["1,000", "10,000", "100,000"])
         axes.set(title="Small counties are not as extreme as they look")
     return {
-        "share": fit.bayes_share,
+        "share": fit.posterior_share,
         "gain": float(fit.compare().nats),
         "spread": float(spread),
         "raw": float(np.std(raw[small])),

@@ -48,9 +48,9 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         visits[500:],
     )
     options = (
-        {"num_particles": 64, "bayes_shares": (1.0, 0.1)}
+        {"num_particles": 64, "posterior_shares": (1.0, 0.1)}
         if quick
-        else {"bayes_shares": (1.0, 0.3, 0.1, 0.0)}
+        else {"posterior_shares": (1.0, 0.3, 0.1, 0.0)}
     )
     target = lx.posterior(log_prior, log_likelihood, rows)
     posterior = lx.sample(
@@ -111,7 +111,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         axes.set(xlabel="visits to a doctor in a year", ylabel="share of people")
         axes.set_title(f"Bayes loses {gain.mean():.2f} nats a person")
     return {
-        "share": fit.bayes_share,
+        "share": fit.posterior_share,
         "loss": float(fit.compare().nats),
         "unseen": float(gain.mean()),
         "none, off": float(shares["chosen"][0] - observed[0]),

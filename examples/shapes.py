@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from _shared import OUT, command, picture
+from _shared import OUT, command, draw_interval, picture
 from matplotlib.collections import LineCollection
 from matplotlib.colors import TwoSlopeNorm
 
@@ -92,7 +92,7 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
             bar.set_color(colour)
         middle.bar_label(bars, fmt="%.2f", padding=2)
         middle.set(ylim=(0, 1), ylabel="held-out accuracy", title="175 outlines")
-        model.estimator_.plot_certificate(axes=right, certificate=certificate)
+        draw_interval(right, certificate)
     return {
         "basis": scores[0],
         "gain": scores[1] - scores[0],

@@ -309,7 +309,6 @@ WALKS, PARTS = 16, 8  # parts of a walk
 ESTIMATORS: dict[str, gradients.GradientEstimator] = {
     "SLEDGE": gradients.SLEDGE(WALK_BATCH, "components"),
     "SARAH": gradients.SARAH(WALK_BATCH, 10**9),
-    "SAGA": gradients.SAGA(WALK_BATCH, "components"),
     "STORM": gradients.STORM(WALK_BATCH, WALK_BATCH / COMPONENTS),
 }
 

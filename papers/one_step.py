@@ -169,6 +169,7 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     )
 
     runs = networks(keys[3], SPECTRUM_STEP, LONG_RATIO)
+    first = np.array([np.linalg.svd(layer)[0][0, 0] for layer in runs.weights])
     spectrum = theory.spectrum_one_step(
         NEURONS_PER_DIM, SPECTRUM_STEP, STUDENT, TEACHER, NOISE, LONG_RATIO
     )
@@ -194,7 +195,7 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         ),
         variables("value", "1", singular_values=runs.singular_values[0]),
         variables("run", "1", outlier=runs.singular_values[:, 0]),
-        variables("run", "squared cosine", alignment=runs.leading[:, 0] ** 2),
+        variables("run", "squared cosine", alignment=first**2),
         variables("", "1", outlier_predicted=spectrum.outlier),
         variables("", "squared cosine", alignment_predicted=spectrum.alignment),
         variables("edge", "1", edges=[spectrum.lower_edge, spectrum.upper_edge]),

@@ -114,11 +114,11 @@ class Method:
         return size + 2 * num_steps if self.kind == "CV" else batch_size * num_steps
 
 
-# By batch size and period. A batch of one has the same law with replacement, and is then cheaper to draw.
+# By batch size and period.
 ESTIMATORS: dict[str, Callable[[int, int], GradientEstimator]] = {
     "LD": lambda B, m: gradients.Full(),
-    "SGLD": lambda B, m: gradients.Minibatch(batch_size=1, replace=True),
-    "CV": lambda B, m: gradients.ControlVariate(1, jnp.zeros(5), replace=True),
+    "SGLD": lambda B, m: gradients.Minibatch(batch_size=1),
+    "CV": lambda B, m: gradients.ControlVariate(1, jnp.zeros(5)),
     "SVRG": lambda B, m: gradients.SVRG(batch_size=B, period=m),
     "SARAH": lambda B, m: gradients.SARAH(batch_size=B, period=m),
 }

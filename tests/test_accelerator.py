@@ -287,12 +287,10 @@ def chains_of(rows, num_chains, batch_size, period, steps, temperature):
         "step_size": 0.5,
         "temperature": temperature,
     }
-    gradient = langevax.gradients.Minibatch(batch_size=batch_size, replace=True)
+    gradient = langevax.gradients.Minibatch(batch_size=batch_size)
     scan = jax_steps.sgld_scan
     if period is not None:
-        gradient = langevax.gradients.SVRG(
-            batch_size=batch_size, period=period, replace=True
-        )
+        gradient = langevax.gradients.SVRG(batch_size=batch_size, period=period)
         scan = functools.partial(jax_steps.svrg_scan, period=period)
     risk = langevax.FiniteSum(cases.logistic, rows, precision=1 / len(rows[1]))
     ours = langevax.simulate(

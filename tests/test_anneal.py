@@ -79,14 +79,13 @@ def test_at_a_fixed_temperature_values_lie_half_a_temperature_per_coordinate_abo
         num_steps=200,
         temperature=lambda step: temperature,
         step_size=h,
-        polish=False,
     )
     above = temperature / 2 / (1 - h * CURVATURES / 2)
-    assert_mean(result.fun_chains, 3 + above.sum(), wrong=3 + 2 * above.sum())
-    assert result.gibbs_gap == pytest.approx(3 * temperature / 2)
+    ends = result.history["fun_chains"][-1]
+    assert_mean(ends, 3 + above.sum(), wrong=3 + 2 * above.sum())
     assert result.temperature == pytest.approx(temperature)
-    assert (result.basins, result.success) == ([], True)
-    assert result.fun == pytest.approx(3, abs=0.05)  # the best of what all of them saw
+    assert result.success
+    assert result.fun == pytest.approx(3, abs=1e-5)
 
 
 @pytest.mark.slow
@@ -310,7 +309,6 @@ def test_starts_fill_a_box_and_surround_x0_elsewhere():
         "key": KEY,
         "num_chains": 2000,
         "num_steps": 1,
-        "polish": False,
         "step_size": 0.1,
     }
     flat, box = (lambda x: jnp.sum(x * 1e-3)), [(-3, 5), (None, None)]

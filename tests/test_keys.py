@@ -87,18 +87,15 @@ def test_a_program_of_draws_has_no_loop_where_that_of_jax_has_one():
     assert loops(lambda key: drawn(unrolled(key))) == 0
 
 
-@pytest.mark.parametrize("replace", [True, False])
-def test_a_step_has_no_loop_but_those_of_its_method(replace):
-    """The loop over steps, and where rows of a batch differ, that of the permutation."""
+def test_a_step_has_no_loop_but_those_of_its_method():
+    """The loop over steps, and that of the permutation by which the rows of a batch differ."""
     problem = langevax.FiniteSum(lambda x, row: (x - row) ** 2 / 2, jnp.arange(50.0))
-    algorithm = langevax.Langevin(
-        0.1, 0.1, langevax.gradients.Minibatch(batch_size=5, replace=replace)
-    )
+    algorithm = langevax.Langevin(0.1, 0.1, langevax.gradients.Minibatch(batch_size=5))
     parts, one = program.RunParts(algorithm, problem, random.key(0)), jnp.int32(1)
     carry = program.begin(parts, jnp.zeros(()))
     chunk = program.Chunk(parts, one, one)
     text = program.advance.lower(chunk, carry, None).as_text()
-    assert text.count("stablehlo.while") == (1 if replace else 2)
+    assert text.count("stablehlo.while") == 2
 
 
 @pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])

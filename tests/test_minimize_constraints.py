@@ -286,13 +286,15 @@ def test_refinements_compile_one_program():
             "refined",
             lambda self, y: (calls.append(1), refined(self, y))[1],
         )
-        minimize(
-            lambda x: keane(x) + 0,
-            jnp.asarray(start, jnp.float32),
-            key=KEY,
-            bounds=bounds,
-            constraints=constraints,
-        )
+        fun = lambda x: keane(x) + 0
+        for key in jax.random.split(KEY):
+            minimize(
+                fun,
+                jnp.asarray(start, jnp.float32),
+                key=key,
+                bounds=bounds,
+                constraints=constraints,
+            )
     assert len(calls) > 1
     assert penalties._linearised._cached._cache_size() - before == 1
 

@@ -371,7 +371,7 @@ def drawn():
     keys = jax.vmap(lambda s: jax.random.split(jax.random.fold_in(KEY, s))[0])(
         jnp.arange(STEPS, dtype=jnp.int32)
     )
-    return jax.jit(jax.vmap(lambda key: batches.draw(key, problem, B, False)[0]))(keys)
+    return jax.jit(jax.vmap(lambda key: batches.draw(key, problem, B)))(keys)
 
 
 @pytest.mark.slow

@@ -64,11 +64,11 @@ def test_inputs_are_filled_up_on_cpus_alone(monkeypatch):
         (10**4, 10**4, 10**4),
         (10**5, 10**4, 1342),
         (10**6, 10**4, 256),
-        (2**20 + 1, 10**4, None),
+        (2**22 + 1, 10**4, None),
     ],
 )
 def test_blocks_of_clouds_are_large_elsewhere(elsewhere, particles, rows, expected):
-    """Up to 512 MB of activations with many rows, 1 GB with few; beyond, tiles of 512 MB."""
+    """Up to 512 MB of activations with many rows, 4 GB with few; beyond, tiles of 512 MB."""
     assert mean_field.rows_of_a_block(particles, rows) == expected
     best = platforms.ACCELERATOR
     assert best.tile_rows * best.tile_particles == best.block_activations == 2**27
@@ -89,13 +89,13 @@ def test_a_full_pass_has_the_blocks_of_the_platform_unless_its_user_chose_others
             shape[0] for shape in shapes(jax.make_jaxpr(gradient)(rows)) if shape
         )
 
-    assert largest() == 2**17
+    assert largest() == platforms.ACCELERATOR.pass_rows
     assert largest(block_size=1000) < 1100
 
 
 def quantities(risk, finite_sum, cloud):
     """Return all that blocks and forms enter: passes over a cloud, over rows, and tables of gradients."""
-    table = gradients.SAGA(batch_size=4).init(finite_sum, cloud[0])[0].table
+    table = gradients.SLEDGE(batch_size=4).init(finite_sum, cloud[0])[0].table
     return (
         risk.value_and_gradient(cloud),
         risk.outputs(cloud),
@@ -110,7 +110,7 @@ def test_numbers_are_the_same_on_all_platforms(monkeypatch):
     monkeypatch.setattr(
         platforms,
         "CPU",
-        platforms.CPU._replace(block_activations=64, fewest_rows=4, most_rows=8),
+        platforms.CPU._replace(block_activations=64, fewest_rows=4, largest_block=8),
     )
     tiles = platforms.ACCELERATOR._replace(
         most_activations=0, tile_rows=16, tile_particles=5

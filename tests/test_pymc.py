@@ -256,7 +256,7 @@ def flat_but_for_a_potential(pm):
 
 
 def test_an_improper_prior_is_refused_unless_a_potential_makes_it_proper(pm):
-    options = {"num_particles": 16, "bayes_shares": (1.0,), "num_folds": None}
+    options = {"num_particles": 16, "posterior_shares": (1.0,), "num_folds": None}
     with pm.Model() as model:
         flat(pm)
     draws = {
@@ -272,7 +272,9 @@ def test_an_improper_prior_is_refused_unless_a_potential_makes_it_proper(pm):
         flat_but_for_a_potential(pm)
     draws = {"mean": Y.sum() / (N + 1) + RNG.normal(size=256) / np.sqrt(N + 1)}
     assert (
-        lx.predictive(model, key=jax.random.key(0), draws=draws, **options).bayes_share
+        lx.predictive(
+            model, key=jax.random.key(0), draws=draws, **options
+        ).posterior_share
         == 1
     )
 
@@ -299,7 +301,11 @@ def visits(pm):
             pm.Normal("level", 0, 2) + columns @ pm.Normal("slopes", 0, 1, shape=3)
         )
         pm.Poisson("visits", mean, observed=counts)
-    options = {"num_particles": 128, "bayes_shares": (1.0, 0.3, 0.1), "num_folds": None}
+    options = {
+        "num_particles": 128,
+        "posterior_shares": (1.0, 0.3, 0.1),
+        "num_folds": None,
+    }
     return (
         model,
         lx.predictive(model, key=jax.random.key(0), **options),
@@ -311,7 +317,7 @@ def test_a_law_scores_new_rows_as_scipy_does_and_gains_over_bayes(visits):
     from scipy import stats
 
     _, law, new = visits
-    assert law.bayes_share == 0.1
+    assert law.posterior_share == 0.1
     assert law.compare().nats > 0.05
     assert not law.model.has_density_floor  # counts
     eta = law.positions["level"][:, None] + law.positions["slopes"] @ new["x"].T
@@ -393,7 +399,7 @@ def test_arrays_without_a_name_have_no_new_rows(pm):
         model,
         key=jax.random.key(0),
         num_particles=16,
-        bayes_shares=(1.0,),
+        posterior_shares=(1.0,),
         num_folds=None,
     )
     with pytest.raises(

@@ -118,7 +118,7 @@ BOXES = {
         ("gradients",),
         3,
         "step",
-        ("full, minibatch, SVRG,", "SARAH, SAGA, ..."),
+        ("full, minibatch, SVRG,", "SARAH, SLEDGE, ..."),
         kind="core",
     ),
     "Integrator": Box(

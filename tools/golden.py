@@ -60,9 +60,7 @@ def samplers() -> Numbers:
         "svrg": lx.gradients.SVRG(batch_size=8, period=5),
         "sarah": lx.gradients.SARAH(batch_size=8, period=5),
         "sledge": lx.gradients.SLEDGE(batch_size=8),
-        "page": lx.gradients.PAGE(batch_size=8),
         "storm": lx.gradients.STORM(batch_size=8, momentum=0.1),
-        "saga": lx.gradients.SAGA(batch_size=8),
     }
     algorithms = {
         f"langevin, {name}": lx.Langevin(**sizes, gradient=gradient)

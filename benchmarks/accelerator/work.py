@@ -43,7 +43,7 @@ def in_one_block() -> Iterator[None]:
     large = {
         "block_activations": 2**60,
         "most_activations": 2**60,
-        "most_rows": 2**60,
+        "largest_block": 2**60,
         "pass_rows": 2**60,
     }
     platforms.CPU, platforms.ACCELERATOR = (sizes._replace(**large) for sizes in before)

@@ -11,7 +11,6 @@ two exchanges and around the engine's calls. Run it on an otherwise idle machine
 message. The table beside peers has FedAvg in process and on Flower's simulation.
 """
 
-import csv
 import json
 import os
 import statistics
@@ -57,8 +56,7 @@ def main() -> None:
         "clients_per_round": ASKED,
     }
     methods = {
-        "FLEDGE, server's table": lx.federated.FLEDGE(**common),
-        "FLEDGE, clients' table": lx.federated.FLEDGE(**common, table="client"),
+        "FLEDGE": lx.federated.FLEDGE(**common),
         "FedAvg": lx.federated.FedAvg(**common),
     }
     starts = {
@@ -143,19 +141,12 @@ def exchanges(folder: Path) -> None:
             )
             settings = {"rounds": ROUNDS[kind], "out": str(ours), "method": "fledge"}
             assert engine.run(APPS / "ours", settings).finished
-        with (ours / "history.csv").open(newline="") as file:
-            rows = [
-                row
-                for row in csv.DictReader(file)
-                if row["exchange"].startswith("round")
-            ]
+        rows = [row for row in history(ours) if row["exchange"].startswith("round")]
         one, several = (
-            settled(
-                [float(r["seconds"]) for r in rows if r["exchange"] == f"round/{i}"]
-            )
+            settled([r["seconds"] for r in rows if r["exchange"] == f"round/{i}"])
             for i in (0, 1)
         )
-        own = settled([1000 * float(row["server_seconds"]) for row in rows])
+        own = settled([1000 * row["server_seconds"] for row in rows])
         print(
             f"{'':<12} {'':>8} {'FLEDGE':<8} {one:>11.3f} {several:>8.3f} {own:>12.1f}",
             flush=True,
@@ -200,12 +191,15 @@ def of_flower(out: Path) -> RunResult:
     )
 
 
+def history(out: Path) -> list[dict[str, Any]]:
+    """Return the exchanges that our server noted."""
+    lines = (out / "history.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
 def of_ours(out: Path) -> RunResult:
     """Return the numbers that our server noted."""
-    with (out / "history.csv").open(newline="") as file:
-        return RunResult(
-            1, settled([float(row["seconds"]) for row in csv.DictReader(file)])
-        )
+    return RunResult(1, settled([row["seconds"] for row in history(out)]))
 
 
 def in_process(rounds: int) -> Callable[[], RunResult]:

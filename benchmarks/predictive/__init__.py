@@ -70,7 +70,7 @@ def one_split(case: Case, X: np.ndarray, y: np.ndarray, split: int) -> dict[str,
     sampled = time.process_time()
     options = {
         "draws": draws,
-        "bayes_shares": "auto" if case.kind == "number" else SHARES_OF_COUNTS,
+        "posterior_shares": "auto" if case.kind == "number" else SHARES_OF_COUNTS,
     }
     fit = lx.predictive(target, key=keys[1], **options)
     ended = time.process_time()
@@ -97,7 +97,7 @@ def one_split(case: Case, X: np.ndarray, y: np.ndarray, split: int) -> dict[str,
         "case": case.name,
         "split": split,
         "rows": size,
-        "share": fit.bayes_share,
+        "share": fit.posterior_share,
         **gains,
         "error against mixture": float(less_mixture.std() / np.sqrt(len(less_mixture))),
         "components": components,

@@ -33,7 +33,7 @@ class GridCase:
     log_likelihood: Callable
     rows: np.ndarray
     axes: tuple[np.ndarray, ...]
-    bayes_shares: tuple[float, ...]
+    posterior_shares: tuple[float, ...]
     num_particles: int = 64
     effort: float = 1e8
 
@@ -49,11 +49,13 @@ class GridCase:
             )(where)
             return points, np.asarray(logs), np.asarray(jax.vmap(self.log_prior)(where))
 
-    def least(self, bayes_share: float) -> float:
+    def least(self, posterior_share: float) -> float:
         """Return min J_a of the continuous parameters, with the log prior as it is written."""
         _, logs, log_prior = self.table()
         volume = np.prod([axis[1] - axis[0] for axis in self.axes])
-        (law,) = cooled(logs, log_prior, (1,), start=1000.0, bayes_share=bayes_share)
+        (law,) = cooled(
+            logs, log_prior, (1,), start=1000.0, posterior_share=posterior_share
+        )
         assert abs(law.gap) < 1e-6
         return law.value - np.logaddexp.reduce(log_prior) - np.log(volume)
 
@@ -119,7 +121,7 @@ def one_seed(
     options = {
         "num_particles": case.num_particles,
         "num_folds": None,
-        "bayes_shares": case.bayes_shares,
+        "posterior_shares": case.posterior_shares,
         "draws": draws,
     }
     with warnings.catch_warnings():
@@ -143,7 +145,7 @@ def main(seeds: int) -> None:
         draws, least, lines = case.draws(1024), {}, []
         for seed in range(seeds):
             certificate, seconds = one_seed(case, draws, seed)
-            share = certificate.bayes_share
+            share = certificate.posterior_share
             if share not in least:
                 least[share] = case.least(share)
             covered = certificate.lower_bound <= least[share] <= certificate.upper_bound

@@ -66,6 +66,6 @@ def main(num_rows: int = ROWS) -> None:
     print(fit.path)
     print(
         f"{num_rows:,} rows, {X.shape[1]} coefficients: {draws.method} {sampled - began:.0f} CPU s, law "
-        f"{ended - sampled:.0f}; share of Bayes {fit.bayes_share:g}, {gains.mean():+.3f} ± "
+        f"{ended - sampled:.0f}; share of Bayes {fit.posterior_share:g}, {gains.mean():+.3f} ± "
         f"{gains.std() / np.sqrt(len(gains)):.3f} nats a held-out row."
     )

@@ -22,10 +22,10 @@ with process_group(coordinator, int(num_processes), int(index)):
     inputs = [columns[name] for name in columns.dtype.names if name != target]
     model = MeanFieldRegressor(
         num_particles=512,
-        devices=jax.device_count(),
+        sharding=jax.make_mesh((jax.device_count(),), ("particles",)),
         run=Run(checkpoint=Path(out) / "checkpoints", resume=True),
         random_state=0,
     )
     model.fit(np.column_stack(inputs), columns[target])
     if index == "0":
-        model.set_params(run=None).save(Path(out) / "model.safetensors")
+        model.set_params(run=None, sharding=None).save(Path(out) / "model.safetensors")

@@ -11,7 +11,6 @@ import os
 import socket
 import time
 import warnings
-import weakref
 from pathlib import Path
 from types import TracebackType
 
@@ -47,22 +46,15 @@ class Lock:
     def __init__(self, file: Path, what: str):
         self.file = file
         self._descriptor: int | None = _acquired(file, what)
-        _held.add(self)
 
     def release(self) -> None:
         """Drop the lock and remove its file; again without effect."""
-        if self._descriptor is not None:
-            self.file.unlink(
-                missing_ok=True
-            )  # while it is held: who opened it before looks again
-            self.close()
-
-    def close(self) -> None:
-        """Close the file; in a forked child this leaves the parent's lock held."""
-        descriptor = self._descriptor
+        if self._descriptor is None:
+            return
+        # while it is held: who opened it before looks again
+        self.file.unlink(missing_ok=True)
+        os.close(self._descriptor)
         self._descriptor = None
-        if descriptor is not None:
-            os.close(descriptor)
 
     def __enter__(self) -> "Lock":
         return self
@@ -122,14 +114,3 @@ def _owner(descriptor: int) -> str:
         return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
     except (ValueError, KeyError, TypeError, OSError):
         return "another process"
-
-
-_held: "weakref.WeakSet[Lock]" = weakref.WeakSet()
-
-
-def _close_in_child() -> None:
-    for lock in list(_held):
-        lock.close()
-
-
-os.register_at_fork(after_in_child=_close_in_child)

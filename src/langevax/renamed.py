@@ -12,8 +12,13 @@ from typing import Any, Never, TypeVar
 FORMER_NAMES: dict[str, str] = {
     "langevax.federated.MethodChoice": "compare methods by simulate; docs/federated.md has a table",
     "langevax.federated.choose_method": "compare methods by simulate; docs/federated.md has a table",
+    "langevax.federated.CollapseError": "compare federation.value(result.position) with that of the start",
+    "langevax.federated.CollapseWatch": "pass a callback that returns True where the loss of its state is too large",
+    "langevax.flower.FederatedStrategy(stop_at_collapse=)": "pass best=BestModel(stop_after=), or a callback that returns True",
+    "langevax.federated.FLEDGE(table=)": "the server holds the table; leave it out",
     "langevax.ReplicaExchange(anchor_period=)": "swaps take the energies of all rows; leave it out",
-    "langevax.ReplicaExchange(batch_size=)": "swaps take the energies of all rows; pass swap_period",
+    "langevax.ReplicaExchange(batch_size=)": "swaps take the energies of all rows; leave it out",
+    "langevax.ReplicaExchange(swap_period=)": "neighbours swap at every step; leave it out",
     "langevax.flower.PersonalLeaves": "train parts that stay on a client in a Flower app of your own",
     "langevax.flower.FederatedStrategy(aggregation=)": "Flower's FedMedian, FedTrimmedAvg and Krum aggregate so",
     "langevax.flower.FederatedStrategy(best_metric=)": "pass best=BestModel(metric, mode, stop_after)",
@@ -31,33 +36,44 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.flower.Task(personal=)": "train parts that stay on a client in a Flower app of your own",
     "langevax.flower.engines": "start the app by Flower's `flwr run`, as docs/flower.md shows",
     "langevax.flower.client_app(mods=)": "Flower's mods change the arrays of its own strategies; leave it out",
+    "langevax.learning_coefficient(descend=)": "descend first, by optax or SciPy, and pass the end as params",
     "langevax.learning_coefficient(observe=)": "sample a posterior with the localization as prior, and evaluate at its draws",
     "langevax.learning_coefficient(select=)": "close over the arrays that stay: loss=lambda part, row: ...",
-    "langevax.gradients.SAGA(initial_table=)": "the table is filled before the first step; leave it out",
+    "langevax.gradients.PAGE": "use langevax.gradients.SARAH, whose full passes are at fixed steps",
+    "langevax.gradients.SAGA": "use langevax.gradients.SLEDGE",
     "langevax.gradients.SLEDGE(initial_table=)": "the table is filled before the first step; leave it out",
     "langevax.gradients.SLEDGE(resync=)": "it is n / batch_size; leave it out",
     "langevax.likelihoods.Bernoulli": "use langevax.losses.logistic",
     "langevax.likelihoods.Categorical": "use langevax.losses.softmax",
     "langevax.likelihoods.Quantile": "use scikit-learn's QuantileRegressor, or a langevax.likelihoods.Likelihood of your own",
-    "langevax.optax.saga": "use langevax.optax.storm, or langevax.Langevin with langevax.gradients.SAGA",
+    "langevax.optax.saga": "use langevax.optax.storm, or langevax.Langevin with langevax.gradients.SLEDGE",
     "langevax.optax.sledge": "use langevax.optax.storm, or langevax.Langevin with langevax.gradients.SLEDGE",
     "langevax.meanfield.anneal": "call simulate at each temperature, from the result of the one before",
     "langevax.meanfield.halving": "write the temperatures down: last * 2**k",
     "langevax.meanfield.train_at_temperatures": "call simulate at each temperature, from the result of the one before",
     "langevax.optimize.anneal(kl_tolerance=)": "pass step_size=langevax.theory.bounds.ld(target).step_size(accuracy)",
+    "langevax.optimize.anneal(polish=)": "ends are polished; draws at one temperature come from langevax.simulate",
     "langevax.optimize.anneal(schedule=)": "pass temperature=Logarithmic(scale), or lambda step: T for one temperature",
     "langevax.optimize.anneal(theorem_constants=)": "pass step_size=langevax.theory.bounds.ld(target).step_size(accuracy)",
+    "langevax.data.partitions.shards": "use by_concentration or dirichlet",
+    "langevax.neurons.ClippedReLU": "write a Scaled neuron of its formula, as docs/extending.md shows",
+    "langevax.spaces.Legendre": "use spaces.Cosine, or spaces.MatrixBasis of polynomials at your points",
+    "langevax.teacher_student.Directions": "simulate_one_step takes teachers of one direction",
+    "langevax.teacher_student.share_near": "use langevax.teacher_student.match_neurons",
+    "langevax.teacher_student.simulate_one_step(num_steps=)": "it takes one step; leave it out",
+    "langevax.teacher_student.staircase": "simulate_one_step takes teachers of one direction",
     "langevax.optimize.minimize(max_odds=)": "pass max_better_basins",
     "langevax.optimize.anneal(spread=)": "pass a function x0 that draws the starts",
     "langevax.optimize.minimize(spread=)": "pass a function x0 that draws the starts",
     "langevax.meanfield.duality_gap(proposal=)": "leave it out: walks move in the prior's units",
     "langevax.posterior(log_density=)": "its negative is problem.potential(position) / temperature; compare them there",
     "langevax.posterior(position=)": "leave it out with log_density",
+    "langevax.predictive(bayes_shares=)": "pass posterior_shares",
     "langevax.predictive(sharding=)": "it runs on one device; leave it out",
     "langevax.predictive_law.LawAgreement": "compare path.fit of the distributions, with path.fit_error",
-    "langevax.predictive_law.MixingDistribution": "use predictive with bayes_shares=(1, 0.3, 0)",
+    "langevax.predictive_law.MixingDistribution": "use predictive with posterior_shares=(1, 0.3, 0)",
     "langevax.predictive_law.PredictiveLaw.certificate(others=)": "it searches from the prior; leave it out",
-    "langevax.predictive_law.mixing_distribution": "use predictive with bayes_shares=(1, 0.3, 0)",
+    "langevax.predictive_law.mixing_distribution": "use predictive with posterior_shares=(1, 0.3, 0)",
     "langevax.sample(batch_size=)": "pass algorithm=Langevin(gradient=gradients.SVRG(batch_size, period))",
     "langevax.sample(dynamics=)": "pass algorithm=NUTS(), MALA(), PCN(), PCNL(), ReplicaExchange() or sampling.HMC()",
     "langevax.sample(gradient=)": "pass algorithm=Langevin(gradient=gradients.SVRG())",
@@ -70,6 +86,8 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.sampling.CoefficientSweep": "call learning_coefficient(localization=) in a loop",
     "langevax.sampling.RecordedCoefficient": "call learning_coefficient(..., key=fold_in(key, step)) in the loop of training",
     "langevax.sampling.coefficient_sweep": "call learning_coefficient(localization=) in a loop",
+    "langevax.sampling.GaussianNoise(factor=)": "pass covariance=factor @ factor.T",
+    "langevax.sampling.GaussianNoise(precision=)": "pass covariance=numpy.linalg.inv(precision)",
     "langevax.sampling.stein_discrepancy": "read the draws' warnings and step_size_bias",
     "langevax.simulate(matmul_precision=)": "call it in `with jax.default_matmul_precision(precision):`",
     "langevax.sklearn.CurveCoefficients(centre=)": "it does not centre; leave it out",
@@ -164,6 +182,10 @@ _add_arguments(
     "fit again, or raise num_steps; run=Run(checkpoint=FOLDER, resume=True) continues a fit that was interrupted",
 )
 _add_arguments(
+    "MeanField", "devices", "pass sharding=jax.make_mesh((4,), ('particles',))"
+)
+_add_arguments("Predictive", "bayes_shares", "pass posterior_shares")
+_add_arguments(
     "Predictive",
     "num_replicates",
     "fit with other values of random_state, and compare path_.fit",
@@ -179,6 +201,22 @@ _add_arguments(
     "checkpoint resume progress",
     "set it on the network, estimator=MeanFieldRegressor(run=Run(...)) or MeanFieldClassifier(run=Run(...))",
 )
+
+for estimators, argument, hint in (
+    (
+        "Minibatch ControlVariate SVRG SARAH STORM",
+        "replace",
+        "batches are drawn without replacement; leave it out",
+    ),
+    (
+        "Minibatch ControlVariate SVRG SARAH",
+        "reshuffle",
+        "a batch is drawn anew at every step; leave it out",
+    ),
+    ("SLEDGE", "key", "all runs cut the same blocks; leave it out"),
+):
+    for name in estimators.split():
+        FORMER_NAMES[f"langevax.gradients.{name}({argument}=)"] = hint
 
 OF_RUN = "checkpoint", "resume", "progress", "checkpoint_seconds"
 """Arguments that `run` has in their place, wherever it is one."""

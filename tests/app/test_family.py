@@ -18,7 +18,7 @@ from langevax.sklearn import load
 from tests.app.conftest import langevax
 from tests.sentences import refuses, tells
 
-SMALL = {"bayes_shares": (1.0, 0.1), "num_particles": 64, "num_folds": None}
+SMALL = {"posterior_shares": (1.0, 0.1), "num_particles": 64, "num_folds": None}
 EFFORT = 1e6  # of a certificate: too little
 
 
@@ -214,7 +214,7 @@ def test_log_densities_are_those_of_the_saved_model_on_rows_left_out(counts, pre
     assert densities["Bayes"]["difference"] == pytest.approx(
         np.mean(bayes - law), abs=1e-5
     )
-    assert model.bayes_share_ == 0.1
+    assert model.posterior_share_ == 0.1
 
 
 def test_a_table_is_predicted_with_intervals_of_whole_counts(counts, table):

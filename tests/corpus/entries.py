@@ -199,7 +199,7 @@ def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
     return Entry(
         call,
         arguments,
-        {"random_state": 0, "bayes_shares": (1.0, 0.5)}
+        {"random_state": 0, "posterior_shares": (1.0, 0.5)}
         | ({} if y_is_classes else {"family": "poisson"}),
         slow=True,
         tried_elsewhere=arguments.keys() - {"y"} if y_is_classes else (),
@@ -230,7 +230,6 @@ STEP = {"step_size": (0.1, POSITIVE)}
 TEMPERATURE = {"temperature": (1.0, NON_NEGATIVE)}
 GRADIENT = {"gradient": (gradients.Full(), OBJECT)}
 BATCH = {"batch_size": (3, COUNT)}
-DRAWING = {"replace": (False, FLAG), "reshuffle": (False, FLAG)}
 LOCAL = {
     "num_local_steps": (2, COUNT),
     "batch_size": (2, OPTIONAL_COUNT),
@@ -332,7 +331,6 @@ ENTRIES: dict[str, Entry] = {
         lx.ReplicaExchange,
         {
             "algorithm": (lx.Langevin(0.1, np.array([1.0, 2.0])), OBJECT),
-            "swap_period": (2, COUNT),
         },
     ),
     "langevax.Run": Entry(
@@ -450,10 +448,8 @@ ENTRIES: dict[str, Entry] = {
             for name, value in arguments.items()
         ],
         {
-            "deviation": (np.array([0.5, 2.0]), VECTOR),
+            "standard_deviation": (np.array([0.5, 2.0]), VECTOR),
             "covariance": (np.array([[2.0, 1.0], [1.0, 2.0]]), ARRAY),
-            "factor": (np.array([[2.0, 0.0], [1.0, 2.0]]), ARRAY),
-            "precision": (np.array([[2.0, 1.0], [1.0, 2.0]]), ARRAY),
         },
     ),
     "langevax.learning_coefficient": Entry(
@@ -469,7 +465,6 @@ ENTRIES: dict[str, Entry] = {
             "num_chains": (2, COUNT),
             "batch_size": (4, OPTIONAL_COUNT),
             "num_warmup": (4, COUNT),
-            "descend": (False, FLAG),
             "run": (QUIET, OBJECT),
         },
         slow=True,
@@ -512,7 +507,7 @@ ENTRIES: dict[str, Entry] = {
             "data": (ROWS, TREE),
             "draws": (ROWS[:, :1].repeat(2, axis=0) + np.zeros(2, np.float32), TREE),
             "key": (jax.random.key(0), KEY),
-            "bayes_shares": ((1.0, 0.5), VECTOR),
+            "posterior_shares": ((1.0, 0.5), VECTOR),
             "num_particles": (16, COUNT),
             "num_folds": (2, OPTIONAL_COUNT),
             "model": (lambda x: -jnp.sum(x**2) / 2, FUNCTION),
@@ -544,7 +539,6 @@ ENTRIES: dict[str, Entry] = {
             "temperature": (0.1, POSITIVE),
             "step_size": (0.01, POSITIVE),
             "gradient": ("auto", WORD),
-            "polish": (False, FLAG),
         },
         slow=True,
     ),
@@ -557,27 +551,13 @@ ENTRIES: dict[str, Entry] = {
         },
     ),
     "langevax.optimize.Logarithmic": Entry(optimize.Logarithmic, SCALE),
-    "langevax.gradients.Minibatch": Entry(gradients.Minibatch, BATCH | DRAWING),
-    "langevax.gradients.ControlVariate": Entry(
-        gradients.ControlVariate, BATCH | DRAWING
-    ),
-    "langevax.gradients.SVRG": Entry(
-        gradients.SVRG, BATCH | DRAWING | {"period": (4, COUNT)}
-    ),
-    "langevax.gradients.SARAH": Entry(
-        gradients.SARAH, BATCH | DRAWING | {"period": (4, COUNT)}
-    ),
-    "langevax.gradients.PAGE": Entry(
-        gradients.PAGE,
-        BATCH | {"probability": (0.5, Kind.FRACTION), "replace": (False, FLAG)},
-    ),
+    "langevax.gradients.Minibatch": Entry(gradients.Minibatch, BATCH),
+    "langevax.gradients.ControlVariate": Entry(gradients.ControlVariate, BATCH),
+    "langevax.gradients.SVRG": Entry(gradients.SVRG, BATCH | {"period": (4, COUNT)}),
+    "langevax.gradients.SARAH": Entry(gradients.SARAH, BATCH | {"period": (4, COUNT)}),
     "langevax.gradients.STORM": Entry(
         gradients.STORM,
-        BATCH | {"momentum": (0.5, Kind.FRACTION), "replace": (False, FLAG)},
-    ),
-    "langevax.gradients.SAGA": Entry(
-        gradients.SAGA,
-        BATCH | {"table": ("blocks", WORD)},
+        BATCH | {"momentum": (0.5, Kind.FRACTION)},
     ),
     "langevax.gradients.SLEDGE": Entry(
         gradients.SLEDGE,
@@ -622,15 +602,6 @@ ENTRIES: dict[str, Entry] = {
         | CLIENTS
         | {"server_step_size": (1.0, POSITIVE), "momentum": (0.5, NON_NEGATIVE)},
     ),
-    "langevax.federated.CollapseWatch": Entry(
-        lambda **arguments: federated.CollapseWatch(**arguments).watch.losses[0],
-        {
-            "algorithm": (federated.FedAvg(0.1, 2), OBJECT),
-            "federation": (lx.Federation(row_loss, ROWS.reshape(3, 4, 2)), OBJECT),
-            "start": (ROWS[0], TREE),
-            "every": (2, COUNT),
-        },
-    ),
     "langevax.federated.MimeSGD": Entry(federated.MimeSGD, STEP | LOCAL | CLIENTS),
     "langevax.federated.FLEDGE": Entry(
         federated.FLEDGE,
@@ -638,7 +609,6 @@ ENTRIES: dict[str, Entry] = {
         | LOCAL
         | CLIENTS
         | {
-            "table": ("server", WORD),
             "initial_table": ("full", WORD),
             "radius": (0.1, Kind.OPTIONAL_NUMBER),
         },
@@ -745,9 +715,6 @@ ENTRIES: dict[str, Entry] = {
     "langevax.neurons.TanhTanh": Entry(
         neurons.TanhTanh, SCALE | {"num_outputs": (2, OPTIONAL_COUNT)}
     ),
-    "langevax.neurons.ClippedReLU": Entry(
-        neurons.ClippedReLU, SCALE | {"cap": (1.0, POSITIVE)}
-    ),
     "langevax.neurons.Parity": Entry(neurons.Parity, SCALE),
     "langevax.losses.LogScore": Entry(losses.LogScore, {"weight": (1.0, POSITIVE)}),
     "langevax.losses.SmoothedHinge": Entry(
@@ -767,7 +734,6 @@ ENTRIES: dict[str, Entry] = {
     ),
     "langevax.spaces.Cosine": Entry(spaces.Cosine, INTERVAL),
     "langevax.spaces.Fourier": Entry(spaces.Fourier, INTERVAL),
-    "langevax.spaces.Legendre": Entry(spaces.Legendre, INTERVAL),
     "langevax.spaces.Sine": Entry(spaces.Sine, INTERVAL),
     "langevax.spaces.FiniteElements": Entry(
         lambda **arguments: spaces.FiniteElements(**arguments).frequencies,
@@ -898,15 +864,6 @@ ENTRIES: dict[str, Entry] = {
             "alpha": (1.0, POSITIVE),
             "key": (jax.random.key(0), KEY),
             "min_rows": (1, COUNT),
-        },
-    ),
-    "langevax.data.partitions.shards": Entry(
-        partitions.shards,
-        {
-            "labels": (LABELS, Kind.CLASSES),
-            "num_clients": (2, COUNT),
-            "key": (jax.random.key(0), KEY),
-            "shards_per_client": (2, COUNT),
         },
     ),
     "langevax.data.partitions.by_concentration": Entry(
@@ -1078,14 +1035,6 @@ ENTRIES: dict[str, Entry] = {
             "teacher": (teacher_student.orthogonal_teacher(2, 3), OBJECT),
         },
     ),
-    "langevax.teacher_student.share_near": Entry(
-        teacher_student.share_near,
-        {
-            "student": (teacher_student.orthogonal_teacher(2, 3), OBJECT),
-            "teacher": (teacher_student.orthogonal_teacher(2, 3), OBJECT),
-            "degrees": (5.0, POSITIVE),
-        },
-    ),
     "langevax.teacher_student.orthogonal_teacher": Entry(
         teacher_student.orthogonal_teacher,
         {"num_neurons": (2, COUNT), "dim": (3, COUNT), "num_positive": (1, COUNT)},
@@ -1135,7 +1084,6 @@ ENTRIES: dict[str, Entry] = {
             "step_size": (1.0, NON_NEGATIVE),
             "noise": (0.1, NON_NEGATIVE),
             "num_runs": (2, COUNT),
-            "num_steps": (1, COUNT),
             "num_test": (16, COUNT),
             "readout": ("gaussian", WORD),
             "student": (jnp.tanh, FUNCTION),
@@ -1183,7 +1131,6 @@ ENTRIES: dict[str, Entry] = {
             "key": (jax.random.key(0), KEY),
             "clients": (flower.ClientRules(), OBJECT),
             "run": (lx.Run(), OBJECT),
-            "stop_at_collapse": (True, FLAG),
             "best": (flower.BestModel(), OBJECT),
             "callbacks": ([], OBJECT),
         },
@@ -1216,8 +1163,8 @@ RECEIVED: dict[str, str] = {
             integrators.SemiImplicit losses.LinearLoss losses.Logistic
             losses.Softmax losses.Squared neurons.Linear""",
         TRACED: """losses.linear losses.log_score losses.logistic losses.smoothed_hinge losses.softmax losses.squared
-            run.position_of teacher_student.Directions teacher_student.staircase teacher_student.total_variation""",
-        ERROR: """CheckpointError DivergenceError federated.CollapseError predictive_law.PredictiveWarning run.PeerError
+            run.position_of teacher_student.total_variation""",
+        ERROR: """CheckpointError DivergenceError predictive_law.PredictiveWarning run.PeerError
             sampling.SamplingWarning sampling.SolveCacheError sampling.SolverWarning sampling.ToleranceError
             sklearn.LinearModelWarning sklearn.ModelError
             sklearn.UnlikeTrainingWarning""",

@@ -1,9 +1,5 @@
 """Wrong values that were once accepted or ended in another package's error, each refused in a sentence."""
 
-import os
-import subprocess
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -144,62 +140,6 @@ def test_large_integers_of_text_are_kept_and_any_name_of_a_column_is_read(tmp_pa
     )
     assert rows.numpy("targets").tolist() == [9007199254740993, 3]
     assert rows.numpy("inputs").tolist() == [[16777217, 2], [1, 2]]
-
-
-FORKED = """
-import multiprocessing, warnings
-import jax, jax.numpy as jnp, numpy as np, langevax
-from langevax import losses, neurons, sklearn
-warnings.simplefilter("ignore")
-key, zero, X = jax.random.key(0), jnp.zeros(2), np.arange(8.0, dtype=np.float32).reshape(4, 2)
-bowl = langevax.Function(lambda x: jnp.sum(x**2))
-risk = langevax.MeanFieldRisk(neurons.Tanh(), losses.squared, X, X[:, 0] / 9, np.float32(0.1))
-CALLS = {
-    "simulate": lambda: langevax.simulate(langevax.Langevin(0.1, 1.0), bowl, zero, key=key, num_steps=1),
-    "certify": lambda: langevax.meanfield.certify(risk, 0.1, key=key, effort=1.0),
-    "duality_gap": lambda: langevax.meanfield.duality_gap(risk, X[:, 0], 0.1, key=key),
-    "sample": lambda: langevax.sample(bowl, zero, key=key, temperature=1.0),
-    "minimize": lambda: langevax.minimize(lambda x: jnp.sum(x**2), zero, key=key),
-    **{name: getattr(sklearn, name)().fit for name in (
-        "MeanFieldRegressor", "TwoPhaseReLURegressor", "KernelLangevinRegressor")},
-}
-
-def run(queue):
-    for name, call in CALLS.items():
-        try:
-            call(X, X[:, 0]) if name.endswith("Regressor") else call()
-        except RuntimeError as error:
-            queue.put(f"{name}: {error}")
-
-CALLS["certify"]()
-context = multiprocessing.get_context("fork")
-queue = context.Queue()
-child = context.Process(target=run, args=(queue,))
-child.start()
-for _ in CALLS:
-    print(queue.get(timeout=60))
-child.join()
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-def test_a_run_in_a_process_that_was_forked_after_one_is_refused():
-    done = subprocess.run(
-        [sys.executable, "-c", FORKED],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    lines = done.stdout.splitlines()
-    calls = ["simulate", "certify", "duality_gap", "sample", "minimize"]
-    calls += ["MeanFieldRegressor", "TwoPhaseReLURegressor", "KernelLangevinRegressor"]
-    assert [line.partition(":")[0] for line in lines] == calls
-    assert all(
-        "was forked from one in which JAX has run" in line and "'spawn'" in line
-        for line in lines
-    )
 
 
 @pytest.mark.parametrize(

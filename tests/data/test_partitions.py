@@ -31,9 +31,8 @@ def shares(parts, clients, classes=10):
             LABELS, 4, 0.6, key=jax.random.key(seed)
         ),
         lambda seed: partitions.dirichlet(LABELS, 7, 0.3, key=jax.random.key(seed)),
-        lambda seed: partitions.shards(LABELS, 7, key=jax.random.key(seed)),
     ],
-    ids=["evenly", "concentration", "few clients", "dirichlet", "shards"],
+    ids=["evenly", "concentration", "few clients", "dirichlet"],
 )
 def test_every_row_is_in_exactly_one_client_and_the_seed_decides(split):
     parts = split(0)
@@ -92,12 +91,6 @@ def test_dirichlet_spreads_evenly_when_alpha_is_large_and_on_few_when_small():
         expected = (1 + alpha) / (1 + 5 * alpha)
         error = np.std(squares, ddof=1) / np.sqrt(40)
         assert abs(np.mean(squares) - expected) < 4.5 * error + 0.003  # rows are whole
-
-
-def test_shards_leave_each_client_few_classes():
-    parts = partitions.shards(LABELS, 10, key=jax.random.key(0), shards_per_client=2)
-    assert max(len(np.unique(LABELS[part])) for part in parts) <= 4
-    assert {len(part) for part in parts} == {60}
 
 
 def test_evenly_differs_by_one_row_at_most():
@@ -163,10 +156,6 @@ def test_the_stack_makes_a_federation_of_the_same_rows():
             "1000 15 1",
         ),
         (
-            lambda: partitions.shards(LABELS, 301, key=jax.random.key(0)),
-            "602 600",
-        ),
-        (
             lambda: partitions.stack(LABELS, [[1], []]),
             "parts[1]",
         ),
@@ -175,7 +164,7 @@ def test_the_stack_makes_a_federation_of_the_same_rows():
             "",
         ),
     ],
-    ids=range(10),
+    ids=range(9),
 )
 def test_splits_that_cannot_be_are_refused(split, facts):
     with refuses(ValueError, facts):

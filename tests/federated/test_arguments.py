@@ -87,10 +87,6 @@ def federation():
             "radius",
         ),
         (
-            lambda: federated.FLEDGE(0.1, 2, table="cloud"),
-            "table 'server' 'client' 'cloud'",
-        ),
-        (
             lambda: federated.FLEDGE(0.1, 2, initial_table="none"),
             "initial_table 'full' 'mini' 'none'",
         ),

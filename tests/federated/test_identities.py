@@ -75,12 +75,11 @@ METHODS = {
     "MimeSGD": lambda k: federated.MimeSGD(STEP_SIZE, k),
     "MinibatchSARAH": lambda k: federated.MinibatchSARAH(STEP_SIZE),
     "BVRLSGD": lambda k: federated.BVRLSGD(STEP_SIZE, k),
-    "FLEDGE server": lambda k: federated.FLEDGE(STEP_SIZE, k, table="server"),
-    "FLEDGE client": lambda k: federated.FLEDGE(STEP_SIZE, k, table="client"),
+    "FLEDGE": lambda k: federated.FLEDGE(STEP_SIZE, k),
 }
 
 
-IN_THE_GATE = {"FedAvg", "MimeSGD", "FLEDGE server", "FLEDGE client"}
+IN_THE_GATE = {"FedAvg", "MimeSGD", "FLEDGE"}
 """Of each kind one; transcripts have the rounds of all methods: tests/papers."""
 
 
@@ -110,9 +109,7 @@ def test_all_clients_with_all_their_rows_and_no_local_steps_are_gradient_descent
 
 @pytest.mark.parametrize(
     "name",
-    parameters(
-        ["FedAvg", "SCAFFOLD II", "SCAFFOLD-M", "MimeSGD", "BVRLSGD", "FLEDGE client"]
-    ),
+    parameters(["FedAvg", "SCAFFOLD II", "SCAFFOLD-M", "MimeSGD", "BVRLSGD", "FLEDGE"]),
 )
 def test_one_client_is_centralised_descent(name):
     """K = 3 local steps with all rows of the only client are three steps of gradient descent."""
@@ -129,10 +126,9 @@ def test_one_client_is_centralised_descent(name):
     [
         federated.BVRLSGD(STEP_SIZE, 3),
         federated.MimeSGD(STEP_SIZE, 3),
-        federated.FLEDGE(STEP_SIZE, 3, clients_per_round=2, table="server"),
-        federated.FLEDGE(STEP_SIZE, 3, clients_per_round=2, table="client"),
+        federated.FLEDGE(STEP_SIZE, 3, clients_per_round=2),
     ],
-    ids=["BVRLSGD", "MimeSGD", "FLEDGE server", "FLEDGE client"],
+    ids=["BVRLSGD", "MimeSGD", "FLEDGE"],
 )
 def test_with_one_hessian_local_steps_are_global_ones(method):
     """zeta = 0, clients' gradients far apart: v is exact with few clients, and K local steps are K steps of descent."""

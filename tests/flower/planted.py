@@ -33,13 +33,13 @@ resume = false
 """
 
 TASK = """
-from langevax.federated import FLEDGE, MinibatchSARAH
+from langevax.federated import FLEDGE, SCAFFOLD, MinibatchSARAH
 from langevax.flower import Task, wire
 from planted.rows import START, problem
 
 METHODS = {
     "fledge": FLEDGE(step_size=0.05, num_local_steps=3, batch_size=2, clients_per_round=4),
-    "fledge-client": FLEDGE(step_size=0.05, num_local_steps=3, batch_size=2, clients_per_round=4, table="client"),
+    "scaffold": SCAFFOLD(step_size=0.05, num_local_steps=3, batch_size=2, clients_per_round=4),
     "sarah": MinibatchSARAH(step_size=0.05, batch_size=2, period=3),
 }
 DESCRIBED = {wire.description(algorithm=method): name for name, method in METHODS.items()}

@@ -1,11 +1,9 @@
 """The small federation that the tests of langevax.flower share, without an engine."""
 
-import dataclasses
-
 import jax
 
 import langevax
-from langevax.federated import FLEDGE
+from langevax.federated import FLEDGE, SCAFFOLD
 from langevax.flower import ClientRules, FederatedStrategy, Task, client_app
 from tests.flower.local_grid import LocalGrid
 from tests.flower.rows import CLIENTS, NUM_CLIENTS, START, loss, problem
@@ -14,7 +12,9 @@ KEY = jax.random.key(3)
 FLEDGE_SERVER = FLEDGE(
     step_size=0.05, num_local_steps=3, batch_size=2, clients_per_round=4
 )
-FLEDGE_CLIENT = dataclasses.replace(FLEDGE_SERVER, table="client")
+WITH_MEMORY = SCAFFOLD(
+    step_size=0.05, num_local_steps=3, batch_size=2, clients_per_round=4
+)
 FEDERATION = langevax.Federation.of(loss, CLIENTS[:NUM_CLIENTS])
 
 

@@ -12,10 +12,10 @@ from langevax.flower import client as clients
 from tests.flower.local_grid import LocalGrid
 from tests.flower.setting import (
     CLIENTS,
-    FLEDGE_CLIENT,
     FLEDGE_SERVER,
     NUM_CLIENTS,
     START,
+    WITH_MEMORY,
     loss,
     strategy_of,
 )
@@ -71,7 +71,7 @@ def test_rows_are_read_once_a_client_whatever_the_copies():
 @pytest.mark.slow
 def test_another_algorithm_in_the_same_process_is_another_client():
     run(FLEDGE_SERVER)
-    assert run(FLEDGE_CLIENT).history[-1].answered
+    assert run(WITH_MEMORY).history[-1].answered
     assert sorted(created) == sorted(2 * list(range(NUM_CLIENTS)))
 
 

@@ -1,7 +1,7 @@
 """Clients that die, start again, come late or leave for good, and a server that dies."""
 
-import csv
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -16,14 +16,14 @@ import jax
 
 import langevax
 from langevax import CheckpointError
-from langevax.federated import BVRLSGD, SCAFFOLD, CollapseError, FedAvg
+from langevax.federated import BVRLSGD
 from langevax.flower import server
 from tests.flower.rows import CLIENTS, NUM_CLIENTS, START, loss
 from tests.flower.setting import (
     FEDERATION,
-    FLEDGE_CLIENT,
     FLEDGE_SERVER,
     KEY,
+    WITH_MEMORY,
     grid_of,
     strategy_of,
 )
@@ -33,10 +33,7 @@ pytestmark = pytest.mark.slow
 LATER_NODE = 2**64 - 1  # more than a float64 can tell from its neighbours
 METHODS = {
     "FLEDGE server": FLEDGE_SERVER,
-    "FLEDGE client": FLEDGE_CLIENT,
-    "SCAFFOLD": SCAFFOLD(
-        step_size=0.05, num_local_steps=3, batch_size=2, clients_per_round=4
-    ),
+    "SCAFFOLD": WITH_MEMORY,
     "BVRLSGD": BVRLSGD(step_size=0.05, num_local_steps=3, batch_size=2, period=3),
 }
 
@@ -104,18 +101,6 @@ def test_the_loss_of_the_clients_is_the_value_of_the_federation():
     assert [a.shape for a in result.arrays.to_numpy_ndarrays()] == [(), (3,)]
 
 
-def test_a_run_that_collapses_ends_with_a_smaller_step_size(tmp_path):
-    """Also a run whose first losses are in the checkpoint; `stop_at_collapse=False` goes on."""
-    method = FedAvg(step_size=1.2, num_local_steps=2)
-    grid, folder = grid_of(method), tmp_path / "run"
-    strategy_of(method, checkpoint=folder).start(grid, num_rounds=4)
-    with refuses(CollapseError, "8 2.26 step_size=0.3"):
-        strategy_of(method, checkpoint=folder, resume=True).start(
-            grid_of(method), num_rounds=30
-        )
-    strategy_of(method, stop_at_collapse=False).start(grid_of(method), num_rounds=8)
-
-
 def test_a_loop_other_than_its_own_is_refused():
     """Such as that of a strategy that wraps it."""
     from flwr.app import ArrayRecord
@@ -137,24 +122,17 @@ def test_a_client_that_starts_again_as_another_node_continues_where_the_server_k
     assert strategy.registry.nodes[1] == LATER_NODE
 
 
-@pytest.mark.parametrize("name", ["FLEDGE client", "SCAFFOLD"])
-def test_a_client_that_lost_its_memory_makes_the_run_restart(name):
-    strategy, grid = strategy_of(METHODS[name]), grid_of(METHODS[name])
+def test_a_client_that_lost_its_memory_makes_the_run_restart():
+    strategy, grid = strategy_of(WITH_MEMORY), grid_of(WITH_MEMORY)
     advance(strategy, grid, 2)
     for context in grid.contexts.values():
         context.state.clear()
     go_on(strategy, grid, 1)
     assert strategy.history[-1].memory_lost
-    before = strategy.loop.position
     strategy._update_clients(grid)
     assert strategy.loop.num_starts == 2
     strategy._run_exchange(grid)
     assert not strategy.history[-1].memory_lost
-    if name == "FLEDGE client":
-        exact = FEDERATION.gradient(before)
-        np.testing.assert_allclose(
-            strategy.loop.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6
-        )
 
 
 @pytest.mark.parametrize("name", ["FLEDGE server", "BVRLSGD"])
@@ -268,17 +246,17 @@ def test_a_checkpoint_has_one_server(tmp_path):
 
 def test_the_history_grows_with_the_exchanges_and_outlives_the_server(tmp_path):
     def numbers():
-        with (tmp_path / "history.csv").open(newline="", encoding="utf-8") as file:
-            return [int(row["number"]) for row in csv.DictReader(file)]
+        lines = (tmp_path / "history.jsonl").read_text().splitlines()
+        return [json.loads(line)["number"] for line in lines]
 
     def advance_with_history(rounds, resume):
         strategy = strategy_of(
             METHODS["BVRLSGD"], checkpoint=tmp_path / "saved", resume=resume
         )
-        history = server.GrowingTable(tmp_path / "history.csv", resume)
+        history = server.RecordLog(tmp_path / "history.jsonl", resume)
         lengths = []
         strategy.on_exchange = lambda record: (
-            server._add_exchange(history, record),
+            history.add(record),
             lengths.append(len(numbers())),
         )
         advance(strategy, grid_of(METHODS["BVRLSGD"]), rounds)
@@ -286,33 +264,28 @@ def test_the_history_grows_with_the_exchanges_and_outlives_the_server(tmp_path):
 
     first = advance_with_history(2, resume=False)
     assert first == list(range(1, len(first) + 1))
-    with (tmp_path / "history.csv").open("a", encoding="utf-8") as file:
-        file.write(
-            f"{len(first)},2,lost with the server\n"
-        )  # after the last state that was saved
+    with (tmp_path / "history.jsonl").open("a", encoding="utf-8") as file:
+        # after the last state that was saved, and cut
+        file.write(f'{{"number": {len(first)}}}\n{{"numb')
     later = advance_with_history(4, resume=True)
     assert numbers() == list(range(len(first) + len(later)))
-    (tmp_path / "history.csv").unlink()
+    (tmp_path / "history.jsonl").unlink()
     advance_with_history(5, resume=True)
     assert min(numbers()) == len(first) + len(later)
 
 
 def test_a_server_whose_clients_had_memories_restarts_from_its_position(tmp_path):
-    first = strategy_of(FLEDGE_CLIENT, checkpoint=tmp_path)
-    advance(first, grid_of(FLEDGE_CLIENT), 2)
+    first = strategy_of(WITH_MEMORY, checkpoint=tmp_path)
+    advance(first, grid_of(WITH_MEMORY), 2)
     resumed, grid = (
-        strategy_of(FLEDGE_CLIENT, checkpoint=tmp_path, resume=True),
-        grid_of(FLEDGE_CLIENT),
+        strategy_of(WITH_MEMORY, checkpoint=tmp_path, resume=True),
+        grid_of(WITH_MEMORY),
     )
     resumed._begin(grid)
     assert_same_position(resumed, first.loop.position)
-    go_on(resumed, grid, 0)
     resumed._update_clients(grid)
-    resumed._run_exchange(grid)
-    exact = FEDERATION.gradient(first.loop.position)
-    np.testing.assert_allclose(
-        resumed.loop.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6
-    )
+    assert resumed.loop.num_starts == 2
+    assert_same_position(resumed, first.loop.position)
 
 
 def test_checkpoints_are_not_mixed_up_nor_trusted_blindly(tmp_path):

@@ -1,6 +1,5 @@
 """One run in Flower's simulation: the numbers of `simulate`, bad replies that are rejected, and nothing left behind."""
 
-import csv
 import json
 import os
 import time
@@ -23,7 +22,7 @@ import langevax
 from tests.flower.observed import LOOPBACKS, assert_all_is_gone, listening, title_of
 from tests.flower.planted import write_planted_app
 from tests.flower.rows import NUM_CLIENTS, START
-from tests.flower.setting import FEDERATION, FLEDGE_CLIENT, FLEDGE_SERVER
+from tests.flower.setting import FEDERATION, FLEDGE_SERVER, WITH_MEMORY
 from tools.engines import Simulation
 
 pytestmark = [
@@ -35,7 +34,7 @@ pytestmark = [
 ]
 PATIENCE = 300.0
 ASKED = 5
-CLEAN = {"fledge": FLEDGE_SERVER, "fledge-client": FLEDGE_CLIENT}
+CLEAN = {"fledge": FLEDGE_SERVER, "scaffold": WITH_MEMORY}
 FAULTS = {
     "nan:1@1": "is not finite",
     "inf:2@1": "is not finite",
@@ -105,21 +104,14 @@ def test_a_simulation_has_the_numbers_of_simulate(run, method):
 
 
 def test_bad_replies_are_rejected_and_named_in_a_simulation(run):
-    with (run.out / "sarah" / "history.csv").open(newline="") as file:
-        history = list(csv.DictReader(file))
-    assert [row["late"] for row in history] == [""] * 6
+    text = (run.out / "sarah" / "history.jsonl").read_text()
+    history = [json.loads(line) for line in text.splitlines()]
+    assert [row["late"] for row in history] == [[]] * 6
     for fault, reason in FAULTS.items():
         client, _, number = fault.partition(":")[2].partition("@")
-        (actual,) = [
-            one
-            for one in history[int(number)]["rejected"].split("; ")
-            if one.startswith(f"{client}: ")
-        ]
-        assert reason in actual
-        assert client not in history[int(number)]["answered"].split()
-    assert sum(
-        len(row["rejected"].split("; ")) for row in history if row["rejected"]
-    ) == len(FAULTS)
+        assert reason in history[int(number)]["rejected"][client]
+        assert int(client) not in history[int(number)]["answered"]
+    assert sum(len(row["rejected"]) for row in history) == len(FAULTS)
 
 
 def test_a_simulation_runs_an_app_and_leaves_nothing(run):

@@ -81,25 +81,20 @@ def test_the_chi_square_tells_a_pair_apart_that_is_a_rotation():
 
 @pytest.mark.slow
 @pytest.mark.mostly_compiling
-@pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize(("size", "batch_size"), [(20, 6), (5, 4)])
 def test_the_variance_of_a_batch_mean_is_xi_times_that_of_the_population(
-    size, batch_size, replace
+    size, batch_size
 ):
-    """Skewed values; (size - B) / (B (size - 1)) for distinct indices, distinguished from 1 / B with replacement."""
+    """Skewed values; (size - B) / (B (size - 1)), distinguished from 1 / B with replacement."""
     problem, values = table(size), np.random.default_rng(1).exponential(size=size)
     keys = jax.random.split(jax.random.key(2), 50_000)
-    indices = np.asarray(
-        jax.jit(
-            jax.vmap(lambda key: batches.draw(key, problem, batch_size, replace)[0])
-        )(keys)
-    )
+    drawn = jax.vmap(lambda key: batches.draw(key, problem, batch_size))
+    indices = np.asarray(jax.jit(drawn)(keys))
     distinct = np.array([len(set(batch)) for batch in indices[:2000].tolist()])
-    assert (distinct == batch_size).all() == (not replace)
+    assert (distinct == batch_size).all()
     means = values[indices].mean(axis=1)
     xi, other = (
-        batch_variance_factor(size, batch_size, replace=r)
-        for r in (replace, not replace)
+        batch_variance_factor(size, batch_size, replace=r) for r in (False, True)
     )
     assert_mean(means, values.mean())
     assert_mean(
@@ -109,25 +104,17 @@ def test_the_variance_of_a_batch_mean_is_xi_times_that_of_the_population(
 
 def test_a_whole_batch_of_distinct_indices_is_every_index_once():
     for key in jax.random.split(jax.random.key(0), 3):
-        assert np.sort(batches.draw(key, table(6), 6, replace=False)[0]).tolist() == [
-            0,
-            1,
-            2,
-            3,
-            4,
-            5,
-        ]
+        assert np.sort(batches.draw(key, table(6), 6)).tolist() == list(range(6))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("replace", [False, True])
-def test_padding_is_never_drawn(replace):
+def test_padding_is_never_drawn():
     """And all rows in use are, whatever their number, which is traced."""
     keys = jax.random.split(jax.random.key(3), 500)
 
     @eqx.filter_jit
     def drawn(problem):
-        return jax.vmap(lambda key: batches.draw(key, problem, 3, replace)[0])(keys)
+        return jax.vmap(lambda key: batches.draw(key, problem, 3))(keys)
 
     for count in (3, 5):
         problem = FiniteSum(lambda x, row: row * x, jnp.arange(8.0), count=count)
@@ -135,13 +122,12 @@ def test_padding_is_never_drawn(replace):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("replace", [False, True])
-def test_a_step_computes_nothing_of_the_size_of_the_table(replace, weighted):
+def test_a_step_computes_nothing_of_the_size_of_the_table(weighted):
     """A batch gradient from a million rows: no sort, and no array above a few batches."""
     size = 1_000_003
     weights = jnp.ones(size) if weighted else None
     problem = FiniteSum(lambda x, row: row * x, jnp.zeros(size), weights=weights)
-    minibatch = gradients.Minibatch(batch_size=8, replace=replace)
+    minibatch = gradients.Minibatch(batch_size=8)
 
     def step(position, key):
         return minibatch.estimate(problem, position, (), key, jnp.int32(0))[0]
@@ -166,11 +152,6 @@ def test_more_distinct_indices_than_rows_are_refused(make):
         make(4).init(
             FiniteSum(lambda x, row: row * x, jnp.arange(6.0), count=3), jnp.ones(())
         )
-
-
-@pytest.mark.parametrize("make", [gradients.SVRG, gradients.SARAH])
-def test_with_replacement_a_batch_may_be_larger_than_the_table(make):
-    make(7, 3, replace=True).init(table(6), jnp.ones(()))
 
 
 @pytest.mark.parametrize(

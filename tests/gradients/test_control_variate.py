@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import langevax
 from langevax import FiniteSum, gradients
@@ -23,10 +22,9 @@ def problem():
     return FiniteSum(quartic, jnp.asarray(ROWS, jnp.float32))
 
 
-@pytest.mark.parametrize("replace", [False, True])
-def test_it_is_unbiased_with_the_variance_of_changes_since_the_center(replace):
+def test_it_is_unbiased_with_the_variance_of_changes_since_the_center():
     here, center = np.array([0.5, -1.0]), np.array([1.0, -0.3])
-    estimator = gradients.ControlVariate(B, jnp.float32(center), replace=replace)
+    estimator = gradients.ControlVariate(B, jnp.float32(center))
     state, used = estimator.init(problem(), jnp.float32(here))
     assert used == N
     keys = jax.random.split(jax.random.key(1), 20_000)
@@ -38,7 +36,7 @@ def test_it_is_unbiased_with_the_variance_of_changes_since_the_center(replace):
         (here - ROWS) ** 3 - (center - ROWS) ** 3,
         ((here - ROWS) ** 3).mean(0),
     )
-    xi, other = (batch_variance_factor(N, B, replace=r) for r in (replace, not replace))
+    xi, other = (batch_variance_factor(N, B, replace=r) for r in (False, True))
     assert_mean(estimates, mean)
     assert_mean(
         (np.asarray(estimates) - mean) ** 2,

@@ -101,9 +101,7 @@ def test_particle_dual_averaging(loss, batch_size, tempered, growth, move):
     keys = [jax.random.split(key) for key in step_keys(rounds)]
     rows = [np.arange(N)] * rounds
     if batch_size is not None:
-        rows = [
-            np.asarray(batches.draw(key[0], risk, batch_size, False)[0]) for key in keys
-        ]
+        rows = [np.asarray(batches.draw(key[0], risk, batch_size)) for key in keys]
     clouds, sums = transcripts_dual.pda(
         tiny.neuron,
         tiny.neuron_gradient,

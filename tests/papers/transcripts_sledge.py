@@ -47,36 +47,6 @@ def sledge(gradient, entries, start, step_size, draws, noises):
     return np.array(iterates)
 
 
-def saga(gradient, entries, start, step_size, draws, noises):
-    """Minibatch SAGA, Defazio, Bach, Lacoste-Julien (NIPS 2014)."""
-    F = Entries(gradient, entries)
-    x = np.array(start, float)
-    table = np.array([F(j, x) for j in range(len(F))])
-    iterates = [x]
-    for t in range(len(noises)):
-        fresh = {j: F(j, x) for j in draws[t]}
-        v = np.mean([fresh[j] - table[j] for j in draws[t]], axis=0) + F.mean(table)
-        for j in draws[t]:
-            table[j] = fresh[j]
-        x = x - step_size * v + noises[t]
-        iterates.append(x)
-    return np.array(iterates)
-
-
-def page(gradient, n, start, step_size, draws, noises, coins):
-    """PAGE, Li, Bao, Zhang, Richtarik (ICML 2021); a full gradient where `coins[t]`."""
-    x = x_previous = np.array(start, float)
-    v, iterates = np.zeros_like(x), [x]
-    for t in range(len(noises)):
-        if t == 0 or coins[t]:  # noqa: SIM108
-            v = gradient(x, np.arange(n))
-        else:
-            v = v + gradient(x, draws[t]) - gradient(x_previous, draws[t])
-        x_previous, x = x, x - step_size * v + noises[t]
-        iterates.append(x)
-    return np.array(iterates)
-
-
 def storm(gradient, start, step_size, momentum, draws, noises):
     """STORM, Cutkosky and Orabona (NeurIPS 2019), with a constant weight of the fresh batch."""
     x = np.array(start, float)

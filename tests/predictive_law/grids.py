@@ -112,11 +112,11 @@ class GridLaw:
     """J / w minus D / w."""
 
 
-def solve(log_p, log_prior, bayes_share, weight=1.0, counts=None, log_dual=None):
+def solve(log_p, log_prior, posterior_share, weight=1.0, counts=None, log_dual=None):
     """Return the least J for a table of log likelihoods (grid, row); `weight` is 1 / temperature."""
     counts = np.ones(log_p.shape[1]) if counts is None else counts
     log_prior = log_prior - np.logaddexp.reduce(log_prior)
-    a, b, p = bayes_share, weight * (1 - bayes_share) * counts, np.exp(log_p)
+    a, b, p = posterior_share, weight * (1 - posterior_share) * counts, np.exp(log_p)
     log_c = -np.log(np.exp(log_prior) @ p) if log_dual is None else log_dual
 
     def law(log_c):
@@ -161,7 +161,7 @@ def cooled(
     counts=None,
     start=200.0,
     ratio=1.25,
-    bayes_share=0.0,
+    posterior_share=0.0,
 ):
     """Return the law at each of these falling temperatures, by default with no share of Bayes, from a hot one down."""
     temperature, log_dual, laws = start, None, []
@@ -169,7 +169,7 @@ def cooled(
         while temperature > target:
             temperature = max(target, temperature / ratio)
             law = solve(
-                log_p, log_prior, bayes_share, 1 / temperature, counts, log_dual
+                log_p, log_prior, posterior_share, 1 / temperature, counts, log_dual
             )
             log_dual = law.log_dual
         laws.append(law)

@@ -55,13 +55,13 @@ def law():
     options = {
         "num_particles": 64,
         "num_folds": None,
-        "bayes_shares": (1.0, 0.3, SHARE),
+        "posterior_shares": (1.0, 0.3, SHARE),
         "draws": DRAWS[:, 0],
     }
     fit = langevax.predictive(
         log_prior, log_likelihood, COUNTS, key=jax.random.key(0), **options
     )
-    assert fit.bayes_share == SHARE
+    assert fit.posterior_share == SHARE
     return fit
 
 
@@ -106,7 +106,9 @@ def test_the_interval_holds_the_least_objective_of_the_grid(certificate):
 @pytest.mark.slow
 def test_that_of_the_posterior_bounds_the_evidence(law):
     chosen = dataclasses.replace(law.path, scores=law.path.scores[:1])
-    bayes = dataclasses.replace(law, bayes_share=1.0, points=DRAWS[:256], path=chosen)
+    bayes = dataclasses.replace(
+        law, posterior_share=1.0, points=DRAWS[:256], path=chosen
+    )
     certificate = certified(bayes, 3)
     assert (
         certificate.lower_bound <= POSTERIOR.value - CONSTANT <= certificate.upper_bound
@@ -161,7 +163,7 @@ def test_a_law_of_another_score_is_refused_in_a_sentence(certificate):
     other = _verdict(dataclasses.replace(certificate, law_score=-2.5), True, False, "")
     assert other.startswith("Not certified: the least value")
     assert "this distribution by -2.500 ± " in other
-    tells(other, "bayes_shares")
+    tells(other, "posterior_shares")
     wide = _verdict(
         certificate,
         False,

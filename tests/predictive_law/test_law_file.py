@@ -29,7 +29,7 @@ def file(tmp_path_factory):
         "draws": draws,
         "num_particles": 16,
         "num_folds": None,
-        "bayes_shares": (1.0,),
+        "posterior_shares": (1.0,),
     }
     law = langevax.predictive(*MODEL, **options)
     path = tmp_path_factory.mktemp("law") / "folder" / "law.npz"

@@ -16,14 +16,14 @@ from tests.predictive_law.cases import (
 from tests.predictive_law.grids import solve
 
 
-def particles(counts, bayes_share):
+def particles(counts, posterior_share):
     """Log likelihoods at the quantiles of the law on the grid."""
-    law = solve(*table(counts), bayes_share)
+    law = solve(*table(counts), posterior_share)
     return log_likelihoods(draws_of(law.weights, 2000)[:, 0].astype(float), counts)
 
 
 @pytest.mark.parametrize(
-    ("counts", "bayes_share", "atol"),
+    ("counts", "posterior_share", "atol"),
     [
         (RIGHT, 1.0, 5e-4),
         (RIGHT, 0.2, 5e-4),
@@ -32,13 +32,13 @@ def particles(counts, bayes_share):
         (COUNTS, 0.0, 0.008),
     ],
 )
-def test_the_closed_form_is_that_of_refits(counts, bayes_share, atol):
-    logs, (log_p, prior) = particles(counts, bayes_share), table(counts)
-    left_out, exact = leave_one_out(logs, bayes_share), np.empty(len(counts))
+def test_the_closed_form_is_that_of_refits(counts, posterior_share, atol):
+    logs, (log_p, prior) = particles(counts, posterior_share), table(counts)
+    left_out, exact = leave_one_out(logs, posterior_share), np.empty(len(counts))
     for count in np.unique(counts):  # rows that are equal have equal refits
         rows = counts == count
         row = int(np.argmax(rows))
-        law = solve(np.delete(log_p, row, axis=1), prior, bayes_share)
+        law = solve(np.delete(log_p, row, axis=1), prior, posterior_share)
         exact[rows] = np.log(law.weights @ np.exp(log_p[:, row]))
     np.testing.assert_allclose(left_out.scores.mean(), exact.mean(), atol=atol)
     optimism = log_mean_exp(logs, 0).mean() - exact.mean()
@@ -47,25 +47,28 @@ def test_the_closed_form_is_that_of_refits(counts, bayes_share, atol):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("bayes_share", "atol"), [(1.0, 1e-3), (0.2, 2e-3), (0.0, 2e-3)]
+    ("posterior_share", "atol"), [(1.0, 1e-3), (0.2, 2e-3), (0.0, 2e-3)]
 )
-def test_rows_leave_with_all_of_their_weight(bayes_share, atol):
+def test_rows_leave_with_all_of_their_weight(posterior_share, atol):
     weights, (log_p, prior) = (
         np.random.default_rng(0).uniform(0.3, 2.5, len(RIGHT)),
         table(RIGHT),
     )
-    law = solve(log_p, prior, bayes_share, counts=weights)
+    law = solve(log_p, prior, posterior_share, counts=weights)
     levels, middles = (
         (np.arange(4000) + 0.5) / 4000,
         np.cumsum(law.weights) - law.weights / 2,
     )
     logs = log_likelihoods(np.interp(levels, middles, GRID), RIGHT)
-    left_out, exact = leave_one_out(logs, bayes_share, weights), np.empty(len(RIGHT))
+    left_out, exact = (
+        leave_one_out(logs, posterior_share, weights),
+        np.empty(len(RIGHT)),
+    )
     for row in range(len(RIGHT)):
         without = solve(
             log_p,
             prior,
-            bayes_share,
+            posterior_share,
             counts=np.where(np.arange(len(RIGHT)) == row, 0, weights),
         )
         exact[row] = np.log(without.weights @ np.exp(log_p[:, row]))
@@ -73,7 +76,7 @@ def test_rows_leave_with_all_of_their_weight(bayes_share, atol):
     np.testing.assert_allclose(left_out.scores.mean(), exact.mean(), atol=atol)
     optimism = log_mean_exp(logs, 0).mean() - exact.mean()
     assert abs(left_out.scores.mean() - exact.mean()) < 0.1 * optimism
-    alike = leave_one_out(logs, bayes_share).scores
+    alike = leave_one_out(logs, posterior_share).scores
     assert np.abs(alike - exact).max() > 3 * np.abs(left_out.scores - exact).max()
 
 

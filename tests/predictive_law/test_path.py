@@ -55,10 +55,10 @@ def test_a_posterior_with_weights_has_the_law_of_its_rows_as_often():
     values, numbers = np.unique(COUNTS, return_counts=True)
     model = langevax.posterior(log_prior, log_likelihood, values, weights=numbers)
     draws = draws_of(solve(*table(COUNTS), 1.0).weights, 1024)[:, 0]
-    options = {"draws": draws, "bayes_shares": (1.0, 0.5, 0.2), "num_folds": None}
+    options = {"draws": draws, "posterior_shares": (1.0, 0.5, 0.2), "num_folds": None}
     law = langevax.predictive(model, key=jax.random.key(0), **options)
     assert law.path.weights.tolist() == pytest.approx(numbers.tolist())
-    for place, share in enumerate(law.path.bayes_share):
+    for place, share in enumerate(law.path.posterior_share):
         exact = solve(*table(COUNTS), share)
         assert abs(law.path.fit[place] - exact.fit) < 3 * law.path.fit_error[place]
     with refuses(ValueError):
@@ -82,7 +82,7 @@ def test_the_errors_of_means_with_weights_are_those_without_where_all_are_one():
 def test_particles_meet_the_law_on_a_grid_within_their_error(levels):
     log_p, prior = table(COUNTS)
     for level in levels:
-        exact = solve(log_p, prior, level.bayes_share)
+        exact = solve(log_p, prior, level.posterior_share)
         error = level.fit_error(256)
         assert level.is_converged
         assert 0 < error < 0.06
@@ -198,7 +198,7 @@ def test_the_curve_of_a_wrong_model_rises_and_that_of_a_right_one_is_flat(levels
 def path_of(scores, p_eff=1.0, fit_error=0.0):
     numbers = np.zeros(len(scores))
     return PredictivePath(
-        bayes_share=np.linspace(1, 0, len(scores)),
+        posterior_share=np.linspace(1, 0, len(scores)),
         fit=numbers,
         fit_error=numbers + fit_error,
         loo=numbers,

@@ -32,7 +32,7 @@ OPTIONS = {
     "key": jax.random.key(0),
     "num_particles": 64,
     "num_folds": None,
-    "bayes_shares": (1.0, 0.3, 0.05),
+    "posterior_shares": (1.0, 0.3, 0.05),
 }
 
 
@@ -45,7 +45,7 @@ def fit():
 
 @pytest.mark.slow
 def test_a_wrong_model_gets_a_smaller_share_and_a_sentence(fit):
-    assert fit.bayes_share < 1
+    assert fit.posterior_share < 1
     comparison = fit.compare()
     assert comparison.nats > 2 * comparison.standard_error > 0
     assert str(comparison).startswith(f"Bayes loses {comparison.nats:.3f} ± ")
@@ -75,7 +75,7 @@ def test_particles_are_exported(fit):
     tree = fit.to_datatree()
     assert tree["posterior/position"].shape == (1, 256)
     assert tree["log_likelihood/log_likelihood"].shape == (1, 256, 40)
-    assert tree.attrs["bayes_share"] == fit.bayes_share
+    assert tree.attrs["posterior_share"] == fit.posterior_share
 
 
 @pytest.mark.slow
@@ -133,11 +133,11 @@ def test_sites_are_values_on_their_own_supports():
 
 @pytest.mark.slow
 def test_counts_have_a_path_to_zero_and_densities_stop_before():
-    options = {**OPTIONS, "bayes_shares": "auto", "num_particles": 16}
+    options = {**OPTIONS, "posterior_shares": "auto", "num_particles": 16}
     few = langevax.predictive(
         poisson, COUNTS.astype(int), draws={"log_rate": DRAWS}, **options
     )
-    assert tuple(few.path.bayes_share) == SHARES_OF_COUNTS
+    assert tuple(few.path.posterior_share) == SHARES_OF_COUNTS
     assert min(SHARES) == 0.05
 
 
@@ -156,9 +156,9 @@ def test_wrong_arguments_are_named():
     )
     refused(
         ValueError,
-        "bayes_shares 1",
+        "posterior_shares 1",
         *functions,
-        bayes_shares=(0.5, 0.1),
+        posterior_shares=(0.5, 0.1),
     )
     refused(ValueError, "start", *functions, draws=None)
     refused(
@@ -254,7 +254,7 @@ def test_draws_of_another_posterior_are_named():
             log_likelihood,
             COUNTS,
             draws=DRAWS + 4 * DRAWS.std(),
-            **OPTIONS | {"bayes_shares": (1.0,)},
+            **OPTIONS | {"posterior_shares": (1.0,)},
         )
 
 
@@ -294,7 +294,7 @@ def test_a_density_on_few_values_is_doubted(fit):
     assert not any(
         "values" in s
         for s in dataclasses.replace(
-            fit, log_likelihoods=few + 3, bayes_share=1.0
+            fit, log_likelihoods=few + 3, posterior_share=1.0
         ).warnings
     )
 
@@ -360,14 +360,14 @@ def test_from_the_model_alone_with_confirmation_by_folds():
             num_particles=64,
             num_folds=4,
         )
-    assert fit.bayes_share < 1
+    assert fit.posterior_share < 1
     assert fit.compare().nats > 0.3
 
 
 @pytest.mark.slow
 def test_many_parameters_are_doubted_without_folds(monkeypatch):
     monkeypatch.setattr(PredictivePath, "many_parameters", 100)
-    options = OPTIONS | {"draws": DRAWS, "bayes_shares": (1.0, 0.2)}
+    options = OPTIONS | {"draws": DRAWS, "posterior_shares": (1.0, 0.2)}
     model = log_prior, log_likelihood, COUNTS
     with warns(PredictiveWarning, "num_folds"):
         in_closed_form = langevax.predictive(*model, **options)

@@ -171,7 +171,7 @@ METHODS = {
     "FedAvg": federated.FedAvg(0.1, 3, batch_size=2),
     "SCAFFOLD": federated.SCAFFOLD(0.1, 3, batch_size=2),
     "MimeSGD": federated.MimeSGD(0.1, 3, batch_size=2),
-    "FLEDGE": federated.FLEDGE(0.1, 3, batch_size=2, table="client"),
+    "FLEDGE": federated.FLEDGE(0.1, 3, batch_size=2),
 }
 
 

@@ -126,16 +126,6 @@ def test_clients_run_side_by_side():
         assert_close(one, federation.client(i).gradient(POSITION))
 
 
-def test_those_who_stay_are_weighed_anew():
-    rest = Federation.of(loss, clients(), weights=[1.0, 2.0, 1.0]).without([1])
-    assert_close(rest.weights, [0.5, 0.5])
-    assert_close(
-        rest.client(1).gradient(POSITION),
-        FiniteSum(loss, clients()[2]).gradient(POSITION),
-    )
-    assert rest.counts.tolist() == [3, 4]
-
-
 ROWS = np.zeros((2, 3, 4), np.float32)
 
 
@@ -203,16 +193,8 @@ ROWS = np.zeros((2, 3, 4), np.float32)
             lambda: Federation(loss, ROWS).client(2),
             "index 2",
         ),
-        (
-            lambda: Federation(loss, ROWS).without([2]),
-            "clients [2]",
-        ),
-        (
-            lambda: Federation(loss, ROWS).without([0, 1]),
-            "clients 2",
-        ),
     ],
-    ids=range(18),
+    ids=range(16),
 )
 def test_arguments_that_make_no_federation_are_refused(make, facts):
     with refuses(ValueError, facts):

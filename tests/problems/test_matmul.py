@@ -28,7 +28,6 @@ NEURONS = {
     "tanh-tanh": neurons.TanhTanh(),
     "three outputs": neurons.TanhTanh(num_outputs=3),
     "parity": neurons.Parity(),
-    "relu": neurons.ClippedReLU(cap=2.0),
     "linear": neurons.Linear(),
 }
 

@@ -354,8 +354,8 @@ def test_large_clouds_are_taken_in_tiles():
         (2**16, 1_000, False, 256),
         (2**16 + 1, 1_000, False, None),
         (10**7, 1, False, 1),
-        (2**15, 1_024, True, 1_024),
-        (2**15 + 1, 1_024, True, None),
+        (2**14, 1_024, True, 1_024),
+        (2**14 + 1, 1_024, True, None),
         (10, 2_049, True, None),
     ],
 )

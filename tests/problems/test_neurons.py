@@ -23,9 +23,6 @@ FORMULAS = {
     neurons.Parity(): lambda p, x: (
         15 * (np.tanh(p[:3] @ x + p[3]) + 2 * np.tanh(p[4])) / 3
     ),
-    neurons.ClippedReLU(scale=2.0, cap=1.5): lambda p, x: (
-        2 * np.clip(p[:3] @ x + p[3], 0, 1.5)
-    ),
 }
 each_neuron = pytest.mark.parametrize(
     "neuron",
@@ -121,9 +118,7 @@ def test_a_layer_is_one_matrix_product_with_samples_inside(neuron):
     assert product.outvars[0].aval.shape == (400, 50)
 
 
-@pytest.mark.parametrize(
-    "neuron", [neurons.Tanh(2.0), neurons.Parity(), neurons.ClippedReLU(2.0, 3.0)]
-)
+@pytest.mark.parametrize("neuron", [neurons.Tanh(2.0), neurons.Parity()])
 def test_a_scale_multiplies_sums_and_not_each_activation(neuron):
     particles, inputs = draws(neuron)
     traced = jax.tree.map(jnp.asarray, neuron)
@@ -213,10 +208,6 @@ def test_neurons_are_compared_by_value():
     [
         (lambda: neurons.Tanh(scale=0.0), "scale 0"),
         (lambda: neurons.Parity(scale=-1.0), "scale 0 -1"),
-        (
-            lambda: neurons.ClippedReLU(cap=math.inf),
-            "cap 0 inf",
-        ),
         (
             lambda: neurons.TanhTanh(num_outputs=0),
             "num_outputs 1 0",

@@ -65,7 +65,7 @@ def chains():
     )
 
 
-def fitted(devices: int | None):
+def fitted(mesh):
     """A regressor that walks its validation paths together with the others, in few steps."""
     from langevax.run import Run
     from langevax.sklearn import MeanFieldRegressor, model_selection
@@ -83,7 +83,7 @@ def fitted(devices: int | None):
     model = MeanFieldRegressor(
         num_particles=PARTICLES,
         validation="path",
-        devices=devices,
+        sharding=mesh,
         random_state=0,
         **options,
     )
@@ -183,7 +183,7 @@ def measured(mesh, folder: Path) -> dict:
         "of one": gather(theirs.position).tolist(),
         "rows": gather(halves.position).tolist(),
         "row records": np.asarray(halves.positions).tolist(),
-        "fitted": fitted(2).particles_.tolist(),
+        "fitted": fitted(mesh).particles_.tolist(),
         "alone": gather(alone.position).tolist(),
         "chains": gather(many.position).tolist(),
         "chain records": np.asarray(many.positions).tolist(),

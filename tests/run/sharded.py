@@ -20,7 +20,6 @@ from langevax.problems.problem import Function
 from langevax.run import chains, position_of, program
 from langevax.run.start import place
 from langevax.sklearn import MeanFieldRegressor
-from langevax.sklearn.training import mesh_of
 from tests.run.setting import squared_distance
 
 SAMPLES, PARTICLES, STEPS, BLOCK = 20, 64, 30, 3
@@ -73,7 +72,7 @@ def in_tiles():
     """Clouds of this size taken as large ones are: some particles and some rows at a time, and noise drawn apart."""
     before = platforms.CPU, trees.LONG_TABLE
     platforms.CPU = platforms.CPU._replace(
-        most_activations=0, shared_activations=0, tile_rows=8, tile_particles=7
+        most_activations=0, tile_rows=8, tile_particles=7
     )
     trees.LONG_TABLE = 0
     yield
@@ -241,8 +240,8 @@ def main():
         "random_state": 0,
     }
     ours, theirs = (
-        MeanFieldRegressor(devices=devices, **fit).fit(rows, rows[:, 0]).particles_
-        for devices in (None, {"particles": 2, "rows": 2})
+        MeanFieldRegressor(sharding=sharding, **fit).fit(rows, rows[:, 0]).particles_
+        for sharding in (None, both)
     )
     differences["an estimator"] = float(np.abs(ours - theirs).max())
     _, placed = place(cloud, risk, both)
@@ -272,14 +271,6 @@ def main():
                 "off the closed form": float(
                     np.abs(np.asarray(reached) - (1 - 0.9**STEPS) * means).max()
                 ),
-                "meshes of estimators": [
-                    dict(mesh_of(requested, 8).shape)
-                    for requested in (4, {"rows": 4, "particles": 1})
-                ],
-                "refusals of estimators": [
-                    refused(mesh_of, requested, 6)
-                    for requested in (4, {"rows": 3}, {"rows": 5})
-                ],
                 "devices": len(shared.position.sharding.device_set),
                 "differences": differences,
                 "difference resumed": difference(shared, resumed),

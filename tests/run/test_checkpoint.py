@@ -288,15 +288,18 @@ def test_a_directory_without_a_state_is_free(saved):
     assert_same_bits(save(saved), uninterrupted())
 
 
-@pytest.mark.parametrize("name", ["run.json", "trace/1-2.nc"])
-def test_a_file_of_another_program_is_refused_and_stays(tmp_path, name):
-    path = tmp_path / name
-    path.parent.mkdir(exist_ok=True)
+def test_files_of_another_program_stay(tmp_path):
+    path = tmp_path / "run.json"
     path.write_text("mine")
     for resumed in (False, True):
         with refuses(CheckpointError, path):
             save(tmp_path, resume=resumed)
     assert path.read_text() == "mine"
+    path.unlink()
+    other = tmp_path / "trace" / "1-2.nc"
+    other.write_text("mine")
+    save(tmp_path)
+    assert other.read_text() == "mine"
 
 
 @pytest.mark.parametrize(
@@ -406,7 +409,7 @@ def test_another_format_names_the_version_that_reads_it(saved):
     record.write_text(
         json.dumps(json.loads(record.read_text()) | {"format": 99, "langevax": "7.1"})
     )
-    with refuses(CheckpointError, "99 4"):
+    with refuses(CheckpointError, "99 5"):
         resume(saved)
 
 
@@ -422,11 +425,8 @@ def damaged(content, kind):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", ["cut", "flipped"])
-@pytest.mark.parametrize("hashed", [True, False])
-def test_no_damaged_state_is_taken_for_a_good_one(saved, kind, hashed, capfd):
+def test_no_damaged_state_is_taken_for_a_good_one(saved, kind, capfd):
     refusals = []
-    if not hashed:
-        (saved / "state" / "40" / HASHES).unlink()  # as if killed before it was written
     files = [
         path
         for path in (saved / "state" / "40").rglob("*")
@@ -440,51 +440,24 @@ def test_no_damaged_state_is_taken_for_a_good_one(saved, kind, hashed, capfd):
         except CheckpointError as error:
             refusals.append(str(error))
         path.write_bytes(content)
-    assert len(refusals) == len(files) if hashed else len(refusals) >= 3
+    assert len(refusals) == len(files)
     for message in refusals:
         assert str(saved / "state" / "40") in message
         assert "30" in message
     gc.collect()
-    assert not hashed or "Traceback" not in capfd.readouterr().err  # orbax prints one
+    assert "Traceback" not in capfd.readouterr().err  # orbax prints one
     path = next((saved / "state" / "40").rglob("manifest.ocdbt"))
     path.write_bytes(b"")
     shutil.rmtree(saved / "state" / "40")  # the remedy
     assert_same_bits(resume(saved), uninterrupted())
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # coroutines of orbax that never end
-def test_a_changed_bit_in_a_large_state_is_detected(tmp_path):
-    start = (
-        np.random.default_rng(0).normal(size=2000).astype(np.float32)
-    )  # orbax keeps it without a checksum
-    zeros = langevax.FiniteSum(squared_distance, np.zeros((4, 2000), np.float32))
-    options = {
-        "algorithm": Script(lambda step: {}),
-        "start": start,
-        "problem": zeros,
-        "record_every": None,
-    }
-    save(tmp_path, 5, **options)
-    (tmp_path / "state" / "5" / HASHES).unlink()  # as if killed before it was written
-    path = max((tmp_path / "state").rglob("*"), key=lambda path: path.stat().st_size)
-    content = path.read_bytes()
-    assert len(content) > start.nbytes // 2
-    messages = []
-    for place in np.linspace(0.3, 0.7, 5):
-        at = int(place * len(content))
-        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        # which part a bit falls on, and so the words, follows from the run's random id
-        with pytest.raises(CheckpointError) as error:
-            resume(tmp_path, 5, **options)
-        messages.append(str(error.value))
-    assert all("step 5" in message for message in messages)
-    assert any(
-        "its checksum is" in message for message in messages
-    )  # the others fell on a part that orbax checks
-    path.write_bytes(content)
-    assert resume(tmp_path, 5, **options).steps == 5
+def test_a_state_without_hashes_was_never_finished_and_is_made_again(saved):
+    (saved / "state" / "40" / HASHES).unlink()
+    at = []
+    resumed = resume(saved, callbacks=[lambda _, state: at.append(1)], callback_every=5)
+    assert_same_bits(resumed, uninterrupted())
+    assert len(at) == 3  # at 30, 35 and 40
 
 
 @pytest.mark.parametrize("kind", ["cut", "flipped"])

@@ -26,7 +26,7 @@ class Counted(Algorithm):
 
 
 def counted(step_size=0.1, temperature=0.5, batch_size=3):
-    gradient = langevax.gradients.Minibatch(batch_size=batch_size, replace=True)
+    gradient = langevax.gradients.Minibatch(batch_size=batch_size)
     return Counted(langevax.Langevin(step_size, temperature, gradient, Exponential()))
 
 

@@ -117,21 +117,6 @@ def test_descent_over_split_rows_is_its_closed_form(facts):
     assert facts["off the closed form"] < 1e-6
 
 
-def test_estimators_split_particles_and_rows_as_devices_says(facts):
-    assert facts["meshes of estimators"] == [
-        {"particles": 4},
-        {"rows": 4, "particles": 1},
-    ]
-
-
-def test_estimators_refuse_what_does_not_split(facts):
-    particles, rows, devices = facts["refusals of estimators"]
-    assert "num_particles is 6" in particles
-    assert "num_particles=8" in particles
-    assert "devices['rows'] is 3" in rows
-    tells(devices, "devices 'rows' 5 JAX 4")
-
-
 def test_records_are_on_their_grid(facts):
     assert facts["recorded"] == [7, 14, 21, 28]
 

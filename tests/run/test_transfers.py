@@ -102,8 +102,8 @@ RUNS = {
         jnp.zeros(3),
         None,
     ),
-    "SAGA": (
-        Langevin(0.1, 0.1, gradients.SAGA(batch_size=3)),
+    "SLEDGE": (
+        Langevin(0.1, 0.1, gradients.SLEDGE(batch_size=3)),
         problem,
         jnp.zeros(3),
         None,
@@ -120,7 +120,7 @@ RUNS = {
 }
 
 
-SLOW = "dual ascent", "rounds of clients", "SAGA"  # to compile
+SLOW = "dual ascent", "rounds of clients", "SLEDGE"  # to compile
 
 
 @pytest.mark.parametrize(

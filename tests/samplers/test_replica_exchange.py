@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import langevax
-from langevax import MALA, FiniteSum, Langevin, ReplicaExchange, gradients
+from langevax import MALA, Langevin, ReplicaExchange
 from langevax.samplers.replica_exchange import log_swap_ratios, swapped_order
 from tests.errorbars import assert_mean
 from tests.sentences import refuses
@@ -55,21 +55,9 @@ def transcript(x, number, temperatures=LADDER):
     return probabilities
 
 
-ROWS = FiniteSum(
-    lambda x, a: a * x**4 / 4 - 3 * x, jnp.array([0.5, 1.0, 1.5]), precision=0.5
-)
-
-
-@pytest.mark.parametrize(
-    ("exchange", "problem"),
-    [
-        (ReplicaExchange(MALA(STILL, LADDER)), WELL),
-        (ReplicaExchange(Langevin(STILL, LADDER)), ROWS),
-    ],
-    ids=["the potential of MALA", "all rows"],
-)
-def test_a_swap_is_that_of_the_joint_law(exchange, problem):
+def test_a_swap_is_that_of_the_joint_law():
     """First pairs (0, 1) and (2, 3), then (1, 2): probabilities, and who sits where."""
+    exchange, problem = ReplicaExchange(MALA(STILL, LADDER)), WELL
     starts = RNG.normal(size=(40, 4))
     tally = after(exchange, problem, starts, 1).tally
     expected = [transcript(x, 0) for x in starts]
@@ -119,14 +107,11 @@ def shares(x):
     return np.stack([x < -1.5, np.abs(x - 0.25) < 1.75, x > 2], axis=-1).astype(float)
 
 
-@pytest.mark.parametrize(
-    "algorithm", [MALA, pytest.param(Langevin, marks=pytest.mark.slow)]
-)
 @pytest.mark.slow
-def test_weights_of_three_spikes(algorithm):
+def test_weights_of_three_spikes():
     """All chains start in the first one; shares of 400 chains after 1,200 steps, at 4.5 standard errors."""
     ladder = np.geomspace(1.0, 600.0, 7)
-    exchange = ReplicaExchange(algorithm(0.004, ladder))
+    exchange = ReplicaExchange(MALA(0.004, ladder))
     start = jnp.full((7,), -3.0)
     run = langevax.simulate(
         exchange,
@@ -139,34 +124,6 @@ def test_weights_of_three_spikes(algorithm):
     assert_mean(shares(np.asarray(run.position)[:, 0]), np.array([0.2, 0.5, 0.3]))
     assert run.round_trips > 400
     assert 0.2 < run.metrics["swap_rate"] < 0.9
-
-
-@pytest.mark.slow
-def test_variance_reduced_gradients_give_the_weights():
-    """Two modes of a mixture over 200 rows, whose weights quadrature has; SVRG, batches of 20 for moves."""
-    rows = jnp.float32(RNG.normal(size=200) * 0.3)
-    scale = 3.0 / 200
-
-    def loss(x, a):
-        return scale * ((x**2 - 1) ** 2 * 2 + 0.2 * x + a * x)
-
-    problem = FiniteSum(loss, rows)
-    temperature = 1 / 200
-    ladder = temperature * np.geomspace(1.0, 12.0, 4)
-    move = Langevin(0.4, ladder, gradients.SVRG(batch_size=20, period=10))
-    exchange = ReplicaExchange(move, swap_period=5)
-    start = jnp.full((4,), 1.0)
-    run = langevax.simulate(
-        exchange, problem, start, key=KEY, num_steps=1500, num_chains=300
-    )
-    grid = np.linspace(-3, 3, 4001)
-    density = np.exp(
-        -3.0 * ((grid**2 - 1) ** 2 * 2 + (0.2 + np.asarray(rows).mean()) * grid)
-    )
-    left = density[grid < 0].sum() / density.sum()
-    share = np.mean(np.asarray(run.position)[:, 0] < 0)
-    assert abs(share - left) < 4.5 * np.sqrt(left * (1 - left) / 300)
-    assert run.evaluations < 300 * 1500 * 4 * 120  # far fewer than 4 full passes a step
 
 
 @pytest.mark.slow
@@ -190,6 +147,7 @@ def test_round_trips_are_counted():
             TypeError,
             "algorithm MALA PCN",
         ),
+        ((Langevin(0.1, LADDER),), TypeError, "algorithm MALA Langevin"),
         ((MALA(0.1, 1.0),), ValueError, ""),
         ((MALA(0.1, np.array([1.0, 0.5])),), ValueError, "0"),
         ((MALA(np.ones(3), LADDER),), ValueError, "4"),

@@ -12,11 +12,8 @@ import pytest
 import langevax
 from langevax import FiniteSum, Langevin, gradients
 from langevax.problems.coordinates import Raveled
-from langevax.run import Stacked
-from langevax.sampling.choice import (
-    NormalFit,
-    operations_of_row,
-)
+from langevax.run import Run, Stacked
+from langevax.sampling.choice import NormalFit
 from langevax.sampling.methods import (
     SamplingMethod,
     StepSizeBias,
@@ -36,8 +33,8 @@ from langevax.sampling.preconditioning import (
 )
 from langevax.sampling.starts import (
     Keys,
-    StartNearMode,
-    StartNearPosition,
+    Lengths,
+    StartNear,
     UniformStart,
 )
 from langevax.sampling.survey import PilotSurvey
@@ -117,7 +114,16 @@ def offered(fit, problem, temperature):
     exploration = Exploration(coordinates, pilot, coordinates, law.position, fit)
     start = exploration.start(temperature)
     survey = PilotSurvey(
-        law, keys, exploration, coordinates, law.position, start, True, 0
+        law,
+        keys,
+        exploration,
+        coordinates,
+        law.position,
+        start,
+        True,
+        0,
+        Lengths(1000, 4, "auto", "auto"),
+        Run(),
     )
     return Minibatches().offer(
         SimpleNamespace(posterior=law, survey=survey, tolerance=None)
@@ -145,28 +151,6 @@ def test_many_rows_are_sampled_in_batches(num_rows, applies, reason):
         assert not offered(unusual, problem, 1 / num_rows).applies
 
 
-def test_costly_rows_are_sampled_in_batches_where_as_many_cheap_ones_are_not():
-    """2,000 features of every row: a thousand times the operations of the test above, of a tenth of its rows."""
-    features = jnp.float32(RNG.normal(size=(2000, 2)))
-    problem = FiniteSum(
-        lambda x, a: jnp.mean((features @ (x - a)) ** 2) / 2,
-        jnp.float32(RNG.normal(size=(40_000, 2))),
-    )
-    assert offered(NormalFit(0.1, 0.1, 2), problem, 1 / 40_000).applies
-
-
-def test_operations_of_a_row_are_counted():
-    """Two products with the row, one forward and one back, are 4 d operations; the rest does not depend on d."""
-    counts = []
-    for columns in (10, 50):
-        rows = jnp.zeros((300, columns), jnp.float32), jnp.zeros(300, jnp.float32)
-        problem = langevax.posterior(
-            None, log_likelihood, rows, prior_precision=1.0
-        ).problem
-        counts.append(operations_of_row(problem, jnp.zeros(columns)))
-    assert 3.9 < (counts[1] - counts[0]) / 40 < 4.3
-
-
 def test_the_fit_tells_a_normal_law_from_others():
     """N(0, 1), and two laws whose curvature at the mode is that of N(0, 1) as well."""
     laws = {
@@ -190,14 +174,13 @@ def test_units_replace_units_of_one():
     law = langevax.Function(
         lambda x: ((1e4 * x[0] - 1) ** 2 + (1e-3 * x[1] + 2 - x[0]) ** 2) / 2
     )
-    flat = coordinates_of(law, jnp.zeros(2), 1.0, whiten=True)
+    flat = coordinates_of(law, jnp.zeros(2), 1.0)
     even, pilot = run_even_pilot(flat, jnp.zeros(2), 1.0, KEY, exact_prior=False)
     assert [type(layer) for layer in even.layers] == [
         type(layer) for layer in flat.layers
     ]
     np.testing.assert_allclose(even.problem.matrix, [1e-4, 1e3], rtol=1e-3)
-    coordinates = even.preconditioned(pilot.scales)
-    mode = coordinates.from_position(pilot.mode, len(even.layers))
+    coordinates, mode = even.preconditioned(pilot)
     np.testing.assert_allclose(
         jax.hessian(coordinates.problem.potential)(mode), np.eye(2), atol=0.01
     )
@@ -212,12 +195,11 @@ def test_units_replace_units_of_one():
 def test_raw_columns_get_units_before_directions():
     """Curvatures of 1e14 to 1: in the pilot's coordinates all are 1, to 5 % in float32."""
     problem, temperature = regression(X * [1e4, 1e-3])
-    flat = coordinates_of(problem, jnp.zeros(2), temperature, whiten=True)
+    flat = coordinates_of(problem, jnp.zeros(2), temperature)
     even, pilot = run_even_pilot(
         flat, jnp.zeros(2), temperature, KEY, exact_prior=False
     )
-    coordinates = even.preconditioned(pilot.scales, pilot.directions)
-    mode = coordinates.from_position(pilot.mode, len(even.layers))
+    coordinates, mode = even.preconditioned(pilot)
     hessian = jax.hessian(coordinates.problem.potential)(mode)
     np.testing.assert_allclose(hessian, np.eye(2), atol=0.05)
     exact = np.linalg.solve(
@@ -250,7 +232,7 @@ def test_plain_minibatches_are_as_large_as_their_own_noise_asks():
 def test_one_stiff_coordinate_of_sixty_is_reported():
     """Curvature 8 at a step of 0.1: its variance is 1 / (1 - 0.4) = 1.67 times the truth, the mean over all 1.01."""
     loss = lambda x, curvature: jnp.sum(curvature * x**2) / 2
-    start = Stacked(StartNearMode(jnp.zeros(60), jnp.float32(1.0))(KEY, 4))
+    start = Stacked(jax.random.normal(KEY, (4, 60)))
     method = SamplingMethod(Langevin(), 1.0)
     curvatures = np.ones((2, 60), np.float32)
     small = estimate_bias(
@@ -276,7 +258,7 @@ def test_a_bias_that_is_lost_in_its_error_is_not_accepted():
         0.3 * np.random.default_rng(0).normal(size=(400, 1)), jnp.float32
     )
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, rows)
-    start = Stacked(StartNearMode(jnp.zeros(1), jnp.float32(0.05))(KEY, 4))
+    start = Stacked(0.05 * jax.random.normal(KEY, (4, 1)))
     method = SamplingMethod(Langevin(gradient=gradients.Minibatch(40)), 1 / 400)
     bias = tune_bias(method, problem, start, 0.25, KEY)
     assert bias.is_resolved
@@ -358,10 +340,10 @@ def test_the_step_size_meets_the_acceptance_asked_for(target):
 @pytest.mark.slow
 def test_starts_are_where_the_density_is_finite():
     half = langevax.Function(lambda x: jnp.where(jnp.all(x > 0), jnp.sum(x), jnp.inf))
-    coordinates = coordinates_of(half, jnp.zeros(2), 1.0, whiten=False)
+    coordinates = coordinates_of(half, jnp.zeros(2), 1.0)
     uniform = UniformStart(jnp.zeros(2), coordinates)(KEY, 50)
     assert jnp.all((uniform > 0) & (uniform < 2))
-    near = StartNearPosition(half, jnp.full(2, 0.1), jnp.float32(1.0))
+    near = StartNear(half, jnp.full(2, 0.1), jnp.float32(1.0))
     positions = near(KEY, 50)
     assert jnp.all(positions > 0)
     assert len(np.unique(positions[:, 0])) > 5

@@ -24,7 +24,7 @@ def log_likelihood_of_row(x, row):
 def even_coordinates() -> CoordinateMap:
     """Coordinates of three numbers with a matrix as last layer."""
     problem = Function(lambda x: jnp.sum(x**2) / 2)
-    return coordinates_of(problem, jnp.zeros(3), 1.0, whiten=True).with_matrix()
+    return coordinates_of(problem, jnp.zeros(3), 1.0).with_matrix()
 
 
 def matrix_of(coordinates: CoordinateMap) -> np.ndarray:
@@ -84,7 +84,6 @@ def test_a_matrix_of_many_dimensions_is_never_formed():
         ).problem,
         jnp.zeros(600),
         1.0,
-        whiten=True,
     )
     assert coordinates.with_matrix() is coordinates
 

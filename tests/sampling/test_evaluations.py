@@ -12,8 +12,7 @@ from langevax.sampling.evaluations import (
 )
 from langevax.sampling.preconditioning import coordinates_of
 from langevax.sampling.starts import (
-    StartNearMode,
-    StartNearPosition,
+    StartNear,
     UniformStart,
 )
 
@@ -56,14 +55,13 @@ def test_long_vectors_are_not_padded(monkeypatch):
 
 
 def test_starts_drawn_by_numpy_have_the_same_law():
-    near_mode = StartNearMode(jnp.asarray([5.0, -5.0]), jnp.float32(2.0))
-    draws = near_mode(KEY, 4000)
+    everywhere = langevax.Function(lambda x: jnp.sum(x))
+    near = StartNear(everywhere, jnp.asarray([5.0, -5.0]), jnp.float32(2.0))
+    draws = near(KEY, 4000)
     np.testing.assert_allclose(draws.mean(0), [5, -5], atol=0.15)
     np.testing.assert_allclose(draws.std(0), 2, rtol=0.05)
     half = langevax.Function(lambda x: jnp.where(jnp.all(x > 0), jnp.sum(x), jnp.inf))
-    draws = np.asarray(
-        StartNearPosition(half, jnp.full(2, 0.1), jnp.float32(1.0))(KEY, 200)
-    )
+    draws = np.asarray(StartNear(half, jnp.full(2, 0.1), jnp.float32(1.0))(KEY, 200))
     assert (draws > 0).all()
     assert (
         80 < (draws == np.float32(0.1)).all(1).sum() < 180
@@ -74,11 +72,7 @@ def test_uniform_starts_in_linear_coordinates_are_uniform_in_those_of_the_positi
     """Of 20 tries in (-2, 2) the one nearest to 1.5 is taken, whatever the units."""
     law = langevax.Function(lambda x: 100 * jnp.sum(jnp.abs(x["a"] - 1.5)))
     like = {"a": jnp.zeros(1)}
-    coordinates = (
-        coordinates_of(law, like, 1.0, whiten=True)
-        .with_matrix()
-        .times(np.array([[0.01]]))
-    )
+    coordinates = coordinates_of(law, like, 1.0).with_matrix().times(np.array([[0.01]]))
     assert coordinates.is_linear
     start = UniformStart(like, coordinates)
     draws = np.asarray(coordinates.to_positions(start(KEY, 60)[None])["a"])

@@ -1,6 +1,5 @@
 """Drawn functions as datasets and figures: coordinates, moments and bands of the draws themselves."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -43,7 +42,9 @@ def test_a_curve_has_its_points_and_moments_of_the_draws():
     assert fields["function"].dims == ("chain", "draw", "x")
     np.testing.assert_allclose(fields["x"], [0.2, 0.6, 1.0, 1.4, 1.8])
     np.testing.assert_allclose(fields["mean"], values.mean((0, 1)), atol=1e-6)
-    np.testing.assert_allclose(fields["deviation"], values.std((0, 1)), atol=1e-6)
+    np.testing.assert_allclose(
+        fields["standard_deviation"], values.std((0, 1)), atol=1e-6
+    )
     np.testing.assert_allclose(
         fields["low"], np.quantile(values, 0.1, (0, 1)), atol=1e-6
     )
@@ -76,27 +77,9 @@ def test_a_mesh_has_an_axis_of_its_nodes():
     )
 
 
-@pytest.mark.slow
-def test_figures_show_the_band_or_two_maps():
-    positions = RNG.normal(size=(2, 20, 4))
-    curve = problem(spaces.Cosine(4)).plot(positions)
-    assert len(curve.axes[0].lines) == len(curve.axes[0].collections) == 1
-    plane = problem(
-        spaces.TensorProduct([spaces.Cosine(2, 4), spaces.Cosine(2, 3)])
-    ).plot(positions)
-    titles = [axes.get_title(loc="left") for axes in plane.axes[:2]]
-    assert titles == ["Mean", "Standard deviation"]
-    shown = plane.axes[0].collections[0].get_array()
-    assert np.shape(shown) == (3, 4)  # rows are y
-    for figure in (curve, plane):
-        plt.close(figure)
-
-
 def test_mistakes_are_named():
     target, positions = problem(square_mesh()), RNG.normal(size=(2, 5, 4))
     with refuses(ValueError, "positions 1"):
         target.fields(positions[0])
     with refuses(ValueError, "coverage 1 90"):
         target.fields(positions, coverage=90)
-    with refuses(ValueError, "0"):
-        target.plot(positions)

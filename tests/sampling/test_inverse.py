@@ -174,16 +174,14 @@ def test_coordinates_are_round_whatever_the_modes():
     """In units of the prior, and turned to what data inform: the curvature is 1 in every direction, to 3 %."""
     for num_modes in (40, 600):
         target = linear(num_modes)
-        flat = coordinates_of(
-            target.problem, target.start, target.temperature, whiten=True
-        )
+        flat = coordinates_of(target.problem, target.start, target.temperature)
         pilot = run_pilot(
             flat.problem,
             flat.from_position(target.start),
             target.temperature,
             KEY,
         )
-        coordinates = flat.preconditioned(pilot.scales, pilot.directions)
+        coordinates, _ = flat.preconditioned(pilot)
         at, slope = (
             jnp.zeros(num_modes, jnp.float32),
             coordinates.problem.potential_gradient,

@@ -195,23 +195,6 @@ def test_a_loss_above_that_of_a_minimum_nearby_is_in_the_error_and_a_warning():
 
 
 @pytest.mark.slow
-def test_descent_goes_to_the_minimum_first():
-    start = jnp.array([1.0, -1.0, 1.0])
-    result = langevax.learning_coefficient(
-        lines,
-        start,
-        rows_of_lines(),
-        key=jax.random.key(0),
-        descend=True,
-        localization=1.0,
-        **SHORT,
-    )
-    np.testing.assert_allclose(result.params, 0, atol=0.1)
-    assert result.errors["baseline"] < 0.02
-    assert result.value == pytest.approx(exact_squares(), abs=0.02)
-
-
-@pytest.mark.slow
 def test_wbic_is_the_mean_of_the_summed_loss():
     result = of_squares()
     assert result.wbic == pytest.approx(

@@ -29,7 +29,7 @@ def test_each_algorithm_asks_for_one_plan():
 
 
 def test_costs_order_the_plans():
-    """Exact draws before passes and batches, which are compared by their nanoseconds."""
+    """Exact draws before passes and batches, which are compared by their gradients of rows."""
     assert ExactDraws().cost(None) == 0
     assert type(PLANS[-1]) is FullGradients
     assert type(PLANS[-2]) is Minibatches
@@ -111,17 +111,6 @@ def test_what_nuts_adapts_is_not_passed_to_sample(change):
         langevax.sample(
             normal, jnp.zeros(2), key=KEY, algorithm=langevax.NUTS(**change)
         )
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")  # few draws
-def test_a_period_of_swaps_stays():
-    exchange = langevax.ReplicaExchange(swap_period=3)
-    options = {"num_samples": 10, "num_chains": 2, "run": QUIET}
-    draws = langevax.sample(
-        normal, jnp.zeros(2), key=KEY, algorithm=exchange, **options
-    )
-    assert draws.algorithm.swap_period == 3
 
 
 def test_a_run_that_is_none_is_refused_before_anything_runs():

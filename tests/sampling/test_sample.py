@@ -173,10 +173,9 @@ def test_positions_are_pytrees_as_the_start_is():
 def test_halving_the_step_estimates_its_bias():
     """Full gradients on a normal law, h = 0.5 in units of the curvature: 1 / (1 - h/2) - 1 = 33 %, to 4.5 errors."""
     from langevax.sampling.methods import SamplingMethod, estimate_bias
-    from langevax.sampling.starts import StartNearMode
 
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.zeros((2, 20)))
-    start = Stacked(StartNearMode(jnp.zeros(20), jnp.float32(1.0))(KEY, 8))
+    start = Stacked(jax.random.normal(KEY, (8, 20)))
     report = estimate_bias(SamplingMethod(Langevin(), 1.0), problem, start, 0.5, KEY)
     # at half the step it is 14.3 %, so that the extrapolation says 2 (1.333 / 1.143 - 1)
     assert (
@@ -300,11 +299,6 @@ def test_a_raveled_problem_is_the_same_problem():
         ),
         ({"algorithm": langevax.MALA(0.1, 1.0)}, ValueError, "temperature 'auto'"),
         ({"algorithm": langevax.MALA(lambda step: 0.1)}, ValueError, "step_size"),
-        (
-            {"algorithm": langevax.ReplicaExchange(Langevin())},
-            ValueError,
-            "ReplicaExchange MALA",
-        ),
         (
             {"algorithm": langevin(gradients.ControlVariate(8, jnp.zeros(D)))},
             ValueError,

@@ -13,7 +13,6 @@ from langevax.sampling import HMC, GaussianNoise, SolverWarning
 from langevax.sampling.inverse import solver_of
 from langevax.sampling.moves import Rotation, state_at
 from langevax.sampling.reference import NearReference, NormalReference, find_reference
-from langevax.sampling.solver_walk import SolverWalk
 from tests.errorbars import LIMIT
 from tests.gaussian_laws import linear_inverse_posterior
 from tests.sentences import refuses, warns
@@ -117,7 +116,7 @@ def test_the_reference_of_a_linear_map_is_the_posterior():
         solver = solver_of(
             langevax.inverse_problem(blur, DATA, NOISE, PRIOR, adjoint=adjoint)
         )
-        reference = find_reference(solver, np.ones(NUM_MODES), np.random.default_rng(0))
+        reference = find_reference(solver, np.ones(NUM_MODES))
         root = reference.stretch(np.eye(NUM_MODES))
         np.testing.assert_allclose(
             scales * reference.mean, mean, atol=2e-2 * deviation.min()
@@ -299,29 +298,26 @@ def test_one_coefficient_has_the_law_of_quadrature(adjoint):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_jax", [False, True])
 def test_tails_that_draws_of_the_reference_do_not_reach_are_drawn(in_jax):
     """y = exp(x + 0.3) + noise is flat where x is small. The normal law at the mode has 4 of its deviations there.
 
-    Chains about it agreed on 0.8 to 0.9 of the deviation, with 1,600 effective draws and no warning.
+    Chains about it alone agreed on 0.8 to 0.9 of the deviation, with 1,600 effective draws and no warning.
     """
     prior = spaces.GaussianPrior(spaces.Cosine(1), np.array([0.8]))
     forward = (lambda f: jnp.exp(f)) if in_jax else (lambda f: np.exp(numpy_only(f)))
     target = langevax.inverse_problem(
         forward, np.array([2.0]), 0.7, prior, prior_mean=0.3
     )
-    solver = solver_of(target)
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        walk = SolverWalk(solver, find_reference(solver, np.zeros(1), rng), "pcn", 1.0)
-        assert walk.is_far_from_normal(rng)
-    straight = langevax.inverse_problem(
-        lambda f: np.sinh(0.2 * numpy_only(f)), np.array([0.2]), 0.1, prior
-    )
-    walk = SolverWalk(
-        straight.solver, find_reference(straight.solver, np.zeros(1), rng), "pcn", 1.0
-    )
-    assert not walk.is_far_from_normal(rng)
+    draws = langevax.sample(target, key=KEY, num_samples=2000)
+    x = np.linspace(-6, 4, 20001)
+    density = np.exp(-(x**2) / 1.6 - (np.exp(x + 0.3) - 2) ** 2 / (2 * 0.7**2))
+    density /= density.sum()
+    spread = np.sqrt(density @ x**2 - (density @ x) ** 2)
+    z, ratios, _ = deviates(draws, density @ x, spread)
+    assert np.abs(z).max() < LIMIT
+    np.testing.assert_allclose(ratios, 1, atol=0.06)
 
 
 @pytest.mark.parametrize("algorithm", [langevax.PCNL(), HMC()])
@@ -396,32 +392,28 @@ def test_a_solve_that_fails_is_a_rejected_proposal():
     )
 
 
-def test_all_descriptions_of_the_noise_agree():
+def test_correlated_noise_weighs_the_misfit():
     rng = np.random.default_rng(1)
     factor = np.tril(rng.normal(size=(12, 12))) * 0.02 + 0.1 * np.eye(12)
     covariance = factor @ factor.T
     precision = np.linalg.inv(covariance)
-    kinds = [{"covariance": covariance}, {"factor": factor}, {"precision": precision}]
     x = PRIOR.sample(key=KEY)
     residual = BLUR @ FUNCTIONS @ np.asarray(x, float) - DATA
     expected = residual @ precision @ residual / (2 * 12)
-    for options in kinds:
-        noise = GaussianNoise(**options)
-        in_python = langevax.inverse_problem(
-            blur, DATA, noise, PRIOR, adjoint=blur_adjoint
-        )
-        in_jax = langevax.inverse_problem(
-            lambda f: jnp.asarray(BLUR, f.dtype) @ f, DATA, noise, PRIOR
-        )
-        assert float(in_python.problem.value(x)) == pytest.approx(expected, rel=1e-4)
-        assert float(in_jax.problem.value(x)) == pytest.approx(expected, rel=1e-4)
-        gradient = FUNCTIONS.T @ BLUR.T @ precision @ residual / 12
-        np.testing.assert_allclose(
-            in_python.problem.gradient(x),
-            gradient,
-            rtol=1e-3,
-            atol=1e-4 * abs(gradient).max(),
-        )
+    noise = GaussianNoise(covariance=covariance)
+    in_python = langevax.inverse_problem(blur, DATA, noise, PRIOR, adjoint=blur_adjoint)
+    in_jax = langevax.inverse_problem(
+        lambda f: jnp.asarray(BLUR, f.dtype) @ f, DATA, noise, PRIOR
+    )
+    assert float(in_python.problem.value(x)) == pytest.approx(expected, rel=1e-4)
+    assert float(in_jax.problem.value(x)) == pytest.approx(expected, rel=1e-4)
+    gradient = FUNCTIONS.T @ BLUR.T @ precision @ residual / 12
+    np.testing.assert_allclose(
+        in_python.problem.gradient(x),
+        gradient,
+        rtol=1e-3,
+        atol=1e-4 * abs(gradient).max(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -430,14 +422,14 @@ def test_all_descriptions_of_the_noise_agree():
         (
             {},
             ValueError,
-            "0",
+            "standard_deviation covariance",
         ),
         (
-            {"deviation": 1.0, "covariance": np.eye(2)},
+            {"standard_deviation": 1.0, "covariance": np.eye(2)},
             ValueError,
             "",
         ),
-        ({"deviation": 0.0}, ValueError, "deviation 0"),
+        ({"standard_deviation": 0.0}, ValueError, "standard_deviation 0"),
         (
             {"covariance": np.ones((2, 3))},
             ValueError,
@@ -453,7 +445,6 @@ def test_all_descriptions_of_the_noise_agree():
             ValueError,
             "covariance",
         ),
-        ({"factor": np.ones((2, 2))}, ValueError, "factor"),
     ],
 )
 def test_mistakes_in_the_noise_are_named(options, error, facts):
@@ -725,12 +716,12 @@ def test_compiled_dynamics_run_on_a_solver_too(algorithm):
 
 
 def test_coordinates_of_a_reference_have_the_potential_of_the_posterior():
-    """value(w) + T |w|^2 / 2 is the potential at z, its gradient by JAX, and the two maps are inverse to each other."""
+    """value(w) is the potential at z, its gradient by JAX, and the two maps are inverse to each other."""
     rng = np.random.default_rng(0)
     directions = np.linalg.qr(rng.normal(size=(5, 2)))[0]
     reference = NormalReference(rng.normal(size=5), directions, np.array([0.2, 0.6]))
     problem = langevax.Function(lambda z: jnp.sum(jnp.sin(z)), precision=0.1)
-    near = NearReference(problem, reference, 0.1)
+    near = NearReference(problem, reference)
     w = rng.normal(size=5).astype(np.float32)
     z = reference.to_prior_units(w)
     np.testing.assert_allclose(near.to_position(w), z, rtol=1e-5)
@@ -751,7 +742,7 @@ def test_a_reference_with_the_moments_of_draws_has_the_slope_of_its_own_psi():
         exponential, np.exp(DATA), 0.1, PRIOR, adjoint=exponential_adjoint
     )
     rng = np.random.default_rng(0)
-    first = find_reference(target.solver, np.zeros(NUM_MODES), rng)
+    first = find_reference(target.solver, np.zeros(NUM_MODES))
     draws = first.to_prior_units(1.5 * rng.standard_normal((400, NUM_MODES)))
     second = first.with_moments_of(draws)
     covariance = np.cov(draws @ first.directions, rowvar=False)
@@ -776,15 +767,12 @@ def test_a_turn_keeps_the_energy_and_comes_back():
     target = langevax.inverse_problem(
         exponential, np.exp(DATA), 0.1, PRIOR, adjoint=exponential_adjoint
     )
-    reference = find_reference(
-        target.solver, np.zeros(NUM_MODES), np.random.default_rng(0)
-    )
-    walk = SolverWalk(target.solver, reference, "hmc", 1.0)
+    reference = find_reference(target.solver, np.zeros(NUM_MODES))
     solver = target.solver
     w = np.random.default_rng(1).standard_normal(NUM_MODES)
     here = solver.with_gradient(solver.solve(reference.to_prior_units(w)))
     errors = [
-        abs(Rotation(h).propose(walk, here, np.random.default_rng(2))[1])
+        abs(Rotation(h).propose(solver, reference, here, np.random.default_rng(2))[1])
         for h in (0.02, 0.01)
     ]
     assert 0 < errors[1] < 0.01
@@ -804,7 +792,7 @@ def test_a_turn_keeps_the_energy_and_comes_back():
             return 1
 
     h, v = 0.9, np.random.default_rng(3).standard_normal(NUM_MODES)
-    arrival, log_ratio = Rotation(h).propose(walk, here, Given(v))
+    arrival, log_ratio = Rotation(h).propose(solver, reference, here, Given(v))
     start, end = state_at(reference, here), state_at(reference, arrival)
     kicked = v - h / 2 * start.gradient
     np.testing.assert_allclose(
@@ -816,6 +804,6 @@ def test_a_turn_keeps_the_energy_and_comes_back():
         for state, speed in ((start, v), (end, arrived))
     ]
     assert log_ratio == pytest.approx(energies[0] - energies[1])
-    back, other = Rotation(h).propose(walk, arrival, Given(-arrived))
+    back, other = Rotation(h).propose(solver, reference, arrival, Given(-arrived))
     np.testing.assert_allclose(back.z, here.z, atol=1e-9)
     assert other == pytest.approx(-log_ratio)

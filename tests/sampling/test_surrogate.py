@@ -13,6 +13,7 @@ from langevax.sampling.solver import Solve
 from langevax.sampling.solver_walk import SolverWalk
 from langevax.sampling.surrogate import (
     FittedMisfit,
+    InformedDirections,
     factors_of,
     fitted_misfit,
     monomials,
@@ -35,8 +36,8 @@ def linear_walk():
         lambda f: ROWS @ (BACK @ np.asarray(f, float)), DATA, NOISE, PRIOR
     )
     solver = target.solver
-    reference = find_reference(solver, np.zeros(NUM_MODES), np.random.default_rng(0))
-    return SolverWalk(solver, reference, "pcn", 0.5)
+    reference = find_reference(solver, np.zeros(NUM_MODES))
+    return SolverWalk(solver, [reference], "pcn", 0.5)
 
 
 def solves_of(walk, number, rng):
@@ -76,10 +77,13 @@ def test_predictions_that_are_polynomials_are_fitted_to_rounding():
     assert fit.cost == pytest.approx(1, abs=1e-6)
     others = [solve(reference.to_prior_units(w)) for w in rng.standard_normal((20, 3))]
     c = np.stack(
-        [reference.from_prior_units(other.z) @ fit.directions for other in others]
+        [reference.from_prior_units(other.z) @ fit.along.directions for other in others]
     )
     np.testing.assert_allclose(
-        fit.misfit(c), [other.misfit for other in others], rtol=1e-5, atol=1e-6
+        fit._replace(ceiling=np.inf).psi(c) - fit.along.energy(c),
+        [other.misfit for other in others],
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
@@ -89,9 +93,7 @@ def test_a_chain_on_the_fit_leaves_the_fitted_posterior_invariant():
     directions = np.linalg.qr(rng.normal(size=(4, 2)))[0]
     scales, mean, b = np.array([0.6, 0.8]), np.array([0.5, -0.3]), np.array([1.5, 1.0])
     fit = FittedMisfit(
-        directions,
-        scales,
-        mean,
+        InformedDirections(directions, scales, mean),
         factors_of(1, 2, 3),
         np.array([[0.0, *b]]),
         np.inf,
@@ -133,7 +135,9 @@ def test_every_proposal_is_accepted_where_the_map_is_linear():
     assert [type(move) for move in walk.moves] == [Around, ByFit]
     solve = walk.solver.solve(np.ones(NUM_MODES))
     for _ in range(10):
-        solve, log_ratio = walk.moves[1].propose(walk, solve, rng)
+        solve, log_ratio = walk.moves[1].propose(
+            walk.solver, walk.reference, solve, rng
+        )
         assert abs(log_ratio) < 1e-5
 
 
@@ -167,25 +171,23 @@ def test_the_ratio_is_that_of_posterior_and_fitted_densities():
         NOISE,
         PRIOR,
     )
-    reference = find_reference(
-        target.solver, np.zeros(NUM_MODES), np.random.default_rng(0)
-    )
+    reference = find_reference(target.solver, np.zeros(NUM_MODES))
     walk, rng = (
-        SolverWalk(target.solver, reference, "pcn", 0.5),
+        SolverWalk(target.solver, [reference], "pcn", 0.5),
         np.random.default_rng(0),
     )
     walk.add_fit(solves_of(walk, 80, rng), [True] * 80)
     fit, here = walk.moves[1].fit, target.solver.solve(reference.mean + 0.3)
-    there, log_ratio = walk.moves[1].propose(walk, here, rng)
+    there, log_ratio = walk.moves[1].propose(walk.solver, reference, here, rng)
 
     def log_posterior(z):
         predicted = np.exp(ROWS @ (np.sqrt(np.asarray(PRIOR.eigenvalues, float)) * z))
         return -np.sum((predicted - np.exp(DATA)) ** 2) / (2 * NOISE**2) - z @ z / 2
 
     def log_fitted(w):
-        c = w @ fit.directions
+        c = w @ fit.along.directions
         phi = np.prod([np.append(1.0, c)[column] for column in fit.factors.T], axis=0)
-        z = fit.mean + fit.scales * c
+        z = fit.along.to_prior_units(c)
         psi = min(np.sum((fit.root @ phi) ** 2) / 2 + (z @ z - c @ c) / 2, fit.ceiling)
         return -psi - w @ w / 2
 
@@ -227,8 +229,8 @@ def test_acceptance_does_not_fall_with_the_number_of_modes():
             prior,
         )
         rng = np.random.default_rng(0)
-        reference = find_reference(target.solver, np.zeros(num_modes), rng)
-        walk = SolverWalk(target.solver, reference, "pcn", 0.5)
+        reference = find_reference(target.solver, np.zeros(num_modes))
+        walk = SolverWalk(target.solver, [reference], "pcn", 0.5)
         places = reference.to_prior_units(rng.standard_normal((150, num_modes)))
         walk.add_fit([walk.solver.solve(z) for z in places], [True] * 150)
         walk.weights = np.array([0.0, 1.0])

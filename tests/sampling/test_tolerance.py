@@ -52,15 +52,14 @@ def test_bounds_of_independent_draws_are_those_of_the_normal_law():
     )
     z = norm.isf(0.05 / 8)
     np.testing.assert_allclose(
-        [errors.mean, errors.deviation], z / np.sqrt([20_000, 40_000]), rtol=0.08
+        [errors.mean, errors.standard_deviation],
+        z / np.sqrt([20_000, 40_000]),
+        rtol=0.08,
     )
 
 
-def test_draws_grow_by_the_square_of_the_error():
-    """(error / tolerance)^2 of the larger one."""
-    errors = DrawErrors(0.03, "a", 0.04, "b")
-    assert errors.growth(0.05) == pytest.approx(0.64)
-    tells(str(errors), "a 0.03 b 0.04")
+def test_the_worst_numbers_are_named():
+    tells(str(DrawErrors(0.03, "a", 0.04, "b")), "a 0.03 b 0.04")
 
 
 @pytest.mark.slow

@@ -109,13 +109,7 @@ def test_targets_of_mixed_type_are_refused():
         ({"num_steps": True}, "'num_steps' True"),
         ({"output_scale": True}, "'output_scale' True"),
         ({"run": "folder"}, "'run' 'folder'"),
-        ({"devices": 0}, "devices 1 0"),
-        (
-            {"devices": {"columns": 2}},
-            "devices 'columns' 2 'particles' 'rows'",
-        ),
-        ({"devices": {"rows": 0}}, "devices['rows'] 1 0"),
-        ({"devices": 99}, "devices 99 JAX 1 'jax_num_cpu_devices'"),
+        ({"sharding": 4}, "'sharding' 4"),
     ],
 )
 def test_a_parameter_out_of_range_is_named_with_its_value(change, facts):

@@ -1,14 +1,12 @@
 """Certificates of fitted networks: the interval, budgets, loaded models, refusals, pictures."""
 
-import functools
-
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.datasets import load_wine
 
-from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, inspection, load
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, load
 from tests.sentences import refuses, tells
 from tests.sklearn.tables import QUICK, diabetes, fitted_regressor
 
@@ -119,20 +117,9 @@ def test_ten_times_too_cold_is_not_certified_by_a_small_effort():
     )
 
 
-def _small(certify, *arguments, effort, **options):
-    return certify(*arguments, effort=1e4, **options)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["plot_particles", "plot_certificate"],
-)
-def test_pictures_are_drawn_on_the_axes_given(name, monkeypatch):
-    monkeypatch.setattr(
-        inspection, "certify", functools.partial(_small, inspection.certify)
-    )
+def test_a_picture_is_drawn_on_the_axes_given():
     figure, axes = plt.subplots()
-    assert getattr(fitted_regressor(), name)(axes=axes) is axes
+    assert fitted_regressor().plot_particles(axes=axes) is axes
     assert axes.get_title(loc="left") or axes.get_title()
     assert axes.get_xlabel()
     assert axes.get_ylabel()

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings(
 )  # few rows, short paths
 
 SMALL = {
-    "bayes_shares": (1.0, 0.1),
+    "posterior_shares": (1.0, 0.1),
     "num_particles": 64,
     "num_folds": None,
     "random_state": 0,
@@ -200,5 +200,5 @@ def test_a_certificate_is_that_of_the_law():
         jax.random.key_data(first["key"]).tolist()
         != jax.random.key_data(own["key"]).tolist()
     )
-    with refuses(AttributeError, "as_bayes() bayes_shares=(1.0,)"):
+    with refuses(AttributeError, "as_bayes() posterior_shares=(1.0,)"):
         model.as_bayes().certificate()

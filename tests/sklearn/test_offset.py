@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings(
 )  # short paths
 
 SMALL = {
-    "bayes_shares": (1.0,),
+    "posterior_shares": (1.0,),
     "num_particles": 64,
     "num_folds": None,
     "random_state": 0,
@@ -145,7 +145,7 @@ def test_columns_that_cannot_be_offsets_are_refused(parameters, facts):
 def test_laws_of_other_seeds_agree_with_the_first():
     X, _, rng = rows()
     y = rng.poisson(np.exp(0.4 * X[:, 0] + rng.normal(size=N)))
-    options = SMALL | {"bayes_shares": (1.0, 0.1)}
+    options = SMALL | {"posterior_shares": (1.0, 0.1)}
     laws = [
         PredictiveRegressor("poisson", **options | {"random_state": seed})
         .fit(X, y)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings(
 )  # paths are short
 
 SMALL = {
-    "bayes_shares": (1.0, 0.1),
+    "posterior_shares": (1.0, 0.1),
     "num_particles": 64,
     "num_folds": None,
     "random_state": 0,
@@ -59,8 +59,8 @@ def test_a_wrong_model_of_counts_predicts_better_by_the_law_than_by_bayes():
     X, y = visits()
     model, new = of_visits(), (X[200:], y[200:])
     bayes = model.as_bayes()
-    assert model.bayes_share_ == 0.1
-    assert bayes.bayes_share_ == 1
+    assert model.posterior_share_ == 0.1
+    assert bayes.posterior_share_ == 1
     assert model.score(*new) > bayes.score(*new) + 0.2
     gain, promise = model.score(*new) - bayes.score(*new), model.comparison_
     assert abs(gain - promise.nats) < 3 * promise.standard_error
@@ -117,7 +117,7 @@ def test_densities_are_in_the_units_of_the_targets():
     one, other = (
         PredictiveRegressor(**SMALL).fit(X[:200], y[:200] * unit) for unit in (1, 100)
     )
-    assert one.bayes_share_ == 1
+    assert one.posterior_share_ == 1
     np.testing.assert_allclose(
         other.score(X[200:], 100 * y[200:]),
         one.score(X[200:], y[200:]) - np.log(100),
@@ -197,7 +197,7 @@ def test_fractional_weights_of_two_classes_are_those_of_logistic_regression():
     X, _ = visits()
     y = X[:, 0] + np.random.default_rng(0).logistic(size=400) > 0.5
     weights = np.where(y, 2.5, 0.7)
-    options = SMALL | {"bayes_shares": (1.0,)}
+    options = SMALL | {"posterior_shares": (1.0,)}
     model = PredictiveClassifier(**options).fit(X, y, sample_weight=weights)
     likelihood = LogisticRegression(C=1e6, max_iter=1000).fit(
         X / [1, 10], y, sample_weight=weights
@@ -286,7 +286,7 @@ def test_targets_of_other_kinds_are_not_scored():
         of_visits().predict_interval(X, 90)
 
 
-FEW = {"bayes_shares": (1.0, 0.2), "num_particles": 16, "num_folds": None}
+FEW = {"posterior_shares": (1.0, 0.2), "num_particles": 16, "num_folds": None}
 CHEAP = {
     "check_no_attributes_set_in_init",
     "check_get_params_invariance",

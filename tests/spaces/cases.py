@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import eval_legendre
 from sklearn.gaussian_process.kernels import Matern
 
 from langevax import spaces
@@ -80,11 +79,6 @@ def waves(points, num_modes, left=LEFT, right=RIGHT):
     return np.stack(columns[:num_modes], axis=1)
 
 
-def polynomials(points, num_modes, left=LEFT, right=RIGHT):
-    k, x = np.arange(num_modes), 2 * (points[:, None] - left) / (right - left) - 1
-    return np.sqrt(2 * k + 1) * eval_legendre(k, x)
-
-
 def products(points, num_modes):
     """Of 5 cosines on [-1, 2] and 7 waves on [0, 1]."""
     pairs = [(i, j) for i in range(5) for j in range(7)]
@@ -140,9 +134,6 @@ CASES = {
     ),
     "fourier even": Case(
         spaces.Fourier(8, 9, (LEFT, RIGHT)), lambda p: waves(p, 8), ON_INTERVAL
-    ),
-    "legendre": Case(
-        spaces.Legendre(9, 12, (LEFT, RIGHT)), lambda p: polynomials(p, 9), ON_INTERVAL
     ),
     "tensor": Case(
         spaces.TensorProduct(

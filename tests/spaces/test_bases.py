@@ -83,7 +83,7 @@ def test_fewer_modes_are_the_first(case):
     )
 
 
-@pytest.mark.parametrize("name", ["cosine", "sine", "fourier", "legendre"])
+@pytest.mark.parametrize("name", ["cosine", "sine", "fourier"])
 def test_intervals_extend_to_more_modes(name):
     case = CASES[name]
     more = case.basis.with_modes(40)

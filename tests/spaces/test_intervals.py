@@ -1,4 +1,4 @@
-"""Cosines, waves and polynomials: orthonormal by an independent quadrature, exact where they say so."""
+"""Cosines and waves: orthonormal by an independent quadrature, exact where they say so."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,6 @@ from tests.sentences import refuses
 KINDS = {
     "cosine": spaces.Cosine,
     "fourier": spaces.Fourier,
-    "legendre": spaces.Legendre,
 }
 
 
@@ -45,7 +44,6 @@ def test_domain_and_grid(kind, dim, volume):
     [
         (spaces.Cosine, np.pi * np.array([0, 1, 2, 3, 4]) / 3),
         (spaces.Fourier, 2 * np.pi * np.array([0, 1, 1, 2, 2]) / 3),
-        (spaces.Legendre, np.sqrt([0, 2, 6, 12, 20]) / 3),
     ],
 )
 def test_frequencies_are_the_roots_of_the_eigenvalues(kind, frequencies):
@@ -66,33 +64,6 @@ def test_the_laplacian_of_a_function_is_its_frequency_squared(kind):
         atol=1e-3,
         err_msg="-f'' is not w^2 f",
     )
-
-
-def test_polynomials_solve_their_equation():
-    basis = spaces.Legendre(6)
-    t, h = np.array([0.2, 0.5, 0.9]), 1e-4
-    with jax.enable_x64():
-        left, middle, right = (
-            np.asarray(basis.evaluate(t + shift)) for shift in (-h, 0.0, h)
-        )
-    slopes = [(middle - left) / h, (right - middle) / h]  # at t - h/2 and t + h/2
-    flux = [
-        ((t + s) * (1 - t - s))[:, None] * slope
-        for s, slope in zip((-h / 2, h / 2), slopes, strict=True)
-    ]
-    np.testing.assert_allclose(
-        -(flux[1] - flux[0]) / h, basis.frequencies**2 * middle, atol=1e-3
-    )
-
-
-def test_gauss_legendre_is_exact_for_products_of_all_modes():
-    """N nodes integrate degree 2N - 1; t^(N-1) comes back to the last digit."""
-    with jax.enable_x64():
-        basis = spaces.Legendre(60)
-        values = jnp.asarray((2 * basis.grid - 1) ** 59)
-        np.testing.assert_allclose(
-            basis.synthesize(basis.analyze(values)), values, atol=1e-13
-        )
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_a_cut_keeps_rough_products_out_and_analysis_projects():
 @pytest.mark.slow
 def test_curves_on_the_nodes_of_a_graph():
     graph = spaces.GraphLaplacian(PATH, 5)
-    basis = spaces.TensorProduct([graph, spaces.Legendre(4)])
+    basis = spaces.TensorProduct([graph, spaces.Cosine(4)])
     assert (basis.dim, basis.volume) == (1, 20.0)
     with jax.enable_x64():
         np.testing.assert_allclose(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from langevax.teacher_student import match_neurons, share_near
+from langevax.teacher_student import match_neurons
 from tests.sentences import refuses
 
 
@@ -67,18 +67,6 @@ def test_wider_and_narrower_students():
     dead = match_neurons((np.zeros(2), np.eye(2)), teacher)
     np.testing.assert_allclose(dead.distances, 1)
     np.testing.assert_allclose(dead.angles, np.pi / 2)
-
-
-def test_share_near_the_teacher_counts_mass_by_sign_and_angle():
-    teacher = np.array([1.0, -1.0]), np.eye(2)
-    inner = np.array([[2.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 3.0]])
-    student = np.array([1.0, -1.0, 1.0, -1.0]), inner
-    total = 2 + 1 + np.sqrt(2) + 3
-    assert share_near(student, teacher, degrees=5) == pytest.approx(5 / total)
-    assert share_near(student, teacher, degrees=46) == pytest.approx(
-        (5 + np.sqrt(2)) / total
-    )
-    assert share_near((np.zeros(4), inner), teacher, degrees=5) == 0
 
 
 def test_several_networks_at_once_are_refused():

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 from jax import random
 
-from langevax.teacher_student import Directions, simulate_one_step, staircase
+from langevax.teacher_student import simulate_one_step
 from langevax.teacher_student.errors import ROWS_PER_BLOCK as BLOCK
 from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
+
+
+def quadratic(x):
+    return x + (x**2 - 1) / 2
+
 
 DIM, NEURONS, NOISE, STEP, RIDGES = 12, 18, 0.3, 2.5, (0.5, 1e-3)
 FIT, GRADIENT, TEST = BLOCK + 80, 600, 2000
@@ -23,7 +28,7 @@ SETTING = {
     "gradient_samples_per_dim": GRADIENT / DIM,
     "step_size": STEP,
     "student": jnp.tanh,
-    "teacher": Directions(staircase, 2),
+    "teacher": quadratic,
 }
 
 
@@ -37,9 +42,9 @@ def drawn(key, size):
     return np.concatenate(x)[:size], NOISE * np.concatenate(noise)[:size]
 
 
-def transcript(key, steps):
-    """(weights, risks, training errors) of one network: Ba et al., Section 2, with a step on new samples each."""
-    start, ridge_key, *step_keys = random.split(key, 2 + steps)
+def transcript(key):
+    """(weights, risks, training errors) of one network: Ba et al., Section 2."""
+    start, ridge_key, step_key = random.split(key, 3)
     readout_key, weights_key = random.split(start)
     W = np.asarray(random.normal(weights_key, (DIM, NEURONS), jnp.float64)) / np.sqrt(
         DIM
@@ -47,17 +52,13 @@ def transcript(key, steps):
     a = np.asarray(random.normal(readout_key, (NEURONS,), jnp.float64)) / np.sqrt(
         NEURONS
     )
-    for step_key in step_keys:
-        x, noise = drawn(step_key, GRADIENT)
-        y = x[:, 0] + x[:, 0] * x[:, 1] + noise
-        residual = (y - np.tanh(x @ W) @ a / NEURONS**0.5) / NEURONS**0.5
-        G = (
-            x.T @ (np.outer(residual, a) * (1 - np.tanh(x @ W) ** 2)) / GRADIENT
-        )  # minus the gradient
-        W = W + STEP * NEURONS**0.5 * G
+    x, noise = drawn(step_key, GRADIENT)
+    residual = quadratic(x[:, 0]) + noise - np.tanh(x @ W) @ a / NEURONS**0.5
+    slopes = np.outer(residual / NEURONS**0.5, a) * (1 - np.tanh(x @ W) ** 2)
+    W = W + STEP * NEURONS**0.5 * x.T @ slopes / GRADIENT
     fit_key, test_key = random.split(ridge_key)
     x, noise = drawn(fit_key, FIT)
-    y, features = x[:, 0] + x[:, 0] * x[:, 1] + noise, np.tanh(x @ W)
+    y, features = quadratic(x[:, 0]) + noise, np.tanh(x @ W)
     new, _ = drawn(test_key, TEST)
     risks, training = [], []
     for ridge in RIDGES:
@@ -65,40 +66,33 @@ def transcript(key, steps):
             features.T @ features / FIT + ridge * np.eye(NEURONS), features.T @ y / FIT
         )
         training.append(np.mean((y - features @ w) ** 2))
-        risks.append(
-            np.mean((np.tanh(new @ W) @ w - new[:, 0] - new[:, 0] * new[:, 1]) ** 2)
-        )
-    return W, risks, training, G
+        risks.append(np.mean((np.tanh(new @ W) @ w - quadratic(new[:, 0])) ** 2))
+    return W, risks, training
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("steps", [1, 2])
-def test_every_number_is_the_transcripts(steps):
+def test_every_number_is_the_transcripts():
     runs = simulate_one_step(
         key=random.key(3),
         ridge=RIDGES,
         num_runs=2,
-        num_steps=steps,
         **SETTING,
     )
     assert runs.risk.shape == (2, 2)
     assert runs.risk.dtype == np.float64
-    singular_values, leading = runs.singular_values, runs.leading
+    singular_values = runs.singular_values
     with jax.enable_x64():
         for i, key in enumerate(random.split(random.key(3), 2)):
-            W, risks, training, G = transcript(key, steps)
+            W, risks, training = transcript(key)
             np.testing.assert_allclose(runs.weights[i], W, rtol=0, atol=1e-12)
             np.testing.assert_allclose(runs.risk[i], risks, rtol=1e-10)
             np.testing.assert_allclose(runs.training_error[i], training, rtol=1e-10)
-            cosines = W[:2] / np.linalg.norm(W, axis=0)
+            cosines = W[0] / np.linalg.norm(W, axis=0)
             np.testing.assert_allclose(
-                runs.alignment[i, -1], np.sqrt(np.mean(cosines**2, axis=1)), rtol=1e-12
+                runs.alignment[i, -1], np.sqrt(np.mean(cosines**2)), rtol=1e-12
             )
-            U, values, _ = np.linalg.svd(W)
+            values = np.linalg.svd(W, compute_uv=False)
             np.testing.assert_allclose(singular_values[i], values, rtol=1e-7)
-            np.testing.assert_allclose(leading[i], np.abs(U[:2, 0]), rtol=1e-6)
-            norm = NEURONS**0.5 * np.linalg.norm(G, 2)
-            np.testing.assert_allclose(runs.gradient_norm[i, -1], norm, rtol=1e-3)
 
 
 @pytest.mark.slow
@@ -124,14 +118,9 @@ def test_the_same_key_draws_the_same_networks_for_every_step_size_and_readout():
             {"readout": "uniform"},
             "readout 'uniform'",
         ),
-        (
-            {"teacher": Directions(staircase, 20)},
-            "teacher 20 12",
-        ),
         ({"samples_per_dim": -1.0}, "samples_per_dim"),
-        ({"num_steps": 0}, "num_steps"),
     ],
-    ids=["no ridge", "ridges in a matrix", "readout", "directions", "samples", "steps"],
+    ids=["no ridge", "ridges in a matrix", "readout", "samples"],
 )
 def test_bad_input_is_refused_in_words(changed, facts):
     with refuses(ValueError, facts):

@@ -295,7 +295,7 @@ FILES = (
         "histories of servers",
         partial(_make_run, "Flower server"),
         partial(_resume_run, "Flower server"),
-        ("files/out/history.csv",),
+        ("files/out/history.jsonl",),
         ways=LOGS,
     ),
 )

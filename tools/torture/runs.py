@@ -9,6 +9,7 @@ import csv
 import hashlib
 import importlib
 import io
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -337,8 +338,8 @@ def _server(folder: Path, variant: int, resume: bool) -> str:
         LocalGrid(client_app(task), len(clients)),
         config | {"out": str(folder / "out")},
     )
-    with (folder / "out" / "history.csv").open(newline="") as file:
-        lines = [row[:5] for row in csv.reader(file)]
+    text = (folder / "out" / "history.jsonl").read_text()
+    lines = [str(list(json.loads(line).values())[:5]) for line in text.splitlines()]
     return digest(strategy.loop.position, strategy.loop.counts, lines)
 
 

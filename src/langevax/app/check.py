@@ -65,10 +65,6 @@ def _check_checkpoint(path: Path, output: Output) -> None:
         states = f"states of steps {', '.join(map(str, whole.steps))}"
     records = count(whole.num_records, "recorded step")
     output.say("Whole", f"{path}, {states} and {records}.")
-    for step in whole.without_hashes:
-        output.note(
-            f"the state of step {step} has no hashes, as its run was killed; resuming it compares its checksum."
-        )
 
 
 def _check_server(path: Path, output: Output) -> None:

@@ -105,7 +105,7 @@ def _predicted(
 def _about_intervals(estimator: Any, coverage: float) -> str:
     """Return what intervals and sets are, and what they cover."""
     about = f"they cover about {coverage:.3g} of new rows like those of training"
-    if hasattr(estimator, "bayes_share_"):
+    if hasattr(estimator, "posterior_share_"):
         return f"intervals come from the predictive law: {about} where it is right, which report.html measures."
     least = max(0.0, 2 * coverage - 1)
     return f"intervals come from the folds of the fit: {about}, and at least {least:.3g} of them."

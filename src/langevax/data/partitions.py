@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from langevax import checks
+from langevax import checks, renamed
 from langevax._typing import PRNGKey, PyTree
 
 Parts = list[np.ndarray]
@@ -131,30 +131,6 @@ def dirichlet(
     )
 
 
-def shards(
-    labels: Any,
-    num_clients: int,
-    *,
-    key: PRNGKey,
-    shards_per_client: int = 2,
-) -> Parts:
-    """Cut rows sorted by label into equal shards, and give each client `shards_per_client` at random.
-
-    McMahan et al., AISTATS 2017. `labels`, `num_clients` and `key` are those of `by_concentration`.
-    """
-    labels = _checked(labels, num_clients)
-    rng = _generator(key)
-    checks.positive_int("shards_per_client", shards_per_client)
-    number = num_clients * shards_per_client
-    if number > len(labels):
-        raise ValueError(
-            f"{number} shards are more than the {len(labels)} rows; pass fewer clients or shards."
-        )
-    pieces = np.array_split(np.lexsort((rng.permutation(len(labels)), labels)), number)
-    order = rng.permutation(number).reshape(num_clients, shards_per_client)
-    return _sorted([np.concatenate([pieces[s] for s in own]) for own in order])
-
-
 def stack(data: PyTree, parts: Sequence[Any]) -> tuple[PyTree, np.ndarray]:
     """Return (data stacked by client, rows of each): shorter clients are padded with copies of their own rows.
 
@@ -229,5 +205,6 @@ def _sorted(parts: Sequence[np.ndarray]) -> Parts:
     return [np.sort(part) for part in parts]
 
 
-__all__ = ["by_concentration", "dirichlet", "evenly", "shards", "stack"]
+__all__ = ["by_concentration", "dirichlet", "evenly", "stack"]
 __dir__: object = __all__.copy
+__getattr__ = renamed.getattr_of(__name__)

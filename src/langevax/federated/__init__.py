@@ -2,7 +2,6 @@
 
 from langevax import renamed
 from langevax.federated.bvr_l_psgd import BVRLPSGD, BVRLSGD, MinibatchSARAH
-from langevax.federated.collapse import CollapseError, CollapseWatch
 from langevax.federated.exchange import Exchange
 from langevax.federated.fedavg import FedAvg, MinibatchSGD
 from langevax.federated.feddyn import FedDyn
@@ -20,8 +19,6 @@ __all__ = [
     "FLEDGE",
     "SCAFFOLD",
     "SCAFFOLDM",
-    "CollapseError",
-    "CollapseWatch",
     "Exchange",
     "FedAvg",
     "FedDyn",

@@ -16,15 +16,6 @@ from langevax.federated.scaffold_m import SCAFFOLDM
 
 NUM_LOCAL_STEPS = 16
 LOCAL_BATCH_SIZE = 4
-SERVER_STEP_SIZES = {
-    "none": 1.0,
-    "momentum": 0.3,
-    "adam": 0.1,
-    "yogi": 0.1,
-    "adagrad": 0.1,
-}
-"""By the server's optimizer, as `python -m benchmarks federated_networks` tunes them on digits: momentum with SCAFFOLD,
-adam and yogi with FedAvg; adagrad's is Adam's."""
 
 
 class MethodDefaults(NamedTuple):

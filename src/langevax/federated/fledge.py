@@ -12,21 +12,17 @@ The error of v decays at the rate p / P a round and grows with the difference of
 gradient is needed again. The public text of the papers was not at hand in full: this is the estimator as their
 abstracts and later papers describe it, derived and checked again.
 
-The table of y_i is held by the server or by the clients, with O(p d) work a round. Both are lazy: y_i = z_i + S, where
-the shift S is the running sum of D, so that moving all entries is one addition.
+The server holds the table lazily: y_i = z_i + S, P vectors z and the running sum S of D, so that moving all entries is
+one addition, with O(p d) work a round. Clients receive x and x_prev, send g_i and h_i, and keep nothing. With W the
+weight of those who answered,
 
-    server:  z (P vectors) and S;   down x, x_prev, up g_i, h_i;      y_i = z_i + S
-    client:  its own g_i at its last reply, T_i;   down x, x_prev, S - S_{T_i}, up g_i - h_i, g_i - y_i;
-             y_i = g_i(T_i) + S - S_{T_i}
+    v <- v + (1 - W) D + sum_I w_i (g_i - y_i),      S <- S + D.
 
-and, with W the weight of those who answered,  v <- v + (1 - W) D + sum_I w_i (g_i - y_i),  S <- S + D.
-
-With the client table a server needs S at the distinct rounds T_i only, about (P/p) log P vectors; here, where arrays
-have fixed shapes, it holds one for each client. The server's table is folded (z <- z + S, S <- 0, v from z) every P/p
-rounds, which takes no gradients and keeps float32 from drifting; with the client table rounding stays in v.
+The table is folded (z <- z + S, S <- 0, v from z) every P/p rounds, which takes no gradients and keeps float32 from
+drifting.
 """
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,11 +33,12 @@ from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.federated import local
 from langevax.federated.bvr_l_psgd import Points
-from langevax.federated.exchange import Exchange, Gradient, Replies
+from langevax.federated.exchange import Exchange, Replies
 from langevax.federated.rounds import LocalMethod
 from langevax.problems import blocks
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
+from langevax.renamed import refuse_former
 
 
 class FLEDGEServer(NamedTuple):
@@ -51,9 +48,10 @@ class FLEDGEServer(NamedTuple):
     shift: PyTree
     """S."""
     table: PyTree
-    """Stacked over clients: z where the server holds the table, else S at each client's last reply."""
+    """z, stacked over clients."""
 
 
+@refuse_former
 class FLEDGE(LocalMethod):
     """Variance reduction between clients without full participation; see this file's head.
 
@@ -61,16 +59,14 @@ class FLEDGE(LocalMethod):
     must shrink with the local steps: h <= c min(1 / L, 1 / (zeta K), p / (zeta K sqrt(P))), where zeta bounds the
     difference of clients' Hessians.
 
-    Two exchanges a round, after one at the start. Vectors of a round: 3 for the local one and 4p (table="server") or 5p
-    (table="client") for the anchor. Gradients: 2 b (K - 1) of one client, and twice all rows of p.
+    Two exchanges a round, after one at the start. Vectors of a round: 3 for the local one and 4p for the anchor.
+    Gradients: 2 b (K - 1) of one client, and twice all rows of p.
 
     Args:
         step_size: h > 0, a number or a schedule of the round.
         num_local_steps: K.
         batch_size: b rows of a local step; None takes all rows of a client.
         clients_per_round: p clients of an anchor; None takes all.
-        table: "server" holds P vectors there, and clients keep nothing; with "client" each keeps its last gradient, and
-            the server uses sums of replies only, so that they can be added securely.
         initial_table: "full" asks all clients once; "mini" asks p, and their mean stands for the others.
         radius: of noise in every local step, uniform in a ball, as in `BVRLPSGD`; None for none.
         dropout: probability that a selected client does not answer, see `Federated`. Its y_i moves by D like those that
@@ -88,14 +84,12 @@ class FLEDGE(LocalMethod):
         (5.5, 61, 342)
     """
 
-    table: str = "server"
     initial_table: str = "full"
     radius: Any = None
 
     def __check_init__(self) -> None:
         if self.radius is not None:
             checks.number("radius", self.radius)
-        checks.one_of("table", self.table, ("server", "client"))
         checks.one_of("initial_table", self.initial_table, ("full", "mini"))
 
     def server(self, position: PyTree, clients: Clients) -> FLEDGEServer:
@@ -105,23 +99,16 @@ class FLEDGE(LocalMethod):
         )
         return FLEDGEServer(position, position, zeros, zeros, table)
 
-    def memory(self, position: PyTree) -> PyTree:
-        return () if self.table == "server" else trees.zeros_like(position)
-
     def initial_exchanges(self) -> tuple[Exchange, ...]:
         first = None if self.initial_table == "full" else self.clients_per_round
-        return (
-            ServerTableStart(first)
-            if self.table == "server"
-            else ClientTableStart(first),
-        )
+        return (TableStart(first),)
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
-        anchor = ServerTableAnchor if self.table == "server" else ClientTableAnchor
-        return local.LocalSARAH(1, self, self.radius), anchor(self.clients_per_round)
+        anchor = TableAnchor(self.clients_per_round)
+        return local.LocalSARAH(1, self, self.radius), anchor
 
 
-class ServerTableStart(local.GradientExchange):
+class TableStart(local.GradientExchange):
     """y_i = gradient_i(x) of those who answer, and their mean for the others."""
 
     clients_per_round: int | None
@@ -137,9 +124,10 @@ class ServerTableStart(local.GradientExchange):
         gradients = replies.content.gradient
         mean = replies.mean(gradients)
         table = jax.tree.map(lambda z, m: jnp.zeros_like(z) + m, server.table, mean)
+        old = _of_selected(replies, table)
         return server._replace(
-            gradient=_initial_gradient(replies, mean),
-            table=_write(table, replies, gradients),
+            gradient=_with_the_rest(replies, replies.weighted_sum(gradients), mean),
+            table=_write(table, replies, gradients, old),
         )
 
 
@@ -148,8 +136,8 @@ class TwoGradients(NamedTuple):
     before: PyTree
 
 
-class ServerTableAnchor(Exchange):
-    """SLEDGE's update between clients, the table with the server."""
+class TableAnchor(Exchange):
+    """SLEDGE's update between clients."""
 
     clients_per_round: int | None
 
@@ -177,155 +165,42 @@ class ServerTableAnchor(Exchange):
     ) -> FLEDGEServer:
         here, before = replies.content
         change = replies.mean(trees.subtract(here, before))
-        ids = replies.selection.ids
-        old = server.table if ids is None else blocks.take(server.table, ids)
+        old = _of_selected(replies, server.table)
         residual = jax.tree.map(lambda g, z, s: g - (z + s), here, old, server.shift)
         shift = trees.add(server.shift, change)
         table = _write(server.table, replies, trees.subtract(here, shift), old)
-        new = _anchored(server, replies, change, residual, shift, table)
-        every = 1 if ids is None else -(-clients.num_clients // len(ids))
+        moved = _with_the_rest(replies, server.gradient, change)
+        gradient = trees.add(moved, replies.weighted_sum(residual))
+        previous = replies.if_any(server.position, server.previous)
+        new = FLEDGEServer(server.position, previous, gradient, shift, table)
+        every = -(-clients.num_clients // len(replies.answered))
         return _fold(new, clients, step % every == every - 1)
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
         return 2 * rows
 
 
-class ClientTableStart(Exchange):
-    """Like `ServerTableStart`; a client that has never answered has y_i = 0 + S - (-mean)."""
-
-    uses_memory: ClassVar[bool] = True
-
-    clients_per_round: int | None
-
-    def reply(
-        self,
-        client: FiniteSum,
-        memory: PyTree,
-        message: Any,
-        key: PRNGKey,
-        step: IntScalar,
-    ) -> tuple[Gradient, PyTree]:
-        gradient = client.gradient(message.position)
-        return Gradient(gradient), gradient
-
-    def update(
-        self,
-        server: Any,
-        replies: Replies,
-        clients: Clients,
-        step: IntScalar,
-    ) -> FLEDGEServer:
-        mean = replies.mean(replies.content.gradient)
-        never = jax.tree.map(lambda s, m: jnp.zeros_like(s) - m, server.table, mean)
-        zeros = trees.zeros_like(replies.content.gradient)
-        return server._replace(
-            gradient=_initial_gradient(replies, mean),
-            table=_write(never, replies, zeros),
-        )
-
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return rows
-
-
-class PointsAndShift(NamedTuple):
-    position: PyTree
-    previous: PyTree
-    shift: PyTree
-
-
-class ChangeAndResidual(NamedTuple):
-    change: PyTree
-    residual: PyTree
-
-
-class ClientTableAnchor(Exchange):
-    """SLEDGE's update between clients, each of which keeps its last gradient."""
-
-    uses_memory: ClassVar[bool] = True
-
-    clients_per_round: int | None
-
-    def message(self, server: Any, client_id: IntScalar) -> PointsAndShift:
-        # read as `_write` reads, so that one read serves both and the write after it needs no copy
-        then = jax.tree.map(
-            lambda a: jnp.take(a, client_id, axis=0, mode="clip"), server.table
-        )
-        return PointsAndShift(
-            server.position, server.previous, trees.subtract(server.shift, then)
-        )
-
-    def reply(
-        self,
-        client: FiniteSum,
-        memory: PyTree,
-        message: Any,
-        key: PRNGKey,
-        step: IntScalar,
-    ) -> tuple[ChangeAndResidual, PyTree]:
-        here = client.gradient(message.position)
-        before = client.gradient(message.previous)
-        residual = trees.subtract(here, trees.add(memory, message.shift))
-        return ChangeAndResidual(trees.subtract(here, before), residual), here
-
-    def update(
-        self,
-        server: Any,
-        replies: Replies,
-        clients: Clients,
-        step: IntScalar,
-    ) -> FLEDGEServer:
-        residual = replies.content.residual
-        change = replies.mean(replies.content.change)
-        shift = trees.add(server.shift, change)
-        table = _write(
-            server.table,
-            replies,
-            jax.tree.map(lambda s, r: jnp.broadcast_to(s, r.shape), shift, residual),
-        )
-        return _anchored(server, replies, change, residual, shift, table)
-
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return 2 * rows
-
-
-def _initial_gradient(replies: Replies, mean: PyTree) -> PyTree:
-    """`sum_i w_i y_i` where y_i is the mean for those who did not answer."""
+def _with_the_rest(replies: Replies, total: PyTree, mean: PyTree) -> PyTree:
+    """Return `total + (1 - W) mean`, W the weight of those who answered."""
     rest = 1 - jnp.sum(replies.weights)
-    answered = replies.weighted_sum(replies.content.gradient)
-    return jax.tree.map(lambda a, m: a + rest.astype(m.dtype) * m, answered, mean)
+    return jax.tree.map(lambda a, m: a + rest.astype(m.dtype) * m, total, mean)
 
 
-def _anchored(
-    server: FLEDGEServer,
-    replies: Replies,
-    change: PyTree,
-    residual: PyTree,
-    shift: PyTree,
-    table: PyTree,
-) -> FLEDGEServer:
-    """The state after an anchor: v <- v + (1 - W) D + sum_I w_i (g_i - y_i)."""
-    rest = 1 - jnp.sum(replies.weights)
-    own = replies.weighted_sum(residual)
-    gradient = jax.tree.map(
-        lambda v, d, r: v + rest.astype(v.dtype) * d + r, server.gradient, change, own
-    )
-    previous = replies.if_any(server.position, server.previous)
-    return FLEDGEServer(server.position, previous, gradient, shift, table)
+def _of_selected(replies: Replies, table: PyTree) -> PyTree:
+    ids = replies.selection.ids
+    return table if ids is None else blocks.take(table, ids)
 
 
 def _write(
     table: PyTree,
     replies: Replies,
     new: PyTree,
-    old: PyTree = None,
+    old: PyTree,
 ) -> PyTree:
     """The table with `new` for those who answered.
 
     The new rows depend on the old ones, so that the compiler writes in place (and copies the table otherwise).
     """
-    ids = replies.selection.ids
-    if old is None:
-        old = table if ids is None else blocks.take(table, ids)
     return replies.selection.write(table, replies.where_answered(new, old))
 
 

@@ -48,7 +48,7 @@ class Federated(Algorithm):
 
     Drop-outs: each selected client answers with probability 1 - dropout. One that does not has been sent its message,
     sends nothing, takes no gradients and keeps its memory; means are over those who answered, and where nobody did the
-    server stays where it was. Clients that are gone for good must be removed: `Federation.without`.
+    server stays where it was. Clients that are gone for good must be left out of the `Federation`.
 
     A client whose reply is not finite makes the position so, and the run raises `DivergenceError`.
     """

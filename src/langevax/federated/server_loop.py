@@ -106,7 +106,8 @@ class ServerLoop:
         self.memory_versions: np.ndarray = np.zeros(0, np.int64)
         self._shapes: dict[str, Any] = {}
         self._queue: deque[ScheduledExchange] = deque()
-        self._initial = self._just_started = False
+        self._initial = False
+        self._just_started = False
 
     @property
     def position(self) -> PyTree:
@@ -130,7 +131,8 @@ class ServerLoop:
             clients.num_clients, f"there are {clients.num_clients} clients"
         )
         self.state = self.algorithm.server(self.position, clients)
-        self.clients, self.memory_versions = clients, np.full(clients.num_clients, -1)
+        self.clients = clients
+        self.memory_versions = np.full(clients.num_clients, -1)
         self._queue = deque(schedule.initial_exchanges(self.algorithm, self.num_starts))
         self._initial = bool(self._queue)
         self._just_started = True
@@ -160,13 +162,11 @@ class ServerLoop:
         self.state = jax.tree.unflatten(
             jax.tree.structure(like), [jnp.asarray(leaf) for leaf in leaves]
         )
-        self.clients, self.memory_versions = (
-            clients,
-            np.array(progress["memory_versions"], np.int64),
-        )
-        self.step, self.number, self.num_starts = (
-            int(progress[n]) for n in ("step", "number", "num_starts")
-        )
+        self.clients = clients
+        self.memory_versions = np.array(progress["memory_versions"], np.int64)
+        self.step = int(progress["step"])
+        self.number = int(progress["number"])
+        self.num_starts = int(progress["num_starts"])
         self._just_started = bool(progress["just_started"])
         self.counts = {name: int(progress["counts"][name]) for name in FEDERATED_COUNTS}
 

@@ -12,6 +12,9 @@ from langevax.figures.theme import FONTS, LIGHT, SECONDARY_TEXT, TEXT
 
 LONGEST_LABEL = 46
 """Characters of a label."""
+HEIGHT = 400
+SPACE = 8
+"""Pixels of a figure, and between what it shows."""
 
 
 def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
@@ -76,17 +79,17 @@ def thinned(size: int, most: int) -> np.ndarray:
 def axis(title: str = "", **more: Any) -> dict[str, Any]:
     """Return an axis with a light grid, plain numbers and no zoom."""
     return {
-        "title": {"text": shown(title), "standoff": 8, "font": TEXT},
+        "title": {"text": shown(title), "standoff": SPACE, "font": TEXT},
         "gridcolor": LIGHT["grid"],
         "zeroline": False,
         "showline": False,
         "ticks": "outside",
-        "ticklen": 6,
+        "ticklen": SPACE,
         "tickcolor": "rgba(0,0,0,0)",  # invisible: space between label and grid
         "separatethousands": True,
         "tickfont": SECONDARY_TEXT,
         "exponentformat": "e",
-        "nticks": 7,
+        "nticks": 5,
         "automargin": True,
         "fixedrange": True,
         **more,
@@ -94,14 +97,15 @@ def axis(title: str = "", **more: Any) -> dict[str, Any]:
 
 
 def canvas(
-    height: int,
     *,
     x: dict[str, Any],
     y: dict[str, Any],
+    height: int = HEIGHT,
     above: str = "",
-    **layout: Any,
+    right: int = SPACE,
 ) -> go.Figure:
-    """Return an empty figure; `above` names the vertical axis along the top, where long names can be read."""
+    """Return an empty figure with a margin at the right; `above` names the vertical axis along the top."""
+    top = 4 * SPACE if above else SPACE
     figure = go.Figure(
         layout={
             "template": go.layout.Template(),
@@ -109,7 +113,7 @@ def canvas(
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
             "font": {"family": FONTS, **TEXT},
-            "margin": {"l": 8, "r": 12, "t": 34 if above else 10, "b": 8},
+            "margin": {"l": SPACE, "r": right, "t": top, "b": SPACE},
             "showlegend": False,
             "dragmode": False,
             "hovermode": "closest",
@@ -121,11 +125,10 @@ def canvas(
             },
             "xaxis": x,
             "yaxis": y,
-            **layout,
         }
     )
     if above:
-        corner = {"x": 0, "y": 1, "xref": "paper", "yref": "paper", "yshift": 10}
+        corner = {"x": 0, "y": 1, "xref": "paper", "yref": "paper", "yshift": SPACE}
         note(figure, shown(above), **corner, xanchor="left", yanchor="bottom")
     return figure
 

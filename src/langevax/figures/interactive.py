@@ -9,6 +9,9 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from langevax.figures.canvas import (
+    HEIGHT,
+    LONGEST_LABEL,
+    SPACE,
     axis,
     canvas,
     named_ticks,
@@ -17,12 +20,22 @@ from langevax.figures.canvas import (
     span,
     thinned,
 )
-from langevax.figures.charts import to_the_end
-from langevax.figures.theme import GREY, INK, LIGHT, METHODS, TEXT, faint
+from langevax.figures.theme import (
+    GREY,
+    INK,
+    LIGHT,
+    METHODS,
+    SECONDARY_TEXT,
+    TEXT,
+    faint,
+)
 
 OUR_COLOUR = METHODS["MFLD"][0]
 POINTS_DRAWN = 1500  # more overlap and are slow to draw
-LONGEST_HINT = 200  # characters of a name under the pointer
+LONGEST_NAME = LONGEST_LABEL // 2  # characters of a name beside a row or a column
+ROW = 27  # pixels of the height of a row
+VALUE = 70  # pixels of the width of a value beside it
+MARKER = 8  # pixels
 
 
 def rows_of_dots(
@@ -56,21 +69,22 @@ def rows_of_dots(
     values = np.asarray(values, float)
     before, after = np.broadcast_to(np.nan_to_num(bars), (2, len(values)))
     ends = [values - before, values + after, [line]]
-    x = axis(label, nticks=5, tickangle=0, range=span(*ends, margin=0.08))
+    x = axis(label, range=span(*ends))
     if ratio:
         x = _power_axis(np.concatenate(ends), label)
     places = np.arange(len(names))
     coloured = np.ones(len(names), bool) if ours is None else np.asarray(ours, bool)
     bold: list[bool] = (coloured & (ours is not None)).tolist()
     labels = [
-        _bold(shown(name, 24), marked) for name, marked in zip(names, bold, strict=True)
+        _bold(shown(name, LONGEST_NAME), marked)
+        for name, marked in zip(names, bold, strict=True)
     ]
     y = axis(
-        range=[len(names) - 0.4, -0.6],
+        range=[len(names) - 0.5, -0.5],
         tickfont=TEXT,
         **named_ticks(places.tolist(), labels),
     )
-    figure = canvas(max(70 + 27 * len(names), 140), x=x, y=y)
+    figure = canvas(x=x, y=y, height=ROW * (len(names) + 4), right=VALUE)
     figure.add_vline(
         x=line,
         line={"color": INK if ours is None else OUR_COLOUR, "width": 1},
@@ -87,19 +101,17 @@ def rows_of_dots(
             y=places[side],
             error_x=_bars(after[side], colour, arrayminus=before[side]),
             mode="markers",
-            marker={"color": colour, "symbol": symbol, "size": 10},
+            marker={"color": colour, "symbol": symbol, "size": MARKER},
             hovertext=[
-                f"{shown(names[int(i)], LONGEST_HINT)}: {texts[int(i)]}"
-                for i in places[side]
+                f"{_whole(names[int(i)])}: {texts[int(i)]}" for i in places[side]
             ],
             hoverinfo="text",
         )
     for i, text in enumerate(texts):
         colour = OUR_COLOUR if bold[i] else LIGHT["soft"]
-        where = {"x": 1, "xref": "paper", "y": i, "xanchor": "right", "xshift": 62}
+        where = {"x": 1, "xref": "paper", "y": i, "xanchor": "right"}
         font = {**TEXT, "color": colour}
-        note(figure, _bold(text, bold[i]), font=font, **where)
-    figure.update_layout(margin_r=70)
+        note(figure, _bold(text, bold[i]), font=font, xshift=VALUE - SPACE, **where)
     return figure
 
 
@@ -118,10 +130,12 @@ def closing(
         >>> [trace.type for trace in figure.data]
         ['scatter', 'scatter', 'scatter']
     """
-    work, lower, upper = to_the_end(work, lower, upper)
-    y = axis(range=span(lower, upper, margin=0.12))
+    # the last interval lasts
+    work = np.append(work, 2 * work[-1])
+    lower, upper = (np.append(ends, ends[-1]) for ends in (lower, upper))
+    y = axis(range=span(lower, upper))
     x = _power_axis(work, f"work of the search, {unit}")
-    figure = canvas(340, x=x, y=y, above=above)
+    figure = canvas(x=x, y=y, above=above)
     places = np.repeat(work, 2)[1:]
     low, high = (np.repeat(values, 2)[:-1] for values in (lower, upper))
     figure.add_scatter(
@@ -142,7 +156,7 @@ def closing(
             hovertemplate=f"{end} end %{{y:.4g}}<extra></extra>",
         )
     at = {"x": float(np.log10(work[-1])), "y": upper[-1]}
-    note(figure, text, **at, xanchor="right", yanchor="bottom", yshift=8)
+    note(figure, text, **at, xanchor="right", yanchor="bottom", yshift=SPACE)
     return figure
 
 
@@ -163,8 +177,7 @@ def beside_diagonal(
     y = np.asarray(y, float)
     half = np.zeros(len(y)) if bars is None else np.asarray(bars)
     ends = span(x, y - half, y + half)
-    axes = {"x": axis(x_label, range=ends), "y": axis(range=ends)}
-    figure = canvas(480, **axes, above=y_label)
+    figure = canvas(x=axis(x_label, range=ends), y=axis(range=ends), above=y_label)
     line = {"color": INK, "width": 1}
     figure.add_scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip")
     drawn = thinned(len(x), POINTS_DRAWN)
@@ -173,7 +186,12 @@ def beside_diagonal(
         y=y[drawn],
         error_y=_bars(half[drawn], OUR_COLOUR),
         mode="markers",
-        marker={"color": OUR_COLOUR, "symbol": "diamond", "size": 7, "opacity": 0.65},
+        marker={
+            "color": OUR_COLOUR,
+            "symbol": "diamond",
+            "size": MARKER,
+            "opacity": 0.5,
+        },
         hovertemplate=f"{shown(x_label)} %{{x:.4g}}<br>{shown(y_label)} %{{y:.4g}}<extra></extra>",
     )
     return figure
@@ -189,42 +207,42 @@ def confusion(counts: ArrayLike, classes: Sequence[str]) -> go.Figure:
     """
     counts = np.asarray(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    labels = [shown(name, 18) for name in classes]
+    labels = [shown(name, LONGEST_NAME) for name in classes]
     named = axis(
         **named_ticks(list(range(len(classes))), labels),
         showgrid=False,
         tickfont=TEXT,
     )
+    # on a phone, names beside each other are as wide as a label
+    wide = max(map(len, labels)) * len(classes) > LONGEST_LABEL
+    of_columns = {"title": axis("predicted")["title"], "tickangle": -90 * wide}
     figure = canvas(
-        130 + max(24, 230 // len(classes)) * len(classes),
-        x={**named, "title": axis("predicted")["title"]},
+        x={**named, **of_columns},
         y={**named, "autorange": "reversed"},
+        height=max(HEIGHT, ROW * (len(classes) + 4)),
         above="observed",
     )
-    # pixels of the longest name, and of a cell on a phone
-    wide = 6.5 * max(map(len, labels)) > 240 / len(classes)
-    figure.update_xaxes(tickangle=-90 if wide else 0)
     figure.add_heatmap(
         z=shares,
         zmin=0,
         zmax=1,
         colorscale=[[0, LIGHT["grid"]], [1, OUR_COLOUR]],
-        opacity=0.6,  # text stays legible on the darkest cell, on light and dark pages
+        opacity=0.5,  # text stays legible on the darkest cell, on light and dark pages
         showscale=False,
         text=[[f"{count:,}" if count else "" for count in row] for row in counts],
         texttemplate="%{text}",
-        textfont={"color": INK, "size": 12},
+        textfont={**SECONDARY_TEXT, "color": INK},
         customdata=counts,
         hovertext=[
-            [
-                f"{shown(a, LONGEST_HINT)} predicted as {shown(b, LONGEST_HINT)}"
-                for b in classes
-            ]
-            for a in classes
+            [f"{_whole(a)} predicted as {_whole(b)}" for b in classes] for a in classes
         ],
         hovertemplate="%{hovertext}: %{customdata}<extra></extra>",
     )
     return figure
+
+
+def _whole(name: str) -> str:
+    return shown(name, len(name))
 
 
 def _bold(text: str, marked: bool) -> str:
@@ -232,12 +250,13 @@ def _bold(text: str, marked: bool) -> str:
 
 
 def _bars(half: np.ndarray, colour: str, **more: Any) -> dict[str, Any]:
-    return {"array": half, "color": colour, "thickness": 1.4, "width": 0, **more}
+    return {"array": half, "color": colour, "thickness": 1, "width": 0, **more}
 
 
 def _power_axis(values: np.ndarray, title: str = "") -> dict[str, Any]:
     """Return a logarithmic axis of at least a decade: powers of ten, with 2 and 5 times these where they are few."""
-    low, high = span(np.log10(np.clip(values, 1e-9, 1e15)), margin=0.08)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = span(np.log10(values))
     space = max(1 - (high - low), 0) / 2
     low = low - space
     high = high + space

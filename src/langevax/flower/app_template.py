@@ -14,7 +14,6 @@ from langevax.federated.defaults import (
     FEDERATED_METHODS,
     LOCAL_BATCH_SIZE,
     NUM_LOCAL_STEPS,
-    SERVER_STEP_SIZES,
     MethodDefaults,
 )
 
@@ -134,9 +133,6 @@ def package_of(name: str) -> str:
 
 def settings_of(method: MethodDefaults) -> dict[str, tuple[str, str, str]]:
     """By argument of the method: its default, its conversion from the run config, and its meaning."""
-    with_optimizers = ", ".join(
-        f"{size:g} with {name}" for name, size in SERVER_STEP_SIZES.items()
-    )
     settings = {
         "step_size": (str(method.step_size), "float({})", ""),
         "num_local_steps": (
@@ -147,11 +143,7 @@ def settings_of(method: MethodDefaults) -> dict[str, tuple[str, str, str]]:
         "batch_size": (str(LOCAL_BATCH_SIZE), "int({})", "b, rows of a step"),
         "clients_per_round": ("0", "int({}) or None", "p; 0: all"),
         "num_local_epochs": ("1", "int({})", "passes over a client's rows in a round"),
-        "server_step_size": (
-            "1.0",
-            "float({})",
-            with_optimizers if method.has("server_optimizer") else "",
-        ),
+        "server_step_size": ("1.0", "float({})", ""),
         "server_optimizer": (
             '""',
             "{} or None",

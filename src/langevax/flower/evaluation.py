@@ -232,18 +232,6 @@ class BestModel:
             self.position = jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def lines_of(record: RoundRecord) -> list[list[Any]]:
-    """Return the lines of metrics.csv: round, name, client and value; no client stands for the run."""
-    of_run = {**record.metrics, **record.counts}
-    own = [
-        (name, client, v)
-        for client, named in record.clients.items()
-        for name, v in named.items()
-    ]
-    lines = [*((name, "", v) for name, v in of_run.items()), *own]
-    return [[record.round, name, client, value] for name, client, value in lines]
-
-
 def in_words(metrics: dict[str, float]) -> str:
     """Return metrics for a line of the log."""
     return "".join(f"; {name} {value:.6g}" for name, value in metrics.items())

@@ -1,10 +1,8 @@
 """The server of a federated run as a Flower `ServerApp`, configured by the run config."""
 
-import csv
-import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,6 @@ from langevax.flower.evaluation import (
     BestModel,
     ExchangeRecord,
     RoundRecord,
-    lines_of,
 )
 from langevax.flower.strategy import ClientRules, Evaluate, FederatedStrategy
 from langevax.flower.task import Task
@@ -32,10 +29,10 @@ RUN_CONFIG: dict[str, Any] = {
     "rounds": 3,
     "seed": 0,
     "num-clients": 0,
-    "weights": "size",
-    "deadline": 60.0,
-    "join-seconds": 120.0,
-    "patience": 3,
+    "weights": ClientRules.weights,
+    "deadline": ClientRules.deadline,
+    "join-seconds": ClientRules.join_seconds,
+    "patience": ClientRules.patience,
     "evaluate-every": 1,
     "best-metric": "loss",
     "best-mode": "min",
@@ -53,9 +50,9 @@ def server_app(
     """The `ServerApp` of a task: `app = server_app(task)` in the module that pyproject.toml names.
 
     The run config sets rounds and clients: see `RUN_CONFIG` in this file. With `out` it writes there, as the run goes,
-    history.csv (one line an exchange) and metrics.csv (one line a metric, for the run and each client), and at its end
-    result.json, model.safetensors and best.safetensors, the model with the best `best-metric`. `callbacks` are those of
-    `FederatedStrategy`.
+    history.jsonl (one line an exchange) and metrics.jsonl (one line an evaluation, with the metrics of the run and of
+    each client), and at its end result.json, model.safetensors and best.safetensors, the model with the best
+    `best-metric`. `callbacks` are those of `FederatedStrategy`.
     """
     app = ServerApp()
 
@@ -106,10 +103,9 @@ def serve(
         return strategy, result
     folder = Path(str(config["out"]))
     folder.mkdir(parents=True, exist_ok=True)
-    history = GrowingTable(folder / "history.csv", bool(config["resume"]))
-    metrics = GrowingTable(folder / "metrics.csv", bool(config["resume"]))
-    strategy.on_exchange = partial(_add_exchange, history)
-    strategy.on_evaluation = partial(_add_evaluation, metrics)
+    resumed = bool(config["resume"])
+    strategy.on_exchange = RecordLog(folder / "history.jsonl", resumed).add
+    strategy.on_evaluation = RecordLog(folder / "metrics.jsonl", resumed).add
     try:
         result = strategy.start(
             grid, num_rounds=rounds, evaluate_fn=evaluate, evaluate_every=every
@@ -166,10 +162,10 @@ def _write_model(path: Path, position: PyTree) -> None:
     write_atomically(path, save(tensors))
 
 
-class GrowingTable:
-    """A CSV file to which lines are added as they arise; a resumed run keeps the lines before its first.
+class RecordLog:
+    """A file of JSON lines, one a record, that grows with the run; a resumed run keeps the lines before its first.
 
-    Lines begin with a number that does not fall.
+    Records begin with a number that does not fall.
     """
 
     def __init__(self, path: Path, resumed: bool):
@@ -177,61 +173,21 @@ class GrowingTable:
         self.resumed = resumed
         self.begun: bool = False
 
-    def append(
-        self,
-        number: int,
-        header: Iterable[str],
-        rows: Iterable[Iterable[Any]],
-    ) -> None:
-        """Add lines of this number."""
+    def add(self, record: ExchangeRecord | RoundRecord) -> None:
+        """Add the line of a record, without the position."""
+        fields = record._asdict()
+        fields.pop("position", None)
         if not self.begun:
-            lines = [*self._earlier(number)] or [header]
-            write_atomically(self.path, "".join(map(_line, lines)).encode())
+            earlier = "".join(self._earlier(record[0]))
+            write_atomically(self.path, earlier.encode())
             self.begun = True
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            file.writelines(map(_line, rows))
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(fields) + "\n")
 
-    def _earlier(self, number: int) -> list[list[str]]:
-        """Return the header and the lines before a number, none where there is no file."""
-        if not (self.resumed and self.path.exists()):
-            return []
-        with self.path.open(newline="", encoding="utf-8") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
-        return [header, *(r for r in rows if r[0].isdecimal() and int(r[0]) < number)]
-
-
-def _add_exchange(table: GrowingTable, record: ExchangeRecord) -> None:
-    """Add a line to history.csv."""
-    header = [*ExchangeRecord._fields[:-1], *record.counts]
-    cells = [*record[:-1], *record.counts.values()]
-    table.append(record.number, header, [map(_cell, cells)])
-
-
-def _add_evaluation(table: GrowingTable, record: RoundRecord) -> None:
-    """Add the lines of an evaluation to metrics.csv; numbers have all their digits."""
-    rows = [
-        (number, _text(name), client, repr(value))
-        for number, name, client, value in lines_of(record)
-    ]
-    table.append(record.round, ("round", "metric", "client", "value"), rows)
-
-
-def _line(cells: Iterable[Any]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerow(cells)
-    return text.getvalue()
-
-
-def _text(text: str) -> str:
-    """Return what a client wrote, so that no spreadsheet computes it as a formula."""
-    return (
-        f"'{text}" if text[:1] in tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20") else text
-    )
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    if isinstance(value, dict):
-        return _text("; ".join(f"{name}: {why}" for name, why in value.items()))
-    return f"{value:.4f}" if isinstance(value, float) else value
+    def _earlier(self, number: int) -> Iterator[str]:
+        """Yield the lines before a number; one that was cut when its server died has no end."""
+        if self.resumed and self.path.exists():
+            for line in self.path.read_text(encoding="utf-8").splitlines(True):
+                with suppress(ValueError):
+                    if next(iter(json.loads(line).values())) < number:
+                        yield line

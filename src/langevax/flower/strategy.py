@@ -17,12 +17,10 @@ from flwr.serverapp.strategy import Result, Strategy
 from langevax import checks, trees
 from langevax._typing import PRNGKey, PyTree
 from langevax._version import __version__
-from langevax.federated.collapse import LossWatch
 from langevax.federated.rounds import Federated
 from langevax.federated.server_loop import ExchangeRequest, ServerLoop
 from langevax.flower import checkpoints, wire
 from langevax.flower.evaluation import (
-    LOSS_METRIC,
     BestModel,
     ExchangeRecord,
     RoundRecord,
@@ -107,8 +105,6 @@ class FederatedStrategy(Strategy):
         position: the start, a pytree of floating arrays.
         key: as of `langevax.simulate`.
         clients: which are waited for, how long, and their weights: `ClientRules(number=8)`.
-        stop_at_collapse: end a run whose losses, as the clients evaluate them, show that it has collapsed; see
-            `langevax.federated.CollapseWatch`. The first evaluation is that of the start.
         best: the metric by which the best model is kept, and whether the run ends when it no longer improves: a
             `BestModel`; None keeps the one with the smallest loss.
         callbacks: each is called as `callback(record)` after a round, where the record has `.round`, `.metrics`,
@@ -126,7 +122,6 @@ class FederatedStrategy(Strategy):
 
     Raises:
         TypeError, ValueError: an invalid argument.
-        CollapseError: losses that show a collapse, with a smaller step size.
         CheckpointError: a checkpoint that cannot be written, read or continued.
         TimeoutError: clients that did not join in time, or none that answered in three exchanges, with the reasons.
     """
@@ -141,7 +136,6 @@ class FederatedStrategy(Strategy):
         *,
         key: PRNGKey,
         clients: ClientRules = ClientRules(),
-        stop_at_collapse: bool = True,
         best: BestModel | None = None,
         callbacks: Sequence[Callable[[RoundRecord], bool | None]] = (),
         run: Run = Run(),
@@ -149,7 +143,6 @@ class FederatedStrategy(Strategy):
         checks.instance("clients", clients, ClientRules, "ClientRules(number=8)")
         checks.instance("run", run, Run, "langevax.Run(checkpoint=folder)")
         checks.flag("resume", run.resume)
-        checks.flag("stop_at_collapse", stop_at_collapse)
         if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
             raise TypeError(
                 f"callbacks must be a list of functions callback(record), got {checks.shown(callbacks)}; "
@@ -160,7 +153,6 @@ class FederatedStrategy(Strategy):
         self.callbacks = callbacks
         self.best: BestModel = BestModel() if best is None else best
         self.loop: ServerLoop = ServerLoop(algorithm, position, key=key)
-        self.losses: LossWatch = LossWatch(algorithm, stop_at_collapse)
         self.description: str = wire.description(algorithm=algorithm)
         self.identity: str = _identity(algorithm, position, key)
         self.registry: NodeRegistry = NodeRegistry(
@@ -352,8 +344,6 @@ class FederatedStrategy(Strategy):
         self.rounds.append(record._replace(position=None))
         self.on_evaluation(record)
         self.best.add(record)
-        if LOSS_METRIC in record.metrics:
-            self.losses.add(record.round, record.metrics[LOSS_METRIC])
 
     def _begin(self, grid: Grid) -> None:
         """Wait for clients, and start the run or resume the one in the checkpoint."""
@@ -389,7 +379,6 @@ class FederatedStrategy(Strategy):
         self.best.resume(best, saved.leaves[cut:], self.loop.position)
         self.loop.resume(clients, progress, saved.leaves[:cut])
         self.checker.usual = dict(progress["usual"])
-        self.losses.losses = list(progress["losses"])
         if jax.tree.leaves(self.loop.algorithm.memory(self.loop.position)):
             self._restart_reason = "clients' memories went with the engine's last run"
         changed = [str(p) for p, n in rows.items() if registry.rows[p] != n]
@@ -538,7 +527,6 @@ class FederatedStrategy(Strategy):
             "partitions": registry.partitions,
             "rows": {str(p): registry.rows[p] for p in registry.partitions},
             "usual": self.checker.usual,
-            "losses": self.losses.losses,
             "best": self.best.progress(),
         }
         state = self.loop.state, self.best.position

@@ -160,11 +160,9 @@ class NodeRegistry:
         ):
             # not ignored for good: the other may be dead, which Flower notices after a minute
             return f"{name} has the partition id {partition} of node {present}"
-        self.nodes[partition], self.rows[partition], self.missed[partition] = (
-            node,
-            rows,
-            0,
-        )
+        self.nodes[partition] = node
+        self.rows[partition] = rows
+        self.missed[partition] = 0
         self.num_partitions = max(self.num_partitions, num_partitions)
         return None
 

@@ -1,13 +1,12 @@
 """Gradient estimators: a gradient for each step from few components."""
 
+from langevax import renamed
 from langevax.gradients.estimator import Full, GradientEstimator, Minibatch
-from langevax.gradients.sarah import PAGE, SARAH, STORM
-from langevax.gradients.sledge import SAGA, SLEDGE
+from langevax.gradients.sarah import SARAH, STORM
+from langevax.gradients.sledge import SLEDGE
 from langevax.gradients.svrg import SVRG, ControlVariate
 
 __all__ = [
-    "PAGE",
-    "SAGA",
     "SARAH",
     "SLEDGE",
     "STORM",
@@ -18,3 +17,4 @@ __all__ = [
     "Minibatch",
 ]
 __dir__: object = __all__.copy
+__getattr__ = renamed.getattr_of(__name__)

@@ -10,6 +10,7 @@ from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.gradients import batches
 from langevax.problems.problem import Problem, Size
+from langevax.renamed import refuse_former
 
 RandomKey = PRNGKey
 Step = IntScalar
@@ -81,82 +82,52 @@ class ReferenceState(NamedTuple):
 
     position: PyTree
     gradient: PyTree
-    permutation: batches.Permutation = ()
 
 
 class BatchEstimator(GradientEstimator):
-    """Estimators that draw a batch of components a step; `reshuffle` is that of `Reshuffled`."""
+    """Estimators that draw a batch of components a step, without replacement."""
 
     batch_size: int
-    replace: bool = eqx.field(default=False, kw_only=True)
 
     def __check_init__(self) -> None:
-        batches.check_drawing(self.batch_size, self.replace)
+        checks.positive_int("batch_size", self.batch_size, auto=True)
 
     def init(self, problem: Problem, position: PyTree) -> tuple[PyTree, Size]:
         """The state of estimators whose step 0 sets the reference."""
-        zeros = trees.zeros_like(position)
-        return ReferenceState(position, zeros, self.permutation(problem)), 0
+        self.check_batches(problem)
+        return ReferenceState(position, trees.zeros_like(position)), 0
 
-    def permutation(self, problem: Problem) -> batches.Permutation:
-        """The permutation before step 0; raise where the problem has fewer components than a batch."""
+    def check_batches(self, problem: Problem) -> None:
+        """Raise where the problem has fewer components than a batch."""
         self.check_sizes()
-        batches.check_batch_size(self.batch_size, problem, self.replace)
-        return ()
+        batches.check_batch_size(self.batch_size, problem)
 
     def corrected(
         self,
         problem: Problem,
         position: PyTree,
         reference: ReferenceState,
-        number: Size = 0,
         *,
         key: RandomKey,
-    ) -> tuple[PyTree, batches.Permutation, Size]:
-        """`gradient_I(x) - gradient_I(reference) + gradient of the reference`, over batch `number`; cost 2B."""
-        indices, permutation = batches.draw(
-            key,
-            problem,
-            self.batch_size,
-            self.replace,
-            reference.permutation,
-            number,
-        )
+    ) -> tuple[PyTree, Size]:
+        """`gradient_I(x) - gradient_I(reference) + gradient of the reference`; cost 2B."""
+        indices = batches.draw(key, problem, self.batch_size)
         change = trees.subtract(
             problem.gradient_at(position, indices),
             problem.gradient_at(reference.position, indices),
         )
-        return (
-            trees.add(change, reference.gradient),
-            permutation,
-            jnp.int32(2 * self.batch_size),
-        )
+        return trees.add(change, reference.gradient), jnp.int32(2 * self.batch_size)
 
 
-class Reshuffled(BatchEstimator):
-    """Estimators whose batches may be blocks of one permutation per pass over the data."""
-
-    batch_size: batches.Count = "auto"
-    reshuffle: bool = eqx.field(default=False, kw_only=True)
-
-    def __check_init__(self) -> None:
-        batches.check_drawing(self.batch_size, self.replace, self.reshuffle)
-
-    def permutation(self, problem: Problem) -> batches.Permutation:
-        super().permutation(problem)
-        return batches.permutation_state(self.reshuffle)
-
-
-class Minibatch(Reshuffled):
+@refuse_former
+class Minibatch(BatchEstimator):
     """`v = (1/B) sum_{i in I} gradient_i(x)` with a fresh uniform batch I each step; cost B (SGLD).
 
     Welling and Teh, ICML 2011. Its variance is Xi times that of the component gradients, see `batches.draw`, and heats
     the chain: at small temperatures (posteriors have 1/n) it dominates the noise, and `SVRG` is the remedy.
 
     Args:
-        batch_size: B, components per step; "auto" for `langevax.sample`.
-        replace: draw with replacement; by default the indices of a batch are distinct.
-        reshuffle: take the batches in blocks of one permutation per pass over the data.
+        batch_size: B, components per step, drawn without replacement; "auto" for `langevax.sample`.
 
     Example:
         >>> import langevax
@@ -164,20 +135,19 @@ class Minibatch(Reshuffled):
         Minibatch(batch_size=32)
     """
 
-    def init(
-        self, problem: Problem, position: PyTree
-    ) -> tuple[batches.Permutation, Size]:
-        return self.permutation(problem), 0
+    batch_size: batches.Count = "auto"
+
+    def init(self, problem: Problem, position: PyTree) -> tuple[tuple[()], Size]:
+        self.check_batches(problem)
+        return (), 0
 
     def estimate(
         self,
         problem: Problem,
         position: PyTree,
-        state: batches.Permutation,
+        state: tuple[()],
         key: RandomKey,
         step: Step,
-    ) -> tuple[PyTree, batches.Permutation, Size]:
-        indices, permutation = batches.draw(
-            key, problem, self.batch_size, self.replace, state, step
-        )
-        return problem.gradient_at(position, indices), permutation, self.batch_size
+    ) -> tuple[PyTree, tuple[()], Size]:
+        indices = batches.draw(key, problem, self.batch_size)
+        return problem.gradient_at(position, indices), state, self.batch_size

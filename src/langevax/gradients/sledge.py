@@ -1,8 +1,4 @@
-"""Estimators with a table of gradients: entries that stay as they were when last drawn, or that move along.
-
-SAGA (Defazio, Bach, Lacoste-Julien, NIPS 2014; minibatches and nonconvex sums: Reddi, Sra, Poczos, Smola, NIPS 2016):
-
-    v = mean over I of (g_j - z_j) + mean of all z_j,      then z_j <- g_j  for j in I,      g_j = grad F_j(x)
+"""SLEDGE: a gradient corrected by batches, with a table of gradients that move along.
 
 SLEDGE (Oko, Akiyama, Murata, Suzuki, OPT 2022), later SILVER (ICML 2024). Between steps t - 1 and t
 
@@ -23,7 +19,6 @@ W is b / n, and the share of its components where a block is drawn.
 from functools import partial
 from typing import Literal, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -37,96 +32,6 @@ from langevax.problems.problem import Problem, Size
 from langevax.renamed import refuse_former
 
 
-class TableEstimator(GradientEstimator):
-    """The arguments that estimators with a table share."""
-
-    batch_size: int
-    table: Literal["blocks", "components"] = "blocks"
-    key: RandomKey | None = eqx.field(default=None, kw_only=True)
-
-    def __check_init__(self) -> None:
-        batches.check_drawing(self.batch_size, key=self.key)
-        checks.one_of("table", self.table, ("blocks", "components"))
-
-    def entries(self, problem: Problem) -> tables.Entries:
-        """Raise where the problem has fewer components than a batch."""
-        batches.check_batch_size(self.batch_size, problem, False)
-        if self.table == "blocks":
-            return tables.Blocks(self.batch_size, self.key)
-        return tables.Components(self.batch_size)
-
-    def initial(
-        self, problem: Problem, position: PyTree
-    ) -> tuple[PyTree, PyTree, Size]:
-        """The mean of the table of all gradients at the start, the table, and the component gradients used."""
-        entries = self.entries(problem)
-        table = entries.full(problem, position)
-        return tables.mean(entries, problem, table), table, problem.size
-
-
-class SAGAState(NamedTuple):
-    mean: PyTree
-    table: PyTree
-    """z, an axis of entries before those of the position."""
-
-
-@refuse_former
-class SAGA(TableEstimator):
-    """Unbiased, with a variance that vanishes as the table's points come together; cost b a step, without full passes.
-
-    Half the cost of `SLEDGE`, which also takes gradients at the last position; but an entry is as old as the draws
-    since it was drawn, so that the variance is that of changes over n/b steps.
-
-    Args:
-        batch_size: b, components per step.
-        table: "blocks", means over fixed random blocks of b components, one of which is drawn a step; or "components",
-            one entry each, of which b are drawn.
-        key: of another permutation from which blocks are cut, shared by all chains; None is `jax.random.key(0)`.
-
-    Example:
-        >>> import langevax
-        >>> langevax.gradients.SAGA(batch_size=8, table="components")
-        SAGA(batch_size=8, table='components')
-    """
-
-    def init(self, problem: Problem, position: PyTree) -> tuple[SAGAState, Size]:
-        mean, table, used = self.initial(problem, position)
-        return SAGAState(mean, table), used
-
-    def estimate(
-        self,
-        problem: Problem,
-        position: PyTree,
-        state: SAGAState,
-        key: RandomKey,
-        step: Step,
-    ) -> tuple[PyTree, SAGAState, Size]:
-        entries = self.entries(problem)
-        drawn = entries.draw(key, problem)
-        gradients = entries.gradients(problem, drawn)
-        z = tables.rows(state.table, drawn)
-
-        def first() -> tuple[PyTree, Size]:
-            """The table knows its entries."""
-            return trees.zeros_like(z), jnp.int32(0)
-
-        def changed() -> tuple[PyTree, Size]:
-            return trees.subtract(gradients(position), z), jnp.int32(
-                entries.cost(problem)
-            )
-
-        # what is read of the table is used up in a branch: read again after the write, it would be copied
-        changes, used = lax.cond(step == 0, first, changed)
-        change = jax.tree.map(_mean, changes)
-        share = jnp.sum(entries.weights(problem, drawn, trees.dtype_of(position)))
-        mean = jax.tree.map(lambda m, c: m + share * c, state.mean, change)
-        return (
-            trees.add(change, state.mean),
-            SAGAState(mean, tables.add(state.table, drawn, changes)),
-            used,
-        )
-
-
 class SLEDGEState(NamedTuple):
     previous: PyTree
     gradient: PyTree
@@ -137,7 +42,7 @@ class SLEDGEState(NamedTuple):
 
 
 @refuse_former
-class SLEDGE(TableEstimator):
+class SLEDGE(GradientEstimator):
     """Biased given the past, with an error that stays small without full gradients; cost 2b a step.
 
     With random steps of length s and components whose Hessians differ by zeta, the squared error stays at
@@ -155,7 +60,6 @@ class SLEDGE(TableEstimator):
         batch_size: b, components per step; sqrt(n) serves where nothing is known.
         table: "blocks", means over fixed random blocks of b components, one of which is drawn a step; or "components",
             one entry each, of which b are drawn.
-        key: of another permutation from which blocks are cut, shared by all chains; None is `jax.random.key(0)`.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -166,9 +70,26 @@ class SLEDGE(TableEstimator):
         (Array([49.5], dtype=float32), 4100)
     """
 
+    batch_size: int
+    table: Literal["blocks", "components"] = "blocks"
+
+    def __check_init__(self) -> None:
+        checks.positive_int("batch_size", self.batch_size)
+        checks.one_of("table", self.table, ("blocks", "components"))
+
+    def entries(self, problem: Problem) -> tables.Entries:
+        """Raise where the problem has fewer components than a batch."""
+        batches.check_batch_size(self.batch_size, problem)
+        if self.table == "blocks":
+            return tables.Blocks(self.batch_size)
+        return tables.Components(self.batch_size)
+
     def init(self, problem: Problem, position: PyTree) -> tuple[SLEDGEState, Size]:
-        mean, table, used = self.initial(problem, position)
-        return SLEDGEState(position, mean, trees.zeros_like(position), table), used
+        entries = self.entries(problem)
+        table = entries.full(problem, position)
+        mean = tables.mean(entries, problem, table)
+        shift = trees.zeros_like(position)
+        return SLEDGEState(position, mean, shift, table), problem.size
 
     def estimate(
         self,

@@ -16,11 +16,18 @@ from jax import lax
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.gradients import batches
-from langevax.gradients.estimator import RandomKey, ReferenceState, Reshuffled, Step
+from langevax.gradients.estimator import (
+    BatchEstimator,
+    RandomKey,
+    ReferenceState,
+    Step,
+)
 from langevax.problems.problem import Problem, Size
+from langevax.renamed import refuse_former
 
 
-class SVRG(Reshuffled):
+@refuse_former
+class SVRG(BatchEstimator):
     """Unbiased, with a variance that vanishes as the chain stays near its anchor.
 
         step % m == 0:   s = x,  v = gradient(s)                                cost n
@@ -31,10 +38,8 @@ class SVRG(Reshuffled):
     variance in excess of full-gradient Langevin, to leading order: Xi Var(curvatures) step_size^2 (m-1)/2.
 
     Args:
-        batch_size: B, components per inner step; "auto" for `langevax.sample`.
+        batch_size: B, components per inner step, drawn without replacement; "auto" for `langevax.sample`.
         period: m, steps per epoch; "auto" for `langevax.sample`.
-        replace: draw with replacement; by default the indices of a batch are distinct.
-        reshuffle: take the batches in blocks of one permutation per pass over the data.
 
     Example:
         >>> import langevax
@@ -42,6 +47,7 @@ class SVRG(Reshuffled):
         SVRG(batch_size=8, period=100)
     """
 
+    batch_size: batches.Count = "auto"
     period: batches.Count = "auto"
 
     def __check_init__(self) -> None:
@@ -57,23 +63,18 @@ class SVRG(Reshuffled):
     ) -> tuple[PyTree, ReferenceState, Size]:
         def refresh(anchor: ReferenceState) -> tuple[PyTree, ReferenceState, Size]:
             gradient = problem.gradient(position)
-            return (
-                gradient,
-                ReferenceState(position, gradient, anchor.permutation),
-                jnp.asarray(problem.size, jnp.int32),
-            )
+            used = jnp.asarray(problem.size, jnp.int32)
+            return gradient, ReferenceState(position, gradient), used
 
         def correct(anchor: ReferenceState) -> tuple[PyTree, ReferenceState, Size]:
-            number = batches.batches_before(step, self.period)
-            gradient, permutation, used = self.corrected(
-                problem, position, anchor, number, key=key
-            )
-            return gradient, anchor._replace(permutation=permutation), used
+            gradient, used = self.corrected(problem, position, anchor, key=key)
+            return gradient, anchor, used
 
         return lax.cond(step % self.period == 0, refresh, correct, state)
 
 
-class ControlVariate(Reshuffled):
+@refuse_former
+class ControlVariate(BatchEstimator):
     """`SVRG` whose anchor never moves; unbiased, with a variance that grows with the distance from it.
 
         v = gradient_I(x) - gradient_I(center) + gradient(center)               cost n once, then 2B a step
@@ -82,10 +83,8 @@ class ControlVariate(Reshuffled):
     full pass again; far from the center it is worse than `Minibatch`.
 
     Args:
-        batch_size: B, components per step; "auto" for `langevax.sample`.
+        batch_size: B, components per step, drawn without replacement; "auto" for `langevax.sample`.
         center: a position, best the mode; "auto" takes where each chain starts, and in `langevax.sample` the mode.
-        replace: draw with replacement; by default the indices of a batch are distinct.
-        reshuffle: take the batches in blocks of one permutation per pass over the data.
 
     Example:
         >>> import langevax
@@ -93,6 +92,7 @@ class ControlVariate(Reshuffled):
         ControlVariate(batch_size=8)
     """
 
+    batch_size: batches.Count = "auto"
     center: PyTree = eqx.field(
         default="auto",
         converter=lambda c: c if checks.is_auto(c) else jax.tree.map(jnp.asarray, c),
@@ -105,11 +105,10 @@ class ControlVariate(Reshuffled):
             )
 
     def init(self, problem: Problem, position: PyTree) -> tuple[ReferenceState, Size]:
-        permutation = self.permutation(problem)
+        self.check_batches(problem)
         center = position if checks.is_auto(self.center) else self.center
         checks.same_structure("center", center, position)
-        gradient = problem.gradient(center)
-        return ReferenceState(center, gradient, permutation), problem.size
+        return ReferenceState(center, problem.gradient(center)), problem.size
 
     def estimate(
         self,
@@ -119,7 +118,5 @@ class ControlVariate(Reshuffled):
         key: RandomKey,
         step: Step,
     ) -> tuple[PyTree, ReferenceState, Size]:
-        gradient, permutation, used = self.corrected(
-            problem, position, state, step, key=key
-        )
-        return gradient, state._replace(permutation=permutation), used
+        gradient, used = self.corrected(problem, position, state, key=key)
+        return gradient, state, used

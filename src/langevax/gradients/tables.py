@@ -42,7 +42,7 @@ class Components(eqx.Module):
 
     def draw(self, key: RandomKey, problem: Problem) -> Drawn:
         """Distinct entries, with probabilities in proportion to their weights."""
-        return batches.draw(key, problem, self.batch_size, False)[0]
+        return batches.draw(key, problem, self.batch_size)
 
     def gradients(self, problem: Problem, entries: Drawn) -> Callable[[PyTree], PyTree]:
         """position -> gradients of F_j there, stacked."""
@@ -65,13 +65,12 @@ class Components(eqx.Module):
 class Blocks(eqx.Module):
     """An entry for each of ceil(n/b) random blocks of the components; a step draws one block.
 
-    The blocks are as even as can be and cut from one permutation. Where b does not divide n they have b - 1 or b
-    components (fewer where n is small), filled up to b by the first one, whose surplus is taken off again, and are
-    drawn in proportion to their sizes: by a component. The methods are those of `Components`.
+    The blocks are as even as can be and cut from one permutation, that of `jax.random.key(0)`. Where b does not divide n
+    they have b - 1 or b components (fewer where n is small), filled up to b by the first one, whose surplus is taken off
+    again, and are drawn in proportion to their sizes: by a component. The methods are those of `Components`.
     """
 
     batch_size: int
-    key: RandomKey | None = None
 
     def num_stored(self, problem: Problem) -> int:
         return -(-problem.max_size // self.batch_size)
@@ -107,7 +106,9 @@ class Blocks(eqx.Module):
         return _fill(self, problem, position, None)
 
     def members(
-        self, problem: Problem, block: IntScalar
+        self,
+        problem: Problem,
+        block: IntScalar,
     ) -> tuple[Int[Array, " b"], IntScalar]:
         """The components of a block, its first one again where they are fewer than b; and how many they are."""
         size, count = self._counts(problem)
@@ -115,7 +116,7 @@ class Blocks(eqx.Module):
         start = block * (size // count) + jnp.minimum(block, size % count)
         length = self._length(problem, block)
         places = jnp.arange(self.batch_size, dtype=jnp.int32)
-        key = unrolled(batches.schedule_key(self.key))
+        key = unrolled(jax.random.key(0))
         return batches.permuted(
             key, start + jnp.where(places < length, places, 0), size
         ), length
@@ -176,7 +177,8 @@ def mean(entries: Entries, problem: Problem, table: PyTree) -> PyTree:
 
 
 def fold_shift(
-    mean: Callable[[PyTree], PyTree], carry: tuple[PyTree, PyTree, PyTree]
+    mean: Callable[[PyTree], PyTree],
+    carry: tuple[PyTree, PyTree, PyTree],
 ) -> tuple[PyTree, PyTree, PyTree]:
     """(v, S, z) with S added to the table and v its mean again, against rounding."""
     _, shift, table = carry

@@ -309,9 +309,7 @@ class Clouds:
             np.log2(max(1, best.certificate_activations // self.law.num_activations))
         )
         self.block: int = int(
-            np.clip(
-                block, best.smallest_certificate_block, best.largest_certificate_block
-            )
+            np.clip(block, best.smallest_certificate_block, best.largest_block)
         )
         self.dtype: Any = self.law.dtype
         self.none: Mixture = mixture(

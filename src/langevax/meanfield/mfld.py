@@ -26,9 +26,9 @@ from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run.result import is_stationary
 from langevax.samplers import Langevin
 
-RELATIVE_STEP_SIZE = {"overdamped": 1.5, "underdamped": 0.5, "frozen": 0.6}
-"""Step sizes in units of the inverse curvature, for all losses: 2 is the limit of stability. For underdamped dynamics
-in units of the squared step; "frozen" is that of particles that do not interact, since their dual vector is fixed."""
+RELATIVE_STEP_SIZE = {"overdamped": 1.5, "frozen": 0.6}
+"""Step sizes in units of the inverse curvature, for all losses: 2 is the limit of stability. "frozen" is that of
+particles that do not interact, since their dual vector is fixed."""
 
 
 def MFLD(

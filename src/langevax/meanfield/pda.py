@@ -140,7 +140,7 @@ class PDA(FollowsGibbsLaws):
     ) -> tuple[PDAState, Info]:
         check_risk(problem, "PDA")
         if self.batch_size is not None:
-            batches.check_batch_size(self.batch_size, problem, replace=False)
+            batches.check_batch_size(self.batch_size, problem)
         dual = first_dual(problem, position.dtype)
         state = PDAState(position, dual, jnp.zeros(problem.max_size, position.dtype))
         info: Info = {"evaluations": jnp.int32(0), "inner_steps": jnp.int32(0)}
@@ -194,7 +194,7 @@ class PDA(FollowsGibbsLaws):
                 risk.dual(state.position) - state.dual
             )
             return state.dual + change, weights, jnp.asarray(risk.size, jnp.int32)
-        rows, _ = batches.draw(key, risk, self.batch_size, replace=False)
+        rows = batches.draw(key, risk, self.batch_size)
         dual = jax.vmap(risk.loss.derivative)(
             risk.outputs(state.position, risk.inputs[rows]), risk.targets[rows]
         )

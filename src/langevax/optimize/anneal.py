@@ -9,7 +9,7 @@ barrier B at a rate that falls as exp(-beta B), so that with several wells the t
 Neither polynomial time nor a global minimum is guaranteed; the result says how many independent chains agree. Measured:
 Rastrigin's function with barriers of 2 is solved in d = 10 by 16 x 20,000 steps (0.15 s), where descents from the same
 starts fail; with its classical barriers of 20 it is not in d = 5 by 64 x 10^6. `minimize` crosses those;
-these chains also draw from exp(-fun / T) at one temperature, and take batches of rows.
+these chains also take batches of rows.
 """
 
 import math
@@ -34,6 +34,7 @@ from langevax.optimize.arguments import (
     to_position,
 )
 from langevax.optimize.basins import Basin, Tally, group_ends
+from langevax.optimize.landscape import ROUNDINGS, Landscape
 from langevax.optimize.local_search import (
     Frame,
     SearchEnds,
@@ -63,8 +64,6 @@ if TYPE_CHECKING:
 
 FEWEST_PLACES = 32
 """Places that are evaluated however few the chains, to estimate the spread of the values."""
-MOST_GRADIENTS = 1000
-"""Of one descent."""
 
 
 class AnnealStatus(IntEnum):
@@ -88,7 +87,6 @@ def anneal(
     temperature: float | tuple[float, float] | Schedule | Literal["auto"] = "auto",
     step_size: float | Schedule | Literal["auto"] = "auto",
     gradient: GradientEstimator | Literal["auto"] = "auto",
-    polish: bool = True,
     callback: Callback = None,
     run: Run = Run(),
 ) -> "OptimizeResult":
@@ -107,13 +105,11 @@ def anneal(
         num_steps: of each chain.
         temperature: T, in units of `fun`: the hottest, from which it falls geometrically by a factor of 1000, or a pair
             (hot, cold). "auto" takes sqrt(2 / d) times the spread of `fun` over places drawn like the starts. Or a
-            function of the step, such as `Logarithmic`, or optax's schedules; with `lambda step: T` the ends are draws
-            from exp(-fun / T).
+            function of the step, such as `Logarithmic`, or optax's schedules.
         step_size: h, in units of position^2 / fun. "auto" is 0.25 / L with L the largest curvature over the starts,
             and chains that diverge end the run. Or a float, or a schedule; the largest that a theorem allows at one
             temperature is a number of `langevax.theory.bounds`.
         gradient: an estimator of `langevax.gradients`; "auto" is `Full`, and `SVRG` for more than 1024 rows.
-        polish: descend from the end of each chain, and from the best place visited, by L-BFGS.
         callback: as in SciPy, not as in `simulate`: `callback(intermediate_result)` with that very name gets an
             `OptimizeResult` (x, fun, nit, nfev, temperature, x_chains, fun_chains), any other one x; StopIteration or
             True stops. It is called a hundred times.
@@ -124,17 +120,15 @@ def anneal(
         leading axis.
 
         - x, fun, jac: the best minimum, its value and gradient.
-        - success: the chains stayed finite and x is a minimum, its gradient zero to rounding (without `polish`: they
-          stayed finite). It does NOT say that x is the global minimum: the message says how far chains agree.
+        - success: the chains stayed finite and x is a minimum, its gradient zero to rounding. It does NOT say
+          that x is the global minimum: the message says how far chains agree.
         - status: 0; 1 chains diverged; 2 polishing reached no minimum at x; 99 stopped by the callback.
         - message: how far the chains agree, and what to do.
         - nit: steps of each chain. nfev: evaluations of `fun` or its gradient, over all chains and phases; of a finite
           sum each component counts one, a product with the Hessian two.
         - x_chains, fun_chains: where each chain ended, polished. x_starts: where it began.
-        - basins: list of `Basin(fun, share, x)`, the distinct minima, best first, with their share of the chains. Empty
-          without `polish`.
-        - temperature, step_size: at the last step. gibbs_gap: d T / 2, by how much chains at that temperature lie above
-          their minimum before they are polished; an estimate, for minima that are round inside the bounds.
+        - basins: list of `Basin(fun, share, x)`, the distinct minima, best first, with their share of the chains.
+        - temperature, step_size: at the last step.
         - history: dict of arrays over the records: nit, nfev, fun (best so far), fun_chains (record, chain).
 
     Raises:
@@ -153,7 +147,6 @@ def anneal(
     stops = arguments.as_callback(callback)
     problem = arguments.as_problem(fun)
     checks.typed_key(key)
-    checks.flag("polish", polish)
     check_unsaved(run, "anneal")
     start_key, curvature_key, run_key = random.split(key, 3)
     number = max(num_chains, FEWEST_PLACES)
@@ -186,7 +179,7 @@ def anneal(
         stop,
     )
     search.run(run_key, run)
-    return _result(search, like, polish)
+    return _result(search, like)
 
 
 def _places(
@@ -245,7 +238,7 @@ def _intermediate_result(
 
 
 class _Polished(NamedTuple):
-    """The ends of the chains and the best place, after a descent if it was asked for."""
+    """The ends of the chains and the best place, after a descent."""
 
     best: Float[np.ndarray, " d"]
     fun: float
@@ -254,15 +247,7 @@ class _Polished(NamedTuple):
     values: Float[np.ndarray, " chains"]
     evaluations: int
     basins: list[Basin]
-    tally: Tally | None
-
-
-def _unpolished(search: Search) -> _Polished:
-    values = np.asarray(potentials(search.problem, search.positions), np.float64)
-    search.update_best(values, search.positions)
-    ends = np.asarray(search.positions)
-    best = np.asarray(search.best)
-    return _Polished(best, search.best_value, True, ends, values, search.size, [], None)
+    tally: Tally
 
 
 def _polished(
@@ -276,13 +261,14 @@ def _polished(
     A descent begins with a gradient step of the chain's own size, so that it stays in the basin of the chain, whatever
     the scale of x and of fun.
     """
-    before = _unpolished(search)
-    num_chains = len(before.ends)
-    starts = np.concatenate([before.ends, before.best[None]])
+    values = np.asarray(potentials(search.problem, search.positions), np.float64)
+    search.update_best(values, search.positions)
+    num_chains = len(values)
+    starts = np.concatenate([search.positions, search.best[None]])
     slopes = np.linalg.norm(gradients_at(search.problem, frame, starts), axis=1)
     first = step_size * slopes
     ends = local_searches(
-        search.problem, frame, starts, len(starts), MOST_GRADIENTS, first=first
+        search.problem, frame, starts, len(starts), Landscape.limit, first=first
     )
     best = int(np.argmin(ends.fun))
     difference, distance = _tolerances(search.survey, ends, frame.scale.dtype)
@@ -316,7 +302,7 @@ def _is_minimum(
     ends: SearchEnds,
     best: int,
     step_size: float,
-    roundings: float = 100,
+    roundings: float = ROUNDINGS,
 ) -> bool:
     """Return whether a gradient step gains at most `roundings` of a function with values of the size at the starts.
 
@@ -346,7 +332,9 @@ def _tolerances(
     lowest = float(ends.fun[best])
     eps = float(np.finfo(dtype).eps)
     scale = survey.scale or float(np.abs(ends.y[best]).max()) or 1.0
-    difference = math.sqrt(eps) * survey.spread_above(lowest) + 100 * eps * abs(lowest)
+    difference = math.sqrt(eps) * survey.spread_above(lowest) + ROUNDINGS * eps * abs(
+        lowest
+    )
     return difference, near * scale * math.sqrt(ends.y.shape[1])
 
 
@@ -358,7 +346,7 @@ def _frame(search: Search) -> Frame:
     return Frame(*map(jnp.asarray, (0 * ones, ones, lower, upper, lower, upper)))
 
 
-def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResult":
+def _result(search: Search, like: PyTree[Array]) -> "OptimizeResult":
     """Polish the ends of a search, group them into basins, and describe how it ended."""
     from scipy.optimize import OptimizeResult
 
@@ -368,7 +356,7 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
     step_size = value_at(search.step_size, last)
     unit = step_size or value_at(search.step_size, 0)  # a schedule may end at 0
     frame = _frame(search)
-    end = _polished(search, frame, like, unit) if polish else _unpolished(search)
+    end = _polished(search, frame, like, unit)
     jac = gradient_at(search.problem, frame, end.best)
     num_chains = len(end.ends)
     if search.diverged_at is not None:
@@ -392,7 +380,6 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
         basins=end.basins,
         temperature=temperature,
         step_size=step_size,
-        gibbs_gap=end.ends.shape[1] * temperature / 2,
         history={
             "nit": np.array([state.step for state in history], int),
             "nfev": np.array([state.evaluations for state in history], int),
@@ -426,11 +413,7 @@ def _message(
             f"Polishing reached no minimum: the gradient at x has norm {slope:.3g}. fun may have a "
             "kink there, be unbounded below, or be too flat for its dtype; try bounds, or float64."
         )
-    if end.tally is None:
-        sentences.append(
-            "The chains are not polished; polish=True descends from their ends and distinguishes basins."
-        )
-    elif end.reached:  # basins are those of minima
+    else:  # basins are those of minima
         sentences.append(end.tally.sentence("chain", "chains"))
         if end.tally.at_best < end.tally.searches or end.tally.searches == 1:
             sentences.append("To be surer, raise num_steps or num_chains.")

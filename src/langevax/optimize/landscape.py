@@ -22,6 +22,8 @@ from langevax.problems.problem import Problem
 GRADIENT_COST = 4  # of a value with its gradient, in values
 LANES = 16
 """Local searches at once."""
+ROUNDINGS = 100
+"""Of a value, that count as none."""
 
 
 class Ends:
@@ -118,7 +120,7 @@ class Landscape:
         """Values that differ by less are one."""
         gain = float(np.median(self.gains)) if self.gains else 0.0
         lowest = self.best_fun if math.isfinite(self.best_fun) else 0.0
-        return self.resolution * gain + 100 * self.eps * abs(lowest)
+        return self.resolution * gain + ROUNDINGS * self.eps * abs(lowest)
 
     def values(self, ys: Places) -> Values:
         """Return the values at these places, infinite where they are not numbers."""

@@ -363,7 +363,6 @@ def _constrained(
     land: Landscape,
     outcome: Constrained,
     like: PyTree[Array],
-    most: int = 100,
 ) -> "OptimizeResult":
     """Return the result with the place that satisfies the constraints, its value, and what can be said of it."""
     best = outcome.best
@@ -384,18 +383,21 @@ def _constrained(
         maxcv=best.violation,
         basins=[
             Basin(end.fun, end.share, to_position(land.x(end.y), like))
-            for end in outcome.basins[:most]
+            for end in outcome.basins
         ],
     )
     return result
 
 
+def _shown(x: Place) -> str:
+    return np.array2string(x, precision=3, threshold=6)
+
+
 def _infeasible(result: "OptimizeResult", outcome: Constrained, x: Place) -> str:
     best = outcome.best
-    where = np.array2string(x, precision=3, threshold=6)
     message = (
         "no place that satisfies the constraints was met; the smallest violation met is "
-        f"{best.violation:.3g} (of {best.name}) at x = {where}. They may contradict each other; if not, start "
+        f"{best.violation:.3g} (of {best.name}) at x = {_shown(x)}. They may contradict each other; if not, start "
         "inside of them, pass bounds, or raise max_evaluations."
     )
     stopped = result.status == MinimizeStatus.STOPPED
@@ -429,7 +431,7 @@ def _message(
     """Return why the search ended, how many better basins are expected, what that rests on, and what to do."""
     land = portfolio.land
     if status == MinimizeStatus.UNBOUNDED:
-        where = np.array2string(land.x(land.best_y), precision=3, threshold=6)
+        where = _shown(land.x(land.best_y))
         return f"fun falls without end: at x = {where} it is {land.best_fun:.3g}; pass bounds."
     names = (
         ("local search", "local searches"),

@@ -14,15 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from langevax.optimize.landscape import GRADIENT_COST, Landscape
-from langevax.optimize.local_search import (
-    Frame,
-    Place,
-    Vector,
-    gradient_at,
-    value_and_gradient,
-)
-from langevax.problems.problem import NO_FORWARD_MODE, Problem
+from langevax.optimize.landscape import GRADIENT_COST, ROUNDINGS, Landscape
+from langevax.optimize.local_search import Frame, Place, Vector, free, gradient_at
+from langevax.problems.problem import Problem, hessian_product
 
 
 class Polished(NamedTuple):
@@ -47,23 +41,17 @@ class Derivatives(NamedTuple):
     @property
     def finite(self) -> bool:
         """True where all of them are."""
-        return bool(
-            np.isfinite(self.fun)
-            and np.isfinite(self.gradient).all()
-            and np.isfinite(self.hessian).all()
-        )
+        return all(np.isfinite(part).all() for part in self)
 
 
 @eqx.filter_jit
 def _derivatives(
     problem: Problem, frame: Frame, y: Vector
 ) -> tuple[Array, Array, Array]:
-    value, gradient = value_and_gradient(problem, frame, y)
-    return (
-        value,
-        gradient,
-        jax.jacfwd(lambda y: value_and_gradient(problem, frame, y)[1])(y),
-    )
+    x = frame.to_x(y)
+    value, gradient = problem.potential_and_gradient(x)
+    products = jax.vmap(lambda u: hessian_product(problem, x, u))
+    return value, frame.scale * gradient, frame.scale * products(jnp.diag(frame.scale))
 
 
 def newton(
@@ -72,10 +60,8 @@ def newton(
     start: Place,
     size: float,
     steps: int,
-    *,
-    first_damping: float = 1e-3,
-    dampings: tuple[float, float] = (1e-12, 1e12),
-    roundings: float = 100,
+    damping: float = 1e-3,
+    roundings: float = ROUNDINGS,
 ) -> Polished:
     """Return where damped Newton steps end.
 
@@ -84,50 +70,46 @@ def newton(
         start: in units of the frame.
         size: of values whose rounding errors the function has.
         steps: at most.
-        first_damping, dampings: the first one, and the ends of the range in which it stays.
+        damping: the first one.
         roundings: of the value, that a step may still promise at a minimum.
     """
     dtype = frame.scale.dtype
     eps = float(jnp.finfo(dtype).eps)
-    lower = np.asarray(frame.lower)
-    upper = np.asarray(frame.upper)
+    lower, upper = np.asarray(frame.lower), np.asarray(frame.upper)
 
     def at(y: np.ndarray) -> Derivatives:
-        value, *slopes = _derivatives(problem, frame, jnp.asarray(y, dtype))
-        return Derivatives(float(value), *(np.asarray(a, np.float64) for a in slopes))
+        fun, *slopes = _derivatives(problem, frame, jnp.asarray(y, dtype))
+        return Derivatives(float(fun), *(np.asarray(a, np.float64) for a in slopes))
 
     y = start
     now = at(start)
-    damping = first_damping
-    evaluations = 1 + len(start)
-    if not now.finite:
-        return Polished(y, now.fun, now.gradient, False, evaluations)
+    evaluations = 1
     promise = np.inf
-    for _ in range(steps):
-        unbound = ~(
-            ((y <= lower) & (now.gradient > 0)) | ((y >= upper) & (now.gradient < 0))
-        )
+    while now.finite and evaluations <= steps:
+        unbound = np.asarray(free(frame, jnp.asarray(y), jnp.asarray(now.gradient)))
         step, promise = newton_step(now, unbound, 0.0)
         settled = promise <= eps * abs(now.fun)
+        promised = promise
         if not settled:
-            step, _ = newton_step(now, unbound, damping)
+            step, promised = newton_step(now, unbound, damping)
         trial = np.clip(y + step, lower, upper)
         ahead = at(trial)
-        evaluations += 1 + len(start)
+        evaluations += 1
         gain = now.fun - ahead.fun
         # values are equal to rounding at the last step
         if ahead.finite and (gain > 0 or (settled and gain >= -eps * abs(now.fun))):
             y = trial
             now = ahead
-            damping = max(damping / 5, dampings[0])
-        elif damping >= dampings[1] or promise <= roundings * eps * size:
+            damping = max(damping / 5, eps)
+        elif promised <= eps * abs(now.fun) or promise <= roundings * eps * size:
             break
         else:
             damping *= 4
         if settled:
             break
     reached = promise <= roundings * eps * max(abs(now.fun), size)
-    return Polished(y, now.fun, now.gradient, reached, evaluations)
+    evaluations *= 1 + len(start)
+    return Polished(y, now.fun, now.gradient, bool(reached), evaluations)
 
 
 def newton_step(
@@ -154,29 +136,24 @@ def polish(
     land: Landscape,
     share: float = 0.25,
     fewest: int = 16,
-    most: int = 500,
     most_coordinates: int = 64,
 ) -> Polished:
-    """Go to the minimum below the best place, to rounding; by Newton's method where there are Hessians.
+    """Go to the minimum below the best place, to rounding; by Newton's method where there are gradients.
 
-    Newton's steps are for up to `most_coordinates`. They may take a `share` of the budget beyond it, or the `fewest`, and
-    are at most so many.
+    Newton's steps are for up to `most_coordinates`. They may take a `share` of the budget beyond it, or the `fewest`.
     """
     y = land.best_y
     if land.best_fun == -np.inf:
         return Polished(y, land.best_fun, np.full(len(y), np.nan), False, 0)
     ends = land.descend(y[None])
     settled = float(ends.start_fun[0] - ends.fun[0]) <= land.difference
-    slopes = gradient_at(land.problem, land.frame, land.best_y)
-    end = Polished(land.best_y, land.best_fun, slopes, settled, 1)
     if len(y) <= most_coordinates and land.gradient_cost == GRADIENT_COST:
         affordable = share * land.budget / (GRADIENT_COST * (1 + len(y)))
-        steps = int(np.clip(affordable, fewest, most))
-        try:
-            end = newton(land.problem, land.frame, land.best_y, land.size, steps)
-        except (TypeError, ValueError) as error:
-            if not any(words in str(error) for words in NO_FORWARD_MODE):
-                raise
+        steps = max(fewest, int(affordable))
+        end = newton(land.problem, land.frame, land.best_y, land.size, steps)
+    else:
+        slopes = gradient_at(land.problem, land.frame, land.best_y)
+        end = Polished(land.best_y, land.best_fun, slopes, settled, 1)
     land.update(end.y[None], np.array([end.fun]))
     land.add_gradients(end.evaluations)
     return end

@@ -85,6 +85,15 @@ def _linearised(penalties: Penalties, y: Vector) -> tuple[Array, Array]:
     return values, slopes * frame.scale
 
 
+def _scale(drawn: Values, equal: bool) -> float:
+    """Return the usual violation at drawn places, or the usual distance where none violates the constraint."""
+    violations = np.abs(drawn) if equal else drawn[drawn > 0]
+    usual = violations if len(violations) else np.abs(drawn)
+    if not len(usual):
+        return 1.0
+    return float(np.median(usual)) or float(usual.max()) or 1.0
+
+
 class Linearised(NamedTuple):
     """f and the residuals at a place, with their slopes."""
 
@@ -139,16 +148,12 @@ class Refinement:
 
     drawn = 128
     """Places from which weights are taken."""
-    fewest_violations = 4
-    """Of a constraint at these places, below which its scale is its usual distance."""
     weight = 10.0
     """Spreads of f that a violation of the usual size costs, twice."""
     search_share = 0.7
     """Of the budget, for the search."""
     iterations = 100
     """Of one refinement."""
-    most = 64
-    """Basins that are refined."""
     pool = 256
     """Of the best ends, that are grouped into basins."""
 
@@ -166,7 +171,7 @@ class Refinement:
         self.tolerance: float = max(tolerance, 100 * land.eps)
         self.accuracy: float = max(1e-12, 10 * land.eps)
         self.budget: float = land.budget
-        number = int(min(self.drawn, max(2, land.budget / 8)))
+        number = int(min(self.drawn, max(2, land.budget / 2)))
         places = jnp.asarray(land.draw(number), land.frame.scale.dtype)
         drawn = np.asarray(_measure(penalties, places), np.float64)
         land.nfev += number
@@ -176,20 +181,11 @@ class Refinement:
         self.spread: float = float(high - low) or max(abs(low), abs(high)) or 1.0
         rest = drawn[np.isfinite(drawn[:, 1:]).all(axis=1), 1:]
         self.scales: Float[np.ndarray, " residuals"] = np.array(
-            [self._scale(*pair) for pair in zip(rest.T, self.equal, strict=True)]
+            [_scale(*pair) for pair in zip(rest.T, self.equal, strict=True)]
         )
         weights = self.weight * self.spread / self.scales**2
         land.problem = penalties.at(weights)
         land.budget = self.search_share * self.budget
-
-    def _scale(self, drawn: Values, equal: bool) -> float:
-        """Return the usual violation at drawn places, or the usual distance where few violate the constraint."""
-        violations = np.abs(drawn) if equal else drawn[drawn > 0]
-        few = len(violations) < self.fewest_violations
-        usual = np.abs(drawn) if few else violations
-        if not len(usual):
-            return 1.0
-        return float(np.median(usual)) or float(usual.max()) or 1.0
 
     def run(self, portfolio: Portfolio) -> Constrained:
         """Refine the basins that the portfolio has met until none of the others can be better."""
@@ -197,7 +193,7 @@ class Refinement:
         land.budget = self.budget
         ys, fun, shares = self._candidates(portfolio)
         refined: list[Refined] = []
-        for y, share in zip(ys[: self.most], shares, strict=False):
+        for y, share in zip(ys, shares, strict=True):
             lowest = min((end.fun for end in refined if end.feasible), default=np.inf)
             if not fun[len(refined)] < lowest - land.difference:
                 break
@@ -323,7 +319,7 @@ class Refinement:
     ) -> Float[np.ndarray, " residuals"]:
         """Return the violation that is taken for none: that of a tiny move, or of rounding."""
         sides = np.abs(np.asarray(self.penalties.constraints.sides, np.float64))
-        least = 1e-12 * self.scales + 10 * self.land.eps * sides
+        least = self.accuracy * (self.scales + sides)
         steep = np.nan_to_num(np.abs(slopes).max(axis=1))
         return np.maximum(self.tolerance * np.minimum(steep, self.scales), least)
 

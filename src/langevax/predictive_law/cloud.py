@@ -123,7 +123,7 @@ def move(
 def advance(
     problem: LawProblem,
     cloud: Cloud,
-    bayes_share: Scalar,
+    posterior_share: Scalar,
     weights: RowBlocks,
     factor: Float[Array, "d d"],
     key: PRNGKey,
@@ -135,7 +135,7 @@ def advance(
     Args:
         problem: the rows and the prior.
         cloud: particles, their step sizes, and the dual.
-        bayes_share: that of the law.
+        posterior_share: that of the law.
         weights: of the rows.
         factor: Cholesky factor of the metric.
         key: a typed key.
@@ -145,7 +145,7 @@ def advance(
 
     def one_round(cloud: Cloud, key: PRNGKey) -> tuple[Cloud, None]:
         def density(points: Points) -> TiltedDensity:
-            return problem.tilted(points, bayes_share, cloud.log_means, weights)
+            return problem.tilted(points, posterior_share, cloud.log_means, weights)
 
         def one_move(walkers: Walkers, key: PRNGKey) -> tuple[Walkers, None]:
             return move(walkers, density, factor, key=key), None

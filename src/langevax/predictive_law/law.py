@@ -21,9 +21,8 @@ from langevax.predictive_law.models import model_of
 from langevax.predictive_law.path import PredictivePath
 from langevax.predictive_law.row_model import NamedModel, RowModel
 from langevax.renamed import refuse_former
-from langevax.run.datatree import datatree_type, draws_dataset
 from langevax.run.options import Run
-from langevax.run.result import named_leaves
+from langevax.run.result import datatree_type, draws_dataset, named_leaves
 
 if TYPE_CHECKING:
     import xarray
@@ -40,20 +39,20 @@ class BayesComparison:
     """Mean log score of the chosen distribution over that of Bayes, a row."""
     standard_error: float
     """Paired over rows, and that over particles."""
-    bayes_share: float
+    posterior_share: float
     num_rows: int
     method: str
     """How rows were left out."""
 
     def __str__(self) -> str:
-        if self.bayes_share == 1:
+        if self.posterior_share == 1:
             return (
                 f"Bayes loses nothing that {self.num_rows:,} rows could show ({self.method}): no smaller share of it "
                 "scores better by more than its standard error."
             )
         return (
             f"Bayes loses {self.nats:.3f} ± {self.standard_error:.3f} nats a row ({self.method}, {self.num_rows:,} "
-            f"rows): the distribution with a share of {self.bayes_share:g} of Bayes makes a new row {np.exp(self.nats):.2f} "
+            f"rows): the distribution with a share of {self.posterior_share:g} of Bayes makes a new row {np.exp(self.nats):.2f} "
             "times as likely, as a geometric mean. The model is misspecified."
         )
 
@@ -62,7 +61,7 @@ class BayesComparison:
 class PredictiveLaw:
     """The distribution of the parameters that predicts new rows best, and the path on which it was chosen."""
 
-    bayes_share: float
+    posterior_share: float
     """1 is the posterior."""
     path: PredictivePath
     positions: PyTree[np.ndarray]
@@ -79,7 +78,7 @@ class PredictiveLaw:
     """Without the draws; nan of that of an estimator that was loaded."""
 
     def __repr__(self) -> str:
-        return f"PredictiveLaw(bayes_share={self.bayes_share:g})\n{self.compare()}\n{self.path!r}"
+        return f"PredictiveLaw(posterior_share={self.posterior_share:g})\n{self.compare()}\n{self.path!r}"
 
     def log_score(self, *new: Any) -> Float[np.ndarray, " n"]:
         """Return log mean p(row | theta) of every new row, which is in the form of the data.
@@ -97,7 +96,7 @@ class PredictiveLaw:
         gain = float(self.path.gain[chosen])
         error = float(self.path.gain_error[chosen])
         return BayesComparison(
-            gain, error, self.bayes_share, self.path.scores.shape[1], self.method
+            gain, error, self.posterior_share, self.path.scores.shape[1], self.method
         )
 
     @refuse_former
@@ -128,7 +127,7 @@ class PredictiveLaw:
             >>> import jax, jax.numpy as jnp, langevax
             >>> model = (lambda m: -(m**2) / 8, lambda m, y: -((y - m) ** 2) / 2, jnp.linspace(-4, 4, 60))
             >>> draws = jax.random.normal(jax.random.key(1), (256,)) / 7.8
-            >>> options = {"draws": draws, "bayes_shares": (1.0, 0.5), "num_folds": None, "num_particles": 64}
+            >>> options = {"draws": draws, "posterior_shares": (1.0, 0.5), "num_folds": None, "num_particles": 64}
             >>> law = langevax.predictive(*model, key=jax.random.key(0), **options)
             >>> certificate = law.certificate(key=jax.random.key(2), effort=3e8)
             >>> certificate.trustworthy, certificate.width < 1
@@ -136,7 +135,7 @@ class PredictiveLaw:
         """
         return certify(
             self.problem,
-            self.bayes_share,
+            self.posterior_share,
             self.points,
             effort,
             run,
@@ -151,8 +150,8 @@ class PredictiveLaw:
         messages = []
         if not path.is_converged[path.chosen]:
             messages.append(
-                f"the distribution with a share of {self.bayes_share:g} of Bayes still drifts after "
-                f"{path.num_moves[path.chosen]} moves; pass more bayes_shares between it and 1."
+                f"the distribution with a share of {self.posterior_share:g} of Bayes still drifts after "
+                f"{path.num_moves[path.chosen]} moves; pass more posterior_shares between it and 1."
             )
         if path.has_many_parameters and self.method == CLOSED_FORM:
             messages.append(
@@ -162,7 +161,7 @@ class PredictiveLaw:
         size = path.scores.shape[1]
         values = len(np.unique(self.log_likelihoods[:8], axis=1).T)
         is_density = np.max(log_mean_exp(self.log_likelihoods, 0)) > 0
-        if self.bayes_share < 1 and is_density and values < size / 2:
+        if self.posterior_share < 1 and is_density and values < size / 2:
             messages.append(
                 f"the {size} rows have only {values} different values, on which a density can put "
                 "spikes: the gain is that of these values, and a new one may have next to no density. Use a likelihood "
@@ -196,7 +195,7 @@ class PredictiveLaw:
             "log_likelihood": particles({"log_likelihood": self.log_likelihoods}),
         }
         tree = datatree_type().from_dict(groups)
-        tree.attrs |= {"bayes_share": self.bayes_share, "method": self.method}
+        tree.attrs |= {"posterior_share": self.posterior_share, "method": self.method}
         return tree
 
 
@@ -210,7 +209,7 @@ def law_at(
 ) -> PredictiveLaw:
     """Return the law of these particles, at the share that the path chose."""
     return PredictiveLaw(
-        float(path.bayes_share[path.chosen]),
+        float(path.posterior_share[path.chosen]),
         path,
         model.constrain(jax.vmap(problem.unravel)(jnp.asarray(points))),
         points,
@@ -244,7 +243,7 @@ def load(
         >>> import tempfile, jax, jax.numpy as jnp, langevax
         >>> model = (lambda m: -(m**2) / 8, lambda m, y: -((y - m) ** 2) / 2, jnp.linspace(-1, 1, 20))
         >>> draws = jax.random.normal(jax.random.key(1), (64,)) / 4.5
-        >>> options = {"draws": draws, "bayes_shares": (1.0,), "num_folds": None, "num_particles": 16}
+        >>> options = {"draws": draws, "posterior_shares": (1.0,), "num_folds": None, "num_particles": 16}
         >>> law = langevax.predictive(*model, key=jax.random.key(0), **options)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     law.save(f"{folder}/law.npz")

@@ -37,7 +37,7 @@ NOISE_OF_SCORE = 2
 """Standard errors by which the law's score may be outside of that of the minimiser."""
 MORE = "raise effort (it was {effort:.0e})"
 ANOTHER_LAW = (
-    "pass more bayes_shares, more particles, draws of more chains, or another key."
+    "pass more posterior_shares, more particles, draws of more chains, or another key."
 )
 """What to do, in Python: the command line has its own words."""
 
@@ -55,7 +55,7 @@ class LawCertificate:
     """Upper end at 95 %, whatever was missed."""
     bayes_objective: float
     """J_a of the posterior; too low where its likelihood of a row is below the smallest normal number."""
-    bayes_share: float
+    posterior_share: float
     score_bounds: tuple[float, float]
     """Of the mean in-sample log score of the minimiser, nats a row; infinite for a share of 1."""
     law_score: float
@@ -105,7 +105,7 @@ class LawCertificate:
 
 def certify(
     problem: LawProblem,
-    bayes_share: float,
+    posterior_share: float,
     points: Float[np.ndarray, "particle d"],
     effort: float | None,
     run: Run,
@@ -130,7 +130,7 @@ def certify(
         )
     began = time.process_time()
     unit_key, search_key = random.split(key)
-    tilted = ParameterLaw.of(problem, bayes_share, points)
+    tilted = ParameterLaw.of(problem, posterior_share, points)
     tilted = in_units_of_prior(tilted, points, key=unit_key)
     clouds = Clouds(tilted, problem.size, search_key)
     with report_to(run.progress) as report:
@@ -143,7 +143,7 @@ def certify(
             finally:
                 clouds.close()
     search.known = replace(search.known, seconds=time.process_time() - began)
-    return _certificate(search, bayes_share, missing, *_score(problem, points))
+    return _certificate(search, posterior_share, missing, *_score(problem, points))
 
 
 def _certificate(
@@ -180,7 +180,7 @@ def _certificate(
         lower_bound=lower,
         upper_bound=upper,
         bayes_objective=nats(known.prior_objective),
-        bayes_share=share,
+        posterior_share=share,
         score_bounds=bounds,
         law_score=score,
         law_score_error=score_error,
@@ -233,10 +233,10 @@ def _verdict(
 ) -> str:
     lower = certificate.lower_bound
     upper = certificate.upper_bound
-    bayes_share = certificate.bayes_share
+    posterior_share = certificate.posterior_share
     width = max(upper - lower, np.finfo(float).eps)
     places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 1
-    objective = f"the objective at a share of {bayes_share:g} of Bayes"
+    objective = f"the objective at a share of {posterior_share:g} of Bayes"
     between = f"between {lower:.{places}f} and {upper:.{places}f} nats"
     if math.isinf(lower):
         known = "unknown" if math.isinf(upper) else f"at most {upper:.1f} nats"
@@ -250,7 +250,7 @@ def _verdict(
         f"{certificate.bayes_objective:.{places}f}."
     )
     low, high = certificate.score_bounds
-    if bayes_share < 1:
+    if posterior_share < 1:
         sentence += (
             f" The minimiser scores its own rows by {low:.3f} to {high:.3f} nats a row, this distribution by "
             f"{certificate.law_score:.3f} ± {certificate.law_score_error:.3f}."

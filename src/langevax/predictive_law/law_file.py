@@ -11,7 +11,7 @@ import numpy as np
 from langevax import checks
 from langevax.run.checkpoint import write_atomically
 
-LAW_FORMAT = "langevax predictive distribution 2"
+LAW_FORMAT = "langevax predictive distribution 3"
 
 
 def write(file: str | os.PathLike[str], arrays: dict[str, Any]) -> None:

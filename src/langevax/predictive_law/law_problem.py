@@ -137,7 +137,7 @@ class LawProblem(eqx.Module):
     def tilted(
         self,
         points: Points,
-        bayes_share: Scalar,
+        posterior_share: Scalar,
         log_means: RowBlocks,
         weights: RowBlocks,
     ) -> TiltedDensity:
@@ -150,9 +150,9 @@ class LawProblem(eqx.Module):
             logs = self.row_logs(point, rows)
             relative = logs - log_mean
             ratio = jnp.exp(jnp.minimum(relative, MAX_EXPONENT))
-            bayes = jnp.where(bayes_share > 0, bayes_share * relative, 0)
+            bayes = jnp.where(posterior_share > 0, posterior_share * relative, 0)
             terms = jnp.where(
-                weight > 0, weight * (bayes + (1 - bayes_share) * ratio), 0
+                weight > 0, weight * (bayes + (1 - posterior_share) * ratio), 0
             )
             return jnp.sum(terms), logs
 

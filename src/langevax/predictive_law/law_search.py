@@ -57,7 +57,7 @@ class LawRisk(eqx.Module):
     @classmethod
     def of(cls, law: ParameterLaw) -> "LawRisk":
         """Return the risk of a law: that of the posterior has no loss, but its likelihoods in the prior."""
-        loss = LogScore(1 - law.bayes_share) if law.bayes_share < 1 else linear
+        loss = LogScore(1 - law.posterior_share) if law.posterior_share < 1 else linear
         return cls(loss, law.references, jnp.zeros_like(law.references), OneOutput())
 
     @property
@@ -161,7 +161,7 @@ class LawSearch(IntervalSearch):
     def climbed(self) -> Ascent:
         """Return the best dual and a cloud of its law, from normals around the law's particles or from the last round."""
         clouds = self.clouds
-        weight = 1 - float(self.tilted.bayes_share)
+        weight = 1 - float(self.tilted.posterior_share)
         before = self.known.ascent
         if before is None:
             pilot, tilt = self._approached(weight)
@@ -201,7 +201,7 @@ class LawSearch(IntervalSearch):
         mass.
         """
         clouds = self.clouds
-        bayes_share = float(self.tilted.bayes_share)
+        posterior_share = float(self.tilted.posterior_share)
         start = around_cloud(clouds, self.particles, 0.5)
         pilot = PilotCloud.of(clouds.drawn(start, self.known.num_particles))
         nothing = clouds.target(self.tilted.plain_tilt(0.0), 0.0, 0.0, start)
@@ -213,7 +213,7 @@ class LawSearch(IntervalSearch):
             ratios = features[:, 2:]
             values = clouds.values(nothing, pilot.cloud)
             of_prior = values.log_prior + features[:, 0]
-            slope = of_prior + bayes_share * features[:, 1] - values.log_start
+            slope = of_prior + posterior_share * features[:, 1] - values.log_start
             step = largest_step(
                 lambda step: effective_share(step * slope),  # noqa: B023
                 1 - share,

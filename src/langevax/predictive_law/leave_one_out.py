@@ -34,7 +34,7 @@ class LeftOutScores(NamedTuple):
 
 def leave_one_out(
     log_likelihoods: Float[np.ndarray, "particle n"],
-    bayes_share: float,
+    posterior_share: float,
     weights: float | Float[np.ndarray, " n"] = 1.0,
     numbers_at_once: int = 2**22,
 ) -> LeftOutScores:
@@ -46,16 +46,16 @@ def leave_one_out(
     weights = np.broadcast_to(weights, size)
     width = max(1, numbers_at_once // particles)
     tables = [slice(start, min(start + width, size)) for start in range(0, size, width)]
-    share = 1 - bayes_share
+    share = 1 - posterior_share
     gram = particles * np.eye(particles)
     if share:
         for rows in tables:
-            centred = _tilts(log_likelihoods[:, rows], bayes_share)[0]
+            centred = _tilts(log_likelihoods[:, rows], posterior_share)[0]
             gram += share * (centred * weights[rows]) @ centred.T
     scores = np.empty(size)
     leverages = np.empty(size)
     for rows in tables:
-        centred, tilt = _tilts(log_likelihoods[:, rows], bayes_share)
+        centred, tilt = _tilts(log_likelihoods[:, rows], posterior_share)
         solved = np.linalg.solve(gram, centred) if share else centred / particles
         weight = weights[rows]
         drop = weight * np.sum(solved * (tilt - tilt.mean(axis=0)), axis=0)
@@ -74,11 +74,11 @@ def leave_one_out(
 
 
 def _tilts(
-    logs: Float[np.ndarray, "particle n"], bayes_share: float
+    logs: Float[np.ndarray, "particle n"], posterior_share: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return r - 1 and s, a column for each row; log p is relative to log z, and -inf is below every finite one."""
     relative = np.asarray(logs, np.float64)
     relative = relative - log_mean_exp(relative, 0)
     relative = np.where(np.isneginf(relative), -1e3, relative)
     ratio = np.exp(relative)
-    return ratio - 1, bayes_share * relative + (1 - bayes_share) * ratio
+    return ratio - 1, posterior_share * relative + (1 - posterior_share) * ratio

@@ -38,7 +38,7 @@ class ParameterLaw(eqx.Module):
     """(n, ...)."""
     references: Float[Array, " n"]
     """log z_i, to which likelihoods are relative."""
-    bayes_share: FloatScalar
+    posterior_share: FloatScalar
     centre: Float[Array, " d"]
     factor: Float[Array, "d d"]
     """Cholesky factor of the covariance that is the unit of the coordinates."""
@@ -48,12 +48,12 @@ class ParameterLaw(eqx.Module):
     def of(
         cls,
         problem: LawProblem,
-        bayes_share: float,
+        posterior_share: float,
         points: np.ndarray,
     ) -> "ParameterLaw":
         """Return the laws in units of a cloud of particles, whose mean densities are the references."""
         dtype = points.dtype
-        share = jnp.asarray(bayes_share, dtype)
+        share = jnp.asarray(posterior_share, dtype)
         references = _references(problem, points)
         start = cls(
             problem,
@@ -115,7 +115,7 @@ class ParameterLaw(eqx.Module):
         """Return (1, a, -g_i / (n T)) of a dual."""
         scaled = -dual / jnp.asarray(len(dual) * temperature, dual.dtype)
         first = jnp.stack(
-            [jnp.ones((), dual.dtype), self.bayes_share.astype(dual.dtype)]
+            [jnp.ones((), dual.dtype), self.posterior_share.astype(dual.dtype)]
         )
         return jnp.concatenate([first, scaled])[:, None]
 

@@ -40,7 +40,7 @@ Weights = float | Float[np.ndarray, " n"]
 class Level:
     """A law on the path: its particles, which are snapshots of the last half of the moves, and what they score."""
 
-    bayes_share: float
+    posterior_share: float
     points: Float[np.ndarray, "particle d"]
     log_likelihoods: Float[np.ndarray, "particle n"]
     num_moves: int = 0
@@ -107,7 +107,7 @@ class Block(NamedTuple):
 def run_level(
     problem: LawProblem,
     cloud: Cloud,
-    bayes_share: float,
+    posterior_share: float,
     weights: Float[np.ndarray, " n"],
     *,
     key: PRNGKey,
@@ -130,7 +130,7 @@ def run_level(
         cloud = advance(
             problem,
             cloud,
-            jnp.asarray(bayes_share, dtype),
+            jnp.asarray(posterior_share, dtype),
             blocked,
             factor,
             random.fold_in(key, len(blocks)),
@@ -138,7 +138,7 @@ def run_level(
         blocks.append(Block.of(problem, np.asarray(cloud.points), weights))
         if len(blocks) < fewest:
             continue
-        level = _level(problem, blocks, cloud, bayes_share, weights)
+        level = _level(problem, blocks, cloud, posterior_share, weights)
         if level.is_converged or len(blocks) == most:
             return cloud, level
 
@@ -147,7 +147,7 @@ def _level(
     problem: LawProblem,
     blocks: list[Block],
     cloud: Cloud,
-    bayes_share: float,
+    posterior_share: float,
     weights: Float[np.ndarray, " n"],
     small: float = 0.001,
     many_noises: float = 4,
@@ -165,7 +165,7 @@ def _level(
         many_noises * noise, small
     )
     num_moves = len(blocks) * MOVES_PER_BLOCK
-    return Level(bayes_share, points, logs, num_moves, drift, is_settled)
+    return Level(posterior_share, points, logs, num_moves, drift, is_settled)
 
 
 def _drift(blocks: list[Block]) -> tuple[float, float]:
@@ -208,7 +208,7 @@ def evenly_spaced(
 def run_path(
     problem: LawProblem,
     draws: Float[np.ndarray, "draw d"],
-    bayes_shares: Sequence[float],
+    posterior_shares: Sequence[float],
     num_particles: int,
     weights: Float[np.ndarray, " n"] | None = None,
     *,
@@ -221,7 +221,7 @@ def run_path(
         problem, points, log_mean_exp(problem.log_likelihoods(points), 0)
     )
     levels = []
-    for number, share in enumerate(bayes_shares):
+    for number, share in enumerate(posterior_shares):
         if share == 1 and weights is None:
             points = evenly_spaced(draws, min(len(draws), SNAPSHOTS * num_particles))
             levels.append(Level(1.0, points, problem.log_likelihoods(points)))
@@ -235,7 +235,7 @@ def run_path(
 def held_out_scores(
     problem: LawProblem,
     draws: Float[np.ndarray, "draw d"],
-    bayes_shares: Sequence[float],
+    posterior_shares: Sequence[float],
     num_particles: int,
     rows: np.ndarray,
     *,
@@ -244,27 +244,27 @@ def held_out_scores(
     """Return the log scores of `rows` under the laws of all other rows."""
     weights = problem.row_weights
     weights[rows] = 0
-    levels = run_path(problem, draws, bayes_shares, num_particles, weights, key=key)
+    levels = run_path(problem, draws, posterior_shares, num_particles, weights, key=key)
     return np.stack([level.log_scores[rows] for level in levels])
 
 
 def cross_validated(
     problem: LawProblem,
     draws: Float[np.ndarray, "draw d"],
-    bayes_shares: Sequence[float],
+    posterior_shares: Sequence[float],
     num_particles: int,
     num_folds: int,
     *,
     key: PRNGKey,
 ) -> Float[np.ndarray, "share n"]:
     """Return the log scores of all rows, each under the laws of the rows of all other folds."""
-    scores = np.empty((len(bayes_shares), problem.size))
+    scores = np.empty((len(posterior_shares), problem.size))
     order = np.asarray(random.permutation(key, problem.size))
     for fold in range(num_folds):
         rows = order[fold::num_folds]
         one_key = random.fold_in(key, fold)
         scores[:, rows] = held_out_scores(
-            problem, draws, bayes_shares, num_particles, rows, key=one_key
+            problem, draws, posterior_shares, num_particles, rows, key=one_key
         )
     return scores
 
@@ -279,7 +279,7 @@ class PredictivePath:
     many_parameters = 5
     """Fewer rows than this for each effective parameter make the closed form unsafe."""
 
-    bayes_share: Float[np.ndarray, " share"]
+    posterior_share: Float[np.ndarray, " share"]
     fit: Float[np.ndarray, " share"]
     """Mean log score of the training rows, in sample."""
     fit_error: Float[np.ndarray, " share"]
@@ -309,7 +309,7 @@ class PredictivePath:
     ) -> "PredictivePath":
         """Return the curve of the levels; refits, where there are any, replace the closed form in the choice."""
         left_out = [
-            leave_one_out(level.log_likelihoods, level.bayes_share, weights)
+            leave_one_out(level.log_likelihoods, level.posterior_share, weights)
             for level in levels
         ]
         loo = np.stack([one.scores for one in left_out])
@@ -317,7 +317,7 @@ class PredictivePath:
         errors = np.array([level.fit_error(num_particles, weights) for level in levels])
         of_levels = {
             name: np.array([getattr(level, name) for level in levels])
-            for name in ("bayes_share", "num_moves", "is_converged")
+            for name in ("posterior_share", "num_moves", "is_converged")
         }
         return cls(
             **of_levels,
@@ -362,7 +362,7 @@ class PredictivePath:
         table = {name: np.asarray(getattr(self, name)) for name in columns}
         return repr(
             SummaryTable(
-                [f"bayes_share {share:g}" for share in self.bayes_share], table
+                [f"posterior_share {share:g}" for share in self.posterior_share], table
             )
         )
 

@@ -43,7 +43,7 @@ def predictive(
     key: PRNGKey,
     draws: PyTree | Samples | None = None,
     start: PyTree | None = None,
-    bayes_shares: Sequence[float] | Literal["auto"] = "auto",
+    posterior_shares: Sequence[float] | Literal["auto"] = "auto",
     num_particles: int = 256,
     num_folds: int | None = None,
 ) -> PredictiveLaw:
@@ -64,16 +64,16 @@ def predictive(
             or, of a PyMC model, its own `sample` returns; at least `num_particles` of them. None draws them by
             `langevax.sample`.
         start: a position from which `sample` starts if `draws` is None; not needed for a NumPyro or PyMC model.
-        bayes_shares: decreasing from 1. "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 as well where all that a
-            NumPyro or PyMC model observes is discrete. For other models of counts and classes, add 0; a density with a
-            free scale needs a share of at least 0.05.
+        posterior_shares: of the posterior in the objective of each distribution, decreasing from 1. "auto" is 1, 0.5,
+            0.2, 0.1 and 0.05, and 0 as well where all that a NumPyro or PyMC model observes is discrete. For other
+            models of counts and classes, add 0; a density with a free scale needs a share of at least 0.05.
         num_particles: particles that move; four snapshots of each are kept.
         num_folds: refits, by whose scores of the rows they leave out the share is chosen. None: by leave-one-out in
             closed form, which a warning calls unsafe where there are more effective parameters than a fifth of the
             rows.
 
     Returns:
-        `PredictiveLaw`: `.bayes_share`, `.path`, `.log_score(new)`, `.positions`, `.compare()`.
+        `PredictiveLaw`: `.posterior_share`, `.path`, `.log_score(new)`, `.positions`, `.compare()`.
 
     Raises:
         TypeError, ValueError: an invalid argument; a model that is not a sum over rows, or with an improper prior;
@@ -85,9 +85,9 @@ def predictive(
         >>> log_prior = lambda m: -(m**2) / 8
         >>> log_likelihood = lambda m, row: -((row - m) ** 2) / 2 - jnp.log(2 * jnp.pi) / 2
         >>> draws = y.mean() + jax.random.normal(jax.random.key(1), (1000,)) / jnp.sqrt(60.25)
-        >>> options = {"draws": draws, "bayes_shares": (1.0, 0.3, 0.1), "num_folds": None}
+        >>> options = {"draws": draws, "posterior_shares": (1.0, 0.3, 0.1), "num_folds": None}
         >>> fit = langevax.predictive(log_prior, log_likelihood, y, key=jax.random.key(0), **options)
-        >>> fit.bayes_share < 1, fit.compare().nats > 0.2
+        >>> fit.posterior_share < 1, fit.compare().nats > 0.2
         (True, True)
     """
     if isinstance(key, Tracer):
@@ -103,8 +103,8 @@ def predictive(
     row_model = model_of(model, data)
     finite_sum = row_model.finite_sum
     shares = SHARES if row_model.has_density_floor else SHARES_OF_COUNTS
-    if not checks.is_auto(bayes_shares):
-        shares = _checked_shares(bayes_shares)
+    if not checks.is_auto(posterior_shares):
+        shares = _checked_shares(posterior_shares)
     sample_key, path_key, fold_key = random.split(key, 3)
     points, position = flat_draws(row_model, draws, start, key=sample_key)
     if len(points) < num_particles:
@@ -154,10 +154,10 @@ def _check_size(size: int, num_folds: int | None) -> None:
 
 def _checked_shares(shares: Any) -> tuple[float, ...]:
     """Return the shares of the path; raise unless they fall from 1 and stay within [0, 1]."""
-    values = checks.plain_array("bayes_shares", shares)
-    checks.number("bayes_shares", values)
+    values = checks.plain_array("posterior_shares", shares)
+    checks.number("posterior_shares", values)
     if values.ndim != 1 or values[0] != 1 or np.any(np.diff(values) >= 0):
         raise ValueError(
-            f"bayes_shares must decrease from 1 to at least 0, got {checks.shown(shares)}; pass (1, 0.3, 0.1)."
+            f"posterior_shares must decrease from 1 to at least 0, got {checks.shown(shares)}; pass (1, 0.3, 0.1)."
         )
     return tuple(map(float, values))

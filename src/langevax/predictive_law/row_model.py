@@ -75,8 +75,8 @@ class RowModel:
         (rows,) = data if len(data) == 1 else (data,)
         rows = tree_as_rows("new", rows)
         stored = self.finite_sum.data
-        shape = lambda leaf: leaf.shape[1:]
-        shapes, expected = jax.tree.map(shape, rows), jax.tree.map(shape, stored)
+        shapes = jax.tree.map(lambda leaf: leaf.shape[1:], rows)
+        expected = jax.tree.map(lambda leaf: leaf.shape[1:], stored)
         if shapes != expected:
             raise ValueError(
                 f"new has rows of shape {shapes}, but data had {expected}; pass the same structure and columns."

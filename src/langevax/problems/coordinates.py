@@ -19,6 +19,8 @@ from langevax._typing import PyTree
 from langevax.problems.problem import Indices, Numbers, Problem, Scalar, Size
 
 Vector = Float[Array, " d"]
+SKEW = 1e-3
+"""Largest cosine between columns that are taken for orthogonal."""
 
 
 class Reparametrised(Problem):
@@ -164,7 +166,7 @@ class Affine(Reparametrised):
             lengths = np.diagonal(gram)
             cosines = gram / np.sqrt(np.outer(lengths, lengths))
             is_skew = bool(
-                np.max(np.abs(cosines - np.diag(np.diagonal(cosines)))) > 1e-3
+                np.max(np.abs(cosines - np.diag(np.diagonal(cosines)))) > SKEW
             )
         else:
             lengths = jnp.sum(self.matrix**2, axis=0)
@@ -223,7 +225,7 @@ class Rotated(Reparametrised):
         columns = np.asarray(directions, np.float64)
         checks.finite("directions", columns, remedy="pass finite columns")
         error = np.abs(columns.T @ columns - np.eye(columns.shape[1])).max()
-        if error > 1e-3:
+        if error > SKEW:
             raise ValueError(
                 f"directions must be orthonormal columns, but are off by {error:.2g}; pass those of a QR."
             )

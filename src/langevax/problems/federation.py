@@ -196,31 +196,6 @@ class Federation(Problem):
             self.loss, rows, self.regularizer, count=used, block_size=self.block_size
         )
 
-    def without(self, clients: Sequence[int]) -> "Federation":
-        """The federation of the others, renumbered and reweighed: for clients that are gone for good.
-
-        Start a new phase from the last result with it. A table that keeps the entry of a client which never
-        replies again stays wrong.
-        """
-        gone = sorted({int(i) for i in clients})
-        if gone and (gone[0] < 0 or gone[-1] >= self.size):
-            raise ValueError(f"clients must lie in 0..{self.size - 1}, got {gone}.")
-        rest = np.setdiff1d(np.arange(self.size), gone)
-        if not len(rest):
-            raise ValueError(
-                f"clients names all {self.size} clients; leave at least one."
-            )
-        data = jax.tree.map(lambda a: a[rest], self.data)
-        weights = np.asarray(self.weights)[rest]
-        return Federation(
-            self.loss,
-            data,
-            self.counts[rest],
-            self.regularizer,
-            weights,
-            self.block_size,
-        )
-
     def value(self, position: PyTree) -> FloatScalar:
         return self._pooled().value(position)
 

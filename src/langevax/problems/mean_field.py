@@ -423,10 +423,10 @@ def rows_of_a_block(particles: int, rows: int, shared: bool = False) -> int | No
     """
     best = sizes()
     fewest = rows if shared else min(rows, best.fewest_rows)
-    limit = best.shared_activations if shared else best.most_activations
-    if fewest * particles > limit or fewest > best.most_rows:
+    if fewest * particles > best.most_activations or fewest > best.largest_block:
         return None
-    return max(fewest, min(rows, best.most_rows, best.block_activations // particles))
+    fitting = best.block_activations // particles
+    return max(fewest, min(rows, best.largest_block, fitting))
 
 
 def check_risk(problem: Problem, algorithm: str) -> None:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from langevax import checks
+from langevax import checks, renamed
 from langevax._typing import FloatScalar
 from langevax.problems import matmul
 from langevax.problems.matmul import preactivation
@@ -302,39 +302,6 @@ class Parity(Scaled):
         return num_features + 2
 
 
-class ClippedReLU(Scaled):
-    """h = scale clip(<w, x> + b, 0, cap), with particle (w, b) of d + 1 coordinates.
-
-    A ReLU kept bounded by `cap`. It is never negative, and flat beyond the cap and below zero. Raises
-    ValueError unless `scale` > 0 and `cap` > 0.
-
-    >>> import jax.numpy as jnp
-    >>> neuron = ClippedReLU(scale=2.0, cap=3.0)
-    >>> [float(neuron(jnp.asarray([1.0, 0.0]), jnp.asarray([x]))) for x in (-1.0, 1.0, 5.0)], neuron.bound
-    ([0.0, 2.0, 6.0], 6.0)
-    """
-
-    scale: float | Scalar = 1.0
-    cap: float | Scalar = 1.0
-
-    def __check_init__(self) -> None:
-        checks.number("cap", self.cap, positive=True)
-
-    def activation(self, particle: Particle, x: Input) -> Scalar:
-        inner = preactivation(particle, x)
-        return jnp.clip(inner, 0.0, jnp.asarray(self.cap, inner.dtype))
-
-    def activation_slopes(self, second_moments: SecondMoments) -> Slopes:
-        return jnp.append(second_moments, 1.0)
-
-    def particle_size(self, num_features: int) -> int:
-        return num_features + 1
-
-    @property
-    def bound(self) -> float | Scalar:
-        return self.scale * self.cap
-
-
 def _mean(h: Function, cloud: Cloud, inputs: Inputs) -> Outputs:
     return jnp.mean(
         jax.vmap(jax.vmap(h, in_axes=(None, 0)), in_axes=(0, None))(cloud, inputs),
@@ -354,5 +321,6 @@ def _vjp(
     )
 
 
-__all__ = ["ClippedReLU", "Linear", "Neuron", "Parity", "Scaled", "Tanh", "TanhTanh"]
+__all__ = ["Linear", "Neuron", "Parity", "Scaled", "Tanh", "TanhTanh"]
 __dir__: object = __all__.copy
+__getattr__ = renamed.getattr_of("langevax.neurons")

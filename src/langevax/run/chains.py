@@ -28,17 +28,15 @@ def of(positions: PyTree, num_chains: int | None) -> Chains | None:
     sharding = jax.tree.leaves(positions)[0].sharding
     if not isinstance(sharding, NamedSharding) or not isinstance(sharding.mesh, Mesh):
         return Chains(num_chains)
-    first = sharding.spec[0] if len(sharding.spec) else None
-    axes: tuple[str, ...] = (
-        first
-        if isinstance(first, tuple)
-        else (first,)
-        if isinstance(first, str)
-        else ()
-    )
+    axes = axes_of(next(iter(sharding.spec), None))
     if not axes or ROW_AXIS in set(sharding.mesh.axis_names).difference(axes):
         return Chains(num_chains)
     return Chains(num_chains, sharding.mesh, axes)
+
+
+def axes_of(part: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the axes of a mesh that an entry of a `PartitionSpec` names."""
+    return (part,) if isinstance(part, str) else tuple(part or ())
 
 
 def keys_of(key: PRNGKey, chains: Chains | None) -> Key[Array, "..."]:

@@ -2,20 +2,22 @@
 
     DIRECTORY/run.json               identity of the run, its random id, and its outputs at the saved states
     DIRECTORY/trace/FIRST-LAST.nc    records of steps FIRST..LAST, append-only, netCDF
-    DIRECTORY/state/STEP/            the whole carry, written by orbax, the last two, and hashes of their files
+    DIRECTORY/state/STEP/            the whole carry, written by orbax, the last two, and at last langevax.json: run, step,
+                                     and hashes of the files
 
 Records are written before the state that follows them, each under a temporary name that is renamed when complete;
-records that no state follows are deleted at resume and made again. Both carry the run's id, and checksums: orbax
-detects a truncated file, not a changed bit. One process at a time writes a directory. Nothing is pickled.
+records that no state follows, and a state without hashes, are deleted at resume and made again. Both carry the run's
+id; records have checksums, as orbax detects a truncated file, not a changed bit. One process at a time writes a
+directory. Nothing is pickled.
 """
 
 import hashlib
 import json
 import os
 import re
+import shutil
 import time
 import uuid
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,12 +36,10 @@ from langevax.run.options import Resume
 from langevax.run.result import Records
 from langevax.run.signals import WITH_INTERRUPT, DelayedSignals
 
-CHECKPOINT_FORMAT = 4
-NO_CHECKSUM = 0  # of arrays that span several processes
-ID_BYTES = 16
+CHECKPOINT_FORMAT = 5
 RUN_ATTRIBUTE = "langevax_run"
 HASHES = "langevax.json"
-RECORDS_NAME = re.compile(r"(\d+)-(\d+)\.nc")
+RECORDS_NAME = re.compile(r"(\d{12})-(\d{12})\.nc")
 
 
 class CheckpointError(RuntimeError):
@@ -99,7 +99,9 @@ class Checkpoint:
                 )
             self.traces.mkdir(exist_ok=True)
             self.states.mkdir(exist_ok=True)
-            has_run = any(path.name.isdigit() for path in self.states.iterdir())
+            has_run = any(self.states.glob(f"*/{HASHES}"))
+            if self.writes:
+                self._delete_unfinished_states()
         if has_run and not resume:
             raise CheckpointError(
                 f"checkpoint {str(self.directory)!r} already holds a run; pass resume=True to continue it, "
@@ -133,10 +135,8 @@ class Checkpoint:
             stored, saved = read_record(self.record)
             accepted = self._compare(saved, identity, resume)
             return stored | {"identity": identity._asdict()}, accepted
-        if self.record.exists() and not self._is_of_a_run():
-            raise CheckpointError(
-                f"{self.record} was not written by langevax; move it, or name another directory."
-            )
+        if self.record.exists():
+            read_record(self.record)  # refuses a file that is not langevax's
         content = {
             "format": CHECKPOINT_FORMAT,
             "langevax": __version__,
@@ -146,17 +146,6 @@ class Checkpoint:
             "identity": identity._asdict(),
         }
         return content, []
-
-    def _is_of_a_run(self) -> bool:
-        """Return whether run.json is langevax's, of a run that failed before its first save."""
-        try:
-            return json.loads(self.record.read_text()).keys() >= {
-                "format",
-                "langevax",
-                "identity",
-            }
-        except (ValueError, AttributeError, OSError):
-            return False
 
     def _compare(
         self,
@@ -256,33 +245,15 @@ class Checkpoint:
     def _restore_state(self, step: int, leaves: list[Any]) -> dict[str, Any]:
         import orbax.checkpoint as ocp
 
-        verify_files(self.states / str(step))
+        verify_state(self.states / str(step), self.run_id)
         shapes = {
             str(i): jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
             for i, leaf in enumerate(leaves)
             if leaf.size
         }
-        marks = {
-            "checksum": np.zeros(1, np.uint32),
-            "run": np.zeros(ID_BYTES, np.uint8),
-            "step": np.zeros(1, np.int64),
-        }
-        template = {**shapes, **marks}
         with DelayedSignals(WITH_INTERRUPT):
-            stored = dict(
-                self._manager.restore(step, args=ocp.args.StandardRestore(template))
-            )
-        actual = _checksum(stored)
-        expected = np.asarray(stored.pop("checksum"))
-        if actual != expected and actual != NO_CHECKSUM and expected != NO_CHECKSUM:
-            raise ValueError(f"its checksum is {actual[0]:08x}, not {expected[0]:08x}")
-        run = np.asarray(stored.pop("run")).tobytes().hex()
-        saved_step = int(np.asarray(stored.pop("step"))[0])
-        if run != self.run_id:
-            raise ValueError("it is the state of another run")
-        if saved_step != step:
-            raise ValueError(f"it is the state of step {saved_step}")
-        return stored
+            arguments = ocp.args.StandardRestore(shapes)
+            return dict(self._manager.restore(step, args=arguments))
 
     def save(
         self,
@@ -314,11 +285,6 @@ class Checkpoint:
                 for i, leaf in enumerate(jax.tree.leaves(carry))
                 if leaf.size
             }
-            marks = {
-                "run": np.frombuffer(bytes.fromhex(self.run_id), np.uint8),
-                "step": np.array([step], np.int64),
-            }
-            leaves |= {"checksum": _checksum(leaves), **marks}
             self._manager.save(step, args=ocp.args.StandardSave(leaves))
             if self.writes:
                 folder = self.states / str(step)
@@ -327,7 +293,8 @@ class Checkpoint:
                     for p in folder.rglob("*")
                     if p.is_file()
                 }
-                write_atomically(folder / HASHES, json.dumps({"files": files}).encode())
+                marks = {"run": self.run_id, "step": step, "files": files}
+                write_atomically(folder / HASHES, json.dumps(marks).encode())
 
     def close(self) -> None:
         """Release the directory."""
@@ -363,26 +330,28 @@ class Checkpoint:
             if match := RECORDS_NAME.fullmatch(path.name):
                 yield path, int(match[2])
 
+    def _delete_unfinished_states(self) -> None:
+        """Delete states of a run that was killed before it wrote their hashes."""
+        for state in self.states.iterdir():
+            if state.name.isdigit() and not (state / HASHES).exists():
+                shutil.rmtree(state)
+
     def _delete_orphans(self, step: int) -> None:
         if not self.writes:
             return
         with self._writing():
             orphans = [path for path, last in self._record_files() if last > step]
-            if foreign := [path for path in orphans if not _run_of(path)]:
-                raise CheckpointError(
-                    f"{foreign[0]} was not written by langevax; move it, or name another directory as the checkpoint."
-                )
             halves = [
                 path
                 for path in self.traces.glob("*.nc.part")
                 if RECORDS_NAME.fullmatch(path.stem)
             ]
-            for path in [*orphans, *halves, *self.states.glob(f"*/{HASHES}.part")]:
+            for path in [*orphans, *halves]:
                 path.unlink()
 
     def _read_records(self, path: Path, empty: Records) -> Records:
         try:
-            run, variables = read_records(path)
+            variables = read_records(path, self.run_id)
             steps = np.asarray(variables["steps"], np.int64)
             columns = {
                 name: variables[name].astype(e.dtype)
@@ -393,10 +362,6 @@ class Checkpoint:
                 f"the records in {path} cannot be read; the file is damaged. Restore it from a copy, "
                 f"or start again in another directory. ({checks.first_line(error)})"
             ) from None
-        if run != self.run_id:
-            raise CheckpointError(
-                f"the records in {path} are of another run. Restore the file from a copy."
-            )
         return Records(steps, columns)
 
 
@@ -411,8 +376,6 @@ def read_record(path: Path) -> tuple[dict[str, Any], RunIdentity]:
             parts = stored["identity"].items()
             saved = RunIdentity(**{name: dict(part) for name, part in parts})
             stored["outputs"] = dict(stored["outputs"])
-            if len(bytes.fromhex(stored["run"])) != ID_BYTES:
-                raise ValueError("its id is damaged")
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise CheckpointError(
             f"{path} cannot be read ({checks.first_line(error)}); it is damaged or missing. Restore this file from "
@@ -426,15 +389,16 @@ def read_record(path: Path) -> tuple[dict[str, Any], RunIdentity]:
     return stored, saved
 
 
-def verify_files(folder: Path) -> None:
-    """Raise `ValueError` where a file of a state is not as it was written: orbax would print a traceback.
-
-    A run that was killed before it wrote the hashes is left to orbax and the checksum.
-    """
-    if (hashes := folder / HASHES).exists():
-        for name, expected in json.loads(hashes.read_text())["files"].items():
-            if _file_hash(folder / name) != expected:
-                raise ValueError(f"its file {name} has changed")
+def verify_state(folder: Path, run: str) -> None:
+    """Raise `ValueError` where a state is of another run or step, or a file of it is not as it was written."""
+    marks = json.loads((folder / HASHES).read_text())
+    if marks["run"] != run:
+        raise ValueError("it is the state of another run")
+    if marks["step"] != int(folder.name):
+        raise ValueError(f"it is the state of step {marks['step']}")
+    for name, expected in marks["files"].items():
+        if _file_hash(folder / name) != expected:
+            raise ValueError(f"its file {name} has changed")
 
 
 def _listed(sentences: list[str], most: int = 5) -> str:
@@ -449,26 +413,17 @@ def _file_hash(path: Path) -> str:
         ).hexdigest()
 
 
-def read_records(path: Path) -> tuple[str | None, dict[str, np.ndarray]]:
-    """Return the run's id and all variables of a file of records, each compared with its checksum.
+def read_records(path: Path, run: str) -> dict[str, np.ndarray]:
+    """Return all variables of a file of records, each compared with its checksum; raise `ValueError` of another run's.
 
     They are read by h5py, since h5netcdf prints a traceback on damaged files.
     """
     import h5py
 
     with h5py.File(path, "r") as file:
-        run = file.attrs.get(RUN_ATTRIBUTE)
-        return None if run is None else str(run), {
-            name: np.asarray(variable) for name, variable in file.items()
-        }
-
-
-def _run_of(path: Path) -> str | None:
-    """Return the id of the run that wrote a file of records; None where langevax did not write it."""
-    try:
-        return read_records(path)[0]
-    except Exception:
-        return None
+        if file.attrs.get(RUN_ATTRIBUTE) != run:
+            raise ValueError("it is of another run")
+        return {name: np.asarray(variable) for name, variable in file.items()}
 
 
 def _netcdf(records: Records, run_id: str) -> memoryview:
@@ -494,18 +449,6 @@ def _netcdf(records: Records, run_id: str) -> memoryview:
         if variable.size
     }
     return dataset.to_netcdf(engine="h5netcdf", encoding=checked)
-
-
-def _checksum(leaves: dict[str, Any]) -> np.ndarray:
-    """Return the CRC of all leaves in order of their names; NO_CHECKSUM if this process holds a part of one only."""
-    arrays = [
-        leaves[name] for name in sorted(leaves.keys() - {"checksum", "run", "step"})
-    ]
-    total = NO_CHECKSUM
-    if all(array.is_fully_addressable for array in arrays):
-        for array in arrays:
-            total = zlib.crc32(np.asarray(array).tobytes(), total)
-    return np.array([total], np.uint32)
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:

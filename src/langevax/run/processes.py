@@ -4,7 +4,6 @@ Started by `jax.distributed.initialize`, every process runs the same program on 
 on a clock are made by the first process; it writes the files, and it alone shows progress.
 """
 
-import math
 import os
 import sys
 import traceback
@@ -65,35 +64,13 @@ def process_group(
         raise PeerError(
             f"{num_processes} processes did not come together at {coordinator}: {checks.first_line(error)}"
         ) from error
-    with _python_stdout():
-        try:
-            yield
-        except BaseException as error:  # JAX would wait for the others, who wait for this one, and then abort
-            _exit(error, f"Process {process_id} of {num_processes}")
-        jax.distributed.shutdown()
-
-
-@contextmanager
-def _python_stdout() -> Iterator[None]:
-    """Reserve stdout for Python: messages that the collectives print there go to stderr."""
-    stdout = sys.stdout
     try:
-        direct = stdout.fileno() == 1
-    except (AttributeError, OSError, ValueError):  # in a notebook
-        direct = False
-    if not direct:
         yield
-        return
-    stdout.flush()
-    copy = os.dup(1)
-    os.dup2(2, 1)
-    with open(copy, "w", buffering=1, encoding=stdout.encoding) as sys.stdout:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-            os.dup2(copy, 1)
-            sys.stdout = stdout
+    except (
+        BaseException
+    ) as error:  # JAX would wait for the others, who wait for this one, and then abort
+        _exit(error, f"Process {process_id} of {num_processes}")
+    jax.distributed.shutdown()
 
 
 def _exit(error: BaseException, name: str) -> NoReturn:
@@ -168,8 +145,8 @@ def keep_compiled_programs(directory: str | os.PathLike[str] | None = None) -> N
             and the user's cache folder otherwise, as the command line does.
 
     A program is identified by shapes, dtypes, code, the versions of JAX and the kind of device; if any of them has
-    changed it is compiled again. The folder only grows; it may be deleted at any time. One that cannot be written is
-    only read, one that cannot be made is not used. `import langevax` does not enable the cache.
+    changed it is compiled again. The folder only grows; it may be deleted at any time. One that cannot be made is not
+    used. `import langevax` does not enable the cache.
     """
     environment = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if directory is None and environment is None:
@@ -184,9 +161,7 @@ def keep_compiled_programs(directory: str | os.PathLike[str] | None = None) -> N
     except OSError:
         jax.config.update("jax_compilation_cache_dir", None)
         return
-    if not os.access(folder, os.W_OK | os.X_OK):
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)
-    elif "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         # all programs of a fit together take 100 kB
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     if directory is not None:

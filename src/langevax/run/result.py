@@ -1,15 +1,16 @@
 """Results of a run: where it ended, its records, its costs and its outcome."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
+from langevax import checks
 from langevax._typing import PyTree
 from langevax.run import processes
-from langevax.run.datatree import datatree_type, draws_dataset
 from langevax.run.program import Record, RunningMoments
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class Result:
     def to_datatree(self) -> "xarray.DataTree":
         """Return the records in ArviZ's layout: groups `posterior` and `sample_stats`, dims (chain, draw, ...).
 
-        Both lines of ArviZ, 0.x and 1.x, take the tree.
+        ArviZ 1.x takes the tree; for ArviZ 0.x pass it through `arviz.InferenceData.from_datatree`.
         """
         tree_type = datatree_type()
         trace = self._recorded()
@@ -280,7 +281,8 @@ class Recording:
     def trace(self) -> Trace:
         """Return all records, chains first."""
         records = _concatenate([self.empty, *self.saved, *self.pending])
-        self.saved, self.pending = _merged(self.saved), _merged(self.pending)
+        self.saved = _merged(self.saved)
+        self.pending = _merged(self.pending)
         chains_first = (
             (lambda a: a)
             if self.num_chains is None
@@ -296,6 +298,27 @@ class Recording:
             if not name.startswith("value_")
         }
         return Trace(records.steps, jax.tree.unflatten(self.structure, leaves), info)
+
+
+def datatree_type() -> "type[xarray.DataTree]":
+    """Return `xarray.DataTree`; raise ImportError where xarray is not installed."""
+    with checks.needs("xarray", "to_datatree"):
+        from xarray import DataTree
+    return DataTree
+
+
+def draws_dataset(
+    arrays: Mapping[str, ArrayLike], num_chains: int, num_draws: int
+) -> "xarray.Dataset":
+    """Return arrays (chain, draw, ...) as a dataset in ArviZ's layout; further axes are numbered."""
+    import xarray
+
+    variables = {}
+    for name, array in arrays.items():
+        others = (f"{name}_dim_{i}" for i in range(np.ndim(array) - 2))
+        variables[name] = (["chain", "draw", *others], np.asarray(array))
+    places = {"chain": np.arange(num_chains), "draw": np.arange(num_draws)}
+    return xarray.Dataset(variables, places)
 
 
 def named_leaves(tree: PyTree) -> dict[str, Any]:

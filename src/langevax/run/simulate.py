@@ -108,7 +108,6 @@ def simulate(
         >>> result.positions.shape, result.evaluations, result.outcome
         ((4, 5), 400, 'Finished all 50 steps.')
     """
-    checks.not_forked()
     _check_run(algorithm, problem, start, key, sharding)
     _check_observers(record, average, callbacks, callback_every)
     check_run(run)

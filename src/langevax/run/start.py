@@ -19,6 +19,7 @@ from langevax.problems.sharding import (
     shard_problem,
 )
 from langevax.run import processes, program
+from langevax.run.chains import axes_of
 from langevax.run.result import Result
 
 
@@ -140,7 +141,7 @@ def place(
     )  # `jax.make_mesh` makes explicit axes
     if spec is None:
         spec = PartitionSpec(tuple(name for name in names if name != ROW_AXIS) or None)
-    axes = [(part,) if isinstance(part, str) else tuple(part or ()) for part in spec]
+    axes = list(map(axes_of, spec))
     first = RowSharding(mesh, sum(axes[:1], ()))
     position = RowSharding(mesh, sum(axes, ()))
     rows = (

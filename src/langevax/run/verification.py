@@ -17,12 +17,11 @@ from langevax import checks
 from langevax.locks import LOCK_FILE, Lock, LockedError
 from langevax.run.checkpoint import (
     HASHES,
-    ID_BYTES,
     RECORDS_NAME,
     CheckpointError,
     read_record,
     read_records,
-    verify_files,
+    verify_state,
 )
 
 
@@ -33,27 +32,21 @@ class VerifiedCheckpoint(NamedTuple):
     """Of its states."""
     num_records: int
     """Recorded steps up to the last state; later ones are made again."""
-    without_hashes: list[int]
-    """States of a run that was killed before it wrote their hashes; resuming compares them with their checksum."""
 
 
 def verify(directory: str | os.PathLike[str]) -> VerifiedCheckpoint:
     """Read all of a checkpoint; raise `CheckpointError` where something is damaged, missing, or of another run."""
     with checks.needs("checkpoint", "A checkpoint"):
-        import h5netcdf  # noqa: F401
         import h5py  # noqa: F401
-        import orbax.checkpoint  # noqa: F401
-        import xarray  # noqa: F401
     path = Path(directory).absolute()
     with _unwritten(path):
         run = read_record(path / "run.json")[0]["run"]
-        folders = sorted(
-            path.glob("state/*"), key=lambda folder: (len(folder.name), folder.name)
+        states = sorted(
+            int(file.parent.name) for file in path.glob(f"state/*/{HASHES}")
         )
-        states = [folder for folder in folders if folder.name.isdigit()]
-        for folder in states:
-            _verify_state(folder, run)
-        last = int(states[-1].name) if states else 0
+        for step in states:
+            _verify_state(path / "state" / str(step), run)
+        last = max(states, default=0)
         steps = [
             _verified_steps(file, run)
             for file in sorted(path.glob("trace/*.nc"))
@@ -67,10 +60,7 @@ def verify(directory: str | os.PathLike[str]) -> VerifiedCheckpoint:
                 f"the records in {path / 'trace'} do not follow each other: a file is missing or was added. Restore it "
                 "from a copy, or start again in another directory."
             )
-    without = [int(folder.name) for folder in states if not (folder / HASHES).exists()]
-    return VerifiedCheckpoint(
-        [int(folder.name) for folder in states], len(recorded), without
-    )
+    return VerifiedCheckpoint(states, len(recorded))
 
 
 @contextmanager
@@ -90,18 +80,9 @@ def _unwritten(path: Path) -> Iterator[None]:
 
 
 def _verify_state(folder: Path, run: str) -> None:
-    """Compare the files of a state with their hashes, and its marks with the run and its step."""
-    import orbax.checkpoint as ocp
-
-    marks = {"run": np.zeros(ID_BYTES, np.uint8), "step": np.zeros(1, np.int64)}
+    """Compare run, step and files of a state with what was written beside it."""
     try:
-        verify_files(folder)
-        arguments = ocp.args.PyTreeRestore(item=marks, partial_restore=True)
-        stored = ocp.PyTreeCheckpointer().restore(folder / "default", args=arguments)
-        if np.asarray(stored["run"]).tobytes().hex() != run:
-            raise ValueError("it is the state of another run")
-        if int(stored["step"][0]) != int(folder.name):
-            raise ValueError(f"it is the state of step {int(stored['step'][0])}")
+        verify_state(folder, run)
     except Exception as error:
         raise CheckpointError(
             f"the state in {folder} is damaged ({checks.first_line(error)}). Delete that folder to continue from the one "
@@ -118,10 +99,7 @@ def _first(file: Path) -> int:
 def _verified_steps(file: Path, run: str) -> np.ndarray:
     """Return the recorded steps of a file, after all of it was read."""
     try:
-        own, variables = read_records(file)
-        steps = np.asarray(variables["steps"], np.int64)
-        if own != run:
-            raise ValueError("it is of another run")
+        steps = np.asarray(read_records(file, run)["steps"], np.int64)
         if f"{steps[0]:012d}-{steps[-1]:012d}.nc" != file.name:
             raise ValueError(f"it holds steps {steps[0]} to {steps[-1]}")
     except Exception as error:

@@ -189,7 +189,9 @@ class MALA(Metropolis):
         return (state.potential - proposal.potential) / temperature + change
 
     def _sizes(
-        self, state: MALAState, step: IntScalar | int
+        self,
+        state: MALAState,
+        step: IntScalar | int,
     ) -> tuple[Array, Array, Array]:
         """Return h, T and sqrt(2 h T)."""
         dtype = state.potential.dtype

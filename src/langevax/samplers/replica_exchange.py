@@ -1,21 +1,20 @@
 """Replica exchange (parallel tempering): replicas at several temperatures, which swap their positions.
 
-Replica k moves by its own steps at temperature T_k, coldest first. Neighbours swap with probability min(1, exp(r)),
+Replica k moves by steps of MALA at temperature T_k, coldest first. Neighbours swap with probability min(1, exp(r)),
 
     r = (1 / T_k - 1 / T_{k+1}) (U(x_k) - U(x_{k+1}))
 
 which leaves the law of all replicas invariant. Pairs with even and with odd k alternate (Okabe et al., Chem. Phys. Lett.
-2001; Syed et al., JRSS B 2022). Cost of a step: K steps of the algorithm; and of a swap: nothing for MALA, which has the
-potentials, else n K.
+2001; Syed et al., JRSS B 2022). Cost of a step: K steps of MALA, which have the potentials.
 """
 
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax, random
+from jax import random
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
@@ -24,7 +23,6 @@ from langevax._typing import FloatScalar, IntScalar, PRNGKey, PyTree
 from langevax.algorithm import Algorithm, Info
 from langevax.problems.problem import Problem
 from langevax.renamed import refuse_former
-from langevax.samplers.langevin import Langevin
 from langevax.samplers.metropolis import MALA
 
 EXAMPLE = "langevax.MALA(step_size=0.1, temperature=np.geomspace(1.0, 100.0, 6))"
@@ -36,8 +34,23 @@ class SwapTally(NamedTuple):
     probabilities: Float[Array, " pairs"]
     attempts: Float[Array, " pairs"]
     acceptance: Float[Array, " replicas"]
-    """Of the steps of each replica; 0 for algorithms that accept them all."""
+    """Of the steps of each replica."""
     num_steps: FloatScalar
+
+    def plus(
+        self,
+        probabilities: Float[Array, " pairs"],
+        attempts: Float[Array, " pairs"],
+        acceptance: Float[Array, " replicas"],
+    ) -> "SwapTally":
+        """Return the sums after one step more."""
+        step = SwapTally(probabilities, attempts, acceptance, self.num_steps)
+        more = jax.tree.map(jnp.add, self, step)
+        return more._replace(num_steps=self.num_steps + 1)
+
+    def of_chains(self) -> "SwapTally":
+        """Return the sums over chains, which are axis 0."""
+        return jax.tree.map(lambda sums: jnp.asarray(sums).sum(0), self)
 
     @property
     def swap_rates(self) -> Float[Array, " pairs"]:
@@ -72,9 +85,8 @@ class ReplicaExchange(Algorithm):
     position for each; `ReplicaExchange.coldest` records the draws of the coldest.
 
     Args:
-        algorithm: `MALA`, exact, or `Langevin` with any gradient estimator; its temperature is an array (K,) that
-            increases, and its step size one number or (K,). Both may be "auto" for `langevax.sample`.
-        swap_period: steps between attempts to swap; for `Langevin` each takes a full pass of every replica.
+        algorithm: `MALA`, whose temperature is an array (K,) that increases, and its step size one number or (K,). Both
+            may be "auto" for `langevax.sample`.
 
     The metric `swap_rate` is the mean swap probability; the count `round_trips` is that of arrivals at the coldest
     temperature of a replica that has been the hottest since it was last the coldest; `tally` of the state holds the
@@ -95,13 +107,11 @@ class ReplicaExchange(Algorithm):
         ((16, 200), True)
     """
 
-    algorithm: Algorithm = MALA()
-    swap_period: int = 1
+    algorithm: MALA = MALA()
 
     def __check_init__(self) -> None:
-        checks.instance("algorithm", self.algorithm, (MALA, Langevin), EXAMPLE)
-        checks.positive_int("swap_period", self.swap_period)
-        if checks.is_auto(getattr(self.algorithm, "temperature", None)):
+        checks.instance("algorithm", self.algorithm, MALA, EXAMPLE)
+        if checks.is_auto(self.algorithm.temperature):
             return
         temperatures = self._number_of("temperature")
         step_size = self._number_of("step_size")
@@ -164,21 +174,19 @@ class ReplicaExchange(Algorithm):
                     f"start has shape {leaf.shape}, but axis 0 must be the {count} replicas; pass one position for "
                     "each, such as jnp.stack([x] * K)."
                 )
-        keys = random.split(key, count)
-        replicas, info = jax.vmap(lambda x, k: self.algorithm.init(problem, x, k))(
-            position, keys
+        replicas, info = jax.vmap(lambda x: self.algorithm.init(problem, x, key))(
+            position
         )
         dtype = trees.dtype_of(position)
         zeros = jnp.zeros(count - 1, dtype)
-        zeros_of_replicas = jnp.zeros(count, dtype)
-        tally = SwapTally(zeros, zeros, zeros_of_replicas, jnp.zeros((), dtype))
+        tally = SwapTally(zeros, zeros, jnp.zeros(count, dtype), jnp.zeros((), dtype))
         state = ReplicaExchangeState(replicas, jnp.arange(count) == count - 1, tally)
-        return state, self._info(
-            jnp.sum(info["evaluations"]),
-            jnp.ones((), dtype),
-            zeros_of_replicas,
-            jnp.int32(0),
-        )
+        return state, {
+            "evaluations": jnp.sum(info["evaluations"]),
+            "swap_rate": jnp.ones((), dtype),
+            "round_trips": jnp.int32(0),
+            "acceptance": jnp.zeros((), dtype),
+        }
 
     def step(
         self,
@@ -188,36 +196,37 @@ class ReplicaExchange(Algorithm):
         step: IntScalar,
     ) -> tuple[ReplicaExchangeState, Info]:
         move_key, swap_key = random.split(key)
-        replicas, used, acceptance = self._move(problem, state.replicas, move_key, step)
-        tally = state.tally
-        tally = tally._replace(
-            acceptance=tally.acceptance + acceptance, num_steps=tally.num_steps + 1
+        replicas, info = self._moved(problem, state.replicas, move_key, step)
+        ratios = log_swap_ratios(self.temperatures, replicas.potential)
+        probabilities = jnp.exp(jnp.minimum(ratios, 0))
+        tried = jnp.arange(self.num_replicas - 1) % 2 == step % 2
+        _, accept_key = random.split(swap_key)
+        uniform = random.uniform(accept_key, probabilities.shape, probabilities.dtype)
+        order = swapped_order(tried & (uniform < probabilities))
+        replicas = jax.tree.map(lambda leaf: leaf[order], replicas)
+        from_hottest = state.from_hottest[order].at[-1].set(True)
+        tried_probabilities = jnp.where(tried, probabilities, 0)
+        tries = tried.astype(probabilities.dtype)
+        new = ReplicaExchangeState(
+            replicas,
+            from_hottest.at[0].set(False),
+            state.tally.plus(tried_probabilities, tries, info["acceptance"]),
         )
-        state = state._replace(replicas=replicas, tally=tally)
-        is_last = step % self.swap_period == self.swap_period - 1
-        swap = lambda s: self._swap(problem, s, swap_key, step // self.swap_period)
-        stay = lambda s: (
-            s,
-            jnp.int32(0),
-            jnp.int32(0),
-            jnp.zeros_like(acceptance, shape=()),
-        )
-        state, trips, energies, rate = lax.cond(is_last, swap, stay, state)
-        # the rate of steps without a swap is that of the run, so that averages stay those of swaps
-        tally = state.tally
-        mean = jnp.sum(tally.probabilities) / jnp.maximum(jnp.sum(tally.attempts), 1)
-        return state, self._info(
-            used + energies, jnp.where(is_last, rate, mean), acceptance, trips
-        )
+        return new, {
+            "evaluations": jnp.sum(info["evaluations"]),
+            "swap_rate": jnp.sum(tried_probabilities) / jnp.maximum(jnp.sum(tries), 1),
+            "round_trips": from_hottest[0].astype(jnp.int32),
+            "acceptance": info["acceptance"][0],
+        }
 
-    def _move(
+    def _moved(
         self,
         problem: Problem,
         replicas: Any,
         key: PRNGKey,
         step: IntScalar,
-    ) -> tuple[Any, IntScalar, Float[Array, " replicas"]]:
-        """Return the replicas after a step of each, its cost, and the acceptance probabilities."""
+    ) -> tuple[Any, Info]:
+        """Return the replicas after a step of each."""
 
         def one(
             step_size: Array,
@@ -225,86 +234,20 @@ class ReplicaExchange(Algorithm):
             state: Any,
             key: PRNGKey,
         ) -> tuple[Any, Info]:
-            algorithm = eqx.tree_at(  # pyright: ignore[reportAttributeAccessIssue]
-                lambda a: (a.step_size, a.temperature),
-                self.algorithm,
-                (step_size, temperature),
-            )
-            return algorithm.step(problem, state, key, step)
+            sizes: Any = {"step_size": step_size, "temperature": temperature}
+            return replace(self.algorithm, **sizes).step(problem, state, key, step)
 
         count = self.num_replicas
         step_sizes = jnp.broadcast_to(
             jnp.asarray(self._number_of("step_size")), (count,)
         )
-        moved, info = jax.vmap(one)(
-            step_sizes, self.temperatures, replicas, random.split(key, count)
-        )
-        dtype = trees.dtype_of(moved.position)
-        acceptance = jnp.asarray(info.get("acceptance", 0), dtype)
-        acceptance = jnp.broadcast_to(acceptance, (count,))
-        return moved, jnp.sum(info["evaluations"]), acceptance
-
-    def _info(
-        self,
-        used: Any,
-        rate: FloatScalar,
-        acceptance: Float[Array, " replicas"],
-        trips: IntScalar,
-    ) -> Info:
-        info = {"evaluations": used, "swap_rate": rate, "round_trips": trips}
-        return (
-            info | {"acceptance": acceptance[0]}
-            if isinstance(self.algorithm, MALA)
-            else info
-        )
-
-    def _swap(
-        self,
-        problem: Problem,
-        state: ReplicaExchangeState,
-        key: PRNGKey,
-        number: IntScalar,
-    ) -> tuple[ReplicaExchangeState, IntScalar, IntScalar, FloatScalar]:
-        """Return the state after swap `number`, round trips, the cost and the mean probability of the pairs tried."""
-        _, accept_key = random.split(key)
-        energies, used = self._energies(problem, state)
-        probabilities = jnp.exp(
-            jnp.minimum(log_swap_ratios(self.temperatures, energies), 0)
-        )
-        tried = jnp.arange(self.num_replicas - 1) % 2 == number % 2
-        uniform = random.uniform(accept_key, probabilities.shape, probabilities.dtype)
-        accepted = tried & (uniform < probabilities)
-        order = swapped_order(accepted)
-        swapped = lambda tree: jax.tree.map(lambda leaf: leaf[order], tree)
-        from_hottest = state.from_hottest[order].at[-1].set(True)
-        tally = state.tally
-        tried_probabilities = jnp.where(tried, probabilities, 0)
-        tally = tally._replace(
-            probabilities=tally.probabilities + tried_probabilities,
-            attempts=tally.attempts + tried.astype(uniform.dtype),
-        )
-        new = ReplicaExchangeState(
-            swapped(state.replicas),
-            from_hottest.at[0].set(False),
-            tally,
-        )
-        rate = jnp.sum(tried_probabilities) / jnp.maximum(
-            jnp.sum(tried.astype(probabilities.dtype)), 1
-        )
-        return new, from_hottest[0].astype(jnp.int32), used, rate
-
-    def _energies(
-        self, problem: Problem, state: ReplicaExchangeState
-    ) -> tuple[Float[Array, " replicas"], IntScalar]:
-        """Return the potentials of the replicas, and their cost."""
-        if isinstance(self.algorithm, MALA):
-            return state.replicas.potential, jnp.int32(0)
-        energies = jax.vmap(problem.potential)(state.position)
-        return energies, jnp.asarray(self.num_replicas * problem.size, jnp.int32)
+        keys = random.split(key, count)
+        return jax.vmap(one)(step_sizes, self.temperatures, replicas, keys)
 
 
 def log_swap_ratios(
-    temperatures: Float[Array, " replicas"], energies: Float[Array, " replicas"]
+    temperatures: Float[Array, " replicas"],
+    energies: Float[Array, " replicas"],
 ) -> Float[Array, " pairs"]:
     """Return r of each pair; NaN is -inf."""
     d = -jnp.diff(1 / temperatures).astype(energies.dtype)

@@ -7,6 +7,7 @@ step, and half a step of U again (Zapatero 2017; Sanz-Serna and Zygalakis 2021, 
 per step, at the midpoint. Cost: the estimator's, and four normal draws per coordinate.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +22,12 @@ from langevax.algorithm import Algorithm, Hyperparameter, Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.gradients.estimator import check_estimator
 from langevax.problems.problem import Problem
+
+SERIES = [
+    0.0 if k < 3 else (-1) ** k * (4 - 2**k) / math.factorial(k)
+    for k in reversed(range(9))
+]
+"""Of 2s - 3 + 4 exp(-s) - exp(-2s) in powers of s, the highest first, for small s where it cancels."""
 
 
 class UnderdampedState(NamedTuple):
@@ -111,7 +118,9 @@ class Underdamped(Algorithm):
         decay, shift, *_ = flow_gains(h / 2, temperature, friction)
 
         def flow(
-            position: PyTree, velocity: PyTree, noise: FlowNoise
+            position: PyTree,
+            velocity: PyTree,
+            noise: FlowNoise,
         ) -> tuple[PyTree, PyTree]:
             position = jax.tree.map(
                 lambda x, v, n: x + _times(shift, v) + n,
@@ -169,7 +178,9 @@ def _times(gain: Array, value: Array) -> Array:
 
 
 def flow_gains(
-    time: Array, temperature: Array, friction: Array
+    time: Array,
+    temperature: Array,
+    friction: Array,
 ) -> tuple[Float[Array, "..."], ...]:
     """Return the coefficients of U(time): e, (1 - e) / friction, and the factors of the noises.
 
@@ -177,9 +188,8 @@ def flow_gains(
     """
     s = friction * time
     lost = -jnp.expm1(-s)  # 1 - e
-    # 2s - 3 + 4e - e^2 as a series where it cancels: sum over k >= 3 of (-1)^k (4 - 2^k) s^k / k!
-    tail = 2 / 3 - s / 2 + 7 / 30 * s**2 - s**3 / 12 + 31 / 1260 * s**4 - s**5 / 160
-    variance_x = jnp.where(s < 0.3, s**3 * tail, 2 * (s - lost) - lost**2)
+    series = jnp.polyval(jnp.asarray(SERIES, s.dtype), s)
+    variance_x = jnp.where(s < 0.3, series, 2 * (s - lost) - lost**2)
     variance_v = lost * (2 - lost)  # 1 - e^2
     noise_v = jnp.sqrt(variance_v)
     noise_x = lost**2 / jnp.where(noise_v > 0, noise_v, 1)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from langevax._typing import PyTree
-from langevax.run.datatree import datatree_type, draws_dataset
+from langevax.run.result import datatree_type, draws_dataset
 from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def doubts(
     if gap > max(large, errors["monte_carlo"]):
         sentences.append(
             f"a loss near params is lower by {gap:.3g} units of the coefficient, which is too small by as much: "
-            "params is not a minimum; train further, or pass descend=True."
+            "params is not a minimum; train further."
         )
     if errors["rounding"] > large:
         sentences.append(

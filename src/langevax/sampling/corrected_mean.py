@@ -112,7 +112,8 @@ def _jackknife(
 
 
 def localization_effect(
-    trace: Float[np.ndarray, "chain draw"], penalty: Float[np.ndarray, "chain draw"]
+    trace: Float[np.ndarray, "chain draw"],
+    penalty: Float[np.ndarray, "chain draw"],
 ) -> tuple[float, float]:
     """Return by how much the mean of the trace falls with the logarithm of the localization, and its standard error.
 

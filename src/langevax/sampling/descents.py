@@ -106,7 +106,9 @@ def _evaluated(
 
 
 def descend_steeply(
-    problem: Problem, starts: Float[Array, "m d"], temperature: float
+    problem: Problem,
+    starts: Float[Array, "m d"],
+    temperature: float,
 ) -> tuple[Float[Array, "m d"], int]:
     """Return where descents from the starts lower the potential by less than d temperatures a step, and evaluations.
 

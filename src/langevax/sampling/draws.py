@@ -1,16 +1,11 @@
-"""Chains of `sample`: warm-up and sampling by each kind of dynamics, in the coordinates of the pilot."""
+"""Chains of `sample`: warm-up and draws by each kind of dynamics, in the coordinates of the pilot."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from jaxtyping import Array, Float
-
-from langevax import checks
 from langevax.algorithm import Algorithm
-from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
-from langevax.run import Result, Run, Stacked, simulate
-from langevax.run.program import Observe
-from langevax.run.simulate import position_of
-from langevax.samplers import ReplicaExchange
+from langevax.problems.problem import CURVATURE_ITERATIONS, largest_curvature
+from langevax.run import Result, Stacked, simulate
+from langevax.samplers import Langevin
 from langevax.sampling.methods import (
     SamplingMethod,
     StepSizeBias,
@@ -18,75 +13,7 @@ from langevax.sampling.methods import (
     tune_acceptance,
     tune_bias,
 )
-from langevax.sampling.starts import ChainStart, Keys
-
-
-class Lengths(NamedTuple):
-    """Draws, chains and steps; "auto" where the dynamics choose."""
-
-    num_samples: int
-    num_chains: int
-    num_warmup: int | Literal["auto"]
-    thinning: int | Literal["auto"]
-
-    def check(self) -> None:
-        """Raise unless they are counts; of draws and chains, two at least."""
-        for name, count in self._asdict().items():
-            is_least = name in ("num_samples", "num_chains")
-            checks.positive_int(name, count, minimum=1 + is_least, auto=not is_least)
-
-    def warmup(self, default: int) -> int:
-        """Return the steps before the first draw."""
-        return default if isinstance(self.num_warmup, str) else self.num_warmup
-
-    def spacing(self, default: int) -> int:
-        """Return the steps between draws."""
-        return default if isinstance(self.thinning, str) else self.thinning
-
-
-class SamplingRun(NamedTuple):
-    """Target, start and length of a run, common to all kinds of dynamics."""
-
-    problem: Problem
-    temperature: float
-    start: ChainStart
-    dimension: int
-    lengths: Lengths
-    keys: Keys
-    saving: Run
-    is_start_given: bool = False
-    """The user's function says where chains start."""
-
-    def run(
-        self,
-        algorithm: Algorithm,
-        warm: Result,
-        thinning: int,
-    ) -> Result:
-        """Continue from the end of the warm-up, and record."""
-        return simulate(
-            algorithm,
-            self.problem,
-            warm,
-            key=self.keys.sampling,
-            num_steps=self.lengths.num_samples * thinning,
-            record_every=thinning,
-            record=record_of(algorithm),
-            run=self.saving,
-        )
-
-    def first_positions(self) -> Stacked:
-        """Return where the chains of the warm-up start."""
-        return Stacked(self.start(self.keys.warmup, self.lengths.num_chains))
-
-
-def record_of(algorithm: Algorithm) -> Observe:
-    """Return what is a draw: the position, of the coldest replica where there are several."""
-    return (
-        ReplicaExchange.coldest
-        if isinstance(algorithm, ReplicaExchange)
-        else position_of
-    )
+from langevax.sampling.survey import PilotSurvey, record_of
 
 
 class TunedChains(NamedTuple):
@@ -103,78 +30,79 @@ class TunedChains(NamedTuple):
     """What else there is to say of the choice of the method."""
 
 
+def drawn_chains(
+    survey: PilotSurvey,
+    algorithm: Algorithm,
+    warm: Result,
+    step_size: float,
+    spacing: int,
+    spent: int,
+    step_size_bias: StepSizeBias | None = None,
+    remark: str = "",
+) -> TunedChains:
+    """Draw from where the warm-up ended, which was `spent` evaluations so far; `spacing` is the default thinning."""
+    thinning = survey.lengths.spacing(spacing)
+    run = simulate(
+        algorithm,
+        survey.problem,
+        warm,
+        key=survey.keys.sampling,
+        num_steps=survey.lengths.num_samples * thinning,
+        record_every=thinning,
+        record=record_of(algorithm),
+        run=survey.saving,
+    )
+    spent += run.evaluations
+    return TunedChains(
+        algorithm, run, step_size, thinning, spent, step_size_bias, remark
+    )
+
+
 def tuned_step_size(
-    options: SamplingRun, method: SamplingMethod, mode: Float[Array, " d"]
+    survey: PilotSurvey,
+    method: SamplingMethod,
+    passed: float | None,
 ) -> tuple[float, StepSizeBias | None, int]:
-    """Return the step size of a method, its bias where the method is not exact, and what they cost."""
-    if not hasattr(method.template, "step_with_noise"):
+    """Return the step size of a method, tuned unless one was passed, its bias for Langevin dynamics, and what they cost."""
+    key = survey.keys.tuning
+    tuned = survey.problem, Stacked(survey.start(key, survey.lengths.num_chains))
+    if passed is not None:
+        number = method.number_of(passed)
+        if not isinstance(method.template, Langevin):
+            return number, None, 0
+        spacing = survey.lengths.spacing(max(1, round(method.relaxation / number)))
+        bias = estimate_bias(method, *tuned, number, key, spacing)
+        return number, bias, bias.evaluations
+    if not (method.is_exact or isinstance(method.template, Langevin)):
         raise ValueError(
             f"step_size of {type(method.template).__name__} is 'auto', but only steps of Langevin dynamics, MALA, pCN and "
             "pCNL are tuned; pass a number."
         )
-    tune_key = options.keys.tuning
-    start = Stacked(options.start(tune_key, options.lengths.num_chains))
-    tuned = options.problem, start
     if method.is_of_prior:  # whose steps are those of the prior
-        step_size, spent = tune_acceptance(method, *tuned, 1.0, tune_key)
+        step_size, spent = tune_acceptance(method, *tuned, 1.0, key)
         return step_size, None, spent
-    curvature = float(largest_curvature(options.problem, mode, key=tune_key))
-    evaluations = 2 * CURVATURE_ITERATIONS * int(options.problem.size)
+    curvature = float(largest_curvature(survey.problem, survey.mode, key=key))
+    evaluations = 2 * CURVATURE_ITERATIONS * int(survey.problem.size)
     if method.is_exact:
-        first_step = 1 / curvature / len(mode) ** (1 / 3)
-        step_size, spent = tune_acceptance(method, *tuned, first_step, tune_key)
+        first_step = 1 / curvature / survey.dimension ** (1 / 3)
+        step_size, spent = tune_acceptance(method, *tuned, first_step, key)
         return step_size, None, evaluations + spent
-    first_step = method.first_step / curvature
-    bias = tune_bias(method, *tuned, first_step, tune_key)
+    bias = tune_bias(method, *tuned, method.first_step / curvature, key)
     return bias.step_size, bias, evaluations + bias.evaluations
 
 
-def passed_bias(
-    options: SamplingRun, method: SamplingMethod, step_size: float
-) -> StepSizeBias | None:
-    """Return the bias of a step size that was passed, which is measured as a tuned one's is; None of other algorithms."""
-    if method.is_exact or not hasattr(method.template, "step_with_noise"):
-        return None
-    spacing = options.lengths.spacing(max(1, round(method.relaxation / step_size)))
-    key = options.keys.tuning
-    start = Stacked(options.start(key, options.lengths.num_chains))
-    return estimate_bias(method, options.problem, start, step_size, key, spacing)
-
-
 def langevin_chains(
-    options: SamplingRun,
+    survey: PilotSurvey,
     method: SamplingMethod,
-    mode: Float[Array, " d"],
     step_size: float | None,
     warmup_times: int = 10,
 ) -> TunedChains:
-    """Run any other dynamics, with a step size that is tuned where there is none, after so many relaxation times."""
-    if step_size is None:
-        number, bias, evaluations = tuned_step_size(options, method, mode)
-    else:
-        number = method.number_of(step_size)
-        bias = passed_bias(options, method, number)
-        evaluations = 0 if bias is None else bias.evaluations
+    """Run any dynamics but NUTS, with a step size that is tuned where there is none, after so many relaxation times."""
+    number, bias, spent = tuned_step_size(survey, method, step_size)
     relaxation = max(1, round(method.relaxation / number))
     algorithm = method(number)
-    num_warmup = options.lengths.warmup(warmup_times * relaxation)
-    warm = simulate(  # records as well, so that it is the same compiled program
-        algorithm,
-        options.problem,
-        options.first_positions(),
-        key=options.keys.warmup,
-        num_steps=num_warmup,
-        record_every=num_warmup,
-        record=record_of(algorithm),
-        run=options.saving.unsaved(),
-    )
-    thinning = options.lengths.spacing(relaxation)
-    run = options.run(algorithm, warm, thinning)
-    return TunedChains(
-        algorithm,
-        run,
-        float(number),
-        thinning,
-        evaluations + warm.evaluations + run.evaluations,
-        bias,
-    )
+    steps = survey.lengths.warmup(warmup_times * relaxation)
+    start = Stacked(survey.start(survey.keys.warmup, survey.lengths.num_chains))
+    warm = survey.warmed(algorithm, start, steps, survey.keys.warmup)
+    spent += warm.evaluations
+    return drawn_chains(survey, algorithm, warm, float(number), relaxation, spent, bias)

@@ -49,12 +49,15 @@ def evaluate(
 
 @eqx.filter_jit
 def _evaluated(
-    problem: Problem, points: Float[Array, "m d"], count: IntScalar
+    problem: Problem,
+    points: Float[Array, "m d"],
+    count: IntScalar,
 ) -> tuple[Float[Array, " m"], Float[Array, "m d"]]:
     """Return potentials and gradients at the first `count` points, and zeros elsewhere."""
 
     def with_point(
-        number: IntScalar, results: tuple[Array, Array]
+        number: IntScalar,
+        results: tuple[Array, Array],
     ) -> tuple[Array, Array]:
         value, gradient = problem.potential_and_gradient(points[number])
         return results[0].at[number].set(value), results[1].at[number].set(gradient)

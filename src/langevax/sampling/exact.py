@@ -10,6 +10,7 @@ where A and b are features and targets in units of s, rows times the root of the
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from langevax._typing import PRNGKey, PyTree
 from langevax.problems.blocks import row_weights
@@ -28,42 +29,37 @@ MAX_COEFFICIENTS = (
 
 
 def normal_posterior(
-    problem: Problem, temperature: float, numbers_at_once: int = 2**23
+    problem: Problem,
+    temperature: float,
+    numbers_at_once: int = 2**23,
 ) -> NormalReference | None:
     """Return the posterior in units of the prior, or None where it is not known to be normal, or too large.
 
     Known are sums over rows of `LinearPredictor(Gaussian(...))` with a precision > 0 for each coefficient. Features are
     taken in float64 in blocks of so many numbers, 64 MB.
     """
-    if not isinstance(problem, FiniteSum):
-        return None
-    loss = problem.loss
     if not (
-        isinstance(loss, LinearPredictor) and isinstance(loss.likelihood, Gaussian)
+        isinstance(problem, FiniteSum)
+        and isinstance(problem.loss, LinearPredictor)
+        and isinstance(problem.loss.likelihood, Gaussian)
     ):
         return None
     features, targets = problem.data
     precision = np.asarray(problem.precision, np.float64)
-    noise = np.asarray(loss.likelihood.noise, np.float64)
+    noise = np.asarray(problem.loss.likelihood.noise, np.float64)
     num_rows, num_modes = features.shape
     is_plain = problem.regularizer is None and problem.row_sharding is None
     has_prior = precision.ndim <= 1 and (precision > 0).all()
     if num_modes > MAX_COEFFICIENTS or noise.ndim or not (is_plain and has_prior):
         return None
-    roots = np.sqrt(np.broadcast_to(temperature / precision, (num_modes,)))
-    weights = row_weights(
-        problem.weights, problem.count, num_rows, jnp.result_type(float)
-    )
+    dtype = jnp.result_type(float)
+    weights = row_weights(problem.weights, problem.count, num_rows, dtype)
     shares = np.ones(num_rows) if weights is None else np.asarray(weights, np.float64)
     shares = np.sqrt(shares / (float(problem.size) * temperature)) / float(noise)
-    gram = np.zeros((num_modes, num_modes))
-    right = np.zeros(num_modes)
-    block = max(1, numbers_at_once // num_modes)
-    for begin in range(0, num_rows, block):
-        rows = slice(begin, begin + block)
-        scaled = np.asarray(features[rows], np.float64) * roots * shares[rows, None]
-        gram += scaled.T @ scaled
-        right += scaled.T @ (np.asarray(targets[rows], np.float64) * shares[rows])
+    roots = np.sqrt(np.broadcast_to(temperature / precision, (num_modes,)))
+    gram, right = _products(
+        features, targets, roots, shares, max(1, numbers_at_once // num_modes)
+    )
     eigenvalues, directions = np.linalg.eigh(gram)
     variances = 1 / (1 + np.maximum(eigenvalues, 0.0))
     return NormalReference(
@@ -71,6 +67,24 @@ def normal_posterior(
         directions,
         np.sqrt(variances),
     )
+
+
+def _products(
+    features: Array | np.ndarray,
+    targets: Array | np.ndarray,
+    roots: Float[np.ndarray, " d"],
+    shares: Float[np.ndarray, " n"],
+    block: int,
+) -> tuple[Float[np.ndarray, "d d"], Float[np.ndarray, " d"]]:
+    """Return A^T A and A^T b, of blocks of so many rows."""
+    gram = np.zeros((len(roots), len(roots)))
+    right = np.zeros(len(roots))
+    for begin in range(0, len(shares), block):
+        rows = slice(begin, begin + block)
+        scaled = np.asarray(features[rows], np.float64) * roots * shares[rows, None]
+        gram += scaled.T @ scaled
+        right += scaled.T @ (np.asarray(targets[rows], np.float64) * shares[rows])
+    return gram, right
 
 
 def reference_coordinates(
@@ -82,7 +96,7 @@ def reference_coordinates(
     """Return the coordinates of a normal law that is given in units of the prior of each number of the position."""
     flat = Raveled(problem, like)
     white = in_prior_units(flat, temperature)
-    return CoordinateMap((flat, white, NearReference(white, reference, temperature)))
+    return CoordinateMap((flat, white, NearReference(white, reference)))
 
 
 def independent_chains(

@@ -1,4 +1,4 @@
-"""Drawn functions as fields on their domain, for xarray and ArviZ, and their plot."""
+"""Drawn functions as fields on their domain, for xarray and ArviZ."""
 
 from typing import TYPE_CHECKING
 
@@ -6,14 +6,12 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from langevax import checks
-from langevax.figures import fields as figures
 from langevax.spaces import TensorProduct
 from langevax.spaces.basis import Basis
 from langevax.spaces.nodes import OnNodes
 
 if TYPE_CHECKING:
     import xarray
-    from matplotlib.figure import Figure
 
 AXES = "x", "y", "z"
 
@@ -21,33 +19,10 @@ AXES = "x", "y", "z"
 def field_dataset(
     basis: Basis, functions: ArrayLike, coverage: float
 ) -> "xarray.Dataset":
-    """Return functions (chain, draw, grid), their mean, deviation and bands, on the coordinates of a basis."""
+    """Return functions (chain, draw, grid), their mean, standard deviation and bands, on the coordinates of a basis."""
     with checks.needs("xarray", "fields"):
         import xarray
 
-    names, shape, coordinates = _axes(basis)
-    values = _chains(functions, coverage)
-    values = values.reshape(*values.shape[:2], *shape)
-    low, high = np.quantile(
-        values, [(1 - coverage) / 2, (1 + coverage) / 2], axis=(0, 1)
-    )
-    variables = {
-        "function": (("chain", "draw", *names), values),
-        "mean": (names, values.mean((0, 1), np.float64)),
-        "deviation": (names, values.std((0, 1), np.float64)),
-        "low": (names, low),
-        "high": (names, high),
-    }
-    labels = {"chain": np.arange(values.shape[0]), "draw": np.arange(values.shape[1])}
-    return xarray.Dataset(
-        variables, labels | coordinates, {"coverage": float(coverage)}
-    )
-
-
-def _chains(
-    functions: ArrayLike, coverage: float
-) -> Float[np.ndarray, "chain draw points"]:
-    """Return functions as an array, with the leading axes (chain, draw) and a possible coverage."""
     checks.number("coverage", coverage, positive=True)
     if not float(coverage) < 1:
         raise ValueError(f"coverage must be below 1, got {checks.shown(coverage)}.")
@@ -57,30 +32,22 @@ def _chains(
             f"positions must be draws with leading axes (chain, draw), got {values.ndim - 1} leading axes; pass "
             "draws.positions."
         )
-    return values
-
-
-def plot_fields(dataset: "xarray.Dataset") -> "Figure":
-    """Return the figure of a dataset of `field_dataset`."""
-    mean = np.asarray(dataset["mean"])
-    deviation = np.asarray(dataset["deviation"])
-    axes = [np.asarray(dataset[name]) for name in AXES if name in dataset.coords]
-    if len(axes) == 1:
-        (x,) = axes
-        return figures.band(
-            x,
-            mean,
-            np.asarray(dataset["low"]),
-            np.asarray(dataset["high"]),
-            dataset.attrs["coverage"],
-        )
-    if len(axes) != 2:
-        raise ValueError(
-            f"a field with {len(axes)} coordinates cannot be plotted, but ones with 1 or 2; plot "
-            "fields(positions) by the coordinates of your mesh, or a slice of it."
-        )
-    x, y = axes
-    return figures.maps(x, y, mean, deviation)
+    names, shape, coordinates = _axes(basis)
+    values = values.reshape(*values.shape[:2], *shape)
+    ends = (1 - coverage) / 2, (1 + coverage) / 2
+    low, high = np.quantile(values, ends, axis=(0, 1))
+    variables = {
+        "function": (("chain", "draw", *names), values),
+        "mean": (names, values.mean((0, 1), np.float64)),
+        "standard_deviation": (names, values.std((0, 1), np.float64)),
+        "low": (names, low),
+        "high": (names, high),
+    }
+    chains, draws = map(np.arange, values.shape[:2])
+    labels = {"chain": chains, "draw": draws}
+    return xarray.Dataset(
+        variables, labels | coordinates, {"coverage": float(coverage)}
+    )
 
 
 def _axes(

@@ -9,27 +9,23 @@ Other maps: Metropolis-within-Gibbs. A step of the function by pCN or pCNL at th
     whitened:   w with z = x / sqrt(mu) = m(u) + C(u)^{1/2} w stays, u is proposed and x moves along; a solve
 
 of which the interweaving mixes well whether data say much or little (Yu, Meng, J. Comput. Graph. Statist. 2011).
-N(m(u), C(u)) is the posterior at u of the map linearised at the mode, and N(0, I) in the plain form. For a linear map
-the whitened step is that of the function integrated out. All are exact whatever these laws are.
+N(m(u), C(u)) is the posterior at u of the map linearised at the mode. For a linear map the whitened step is that of the
+function integrated out. All are exact whatever these laws are.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import minimize
+from scipy.linalg import cho_solve, solve_triangular
 
-from langevax.sampling.hyperparameters import (
-    NOISE,
-    HierarchicalInverseProblem,
-    Logarithms,
-)
+from langevax.sampling.hyperparameters import HierarchicalInverseProblem, Logarithms
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import ForwardSolver, Solve, Vector
-from langevax.sampling.solver_walk import SolverWalk, WalkStep
+from langevax.sampling.solver_walk import MoveRecord, SolverWalk, WalkStep, ends_stage
 
 LogDensity = Callable[[Logarithms], float]
 
@@ -83,11 +79,10 @@ class LinearData(NamedTuple):
 
     def log_evidence(self, factor: Float[np.ndarray, "r r"], level: float) -> float:
         """Return the log density of the data with the function integrated out, up to a constant."""
-        white = np.linalg.solve(factor, self.data)
-        log_det = 2 * float(np.sum(np.log(np.diag(factor)))) + 2 * (
-            self.size - len(factor)
-        ) * np.log(level)
-        return -(log_det + float(white @ white) + self.rest / level**2) / 2
+        white = solve_triangular(factor, self.data, lower=True)
+        log_det = np.sum(np.log(np.diag(factor)))
+        log_det += (self.size - len(factor)) * np.log(level)
+        return -float(log_det) - (float(white @ white) + self.rest / level**2) / 2
 
     def draw(
         self,
@@ -99,9 +94,7 @@ class LinearData(NamedTuple):
         """Draw the function given the hyperparameters."""
         x = np.sqrt(mu) * rng.standard_normal(len(mu))
         gap = self.data - self.rows @ x - level * rng.standard_normal(len(self.data))
-        return x + mu * (
-            self.rows.T @ np.linalg.solve(factor.T, np.linalg.solve(factor, gap))
-        )
+        return x + mu * (self.rows.T @ cho_solve((factor, True), gap))
 
     def law(self, mu: Vector, level: float) -> NormalReference:
         """Return the posterior of z = x / sqrt(mu)."""
@@ -115,171 +108,33 @@ class LinearData(NamedTuple):
 
 
 class ProposalLaw(NamedTuple):
-    """A mixture of Student's t laws about the modes of the hyperparameters, and a wide one."""
+    """Student's t law of independent proposals of the hyperparameters, by which a random walk is scaled too."""
 
-    centres: Float[np.ndarray, "c d"]
-    roots: Float[np.ndarray, "c d d"]
+    centre: Logarithms
+    root: Float[np.ndarray, "d d"]
     """Lower triangular."""
-    log_weights: Float[np.ndarray, " c"]
     degrees = 5
     """Of freedom."""
-    wider = 1.2
-    """Width of a law relative to the curvature or the moments that it is from."""
 
-    @classmethod
-    def about_modes(
-        cls,
-        log_density: LogDensity,
-        centre: Logarithms,
-        deviation: Logarithms,
-        rng: np.random.Generator,
-        num_starts: int = 5,
-        wide_share: float = 0.1,
-        settled: float = 1e-3,
-    ) -> "ProposalLaw":
-        """Search from the centre and from other places within the deviation of it; the best mode comes first.
-
-        `wide_share` is that of proposals from a law as wide as the prior; a search ends where it changes logarithms and
-        their log density by less than `settled`.
-        """
-        modes: list[tuple[float, Logarithms, np.ndarray]] = []
-        simplex = np.vstack([np.zeros_like(centre), np.diag(deviation / 2)])
-        for start in np.vstack(
-            [
-                centre,
-                centre + deviation * rng.standard_normal((num_starts - 1, len(centre))),
-            ]
-        ):
-            if not np.isfinite(log_density(start)):
-                continue
-            options = {
-                "initial_simplex": start + simplex,
-                "xatol": settled,
-                "fatol": settled,
-            }
-            mode = minimize(
-                lambda u: -log_density(u), start, method="Nelder-Mead", options=options
-            ).x
-            if any(
-                np.linalg.norm(np.linalg.solve(root, mode - other)) < 1
-                for _, other, root in modes
-            ):
-                continue
-            root = _root_at(log_density, mode, deviation)
-            modes.append(
-                (log_density(mode) + float(np.sum(np.log(np.diag(root)))), mode, root)
-            )
-        if not modes:
-            raise ValueError(
-                "the hyperparameters' density is zero about their priors' centre; pass other priors."
-            )
-        modes.sort(key=lambda mode: -mode[0])
-        masses = np.array([mass for mass, _, _ in modes])
-        weights = (
-            (1 - wide_share)
-            * np.exp(masses - masses.max())
-            / np.exp(masses - masses.max()).sum()
-        )
-        return cls(
-            np.stack([mode for _, mode, _ in modes] + [centre]),
-            np.stack([cls.wider * root for _, _, root in modes] + [np.diag(deviation)]),
-            np.log(np.maximum(np.append(weights, wide_share), 1e-6)),
-        )
-
-    def with_moments_of(
-        self, draws: Float[np.ndarray, "draw d"], few: int = 20
-    ) -> "ProposalLaw":
-        """Return the mixture with a law of the draws' moments as its first.
-
-        Itself where there are `few` draws for each number, or where they have no spread in some direction.
-        """
-        if len(draws) < few * draws.shape[1]:
-            return self
+    def with_moments_of(self, draws: Float[np.ndarray, "draw d"]) -> "ProposalLaw":
+        """Return the law with the draws' moments; itself where they have no spread in some direction."""
         covariance = np.atleast_2d(np.cov(draws.T))
         if np.linalg.matrix_rank(covariance, hermitian=True) < len(covariance):
             return self
-        return ProposalLaw(
-            np.concatenate([draws.mean(0)[None], self.centres]),
-            np.concatenate(
-                [self.wider * np.linalg.cholesky(covariance)[None], self.roots]
-            ),
-            np.concatenate([[0.0], self.log_weights]) - np.log(2),
-        )
+        return ProposalLaw(draws.mean(0), np.linalg.cholesky(covariance))
 
     def log_density(self, u: Logarithms) -> float:
         """Return its log density up to a constant."""
-        squares = [
-            np.sum(np.linalg.solve(r, u - c) ** 2)
-            for c, r in zip(self.centres, self.roots, strict=True)
-        ]
-        heights = [np.sum(np.log(np.diag(root))) for root in self.roots]
-        degrees = self.degrees
-        tails = (degrees + len(u)) / 2 * np.log1p(np.array(squares) / degrees)
-        return float(np.logaddexp.reduce(self.log_weights - heights - tails))
+        square = np.sum(np.linalg.solve(self.root, u - self.centre) ** 2)
+        return -(self.degrees + len(u)) / 2 * float(np.log1p(square / self.degrees))
 
     def independent(
-        self,
-        u: Logarithms,
-        rng: np.random.Generator,
-        scale: float = 1.0,
+        self, u: Logarithms, rng: np.random.Generator
     ) -> tuple[Logarithms, float]:
         """Return a proposal and log q(u) - log q(proposal)."""
-        weights = np.exp(self.log_weights)
-        number = rng.choice(len(weights), p=weights / weights.sum())
         stretch = np.sqrt(self.degrees / rng.chisquare(self.degrees))
-        proposal = self.centres[number] + stretch * (
-            self.roots[number] @ rng.standard_normal(len(u))
-        )
+        proposal = self.centre + stretch * self.root @ rng.standard_normal(len(u))
         return proposal, self.log_density(u) - self.log_density(proposal)
-
-    def walk(
-        self,
-        u: Logarithms,
-        rng: np.random.Generator,
-        scale: float = 1.0,
-    ) -> tuple[Logarithms, float]:
-        """Return a proposal of a random walk, and 0."""
-        step = 2.4 / np.sqrt(len(u)) * scale / self.wider  # the best for normal laws
-        return u + step * (self.roots[0] @ rng.standard_normal(len(u))), 0.0
-
-
-def _root_at(
-    log_density: LogDensity,
-    mode: Logarithms,
-    deviation: Logarithms,
-    drop: float = 2.0,
-    max_halvings: int = 30,
-) -> np.ndarray:
-    """Return the root of the covariance of the normal law about a mode, by differences over which it drops so far."""
-    number = len(mode)
-    top = log_density(mode)
-    units = np.eye(number)
-    steps = deviation.copy()
-    for i in range(number):
-        for _ in range(max_halvings):
-            drops = np.array(
-                [
-                    top - log_density(mode + sign * steps[i] * units[i])
-                    for sign in (1, -1)
-                ]
-            )
-            if np.isfinite(drops).any() and drops[np.isfinite(drops)].max() < drop:
-                break
-            steps[i] /= 2
-    moved = np.diag(steps)
-
-    def along(direction: Logarithms) -> float:
-        return 2 * top - log_density(mode + direction) - log_density(mode - direction)
-
-    hessian = np.diag([along(move) for move in moved])
-    for i in range(number):
-        for j in range(i):
-            hessian[i, j] = hessian[j, i] = (
-                along(moved[i] + moved[j]) - along(moved[i] - moved[j])
-            ) / 4
-    if not np.isfinite(hessian).all() or np.linalg.eigvalsh(hessian)[0] < 1e-3:
-        return moved  # near an end of the support, or flat
-    return np.linalg.cholesky(moved @ np.linalg.inv(hessian) @ moved)
 
 
 def slice_step(
@@ -310,6 +165,8 @@ class HyperparameterWalk(ABC):
     """Of both walks: what is recorded of a state, and the proposals of the hyperparameters."""
 
     dynamics: str
+    acceptance = 0.3
+    """Of steps of the random walk, to which warm-up adapts their length."""
 
     def __init__(
         self,
@@ -320,19 +177,29 @@ class HyperparameterWalk(ABC):
         self.target = target
         self.solver = solver
         """In units of the base problem's prior."""
-        self.scales = target.scales
-        self.first_law = law
         self.law = law
-        """Proposals of the hyperparameters."""
+        self.length = 1.0
+        """Of steps of the random walk, in units of the law."""
         self.visited: list[list[Logarithms]] = []
 
     @abstractmethod
     def step(self, state: Any, rng: np.random.Generator) -> WalkStep:
-        """Return the next state of a chain."""
+        """Return the next state of a chain, and the acceptance of the random walk to learn from."""
 
     @abstractmethod
     def function(self, state: Any) -> Vector:
         """Return the coefficients of a state."""
+
+    def propose(
+        self,
+        u: Logarithms,
+        rng: np.random.Generator,
+        is_walk: bool,
+    ) -> tuple[Logarithms, float]:
+        """Return a proposal, of the random walk or independent, and the logarithm of the ratio of its densities."""
+        if not is_walk:
+            return self.law.independent(u, rng)
+        return u + self.length * self.law.root @ rng.standard_normal(len(u)), 0.0
 
     def learn(
         self,
@@ -340,30 +207,35 @@ class HyperparameterWalk(ABC):
         number: int,
         num_steps: int,
     ) -> None:
-        """Take proposals with moments of the later half of the steps so far, at each quarter of a warm-up."""
+        """Adapt the random walk, and after each stage but the last take the moments of the later half of the steps."""
         self.visited.append([step.state.u for step in steps])
-        if number + 1 in (num_steps // 4, num_steps // 2, 3 * num_steps // 4):
+        rates = [step.learnt for step in steps if step.learnt is not None]
+        if rates:
+            change = (float(np.mean(rates)) - self.acceptance) / np.sqrt(number + 1)
+            self.length *= float(np.exp(change))
+        if ends_stage(number, num_steps) and number + 1 < num_steps:
             later = self.visited[len(self.visited) // 2 :]
-            self.law = self.first_law.with_moments_of(np.concatenate(later))
-
-    @property
-    def num_coordinates(self) -> int:
-        """Numbers of a draw."""
-        return len(self.scales) + len(self.target.hyperpriors)
+            self.law = self.law.with_moments_of(np.concatenate(later))
+            self.length = 1.0
 
     def coordinates(self, state: Any) -> Vector:
         """Return the numbers that are recorded of a state."""
-        return np.concatenate([self.function(state) / self.scales, state.u])
+        return np.concatenate([self.function(state) / self.target.scales, state.u])
 
     def first_logarithms(
-        self, log_density: LogDensity, rng: np.random.Generator
+        self,
+        log_density: LogDensity,
+        rng: np.random.Generator,
+        num_tries: int = 100,
     ) -> Logarithms:
         """Draw u of the proposals where its density is positive."""
-        for _ in range(100):
-            u, _ = self.law.independent(self.law.centres[0], rng)
+        for _ in range(num_tries):
+            u, _ = self.law.independent(self.law.centre, rng)
             if np.isfinite(log_density(u)):
                 return u
-        return self.law.centres[0]
+        raise ValueError(
+            "the hyperparameters' density is zero about their priors' centre; pass other priors."
+        )
 
 
 class CollapsedState(NamedTuple):
@@ -385,14 +257,10 @@ class CollapsedWalk(HyperparameterWalk):
         target: HierarchicalInverseProblem,
         solver: ForwardSolver,
         linear: LinearData,
-        rng: np.random.Generator,
     ):
-        self.linear = linear
-        self.target = target
-        centre = target.centre
-        deviation = target.deviation
-        law = ProposalLaw.about_modes(self.log_density, centre, deviation, rng)
+        law = ProposalLaw(target.centre, np.diag(target.deviation))
         super().__init__(target, solver, law)
+        self.linear = linear
 
     def state_at(self, u: Logarithms) -> CollapsedState | None:
         """Return a state without its function, or None where the density of u is zero."""
@@ -418,19 +286,19 @@ class CollapsedWalk(HyperparameterWalk):
     def step(self, state: CollapsedState, rng: np.random.Generator) -> WalkStep:
         """Return the next state: an independent proposal, one of a random walk, and a function."""
         rates = []
-        for propose in (self.law.independent, self.law.walk):
-            u, log_ratio = propose(state.u, rng)
+        for is_walk in (False, True):
+            u, log_ratio = self.propose(state.u, rng, is_walk)
             proposal = self.state_at(u)
             if proposal is None:
                 rates.append(0.0)
                 continue
             log_ratio += proposal.log_density - state.log_density
-            rates.append(np.exp(min(log_ratio, 0.0)))
+            rates.append(float(np.exp(min(log_ratio, 0.0))))
             if np.log(rng.uniform()) < log_ratio:
                 state = proposal
         mu = self.target.variances(state.u)
         x = self.linear.draw(state.factor, mu, self.target.level(state.u), rng)
-        return WalkStep(state._replace(x=x), float(np.mean(rates)))
+        return WalkStep(state._replace(x=x), float(np.mean(rates)), learnt=rates[1])
 
     def function(self, state: CollapsedState) -> Vector:
         """Return the coefficients of a state."""
@@ -438,8 +306,8 @@ class CollapsedWalk(HyperparameterWalk):
 
     def is_linear_at(self, coordinates: Vector, nats: float = 0.1) -> bool:
         """True where the misfit of the map at a draw is that of the linear one, to so many nats."""
-        number = len(self.scales)
-        x = self.scales * coordinates[:number]
+        number = len(self.target.scales)
+        x = self.target.scales * coordinates[:number]
         u = coordinates[number:]
         z = x / np.sqrt(self.target.variances(u))
         solve = self.target.solver_at(self.solver, u).solve(z)
@@ -454,14 +322,16 @@ class InterwovenState(NamedTuple):
     solve: Solve
 
 
+class InterwovenRecord(NamedTuple):
+    """The part of a step from which the walk learns."""
+
+    function: MoveRecord
+    rate: float | None
+    """Acceptance of the hyperparameters' random walk, None where they took no step of it."""
+
+
 class InterwovenWalk(HyperparameterWalk):
     """The walk of every other map: two solves a step."""
-
-    shares: ClassVar[dict[str, float]] = {"independent": 0.4, "walk": 0.4, "prior": 0.2}
-    """Of the whitened steps."""
-    acceptance: ClassVar[float] = 0.3
-    """Of whitened steps, to which warm-up adapts their lengths."""
-    longest: ClassVar[float] = 3.0
 
     def __init__(
         self,
@@ -469,14 +339,13 @@ class InterwovenWalk(HyperparameterWalk):
         solver: ForwardSolver,
         law: ProposalLaw,
         function_walk: SolverWalk,
-        references: list[LinearData],
+        linear: LinearData,
     ):
         super().__init__(target, solver, law)
         self.function_walk = function_walk
-        self.references = references
-        """The first reference is that of pCN."""
+        self.linear = linear
+        """The map near the mode, whose posterior at u is the reference there."""
         self.dynamics = function_walk.dynamics
-        self.walk_scales = {"walk": 1.0, "prior": 1.0}
 
     def function(self, state: InterwovenState) -> Vector:
         """Return the coefficients of a state."""
@@ -484,10 +353,15 @@ class InterwovenWalk(HyperparameterWalk):
 
     def step(self, state: InterwovenState, rng: np.random.Generator) -> WalkStep:
         """Return the next state of a chain: the function moves, then hyperparameters by both steps."""
-        moved = self._walk_at(state.u).step(state.solve, rng)
+        walk = copy(self.function_walk)
+        walk.solver = self.target.solver_at(self.solver, state.u)
+        walk.reference = self._law_at(state.u)
+        moved = walk.step(state.solve, rng)
         state = self.move_centred(state._replace(solve=moved.state), rng)
-        state, kind, rate = self.move_whitened(state, rng)
-        return WalkStep(state, moved.acceptance, learnt=(kind, rate))
+        is_walk = bool(rng.integers(2))
+        state, rate = self.move_whitened(state, rng, is_walk)
+        record = InterwovenRecord(moved.learnt, rate if is_walk else None)
+        return WalkStep(state, moved.acceptance, learnt=record)
 
     def learn(
         self,
@@ -495,28 +369,16 @@ class InterwovenWalk(HyperparameterWalk):
         number: int,
         num_steps: int,
     ) -> None:
-        """Adapt the step sizes and the proposals."""
-        super().learn(steps, number, num_steps)
-        for step in steps:
-            self.function_walk.adapt(step.acceptance, number)
-            kind, rate = step.learnt
-            if kind in self.walk_scales:
-                change = np.exp((rate - self.acceptance) / np.sqrt(number + 1))
-                length = float(self.walk_scales[kind] * change)
-                self.walk_scales[kind] = min(self.longest, length)
+        """Weigh the moves of the function too, by what they do at changing hyperparameters."""
+        of_function = [step._replace(learnt=step.learnt.function) for step in steps]
+        self.function_walk.count(of_function)
+        if ends_stage(number, num_steps):
+            self.function_walk.weigh()
+        rates = [step._replace(learnt=step.learnt.rate) for step in steps]
+        super().learn(rates, number, num_steps)
 
-    def _walk_at(self, u: Logarithms) -> SolverWalk:
-        """Return that of the function at u."""
-        walk = copy(self.function_walk)
-        walk.solver = self.target.solver_at(self.solver, u)
-        walk.modes = self._laws_at(u)
-        walk.reference = walk.modes[0]
-        return walk
-
-    def _laws_at(self, u: Logarithms) -> list[NormalReference]:
-        mu = self.target.variances(u)
-        level = self.target.level(u)
-        return [linear.law(mu, level) for linear in self.references]
+    def _law_at(self, u: Logarithms) -> NormalReference:
+        return self.linear.law(self.target.variances(u), self.target.level(u))
 
     def move_centred(
         self, state: InterwovenState, rng: np.random.Generator
@@ -527,28 +389,21 @@ class InterwovenWalk(HyperparameterWalk):
         energy = state.solve.misfit * before.level**2
         size = self.solver.data.size
 
-        def given_residual(u: Logarithms) -> float:
-            level = self.target.level(u)
-            return -energy / level**2 - size * float(np.log(level))
-
-        def given_function(u: Logarithms) -> float:
-            mu = self.target.variances(u)
-            return -float(np.sum(np.log(mu) + x**2 / mu)) / 2
-
         u = state.u.copy()
-        for i, name in enumerate(self.target.names):
-            conditional = given_residual if name == NOISE else given_function
+        for i in range(len(u)):
 
-            def log_density(
-                number: float, i: int = i, conditional: LogDensity = conditional
-            ) -> float:
+            def log_density(number: float, i: int = i) -> float:
                 moved = u.copy()
                 moved[i] = number
                 log_prior = self.target.log_prior(moved)
-                is_possible = np.isfinite(log_prior)
-                return log_prior + conditional(moved) if is_possible else -np.inf
+                if not np.isfinite(log_prior):
+                    return -np.inf
+                mu, level = self.target.variances(moved), self.target.level(moved)
+                log_function = -float(np.sum(np.log(mu) + x**2 / mu)) / 2
+                log_noise = -energy / level**2 - size * float(np.log(level))
+                return log_prior + log_function + log_noise
 
-            width = 2 * float(np.linalg.norm(self.law.roots[0][i]))
+            width = 2 * float(np.linalg.norm(self.law.root[i]))
             u[i] = slice_step(log_density, u[i], width, rng)
         return InterwovenState(u, before.rescaled(state.solve, self.target.units(u)))
 
@@ -556,33 +411,28 @@ class InterwovenWalk(HyperparameterWalk):
         self,
         state: InterwovenState,
         rng: np.random.Generator,
-        kind: str | None = None,
-    ) -> tuple[InterwovenState, str, float]:
-        """Propose hyperparameters and move the function along; also return the kind of step, and its acceptance."""
-        kind = kind or str(rng.choice(list(self.shares), p=list(self.shares.values())))
-        propose = self.law.independent if kind == "independent" else self.law.walk
-        u, log_ratio = propose(state.u, rng, self.walk_scales.get(kind, 1.0))
+        is_walk: bool,
+    ) -> tuple[InterwovenState, float]:
+        """Propose hyperparameters and move the function along; also return the acceptance."""
+        u, log_ratio = self.propose(state.u, rng, is_walk)
         if not np.isfinite(self.target.log_prior(u)):
-            return state, kind, 0.0
-        law = new_law = NormalReference.standard(self.solver.num_modes)
-        if kind != "prior":
-            law = self._laws_at(state.u)[0]
-            new_law = self._laws_at(u)[0]
+            return state, 0.0
+        law = self._law_at(state.u)
+        new_law = self._law_at(u)
         new_z = new_law.to_prior_units(law.from_prior_units(state.solve.z))
         solve = self.target.solver_at(self.solver, u).at(new_z)
         if solve is None:
-            return state, kind, 0.0
+            return state, 0.0
         proposal = InterwovenState(u, solve)
         log_ratio += self._log_density(proposal, new_law)
         log_ratio -= self._log_density(state, law)
         rate = float(np.exp(min(log_ratio, 0.0))) if np.isfinite(log_ratio) else 0.0
         is_accepted = np.log(rng.uniform()) < log_ratio
-        return proposal if is_accepted else state, kind, rate
+        return proposal if is_accepted else state, rate
 
     def _log_density(self, state: InterwovenState, law: NormalReference) -> float:
         """Return that of u and w."""
         u, solve = state
         log_volume = float(np.sum(np.log(law.scales)))
         log_noise = self.solver.data.size * float(np.log(self.target.level(u)))
-        log_function = -solve.misfit - float(solve.z @ solve.z) / 2
-        return self.target.log_prior(u) + log_function + log_volume - log_noise
+        return self.target.log_prior(u) - solve.energy + log_volume - log_noise

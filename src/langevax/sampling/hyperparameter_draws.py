@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax import random
@@ -40,7 +40,8 @@ from langevax.sampling.reference import (
 from langevax.sampling.samples import Samples
 from langevax.sampling.solver import ForwardSolver
 from langevax.sampling.solver_chains import HostLoop, generator
-from langevax.sampling.solver_walk import Dynamics, SolverWalk
+from langevax.sampling.solver_walk import SolverWalk, dynamics_of
+from langevax.sampling.starts import Lengths
 
 
 class HierarchicalRun(NamedTuple):
@@ -48,15 +49,11 @@ class HierarchicalRun(NamedTuple):
 
     target: HierarchicalInverseProblem
     dynamics: Requested
-    num_samples: int
-    num_chains: int
-    num_warmup: int | Literal["auto"]
-    thinning: int | Literal["auto"]
+    lengths: Lengths
     progress: ProgressOption
     key: PRNGKey
     default_warmup = 400
-    """Steps, half of them with fixed hyperparameters."""
-    default_collapsed_warmup = 200
+    """Steps; of a map that is not linear, half of them with fixed hyperparameters."""
     num_verified = 8
     """Draws at which a linear map is compared with its matrix."""
 
@@ -69,16 +66,34 @@ class HierarchicalRun(NamedTuple):
         use = SolverUse(solver, solver.counts, began)
         rng = generator(pilot_key)
         x, u = self.target.start_from(start)
-        chains = None
+        samples = None
         if self.dynamics == "auto":
-            chains = self._collapsed(solver, rng, chain_key)
-        if chains is None:
-            chains = self._interwoven(solver, x, u, rng, chain_key)
-        walk, result, algorithm, reason = chains
+            samples = self._collapsed(use, rng, chain_key)
+        return samples or self._interwoven(
+            use,
+            x,
+            u,
+            rng,
+            chain_key,
+        )
+
+    def _samples(
+        self,
+        use: SolverUse,
+        walk: HyperparameterWalk,
+        result: Result,
+        algorithm: Algorithm,
+        reason: str,
+    ) -> Samples:
         coordinates = HierarchicalCoordinates(self.target, self.target.scales)
-        tuned = use.chains(algorithm, result, self._loop.thinning)
+        chains = use.chains(algorithm, result, self._loop.thinning)
         return use.samples(
-            tuned, CoordinateMap((coordinates,)), 1.0, walk.dynamics, reason, walk
+            chains,
+            CoordinateMap((coordinates,)),
+            1.0,
+            walk.dynamics,
+            reason,
+            walk,
         )
 
     def _check(self, start: PyTree, others: Mapping[str, Any]) -> None:
@@ -100,107 +115,110 @@ class HierarchicalRun(NamedTuple):
 
     def _collapsed(
         self,
-        solver: ForwardSolver,
+        use: SolverUse,
         rng: np.random.Generator,
         key: PRNGKey,
-    ) -> "WalkedChains | None":
-        """Return the chains of a linear map, None where the map is not linear."""
+    ) -> Samples | None:
+        """Return draws of a linear map, None where the map is not linear."""
+        solver = use.solver
         exact = exact_reference(solver, rng)
         if exact is None:
             return None
         target = self.target
-        linear = LinearData.of(
-            solver, exact, target.scales, target.level(target.centre)
-        )
-        walk = CollapsedWalk(target, solver, linear, rng)
-        states = [
-            walk.state_at(walk.first_logarithms(walk.log_density, rng))
-            for _ in range(self.num_chains)
-        ]
-        states = self._loop.warm_up(
-            walk, states, self._warmup(self.default_collapsed_warmup), rng
-        )
+        level = target.level(target.centre)
+        linear = LinearData.of(solver, exact, target.scales, level)
+        walk = CollapsedWalk(target, solver, linear)
+        steps = self.lengths.warmup(self.default_warmup)
+        states = collapsed_states(walk, self._loop, steps, rng)
         result = self._loop.record(walk, states, key)
-        draws = result.positions.reshape(-1, walk.num_coordinates)
+        draws = np.concatenate(result.positions)
         verified = np.linspace(0, len(draws) - 1, self.num_verified).astype(int)
         if not all(walk.is_linear_at(draw) for draw in draws[verified]):
             return None
-        return WalkedChains(
+        reason = (
+            "the forward map is linear and the noise Gaussian: hyperparameters are sampled by Metropolis steps with "
+            "the function integrated out, and the function given them exactly"
+        )
+        return self._samples(
+            use,
             walk,
             result,
             IndependentDraws(1.0),
-            "the forward map is linear and the noise Gaussian: hyperparameters are sampled by Metropolis steps with "
-            "the function integrated out, and the function given them exactly",
+            reason,
         )
 
     def _interwoven(
         self,
-        solver: ForwardSolver,
+        use: SolverUse,
         x: Float[np.ndarray, " modes"],
         u: Logarithms,
         rng: np.random.Generator,
         key: PRNGKey,
-    ) -> "WalkedChains":
-        """Return the chains of any map: the walk of the function warms up first, then hyperparameters move too."""
-        dynamics = self._dynamics(solver)
+    ) -> Samples:
+        """Return draws of any map: the walk of the function warms up first, then hyperparameters move too."""
+        solver = use.solver
+        dynamics = dynamics_of(self.dynamics, solver, "pcnl")
         target = self.target
-        law, references, u = find_modes(target, solver, x, u, rng)
+        loop = self._loop
+        law, references, u = find_modes(
+            target,
+            solver,
+            x,
+            u,
+            rng,
+        )
         there = target.solver_at(solver, u)
-        function_walk = SolverWalk(there, references[0], dynamics, 1.0)
-        if len(references) > 1 or function_walk.is_far_from_normal(rng):
-            function_walk.mix(references)
-        num_warmup = self._warmup(self.default_warmup)
-        fixed = num_warmup // 2
-        solves = function_walk.first_states(references, self.num_chains, None, rng)
-        solves = self._loop.warm_up(function_walk, solves, fixed, rng)
-        laws = [function_walk.reference, *references[1:]]
-        units = target.units(u)
-        linear = [LinearData.of(there, law, *units) for law in laws]
-        walk = InterwovenWalk(target, solver, law, function_walk, linear)
+        function_walk = SolverWalk(there, references, dynamics)
+        steps = self.lengths.warmup(self.default_warmup)
+        solves = function_walk.first_states(references, loop.num_chains, None, rng)
+        solves = loop.warm_up(function_walk, solves, steps // 2, rng)
+        linear = LinearData.of(there, references[0], *target.units(u))
+        walk = InterwovenWalk(
+            target,
+            solver,
+            law,
+            function_walk,
+            linear,
+        )
         states = []
         for solve in solves:
             first = walk.first_logarithms(target.log_prior, rng)
-            states.append(
-                InterwovenState(first, units.rescaled(solve, target.units(first)))
-            )
-        states = self._loop.warm_up(walk, states, num_warmup - fixed, rng)
+            moved = target.units(u).rescaled(solve, target.units(first))
+            states.append(InterwovenState(first, moved))
+        states = loop.warm_up(walk, states, steps - steps // 2, rng)
         why = (
             "the forward map is not linear, or too large for its matrix"
             if self.dynamics == "auto"
             else f"algorithm={dynamics.upper()} was passed"
         )
-        return WalkedChains(
+        reason = f"{why}: steps of the function alternate with steps of the hyperparameters, centred and whitened"
+        result = loop.record(walk, states, key)
+        return self._samples(
+            use,
             walk,
-            self._loop.record(walk, states, key),
+            result,
             function_walk.algorithm(1.0),
-            f"{why}: steps of the function alternate with steps of the hyperparameters, centred and whitened",
+            reason,
         )
-
-    def _dynamics(self, solver: ForwardSolver) -> Dynamics:
-        if self.dynamics == "auto":
-            return "pcn" if solver.adjoint is None else "pcnl"
-        if self.dynamics == "pcnl" and solver.adjoint is None:
-            raise ValueError(
-                "PCNL needs a gradient: pass adjoint= to inverse_problem, or algorithm=langevax.PCN()."
-            )
-        return "pcn" if self.dynamics == "pcn" else "pcnl"
 
     @property
     def _loop(self) -> HostLoop:
-        thinning = 1 if self.thinning == "auto" else self.thinning
-        return HostLoop(self.num_samples, self.num_chains, thinning, self.progress)
-
-    def _warmup(self, default: int) -> int:
-        return default if self.num_warmup == "auto" else self.num_warmup
+        lengths = self.lengths
+        return HostLoop(*lengths[:2], lengths.spacing(1), self.progress)
 
 
-class WalkedChains(NamedTuple):
-    """A recorded run of a walk, and what is reported of it."""
-
-    walk: HyperparameterWalk
-    result: Result
-    algorithm: Algorithm
-    reason: str
+def collapsed_states(
+    walk: CollapsedWalk,
+    loop: HostLoop,
+    num_steps: int,
+    rng: np.random.Generator,
+) -> list[Any]:
+    """Return the ends of a warm-up that starts as widely as the prior."""
+    states = [
+        walk.state_at(walk.first_logarithms(walk.log_density, rng))
+        for _ in range(loop.num_chains)
+    ]
+    return loop.warm_up(walk, states, num_steps, rng)
 
 
 def find_modes(
@@ -210,25 +228,26 @@ def find_modes(
     u: Logarithms,
     rng: np.random.Generator,
     max_rounds: int = 5,
-    settled: float = 0.5,
+    num_steps: int = 200,
 ) -> tuple[ProposalLaw, list[NormalReference], Logarithms]:
     """Return the proposals of hyperparameters, the normal laws at the modes of the function, and where those are.
 
-    The mode of the function at fixed hyperparameters and that of these for the map linearised there are found in turn,
-    until these move by less than `settled` deviations.
+    The mode of the function at fixed hyperparameters and the law of these for the map linearised there, from chains
+    without solves, are found in turn, until the centre moves by less than half a deviation.
     """
-    law = None
+    law = ProposalLaw(target.centre, np.diag(target.deviation))
+    loop = HostLoop(num_steps, 4, progress=False)
     for _ in range(max_rounds):
         there = target.solver_at(solver, u)
         units = target.units(u)
-        reference = find_reference(there, x / units.deviations, rng)
-        linear = LinearData.of(there, reference, *units)
-        law = CollapsedWalk(target, solver, linear, rng).law
-        move = np.linalg.solve(law.roots[0], law.centres[0] - u)
+        reference = find_reference(there, x / units.deviations)
+        walk = CollapsedWalk(target, solver, LinearData.of(there, reference, *units))
+        collapsed_states(walk, loop, num_steps, rng)
+        law = walk.law
         x = units.deviations * reference.mean
-        u = law.centres[0]
-        if np.linalg.norm(move) < settled:
+        move = np.linalg.solve(law.root, law.centre - u)
+        u = law.centre
+        if np.linalg.norm(move) < 0.5:
             break
-    assert law is not None
     start = x / target.units(u).deviations
     return law, find_references(target.solver_at(solver, u), start, rng), u

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 from langevax import checks
 from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.problems.coordinates import Reparametrised
-from langevax.problems.problem import Problem, Scalar
+from langevax.problems.problem import Problem
 from langevax.sampling.inverse import InverseProblem
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.solver import ForwardSolver, Solve
@@ -86,7 +86,7 @@ class HierarchicalInverseProblem:
                 **{name: float(values[name]) for name in prior.hyperpriors}
             )
         return self.build(
-            self.known_noise or GaussianNoise(deviation=values[NOISE]), prior
+            self.known_noise or GaussianNoise(standard_deviation=values[NOISE]), prior
         )
 
     def functions(self, positions: Mapping[str, Any]) -> Float[Array, "*batch grid"]:
@@ -117,8 +117,8 @@ class HierarchicalInverseProblem:
         exponential = np.exp(u) if isinstance(u, np.ndarray) else jnp.exp(u)
         return dict(zip(self.names, exponential, strict=True))
 
-    def variances(self, u: Any) -> Any:
-        """Return mu: (N,) in float64, or traced where u is."""
+    def variances(self, u: Logarithms) -> Float[np.ndarray, " modes"]:
+        """Return mu."""
         if isinstance(self.prior, GaussianPrior):
             return np.asarray(self.prior.eigenvalues, np.float64)
         values = self.values(u)
@@ -126,13 +126,13 @@ class HierarchicalInverseProblem:
             {name: values[name] for name in self.prior.hyperpriors}
         )
 
-    def level(self, u: Any) -> Any:
+    def level(self, u: Logarithms) -> float:
         """Return the deviation of the noise, 1 where that is known."""
-        return 1.0 if self.known_noise is not None else self.values(u)[NOISE]
+        return 1.0 if self.known_noise is not None else float(self.values(u)[NOISE])
 
-    def units(self, u: Logarithms) -> "Units":
+    def units(self, u: Logarithms) -> Units:
         """Return the units of a solve at u."""
-        return Units(np.sqrt(self.variances(u)), float(self.level(u)))
+        return Units(np.sqrt(self.variances(u)), self.level(u))
 
     @property
     def scales(self) -> Float[np.ndarray, " modes"]:
@@ -141,28 +141,20 @@ class HierarchicalInverseProblem:
 
     def solver_at(self, solver: ForwardSolver, u: Logarithms) -> ForwardSolver:
         """Return the base problem's solver in units of the prior and the noise at u."""
-        return solver.in_units(self.units(u).deviations / self.scales, self.noise(u))
-
-    def noise(self, u: Logarithms) -> GaussianNoise:
-        """Return the noise at u."""
-        return self.known_noise or GaussianNoise(deviation=self.level(u))
-
-    def traced_log_prior(self, u: Float[Array, " hyperparameters"]) -> Scalar:
-        """Return log p(u)."""
-        return sum(
-            (law.log_density(u[i]) for i, law in enumerate(self.hyperpriors.values())),
-            jnp.zeros((), u.dtype),
-        )
+        units = self.units(u)
+        noise = self.known_noise or GaussianNoise(standard_deviation=units.level)
+        return solver.in_units(units.deviations / self.scales, noise)
 
     @cached_property
-    def _compiled_log_prior(self) -> Callable[[Logarithms], Array]:
-        compiled = jax.jit(self.traced_log_prior)
-        dtype = jnp.result_type(float)
-        return lambda u: compiled(u.astype(dtype))
+    def _log_density(self) -> Callable[[Array], FloatScalar]:
+        laws = self.hyperpriors.values()
+        return jax.jit(
+            lambda u: sum(law.log_density(x) for law, x in zip(laws, u, strict=True))
+        )
 
     def log_prior(self, u: Logarithms) -> float:
-        """Return log p(u), on the host; minus infinity where it is not a number."""
-        value = float(self._compiled_log_prior(u))
+        """Return log p(u); minus infinity where it is not a number."""
+        value = float(self._log_density(jnp.asarray(u, jnp.result_type(float))))
         return -np.inf if np.isnan(value) else value
 
     @property
@@ -173,7 +165,7 @@ class HierarchicalInverseProblem:
     @property
     def deviation(self) -> Logarithms:
         """Prior deviations of u."""
-        return np.array([law.deviation for law in self.hyperpriors.values()])
+        return np.array([law.standard_deviation for law in self.hyperpriors.values()])
 
     def start_from(
         self, start: PyTree
@@ -226,15 +218,5 @@ class HierarchicalCoordinates(Reparametrised):
         return jnp.concatenate([position[FUNCTION] / self.scales, logarithms])
 
     def pull_back(self, gradient: PyTree) -> PyTree:
-        """Refused."""
+        """Refused: the density of a function with its hyperparameters is known to the chains on the host alone."""
         raise TypeError("coordinates with logarithms are not linear in the position.")
-
-    def value(self, position: Float[Array, " d"]) -> Scalar:
-        raise TypeError(
-            "the density of a function with its hyperparameters is known to the chains on the host alone."
-        )
-
-    def gradient(self, position: Float[Array, " d"]) -> Float[Array, " d"]:
-        raise TypeError(
-            "the density of a function with its hyperparameters has no gradient for compiled runs."
-        )

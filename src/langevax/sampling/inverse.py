@@ -23,14 +23,13 @@ from jaxtyping import Array, ArrayLike, Float
 from langevax import checks
 from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.problems.problem import Problem
-from langevax.sampling.fields import field_dataset, plot_fields
+from langevax.sampling.fields import field_dataset
 from langevax.sampling.noise import GaussianNoise
-from langevax.sampling.solver import Adjoint, ForwardSolver, NumpyMap
+from langevax.sampling.solver import Adjoint, ForwardSolver, NumpyMap, check_shape
 from langevax.spaces import GaussianPrior
 
 if TYPE_CHECKING:
     import xarray
-    from matplotlib.figure import Figure
 
 ForwardMap = Callable[[Any], Any]
 
@@ -88,10 +87,6 @@ class InverseProblem(NamedTuple):
         """
         return field_dataset(self.prior.basis, self.functions(positions), coverage)
 
-    def plot(self, positions: ArrayLike, *, coverage: float = 0.9) -> "Figure":
-        """Plot `fields`: a curve in its band, or maps of mean and deviation over the plane."""
-        return plot_fields(self.fields(positions, coverage=coverage))
-
     def sample_predictive(self, positions: ArrayLike, *, key: PRNGKey) -> Array:
         """Draw data that would be measured again: predictions of draws, a solve each, and noise."""
         predicted = self.predictions(positions)
@@ -109,15 +104,10 @@ class InverseProblem(NamedTuple):
                 lambda x: self.forward_map(self.functions(x)), flat, batch_size=64
             )
         else:
-            predicted = np.stack(
-                self.solver.each(
-                    self.solver.predict, np.asarray(flat, np.float64) / self.scales
-                )
-            )
-            predicted = jnp.asarray(predicted, jnp.result_type(float))
-        return jax.tree.map(
-            lambda a: a.reshape(*positions.shape[:-1], *a.shape[1:]), predicted
-        )
+            places = np.asarray(flat, np.float64) / self.scales
+            solves = self.solver.each(self.solver.predict, places)
+            predicted = jnp.asarray(np.stack(solves), jnp.result_type(float))
+        return predicted.reshape(*positions.shape[:-1], *self.data.shape)
 
 
 class Misfit(eqx.Module):
@@ -125,48 +115,19 @@ class Misfit(eqx.Module):
 
     forward_map: ForwardMap
     data: Float[Array, "..."]
+    noise: GaussianNoise
     prior: GaussianPrior
-    mean: Float[Array, "..."]
-    deviation: Float[Array, "..."] | None
-    whitener: Float[Array, "m m"] | None
-
-    def __init__(
-        self,
-        forward_map: ForwardMap,
-        data: Array,
-        noise: GaussianNoise,
-        prior: GaussianPrior,
-        mean: np.ndarray,
-    ):
-        as_numbers = lambda array: (
-            None if array is None else jnp.asarray(array, data.dtype)
-        )
-        self.forward_map = forward_map
-        self.data = data
-        self.prior = prior
-        self.mean = jnp.asarray(mean, data.dtype)
-        self.deviation, self.whitener = (
-            as_numbers(noise.deviation),
-            as_numbers(noise.whitener),
-        )
+    mean: np.ndarray
 
     def __call__(self, position: Float[Array, " modes"]) -> FloatScalar:
         values = self.prior.basis.synthesize(position)
-        predicted = self.forward_map(values + self.mean.astype(values.dtype))
+        predicted = self.forward_map(values + jnp.asarray(self.mean, values.dtype))
         check_shape(jnp.shape(predicted), self.data.shape)
         wide = max(
             predicted.dtype, self.data.dtype, key=lambda dtype: dtype.itemsize
         )  # not data to fewer bits
         residual = predicted.astype(wide) - self.data.astype(wide)
-        if self.whitener is not None:
-            return (
-                jnp.mean(
-                    (self.whitener.astype(residual.dtype) @ residual.reshape(-1)) ** 2
-                )
-                / 2
-            )
-        assert self.deviation is not None
-        return jnp.mean((residual / self.deviation.astype(residual.dtype)) ** 2) / 2
+        return jnp.mean(self.noise.whitened(residual) ** 2) / 2
 
 
 def solver_of(target: InverseProblem) -> ForwardSolver:
@@ -175,7 +136,7 @@ def solver_of(target: InverseProblem) -> ForwardSolver:
         return target.solver
     dtype = target.prior.eigenvalues.dtype
     adjoint = transposed_derivative(target.forward_map, dtype)
-    solver = ForwardSolver(
+    return ForwardSolver(
         compiled_map(target.forward_map, dtype),
         adjoint,
         target.data,
@@ -183,14 +144,12 @@ def solver_of(target: InverseProblem) -> ForwardSolver:
         target.prior,
         target.prior_mean,
     )
-    solver.is_single = dtype.itemsize < 8
-    return solver
 
 
 def compiled_map(forward_map: ForwardMap, dtype: Any) -> NumpyMap:
     """Return a map in JAX as one on NumPy arrays."""
     compiled = jax.jit(forward_map)
-    return lambda values: np.asarray(compiled(jnp.asarray(values, dtype)))
+    return lambda values: np.asarray(compiled(jnp.asarray(values, dtype)), np.float64)
 
 
 def transposed_derivative(forward_map: ForwardMap, dtype: Any) -> Adjoint:
@@ -204,11 +163,3 @@ def transposed_derivative(forward_map: ForwardMap, dtype: Any) -> Adjoint:
     return lambda values, residual: product(
         jnp.asarray(values, dtype), jnp.asarray(residual, dtype)
     )
-
-
-def check_shape(predicted: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    if predicted != expected:
-        raise ValueError(
-            f"forward_map returned shape {predicted} for data of shape {expected}; it must predict each datum from "
-            "the function's values on prior.basis.grid."
-        )

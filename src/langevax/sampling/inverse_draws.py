@@ -33,7 +33,9 @@ from langevax.sampling.solver_walk import (
     HOST_DYNAMICS,
     Dynamics,
     SolverWalk,
+    dynamics_of,
 )
+from langevax.sampling.starts import Lengths
 
 
 class SolverUse(NamedTuple):
@@ -52,7 +54,13 @@ class SolverUse(NamedTuple):
         """Return chains on the host and what they cost."""
         step_size = float(getattr(algorithm, "step_size", 1.0))
         spent = self.solver.counts.since(self.before).evaluations
-        return TunedChains(algorithm, result, step_size, thinning, spent)
+        return TunedChains(
+            algorithm,
+            result,
+            step_size,
+            thinning,
+            spent,
+        )
 
     def samples(
         self,
@@ -86,10 +94,7 @@ class InverseRun(NamedTuple):
     target: InverseProblem
     dynamics: Requested
     """"auto" where no argument asks for particular dynamics."""
-    num_samples: int
-    num_chains: int
-    num_warmup: int | Literal["auto"]
-    thinning: int | Literal["auto"]
+    lengths: Lengths
     step_size: float | Literal["auto"]
     preconditioner: str | None
     start: Float[Any, " modes"]
@@ -106,25 +111,32 @@ class InverseRun(NamedTuple):
         began = time.perf_counter()
         target = self.target
         in_python = target.solver is not None
+        is_open = self.dynamics == "auto"
         size = target.prior.num_modes * len(target.prior.basis.grid)
-        if self.dynamics == "auto":
-            is_tried = in_python or size <= self.most_numbers
-        else:
-            asks_walk = in_python and self.dynamics in ("pcn", "pcnl")
-            is_tried = asks_walk or self.dynamics == "hmc"
-        if not is_tried:
+        is_small = in_python or size <= self.most_numbers
+        asks_walk = in_python and self.dynamics in ("pcn", "pcnl")
+        if not ((is_open and is_small) or asks_walk or self.dynamics == "hmc"):
             return None
         pilot_key, *keys = random.split(self.key, 4)
         solver = solver_of(target)
         use = SolverUse(solver, solver.counts, began)
-        if self.dynamics == "auto":
+        if is_open:
             exact = exact_reference(solver, generator(pilot_key))
             if exact is not None:
                 return self._independent(use, exact, keys[0])
-            rng = generator(pilot_key)
-            if not (in_python or self._is_far_from_normal(solver, rng)):
+            if not in_python and not self._is_for_host(solver, generator(pilot_key)):
                 return None
         return self._walk(use, keys)
+
+    def _is_for_host(self, solver: ForwardSolver, rng: np.random.Generator) -> bool:
+        """True where a map in JAX is sampled on the host, by steps about the prior as well.
+
+        There are few coefficients, whose law may be far from normal, or several modes.
+        """
+        if self.preconditioner != "auto" or self.run.checkpoint is not None:
+            return False
+        is_few = solver.num_modes <= FEW_MODES
+        return is_few or len(self._references(solver, rng)) > 1
 
     def _independent(
         self,
@@ -134,48 +146,56 @@ class InverseRun(NamedTuple):
     ) -> Samples:
         coordinates = self._coordinates(exact)
         temperature = self.target.temperature
+        num_samples, num_chains = self.lengths[:2]
         chains = independent_chains(
             coordinates,
             temperature,
-            self.num_samples,
-            self.num_chains,
+            num_samples,
+            num_chains,
             key,
             self.run,
         )
         reason = "the forward map is linear and the noise Gaussian: draws of the normal posterior are independent"
-        return use.samples(chains, coordinates, temperature, "exact", reason)
+        return use.samples(
+            chains,
+            coordinates,
+            temperature,
+            "exact",
+            reason,
+        )
 
     def _walk(self, use: SolverUse, keys: list[PRNGKey]) -> Samples:
         solver = use.solver
-        dynamics, reason = self._dynamics(solver)
+        dynamics = dynamics_of(self.dynamics, solver, "hmc")
         self._check(dynamics)
-        rng = generator(keys[0])
-        is_adaptive = isinstance(self.step_size, str)
-        first_size = 1.0 if isinstance(self.step_size, str) else self.step_size
-        references = self._references(solver, rng)
-        walk = SolverWalk(solver, references[0], dynamics, first_size)
-        if is_adaptive and (len(references) > 1 or walk.is_far_from_normal(rng)):
-            walk.mix(references)
-        states = walk.first_states(
-            references, self.num_chains, self._start_of_chain(keys[1]), rng
+        reason = (
+            f"the forward map has {'no' if solver.adjoint is None else 'an'} adjoint"
         )
-        thinning = 1 if self.thinning == "auto" else self.thinning
-        loop = HostLoop(self.num_samples, self.num_chains, thinning, self.run.progress)
-        steps = self.default_warmup if self.num_warmup == "auto" else self.num_warmup
-        states = loop.warm_up(walk, states, steps, rng, is_adaptive)
+        if self.dynamics != "auto":
+            reason = f"algorithm={dynamics.upper()} was passed"
+        rng = generator(keys[0])
+        references = self._references(solver, rng)
+        walk = SolverWalk(solver, references, dynamics, self.step_size)
+        loop = HostLoop(*self.lengths[:2], self.lengths.spacing(1), self.run.progress)
+        starts = self._start_of_chain(keys[1])
+        states = walk.first_states(references, loop.num_chains, starts, rng)
+        steps = self.lengths.warmup(self.default_warmup)
+        states = loop.warm_up(walk, states, steps, rng)
         run = loop.record(walk, states, keys[2])
         temperature = self.target.temperature
-        chains = use.chains(walk.algorithm(temperature), run, thinning)
+        chains = use.chains(walk.algorithm(temperature), run, loop.thinning)
         coordinates = self._coordinates(walk.reference)
-        return use.samples(chains, coordinates, temperature, dynamics, reason, walk)
+        return use.samples(
+            chains,
+            coordinates,
+            temperature,
+            dynamics,
+            reason,
+            walk,
+        )
 
     def _check(self, dynamics: Dynamics) -> None:
         """Raise where an argument asks for what chains on the host do not have."""
-        if self.preconditioner == "diagonal":
-            raise ValueError(
-                "preconditioner='diagonal' is not for a forward map in Python; pass 'low-rank', 'auto', or None for "
-                "the prior's own proposals."
-            )
         if self.run.checkpoint is not None:
             remedy = (
                 "pass algorithm=langevax.PCNL(), or draw in parts with Samples.extend"
@@ -200,39 +220,6 @@ class InverseRun(NamedTuple):
             return [NormalReference.standard(solver.num_modes)]
         start = np.asarray(self.start, np.float64) / self.target.scales
         return find_references(solver, start, rng)
-
-    def _is_far_from_normal(
-        self, solver: ForwardSolver, rng: np.random.Generator
-    ) -> bool:
-        """True where a map in JAX is better sampled on the host, by steps about the prior as well.
-
-        There are several modes, or few coefficients whose law is far from normal about the only one.
-        """
-        if self.preconditioner != "auto" or self.run.checkpoint is not None:
-            return False
-        references = self._references(solver, rng)
-        if len(references) > 1 or solver.num_modes > FEW_MODES:
-            return len(references) > 1
-        return SolverWalk(solver, references[0], "pcn", 1.0).is_far_from_normal(rng)
-
-    def _dynamics(self, solver: ForwardSolver) -> tuple[Dynamics, str]:
-        if self.dynamics == "auto":
-            if self.target.solver is None:
-                return (
-                    "hmc",
-                    "the unknown has few coefficients, and their posterior is far from normal",
-                )
-            if solver.adjoint is None:
-                return "pcn", "the forward map has no adjoint"
-            return "hmc", "the forward map has an adjoint"
-        dynamics: Dynamics = (
-            self.dynamics if self.dynamics in ("pcn", "hmc") else "pcnl"
-        )
-        if dynamics != "pcn" and solver.adjoint is None:
-            raise ValueError(
-                f"{dynamics.upper()} needs a gradient: pass adjoint= to inverse_problem, or algorithm=langevax.PCN()."
-            )
-        return dynamics, f"algorithm={dynamics.upper()} was passed"
 
     def _start_of_chain(self, key: PRNGKey) -> Callable[[int], Vector] | None:
         start = self.chain_start

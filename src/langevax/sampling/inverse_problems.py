@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,13 +19,12 @@ from langevax.sampling.inverse import (
     InverseProblem,
     Misfit,
     SolverWarning,
-    check_shape,
     compiled_map,
     transposed_derivative,
 )
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.solve_cache import SolveCache
-from langevax.sampling.solver import Adjoint, ForwardSolver, misfit_problem
+from langevax.sampling.solver import Adjoint, ForwardSolver, check_shape, misfit_problem
 from langevax.sampling.umbridge import UMBridgeModel
 from langevax.spaces import GaussianPrior, MaternPrior
 from langevax.spaces.matern_prior import Distribution, Hyperprior
@@ -55,8 +54,7 @@ def inverse_problem(
             `langevax.sampling.UMBridgeModel`, which brings its adjoint.
         data: the measurements y, an array without NaN.
         noise: their standard deviation > 0, one number or an array like `data`; or a
-            `langevax.sampling.GaussianNoise`, by a covariance, a factor of it or its precision; or a distribution of
-            NumPyro of one unknown deviation.
+            `langevax.sampling.GaussianNoise`, by a covariance; or a distribution of NumPyro of one unknown deviation.
         prior: `langevax.spaces.GaussianPrior`, or `MaternPrior`, whose parameters may have distributions too. With a
             distribution anywhere, positions are a dict: "function", and each unknown by its name.
         adjoint: `adjoint(values, residual) -> like values`, the transposed derivative of a map on NumPy arrays at
@@ -70,7 +68,7 @@ def inverse_problem(
             nothing. Several threads must be able to call the solver, which is tried here by calls at once.
         cache: a file, made where there is none, for the results of a forward map on NumPy arrays and of its adjoint.
             A call with the same numbers is read from it: the same script, started again after an interruption, goes on
-            where it was. Three calls test that the file is of this solver. `solves` counts what is read, too.
+            where it was. Calls test that the file is of this solver. `solves` counts what is read, too.
 
     Raises:
         SolveCacheError: `cache` cannot be opened, read or written.
@@ -103,28 +101,40 @@ def inverse_problem(
         raise TypeError(
             f"prior must be a langevax.spaces.GaussianPrior or MaternPrior, got {type(prior).__name__}."
         )
-    if not isinstance(noise, GaussianNoise | Distribution):
+    build = partial(
+        _of_numbers, forward_map, data, adjoint, prior_mean, parallel, cache
+    )
+    hyperpriors = dict(prior.hyperpriors) if isinstance(prior, MaternPrior) else {}
+    if isinstance(noise, Distribution):
+        hyperpriors = {NOISE: Hyperprior(NOISE, noise)} | hyperpriors
+        known_noise = None
+    elif isinstance(noise, GaussianNoise):
+        known_noise = noise
+    else:
         checks.number("noise", noise, positive=True)
-
-    def build(noise: Any, prior: GaussianPrior) -> InverseProblem:
-        return _of_numbers(
-            forward_map, data, noise, prior, adjoint, prior_mean, parallel, cache
-        )
-
-    if isinstance(noise, Distribution) or isinstance(prior, MaternPrior):
-        return _hierarchical(build, noise, prior)
-    return build(noise, prior)
+        known_noise = GaussianNoise(standard_deviation=noise)
+    typical = {name: law.typical for name, law in hyperpriors.items()}
+    level = known_noise or GaussianNoise(standard_deviation=typical[NOISE])
+    fixed = (
+        prior.at(**{name: typical[name] for name in prior.hyperpriors})
+        if isinstance(prior, MaternPrior)
+        else prior
+    )
+    base = build(level, fixed)
+    if not hyperpriors:
+        return base
+    return HierarchicalInverseProblem(base, prior, hyperpriors, known_noise, build)
 
 
 def _of_numbers(
     forward_map: ForwardMap,
     data: ArrayLike,
-    noise: ArrayLike | GaussianNoise,
-    prior: GaussianPrior,
     adjoint: Adjoint | None,
     prior_mean: ArrayLike,
     parallel: int,
     cache: str | os.PathLike[str] | None,
+    noise: GaussianNoise,
+    prior: GaussianPrior,
 ) -> InverseProblem:
     """Return the problem of known noise and prior."""
     exact = checks.real_array("data", data)
@@ -134,7 +144,6 @@ def _of_numbers(
         y,
         remedy="drop missing measurements, and their predictions from forward_map",
     )
-    noise = _gaussian(noise)
     noise.check_size(y.shape)
     like = jax.ShapeDtypeStruct((prior.num_modes,), prior.eigenvalues.dtype)
     grid = jax.eval_shape(prior.basis.synthesize, like)
@@ -143,7 +152,7 @@ def _of_numbers(
         adjoint = adjoint or forward_map.adjoint
     mean = _mean(prior_mean, grid.shape)
     temperature = 1 / y.size
-    precision = prior.precision(temperature=1 / y.size)
+    precision = prior.precision(temperature=temperature)
     dtype = _predicted_dtype(forward_map, grid)
     is_compiled = tracing.is_traced(forward_map, grid, _value)
     if is_compiled and (parallel > 1 or cache is not None):
@@ -165,7 +174,7 @@ def _of_numbers(
     called = compiled_map(forward_map, grid.dtype) if is_compiled else forward_map
     solver = ForwardSolver(called, adjoint, exact, noise, prior, mean, parallel)
     if warning := solver.check(np.random.default_rng(0)):
-        warnings.warn(warning, SolverWarning, stacklevel=4)
+        warnings.warn(warning, SolverWarning, stacklevel=3)
     if cache is not None:
         solver.use_cache(SolveCache(cache))
     problem = misfit_problem(solver, jnp.sqrt(prior.eigenvalues), precision)
@@ -183,10 +192,6 @@ def _mean(prior_mean: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
             f"prior_mean must be one number or of the grid's shape {shape}, got shape {mean.shape}."
         )
     return mean
-
-
-def _gaussian(noise: ArrayLike | GaussianNoise) -> GaussianNoise:
-    return noise if isinstance(noise, GaussianNoise) else GaussianNoise(deviation=noise)
 
 
 def _vjp(forward_map: ForwardMap, primals: tuple[Array], _: tuple[Array]) -> Array:
@@ -223,26 +228,3 @@ def _check_reproducible(forward_map: ForwardMap, like: jax.ShapeDtypeStruct) -> 
             "forward_map is not deterministic: two calls compute with different constants; fix its random numbers, and "
             "leave out what it remembers between calls."
         )
-
-
-def _hierarchical(
-    build: Callable[[Any, GaussianPrior], InverseProblem],
-    noise: Any,
-    prior: MaternPrior | GaussianPrior,
-) -> HierarchicalInverseProblem | InverseProblem:
-    """Return a problem with distributions among noise and prior, or the one `build` returns where there are none."""
-    hyperpriors = dict(prior.hyperpriors) if isinstance(prior, MaternPrior) else {}
-    is_known = not isinstance(noise, Distribution)
-    if not is_known:
-        hyperpriors = {NOISE: Hyperprior(NOISE, noise)} | hyperpriors
-    known_noise = _gaussian(noise) if is_known else None
-    typical = {name: law.typical for name, law in hyperpriors.items()}
-    fixed = (
-        prior
-        if isinstance(prior, GaussianPrior)
-        else prior.at(**{n: typical[n] for n in prior.hyperpriors})
-    )
-    base = build(known_noise or _gaussian(typical[NOISE]), fixed)
-    if not hyperpriors:
-        return base
-    return HierarchicalInverseProblem(base, prior, hyperpriors, known_noise, build)

@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,6 @@ from langevax.sampling.preconditioning import (
     run_even_pilot,
 )
 from langevax.sampling.resolution import check_resolution, normal_deviations
-from langevax.sampling.starts import StartWithinReach
 from langevax.sampling.subsampled_hmc import (
     CEILING,
     SubsampledHMC,
@@ -80,7 +79,6 @@ def learning_coefficient(
     num_chains: int = 4,
     batch_size: int | Literal["auto"] | None = "auto",
     num_warmup: int = 600,
-    descend: bool = False,
     run: Run = Run(),
 ) -> LearningCoefficient:
     """Estimate the local learning coefficient of a model at trained parameters.
@@ -92,13 +90,12 @@ def learning_coefficient(
             Flax, Equinox or Haiku.
         data: a pytree of arrays with one row per example along axis 0; rows of a file are used where they lie.
         temperature: of the mean loss, T = 1 / (n beta); "auto" is log(n) / n, beta = 1 / log(n) of the summed loss.
-        localization: gamma, in 1 / (unit of a parameter)^2; "auto" is one over the mean square of the parameters,
-            after the descent, and 1 where these are 0.
+        localization: gamma, in 1 / (unit of a parameter)^2; "auto" is one over the mean square of the parameters, and 1
+            where these are 0.
         num_samples, num_chains: draws of each chain, and independent chains; at least 2 chains and 4 draws.
         batch_size: rows of one trajectory of Hamiltonian Monte Carlo, which is accepted with the loss of all rows;
             "auto" takes as many as keep four of five trajectories; None takes all rows.
         num_warmup: steps before the first draw, in which the step size follows the acceptance.
-        descend: search a minimum from `params` first, by L-BFGS, and take the coefficient there.
         run: a `Run`; the draws are saved, not the warm-up.
 
     Returns:
@@ -125,7 +122,6 @@ def learning_coefficient(
         )
     checks.not_forked()
     checks.typed_key(key)
-    checks.flag("descend", descend)
     check_run(run)
     heat = _number("temperature", temperature)
     gamma = _number("localization", localization)
@@ -137,18 +133,14 @@ def learning_coefficient(
     batch = _checked_batch(batch_size, size)
     lengths = _Lengths(int(num_chains), int(num_warmup), int(num_samples), batch)
     heat = math.log(size) / size if heat is None else heat
-    minimum = _Minimum.of(law, heat, gamma, descend)
+    minimum = _Minimum.of(law, heat, gamma)
     pilot_key, run_key = random.split(key)
-    spent = 0
-    target = None
-    chains = 0
-    for units in get_args(Units):
-        target = _Target.of(minimum, pilot_key, units, spent)
-        chains = target.run(lengths, run_key, run)
-        if not isinstance(chains, int):
-            break
+    target = _Target.of(minimum, pilot_key, "curvature", 0)
+    chains = target.run(lengths, run_key, run)
+    if isinstance(chains, int):
         spent = target.evaluations + chains
-    assert target is not None
+        target = _Target.of(minimum, pilot_key, "localization", spent)
+        chains = target.run(lengths, run_key, run)
     assert not isinstance(chains, int)
     return _summary(target, chains, time.perf_counter() - began)
 
@@ -215,50 +207,11 @@ class _Minimum(NamedTuple):
         law: TemperedLoss,
         temperature: float,
         localization: float | None,
-        descend: bool,
-        max_descents: int = 20,
-        precision: float = 0.01,
     ) -> "_Minimum":
-        """Return the minimum from the parameters of a law; without a localization, that of the scale found there.
-
-        With `descend` a gap below `precision` units of the coefficient ends the search.
-        """
-        passes = 0
-        minimum = None
-        for _ in range(max_descents if descend else 1):
-            gamma = _scale(law) if localization is None else localization
-            law = replace(
-                law,
-                precision=jnp.asarray(temperature * gamma, trees.dtype_of(law.params)),
-            )
-            minimum = cls._at(law, temperature, gamma, passes)
-            passes = minimum.passes
-            if not descend or minimum.fall(minimum.lowest) <= precision:
-                break
-            flat = Raveled(law, law.start())
-            law = replace(
-                law, params=law.displaced(flat.to_position(minimum.displacement))
-            )
-        assert minimum is not None
-        dimension = len(minimum.displacement)
-        if minimum.rounding > max(0.5, dimension / 4):
-            raise ValueError(
-                f"{minimum.displacement.dtype} rounds the mean loss, {minimum.loss:.6g} at params, by "
-                f"{minimum.rounding:.2g} units of the coefficient, which is at most {dimension / 2:g} for "
-                f"{dimension} parameters; subtract a constant from each row's loss, or use float64 by "
-                "jax.enable_x64()."
-            )
-        minimum.refuse_below(minimum.lowest, "descent from there")
-        return minimum._replace(is_automatic=localization is None)
-
-    @classmethod
-    def _at(
-        cls,
-        law: TemperedLoss,
-        temperature: float,
-        localization: float,
-        passes: int,
-    ) -> "_Minimum":
+        """Return the minimum from the parameters of a law; without a localization, that of the scale found there."""
+        gamma = _scale(law) if localization is None else localization
+        dtype = trees.dtype_of(law.params)
+        law = replace(law, precision=jnp.asarray(temperature * gamma, dtype))
         start = law.start()
         value, gradient = law.value_and_gradient(start)
         loss = float(value)
@@ -272,9 +225,25 @@ class _Minimum(NamedTuple):
                 "the gradient of the loss at params is not finite; pass params at which it is."
             )
         mode, used = find_mode(flat, flat.from_position(start))
-        lowest = min(loss, float(law.value(flat.to_position(mode))))
-        passes = passes + used + 2
-        return cls(law, temperature, localization, loss, lowest, mode, passes)
+        minimum = cls(
+            law,
+            temperature,
+            gamma,
+            loss,
+            lowest=min(loss, float(law.value(flat.to_position(mode)))),
+            displacement=mode,
+            passes=used + 2,
+            is_automatic=localization is None,
+        )
+        dimension = flat.dimension
+        if minimum.rounding > max(0.5, dimension / 4):
+            raise ValueError(
+                f"{dtype} rounds the mean loss, {loss:.6g} at params, by {minimum.rounding:.2g} units of the coefficient, "
+                f"which is at most {dimension / 2:g} for {dimension} parameters; subtract a constant from each row's loss, or "
+                "use float64 by jax.enable_x64()."
+            )
+        minimum.refuse_below(minimum.lowest, "descent from there")
+        return minimum
 
     def fall(self, loss: float) -> float:
         """The fall of the loss from params, in units of the coefficient."""
@@ -318,10 +287,10 @@ class _Target(NamedTuple):
     observation: Observation
     evaluations: int
     units: Units
-    phases = (0.25, 0.5, 0.25)
-    """Shares of a warm-up."""
+    phases = (1, 2, 1)
+    """Parts of a warm-up, by their shares."""
     num_points = 8
-    """Starts from which the first batch size is chosen."""
+    """Draws of the normal law about the mode, from which the first batch size is chosen."""
     too_short = 1.05
     """Step at the end of a warm-up, over the shortest that is taken."""
 
@@ -336,28 +305,19 @@ class _Target(NamedTuple):
         """Return the target; `spent` are gradients of what came before it."""
         law = minimum.law
         temperature = minimum.temperature
+        mode = minimum.displacement
         spent = spent + minimum.passes * int(law.size)
-        flat = coordinates_of(law, law.start(), temperature, whiten=True)
+        flat = coordinates_of(law, law.start(), temperature)
+        even = flat
+        pilot = Pilot(mode, jnp.full_like(mode, float(law.precision) ** -0.5), 0)
         try:
-            if units == "localization":
-                unit = float(minimum.law.precision) ** -0.5
-                mode = minimum.displacement
-                even = flat
-                pilot = Pilot(mode, jnp.full_like(mode, unit), 0)
-            else:
-                even, pilot = run_even_pilot(
-                    flat,
-                    minimum.displacement,
-                    temperature,
-                    key,
-                    exact_prior=False,
-                )
+            if units == "curvature":
+                even, pilot = run_even_pilot(flat, mode, temperature, key, False)
         except ValueError:  # a curvature that is not finite
-            coordinates = flat.with_units_at(minimum.displacement, temperature, key)
-            mode = coordinates.from_position(flat.to_position(minimum.displacement))
+            coordinates = flat.with_units_at(mode, temperature, key)
+            mode = coordinates.from_position(flat.to_position(mode))
         else:
-            coordinates = even.preconditioned(pilot.scales, pilot.directions)
-            mode = coordinates.from_position(pilot.mode, len(even.layers))
+            coordinates, mode = even.preconditioned(pilot)
             spent = spent + pilot.evaluations
         shares = float(law.precision) * _squared_scales(coordinates, mode)
         observation = Observation.of(jnp.asarray(temperature, mode.dtype), shares)
@@ -375,7 +335,9 @@ class _Target(NamedTuple):
         return self.minimum.temperature
 
     def check_resolution(
-        self, scales: float | Float[np.ndarray, " d"], key: PRNGKey
+        self,
+        scales: float | Float[np.ndarray, " d"],
+        key: PRNGKey,
     ) -> None:
         """Raise where the parameters are too far apart for the law, whose coordinates have scales in sqrt(T)."""
         widths = jnp.broadcast_to(
@@ -383,7 +345,7 @@ class _Target(NamedTuple):
             self.mode.shape,
         )
         deviations = normal_deviations(self.coordinates, widths, key).values()
-        moved = self.minimum.law.displaced(self.coordinates.to_position(self.mode))
+        moved = self.minimum.law.to_position(self.coordinates.to_position(self.mode))
         centres = {
             f"params{jax.tree_util.keystr(path)}": leaf
             for path, leaf in jax.tree.leaves_with_path(moved)
@@ -445,13 +407,13 @@ class _Target(NamedTuple):
         options: dict[str, Any],
     ) -> tuple[SubsampledHMC, Result, int]:
         """Run phases, after each of which the coordinates get the units of the draws so far."""
-        temperature = jnp.asarray(self.temperature, self.mode.dtype)
-        start = StartWithinReach(self.problem, self.mode, temperature)
         dimension = len(self.mode)
         points_key, batch_key, *keys = random.split(key, 2 + len(self.phases))
-        points = jax.lax.map(start, random.split(points_key, self.num_points))
+        shape = self.num_points, dimension
+        deviates = random.normal(points_key, shape, self.mode.dtype)
+        points = self.mode + math.sqrt(self.temperature) * deviates
         scales = jnp.ones_like(self.mode)
-        step_size = 0.7 * dimension**-0.25
+        step_size = dimension**-0.25
         number = lengths.batch_size
         spent = 0
         warm = None
@@ -459,7 +421,7 @@ class _Target(NamedTuple):
         for share, phase_key in zip(self.phases, keys, strict=True):
             if lengths.batch_size == "auto":
                 number = self._batch_size(number, points, batch_key)
-            steps = max(1, round(share * lengths.num_warmup))
+            steps = max(1, round(share / sum(self.phases) * lengths.num_warmup))
             ceiling = 1.0 if number == int(self.problem.size) else CEILING
             adapting = SubsampledHMC(
                 step_size,
@@ -472,7 +434,7 @@ class _Target(NamedTuple):
             warm = simulate(
                 adapting,
                 self.problem,
-                start if warm is None else warm,
+                self.mode if warm is None else warm,
                 key=phase_key,
                 num_steps=steps,
                 record_every=steps,
@@ -506,12 +468,14 @@ class _Target(NamedTuple):
 
 def _no_minimum(reason: str) -> ValueError:
     return ValueError(
-        f"params is not a local minimum of the loss: {reason}; train further, pass descend=True, or raise localization."
+        f"params is not a local minimum of the loss: {reason}; train further, or raise localization."
     )
 
 
 def _units(
-    warm: Result, temperature: float, steps_for_one: float = 50
+    warm: Result,
+    temperature: float,
+    steps_for_one: float = 50,
 ) -> Float[np.ndarray, " d"]:
     """Return the standard deviations of the draws of all chains, in units of sqrt(T); shrunk towards 1.
 
@@ -531,7 +495,8 @@ def _variance(warm: Result) -> Float[np.ndarray, " d"]:
 
 
 def _squared_scales(
-    coordinates: CoordinateMap, mode: Float[Array, " d"]
+    coordinates: CoordinateMap,
+    mode: Float[Array, " d"],
 ) -> Float[np.ndarray, " d"]:
     """Return the squared length of a unit of each coordinate, in the parameters; 1 / curvature at the mode."""
     dimension = len(mode)

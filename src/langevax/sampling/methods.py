@@ -106,8 +106,7 @@ def check_batches(gradient: GradientEstimator, problem: Problem) -> None:
         )
     size: Any = getattr(gradient, "batch_size", "auto")
     if not checks.is_auto(size):
-        is_repeated = getattr(gradient, "replace", False)
-        batches.check_batch_size(size, problem, is_repeated)
+        batches.check_batch_size(size, problem)
     if not checks.is_auto(getattr(gradient, "center", "auto")):
         raise ValueError(
             "center of ControlVariate is the mode in sample; leave it 'auto'."
@@ -120,12 +119,11 @@ def with_sizes(
     mode: Float[Array, " d"],
     temperature: float,
     key: PRNGKey,
-    longest_sarah: int = 8,
 ) -> GradientEstimator:
     """Return the estimator with numbers for what is "auto", for a problem in coordinates of unit curvature.
 
-    Periods spend as much on full gradients as on batches. `longest_sarah` is the longest of SARAH, whose errors add up
-    over it, where those of SVRG do not. Raises ValueError where full gradients at every step would cost less.
+    Periods spend as much on full gradients as on batches. Raises ValueError where full gradients at every step would cost
+    less.
     """
     n = int(problem.size)
     size = getattr(gradient, "batch_size", n)
@@ -135,8 +133,7 @@ def with_sizes(
         size = choose_batch_size(problem, mode, temperature, key, is_reduced)
         changes["batch_size"] = size
     if checks.is_auto(getattr(gradient, "period", None)):
-        longest = longest_sarah if isinstance(gradient, gradients.SARAH) else n
-        period = min(longest, round(n / (2 * size)))
+        period = round(n / (2 * size))
         if period < 2:
             raise ValueError(
                 f"{type(gradient).__name__} has nothing to save on {n:,} rows, of which batches need {size:,}; pass "

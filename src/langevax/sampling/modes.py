@@ -28,7 +28,7 @@ from langevax.sampling.preconditioning import (
     run_even_pilot,
 )
 from langevax.sampling.starts import (
-    StartNearMode,
+    StartNear,
     StartNearModes,
     generator,
     normal_deviates,
@@ -42,8 +42,9 @@ Numbers = Float[np.ndarray, " n"]
 class SearchPlan(NamedTuple):
     """Starts of descents, and limits by which their ends count as modes, or as unvisited."""
 
-    heat: tuple[float, ...] = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
-    """Widths of the heated laws, in standard deviations of the normal law about the mode."""
+    heat: tuple[float, float] = (3.0, 1000.0)
+    """Least and largest width of the heated laws, in standard deviations of the normal law about the mode."""
+    laws: int = 6
     descents: int = 25
     """From each of the heated laws."""
     few_descents: int = 2
@@ -89,24 +90,27 @@ class Mode(NamedTuple):
     """Least rise of the potential on straight ways to other modes, or to the nearest draws, in temperatures."""
 
 
+class End(NamedTuple):
+    """The end of descents, in the coordinates of the search."""
+
+    position: Float[np.ndarray, " d"]
+    root: Float[np.ndarray, "d d"]
+    """Of the inverse Hessian; 0 where there is one end."""
+    weight: float
+    barrier: float
+
+
 class ModeSearch(NamedTuple):
     """The modes that the pilot and the descents ended in, the pilot's first."""
 
-    positions: Points
-    roots: Float[np.ndarray, "n d d"]
-    """Of the inverse Hessians; 0 where there is one mode."""
-    weights: Numbers
-    barriers: Numbers
-    evaluations: int = 0
+    ends: list[End]
+    evaluations: int
 
     @property
-    def relevant(self) -> "ModeSearch":
-        """The modes with at least `LEAST_WEIGHT`, and their shares."""
-        heavy = self.weights >= LEAST_WEIGHT
-        weights = self.weights[heavy] / self.weights[heavy].sum()
-        return ModeSearch(
-            self.positions[heavy], self.roots[heavy], weights, self.barriers[heavy]
-        )
+    def several(self) -> list[End]:
+        """Those with at least `LEAST_WEIGHT`, heaviest first, where there are several."""
+        heavy = [end for end in self.ends if end.weight >= LEAST_WEIGHT]
+        return sorted(heavy, key=lambda end: -end.weight) if len(heavy) > 1 else []
 
 
 def find_modes(
@@ -119,7 +123,8 @@ def find_modes(
     """Return the modes that descents end in; they start `elsewhere`, too."""
     centre = np.asarray(mode, np.float64)
     is_cheap = int(problem.size) <= CHEAP_ROWS
-    widths = np.repeat(PLAN.heat, PLAN.descents if is_cheap else PLAN.few_descents)
+    widths = np.geomspace(*PLAN.heat, PLAN.laws)
+    widths = np.repeat(widths, PLAN.descents if is_cheap else PLAN.few_descents)
     deviates = normal_deviates(key, (len(widths), len(centre)))
     starts = centre + np.sqrt(temperature) * widths[:, None] * deviates
     if elsewhere is not None:
@@ -189,9 +194,9 @@ class DistinctModes:
         count, dimension = self.positions.shape
         size = int(self.problem.size)
         if count == 1:  # without a Hessian, which costs 2 d passes
-            roots = np.zeros((1, dimension, dimension))
-            spent = self.evaluations * size
-            return ModeSearch(self.positions, roots, np.ones(1), self.barriers, spent)
+            root = np.zeros((dimension, dimension))
+            only = End(self.positions[0], root, 1.0, np.inf)
+            return ModeSearch([only], self.evaluations * size)
         roots, volumes = zip(*map(self._laplace, self.positions), strict=True)
         falls = (self.levels[0] - self.levels) / self.temperature
         is_lower = falls > PLAN.barrier
@@ -201,10 +206,12 @@ class DistinctModes:
         weights = np.exp(log_weights - log_weights.max())
         spent = (self.evaluations + 2 * dimension * count) * size
         shares = weights / weights.sum()
-        return ModeSearch(self.positions, np.array(roots), shares, self.barriers, spent)
+        numbers = self.positions, roots, shares.tolist(), self.barriers.tolist()
+        return ModeSearch([End(*each) for each in zip(*numbers, strict=True)], spent)
 
     def _laplace(
-        self, position: Float[np.ndarray, " d"]
+        self,
+        position: Float[np.ndarray, " d"],
     ) -> tuple[Float[np.ndarray, "d d"], float]:
         """Return a root of the inverse Hessian, and log det(H)^(-1/2), -inf where the end is not a minimum."""
         point = jnp.asarray(position, self.mode.dtype)
@@ -253,25 +260,20 @@ class Exploration(NamedTuple):
         return self.pilot.evaluations + searched
 
     @property
-    def several(self) -> ModeSearch | None:
-        """The modes, where several of some weight were met."""
-        modes = None if self.search is None else self.search.relevant
-        return None if modes is None or len(modes.weights) == 1 else modes
+    def several(self) -> list[End]:
+        return [] if self.search is None else self.search.several
 
     @property
     def depth(self) -> float:
         """The deepest valley between modes, in temperatures; 0 where only one mode was met."""
-        return 0.0 if self.several is None else float(self.several.barriers.max())
+        return max((end.barrier for end in self.several), default=0.0)
 
     def modes(self) -> list[Mode]:
         """Return the modes in the user's coordinates, heaviest first; none where only one was met."""
-        if self.several is None:
-            return []
-        modes = [
-            Mode(self._position(position), float(weight), float(barrier))
-            for position, _, weight, barrier in zip(*self.several[:4], strict=True)
+        return [
+            Mode(self._position(end.position), end.weight, end.barrier)
+            for end in self.several
         ]
-        return sorted(modes, key=lambda mode: -mode.weight)
 
     def _position(self, point: Float[np.ndarray, " d"]) -> PyTree:
         return self.coordinates.to_position(jnp.asarray(point, self.mode.dtype))
@@ -291,7 +293,7 @@ class Exploration(NamedTuple):
             self.coordinates.is_linear and coordinates.is_linear
         ):
             return []
-        if len(self.search.weights) == PLAN.most_modes:
+        if len(self.search.ends) == PLAN.most_modes:
             return []
         dtype = self.mode.dtype
         dimension = len(self.mode)
@@ -300,10 +302,10 @@ class Exploration(NamedTuple):
         draws = draws[:: max(1, len(draws) // PLAN.draws)]
         deviations = np.maximum(draws.std(axis=0), np.finfo(float).tiny)
         problem = self.coordinates.problem
-        at_draws, _ = evaluate(problem, draws[::10].astype(dtype))
+        at_draws, _ = evaluate(problem, draws.astype(dtype))
         highest = np.quantile(at_draws, PLAN.as_dense)
         modes = []
-        for end, root in zip(self.search.positions, self.search.roots, strict=True):
+        for end, root, _, _ in self.search.ends:
             log_width = np.linalg.slogdet(root / deviations[:, None])[1] / dimension
             if log_width <= np.log(PLAN.narrowest):
                 continue
@@ -321,30 +323,38 @@ class Exploration(NamedTuple):
         potentials, _ = evaluate(problem, np.asarray(self.mode)[None])
         return self.coordinates.log_volume - float(potentials[0]) / temperature
 
-    def start(self, temperature: float) -> StartNearMode | StartNearModes:
-        """Return draws from the normal law about the mode, or of one that is drawn by the weights."""
+    def start(self, temperature: float) -> StartNear | StartNearModes:
+        """Return draws from the normal law about the mode, or about one that is drawn by the weights."""
         dtype = self.mode.dtype
         scale = jnp.sqrt(jnp.asarray(temperature, dtype))
-        if self.several is None:
-            return StartNearMode(self.mode, scale)
-        positions, roots, weights = (
-            jnp.asarray(numbers, dtype) for numbers in self.several[:3]
-        )
-        return StartNearModes(positions, roots, weights, scale)
+        if self.several:
+            numbers = zip(*(end[:3] for end in self.several), strict=True)
+            positions, roots, weights = (
+                jnp.asarray(np.array(a), dtype) for a in numbers
+            )
+            return StartNearModes(positions, roots, weights, scale)
+        return StartNear(self.coordinates.problem, self.mode, scale)
+
+
+class Wishes(NamedTuple):
+    """Needs of the dynamics."""
+
+    is_preconditioned: bool
+    needs_mode: bool
+    """Chains start about a mode with a curvature; the others also start from elsewhere."""
+    keeps_prior: bool
+    """Steps are those of the Gaussian prior, which stays the quadratic part."""
 
 
 class Explorer(NamedTuple):
     """Exploration of a law: its target and its settings."""
 
     base: CoordinateMap
-    is_preconditioned: bool
+    wishes: Wishes
     temperature: float
     key: PRNGKey
-    is_compared: bool
-    """The law is compared with the normal law at the mode."""
     is_searched: bool
     """Other modes are searched for."""
-    exact_prior: bool
     elsewhere: Points | None = None
     """Positions, laid out as vectors, from which descents start, too."""
 
@@ -354,9 +364,9 @@ class Explorer(NamedTuple):
         The first one stays where the law about the other is not nearly normal, or has less mass.
         """
         first = self._from(vector)
-        if first.search is None or first.search.weights[0] >= LEAST_WEIGHT:
+        if first.search is None or first.search.ends[0].weight >= LEAST_WEIGHT:
             return first
-        heaviest = first.search.positions[np.argmax(first.search.weights)]
+        heaviest = max(first.search.ends, key=lambda end: end.weight).position
         position = first.coordinates.to_position(jnp.asarray(heaviest, vector.dtype))
         try:
             with np.errstate(over="ignore"):  # of a peak without any width
@@ -374,15 +384,18 @@ class Explorer(NamedTuple):
         return first._replace(pilot=pilot, search=None)
 
     def _from(self, vector: Float[Array, " d"]) -> Exploration:
-        base = self.base
-        if not self.is_preconditioned:
-            mode, passes = find_mode(base.problem, vector)
-            pilot = Pilot(mode, None, passes * int(base.problem.size))
-            return Exploration(base, pilot, base, mode, self._fit(base, mode))
         options = self.temperature, self.key
-        flat, pilot = run_even_pilot(base, vector, *options, self.exact_prior)
-        coordinates, mode = flat.preconditioned_at(pilot)
-        fit = self._fit(coordinates, mode)
+        flat = coordinates = self.base
+        if self.wishes.is_preconditioned:
+            keeps_prior = self.wishes.keeps_prior
+            flat, pilot = run_even_pilot(flat, vector, *options, keeps_prior)
+            coordinates, mode = flat.preconditioned(pilot)
+        else:
+            mode, passes = find_mode(flat.problem, vector)
+            pilot = Pilot(mode, None, passes * int(flat.problem.size))
+        fit = None
+        if not self.wishes.needs_mode:
+            fit = NormalFit.of(coordinates.problem, mode, *options)
         search = None
         if self.is_searched and pilot.curvatures is not None:
             elsewhere = self.elsewhere
@@ -390,10 +403,3 @@ class Explorer(NamedTuple):
                 elsewhere = coordinates.from_vectors(elsewhere)
             search = find_modes(coordinates.problem, mode, *options, elsewhere)
         return Exploration(flat, pilot, coordinates, mode, fit, search)
-
-    def _fit(
-        self, coordinates: CoordinateMap, mode: Float[Array, " d"]
-    ) -> NormalFit | None:
-        if not self.is_compared:
-            return None
-        return NormalFit.of(coordinates.problem, mode, self.temperature, self.key)

@@ -13,6 +13,7 @@ with a solve and an adjoint one a part: a quarter turn about a reference that su
 for every reference law.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -27,14 +28,6 @@ Proposal = tuple[Solve | None, Any]
 REFUSED: Proposal = (None, -np.inf)
 
 
-class Setting(Protocol):
-    """The parts of a walk that a move reads."""
-
-    solver: ForwardSolver
-    reference: NormalReference
-    modes: list[NormalReference]
-
-
 class Move(Protocol):
     """A way to propose; `length` is its share of, or angle of, the longest step."""
 
@@ -44,7 +37,8 @@ class Move(Protocol):
     def needs_gradient(self) -> bool: ...
     def propose(
         self,
-        setting: Setting,
+        solver: ForwardSolver,
+        reference: NormalReference,
         here: Solve,
         rng: np.random.Generator,
     ) -> Proposal: ...
@@ -78,19 +72,26 @@ class Around(NamedTuple):
 
     def propose(
         self,
-        setting: Setting,
+        solver: ForwardSolver,
+        reference: NormalReference,
         here: Solve,
         rng: np.random.Generator,
     ) -> Proposal:
-        law = setting.reference if self.law is None else self.law
+        law = self.law or reference
         state = state_at(law, here)
         noise = rng.standard_normal(len(here.z))
         w = self.algorithm.propose(1.0, state, noise, 0)
-        there = setting.solver.at(law.to_prior_units(w), self.needs_gradient)
+        there = solver.at(law.to_prior_units(w), self.needs_gradient)
         if there is None:
             return REFUSED
         proposal = state_at(law, there)
-        return there, self.algorithm.log_ratio(1.0, state, proposal, noise, 0)
+        return there, self.algorithm.log_ratio(
+            1.0,
+            state,
+            proposal,
+            noise,
+            0,
+        )
 
 
 class Rotation(NamedTuple):
@@ -106,25 +107,24 @@ class Rotation(NamedTuple):
 
     def propose(
         self,
-        setting: Setting,
+        solver: ForwardSolver,
+        reference: NormalReference,
         here: Solve,
         rng: np.random.Generator,
     ) -> Proposal:
         h = self.length
-        law = setting.reference
-        solver = setting.solver
-        w, psi, slope = state_at(law, here)
+        w, psi, slope = state_at(reference, here)
         v = rng.standard_normal(len(w))
         parts = min(self.most_parts, max(1, int(self.mean_angle / h)))
         energies = [psi + (w @ w + v @ v) / 2]
         for _ in range(rng.integers((parts + 1) // 2, parts + parts // 2 + 1)):
             v = v - h / 2 * slope
             w, v = np.cos(h) * w + np.sin(h) * v, np.cos(h) * v - np.sin(h) * w
-            arrived = solver.at(law.to_prior_units(w), needs_gradient=True)
+            arrived = solver.at(reference.to_prior_units(w), needs_gradient=True)
             if arrived is None:
                 return REFUSED
             here = arrived
-            w, psi, slope = state_at(law, here)
+            w, psi, slope = state_at(reference, here)
             v = v - h / 2 * slope
             energies.append(psi + (w @ w + v @ v) / 2)
             if not energies[-1] < energies[0] + self.diverged:
@@ -137,30 +137,30 @@ class Rotation(NamedTuple):
 class FromModes(NamedTuple):
     """A draw from the even mixture of the normal laws at the modes."""
 
+    modes: Sequence[NormalReference]
     length: float = 1.0
     needs_gradient = False
 
     def propose(
         self,
-        setting: Setting,
+        solver: ForwardSolver,
+        reference: NormalReference,
         here: Solve,
         rng: np.random.Generator,
     ) -> Proposal:
-        law = setting.modes[rng.integers(len(setting.modes))]
-        noise = rng.standard_normal(len(here.z))
-        there = setting.solver.at(law.to_prior_units(noise))
+        law = self.modes[int(rng.integers(len(self.modes)))]
+        there = solver.at(law.to_prior_units(rng.standard_normal(len(here.z))))
         if there is None:
             return REFUSED
-        return there, self._excess(setting, there) - self._excess(setting, here)
+        return there, self._excess(there) - self._excess(here)
 
-    def _excess(self, setting: Setting, solve: Solve) -> float:
+    def _excess(self, solve: Solve) -> float:
         """Return the log posterior less the log density of the mixture."""
         logs = [
             -np.sum(np.log(law.scales)) - np.sum(law.from_prior_units(solve.z) ** 2) / 2
-            for law in setting.modes
+            for law in self.modes
         ]
-        log_posterior = -solve.misfit - solve.z @ solve.z / 2
-        return log_posterior - np.logaddexp.reduce(logs)
+        return -solve.energy - np.logaddexp.reduce(logs)
 
 
 class ByFit(NamedTuple):
@@ -172,14 +172,14 @@ class ByFit(NamedTuple):
 
     def propose(
         self,
-        setting: Setting,
+        solver: ForwardSolver,
+        reference: NormalReference,
         here: Solve,
         rng: np.random.Generator,
     ) -> Proposal:
-        law = setting.reference
-        state = state_at(law, here)
+        state = state_at(reference, here)
         w, rise = self.fit.end_of_chain(state.position, rng)
-        there = setting.solver.at(law.to_prior_units(w))
+        there = solver.at(reference.to_prior_units(w))
         if there is None:
             return REFUSED
-        return there, state.value - state_at(law, there).value + rise
+        return there, state.value - state_at(reference, there).value + rise

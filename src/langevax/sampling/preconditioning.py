@@ -78,10 +78,7 @@ class QuadraticInValue(Reparametrised):
         return self._with_prior(position, self.problem.gradient_at(position, indices))
 
     def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
-        gradients = self.problem.gradients_at(position, indices)
-        return jax.vmap(lambda gradient: self._with_prior(position, gradient))(
-            gradients
-        )
+        return self._with_prior(position, self.problem.gradients_at(position, indices))
 
     def _with_prior(self, position: PyTree, gradient: PyTree) -> PyTree:
         add = lambda p, x, g: g + jnp.asarray(p, g.dtype) * x
@@ -132,30 +129,23 @@ class CoordinateMap(eqx.Module):
         matrices = [as_matrix(np.asarray(a, np.float64)) for a in matrices]
         return float(sum(np.linalg.slogdet(matrix)[1] for matrix in matrices))
 
-    def preconditioned_at(
+    def preconditioned(
         self, pilot: "Pilot"
     ) -> "tuple[CoordinateMap, Float[Array, ' d']]":
         """Return the coordinates of the pilot's preconditioner, and its mode in them.
 
         A matrix as last layer, without a quadratic part, is replaced, so that programs compiled for it serve these.
         """
-        if self._is_open and pilot.scales is not None:
+        assert pilot.scales is not None
+        layers = self.layers
+        if self._is_open:
             matrix = as_matrix(np.asarray(pilot.scales, np.float64))
             mode = np.linalg.solve(matrix, np.asarray(pilot.mode, np.float64))
             return self.times(matrix), jnp.asarray(mode, pilot.mode.dtype)
-        coordinates = self.preconditioned(pilot.scales, pilot.directions)
+        if pilot.directions is not None:
+            layers = (*layers, Rotated(layers[-1], pilot.directions))
+        coordinates = CoordinateMap((*layers, affine(layers[-1], pilot.scales)))
         return coordinates, coordinates.from_position(pilot.mode, len(self.layers))
-
-    def preconditioned(
-        self, scales: Array | None, directions: Array | None = None
-    ) -> "CoordinateMap":
-        """Rotate `directions` to the first axes, then scale; None leaves out either change."""
-        layers = self.layers
-        if directions is not None:
-            layers = (*layers, Rotated(layers[-1], directions))
-        return CoordinateMap(
-            layers if scales is None else (*layers, affine(layers[-1], scales))
-        )
 
     def times(self, scales: Float[np.ndarray, "d ..."]) -> "CoordinateMap":
         """Return coordinates z such that `scales z` are these; the quadratic part is counted in the value.
@@ -220,7 +210,8 @@ class CoordinateMap(eqx.Module):
         return jax.vmap(jax.vmap(self.to_position))(z)
 
     def from_vectors(
-        self, vectors: Float[np.ndarray, "n d"]
+        self,
+        vectors: Float[np.ndarray, "n d"],
     ) -> Float[np.ndarray, "n d"]:
         """Return the coordinates of positions that are given as vectors."""
         dtype = jnp.result_type(float)
@@ -241,18 +232,17 @@ def coordinates_of(
     problem: Problem,
     like: PyTree,
     temperature: float,
-    whiten: bool,
 ) -> CoordinateMap:
-    """Return the position as one vector; with `whiten`, in units of a prior with a scale for each coordinate.
+    """Return the position as one vector, in units of a prior with a scale for each coordinate.
 
     Without a Gaussian prior all units are 1, until others replace them. Whitened coordinates have one precision, so
     that the pilot may rotate them, and the search for the mode is short however many rough modes a function has.
     """
     flat = Raveled(problem, like)
     precision = np.asarray(flat.precision)
-    if whiten and not precision.any():
+    if not precision.any():
         return CoordinateMap((flat,)).times(np.ones(flat.dimension))
-    if whiten and precision.ndim and (precision > 0).all():
+    if precision.ndim and (precision > 0).all():
         return CoordinateMap((flat, in_prior_units(flat, temperature)))
     return CoordinateMap((flat,))
 
@@ -272,10 +262,12 @@ def pilot_coordinates(
     is_preconditioned: bool,
 ) -> CoordinateMap:
     """Return the coordinates of the pilot: any matrix follows them where a few coordinates have no single precision."""
-    base = coordinates_of(problem, like, temperature, whiten=is_preconditioned)
+    if not is_preconditioned:
+        return CoordinateMap((Raveled(problem, like),))
+    base = coordinates_of(problem, like, temperature)
     precision = np.asarray(base.problem.precision)
     is_one = precision.ndim == 0 and precision.any()
-    return base.with_matrix() if is_preconditioned and not is_one else base
+    return base if is_one else base.with_matrix()
 
 
 class Pilot(NamedTuple):
@@ -385,7 +377,8 @@ def _whole_pilot(
 
 
 def _root(
-    hessian: Float[np.ndarray, "d d"], is_quadratic: bool
+    hessian: Float[np.ndarray, "d d"],
+    is_quadratic: bool,
 ) -> Float[np.ndarray, "d d"]:
     """Return A with A A^T = H^-1, symmetric up to units, as coordinates near to the user's are.
 
@@ -400,7 +393,9 @@ def _root(
 
 
 def find_mode(
-    problem: Problem, start: Float[Array, " d"], max_iterations: int = 500
+    problem: Problem,
+    start: Float[Array, " d"],
+    max_iterations: int = 500,
 ) -> tuple[Float[Array, " d"], int]:
     """Return a local minimum of the potential, by L-BFGS from `start`, and the passes over the data that it took."""
     from scipy.optimize import minimize
@@ -446,7 +441,8 @@ def _informed_directions(
 
 
 def _inverse_roots(
-    curvatures: Float[Array, " d"] | np.ndarray, flattest: float = 1e-6
+    curvatures: Float[Array, " d"] | np.ndarray,
+    flattest: float = 1e-6,
 ) -> np.ndarray:
     """Return 1 / sqrt(curvature), of at least `flattest` of the largest."""
     sizes = np.abs(np.asarray(curvatures))
@@ -466,7 +462,8 @@ def as_matrix(scales: Float[np.ndarray, "d ..."]) -> Float[np.ndarray, "d d"]:
 
 
 def _at(
-    problem: Problem, x: Float[Array, " d"] | np.ndarray
+    problem: Problem,
+    x: Float[Array, " d"] | np.ndarray,
 ) -> tuple[float, Float[np.ndarray, " d"]]:
     """Return the potential and its gradient at a point."""
     values, gradients = evaluate(problem, np.asarray(x)[None])
@@ -482,7 +479,9 @@ def hessian_at(problem: Problem, x: Array) -> Float[Array, "d d"]:
 
 @eqx.filter_jit
 def _products(
-    problem: Problem, x: Array, directions: Float[Array, "m d"]
+    problem: Problem,
+    x: Array,
+    directions: Float[Array, "m d"],
 ) -> Float[Array, "m d"]:
     """Return the Hessian times each direction."""
     return lax.map(lambda u: hessian_product(problem, x, u), directions)

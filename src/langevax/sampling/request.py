@@ -13,16 +13,17 @@ from langevax._typing import PRNGKey
 from langevax.algorithm import Algorithm
 from langevax.run import Run
 from langevax.run.options import check_run
-from langevax.samplers import MALA, PCN, PCNL, Langevin, ReplicaExchange
-from langevax.sampling.draws import Lengths, SamplingRun, TunedChains
+from langevax.samplers import MALA, PCN, PCNL, Langevin
+from langevax.sampling.draws import TunedChains
 from langevax.sampling.exact import normal_posterior
 from langevax.sampling.inverse_draws import InverseRun
 from langevax.sampling.methods import SamplingMethod
+from langevax.sampling.modes import Wishes
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.samples import Samples
-from langevax.sampling.starts import Keys
-from langevax.sampling.survey import PilotSurvey, Wishes
+from langevax.sampling.starts import Keys, Lengths
+from langevax.sampling.survey import PilotSurvey
 from langevax.sampling.target import Resolved, SampleTarget
 
 
@@ -79,10 +80,6 @@ class Request:
             raise ValueError(
                 "temperature of the algorithm is that of the target; leave it 'auto'."
             )
-        if isinstance(self.algorithm, ReplicaExchange) and not isinstance(steps, MALA):
-            raise ValueError(
-                "ReplicaExchange runs MALA in sample; leave its algorithm out, or use langevax.simulate."
-            )
         if not checks.is_auto(self.step_size) and (
             callable(self.step_size) or np.ndim(self.step_size)
         ):
@@ -103,8 +100,7 @@ class Request:
     @property
     def _steps(self) -> Any:
         """The algorithm that takes steps: that of the replicas where there are several."""
-        is_exchange = isinstance(self.algorithm, ReplicaExchange)
-        return self.algorithm.algorithm if is_exchange else self.algorithm
+        return getattr(self.algorithm, "algorithm", self.algorithm)
 
     @property
     def step_size(self) -> Any:
@@ -145,7 +141,7 @@ class Request:
         keeps_prior = is_function or isinstance(self.algorithm, PCN | PCNL)
         needs_mode = keeps_prior or isinstance(self.algorithm, Langevin | MALA)
         wishes = Wishes(self.preconditioner is not None, needs_mode, keeps_prior)
-        return PilotSurvey.of(self.posterior, wishes, self.keys)
+        return PilotSurvey.of(self.posterior, wishes, self.keys, self.lengths, self.run)
 
     @cached_property
     def host_draws(self) -> Samples | None:
@@ -155,7 +151,7 @@ class Request:
         run = InverseRun(
             posterior.inverse,
             self.dynamics,
-            *self.lengths,
+            self.lengths,
             self.step_size,
             self.preconditioner,
             posterior.position,
@@ -169,20 +165,6 @@ class Request:
         """Return an algorithm for any step size, in the coordinates of the survey."""
         survey = self.survey
         return SamplingMethod(template, self.posterior.temperature, survey.prior_share)
-
-    def chain_run(self, survey: PilotSurvey) -> SamplingRun:
-        """Return what chains in the coordinates of a survey need."""
-        posterior = self.posterior
-        return SamplingRun(
-            survey.coordinates.problem,
-            posterior.temperature,
-            survey.start,
-            len(survey.mode),
-            self.lengths,
-            survey.keys,
-            self.run,
-            posterior.function is not None,
-        )
 
     def samples(
         self,

@@ -8,11 +8,11 @@ from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
 from langevax.renamed import refuse_former
 from langevax.run import Run
-from langevax.sampling.draws import Lengths
 from langevax.sampling.plans import check_algorithm, planned
 from langevax.sampling.plans.host import HMC
 from langevax.sampling.request import Request
 from langevax.sampling.samples import Samples
+from langevax.sampling.starts import Lengths
 from langevax.sampling.target import SampleTarget
 from langevax.sampling.tolerance import draw_to_tolerance
 
@@ -51,16 +51,16 @@ def sample(
     """Draw from exp(-potential / temperature).
 
     A posterior that is known to be normal is drawn from independently, and a forward map in Python, or of few
-    coefficients whose law is far from normal, is sampled in a loop on the host. Of the others, functions take pCNL,
+    coefficients, is sampled in a loop on the host. Of the others, functions take pCNL,
     and all else NUTS, but for Langevin dynamics with batches where the law is close to normal and passes over its rows
     cost more than batches. Where you pass an algorithm it is taken, its step size tuned where that is "auto"; `reason`
     of the result says which was taken and why.
 
     A pilot run finds a mode and the curvature there. Chains run in coordinates in which that curvature is 1, and start
     as draws of a normal law about the mode, or of normal laws about all modes that descents from heated starts end in;
-    `modes` of the result lists these. Where the law is far from normal there, NUTS runs in the coordinates of the
-    position, each in a unit of its own, from around `start`; where draws of its warm-up are correlated, in others. It
-    is a warning then if descents ended where no chain came.
+    `modes` of the result lists these. Where the law is far from normal there, NUTS runs in the coordinates of the position,
+    each in a unit of its own, from around `start`; where draws of its warm-up are correlated, in others. It is a warning
+    then if descents ended where no chain came.
 
     Args:
         target: a `langevax.posterior`, `langevax.inverse_problem` or `langevax.numpyro.posterior`; a function

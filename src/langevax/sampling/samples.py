@@ -3,7 +3,7 @@
 import warnings as python_warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -20,17 +20,17 @@ from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFu
 from langevax.problems.problem import Problem
 from langevax.renamed import refuse_former
 from langevax.run import Result, Run, simulate
-from langevax.run.datatree import datatree_type, draws_dataset
 from langevax.run.options import check_unsaved
-from langevax.run.result import named_leaves
+from langevax.run.result import datatree_type, draws_dataset, named_leaves
 from langevax.samplers import ReplicaExchange
-from langevax.sampling.draws import TunedChains, record_of
+from langevax.sampling.draws import TunedChains
 from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.modes import Mode
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.solver import SolveCounts
 from langevax.sampling.solver_chains import HostLoop, HostWalk, counts_of
 from langevax.sampling.summary_table import SummaryTable, statistics
+from langevax.sampling.survey import record_of
 from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
 
 if TYPE_CHECKING:
@@ -87,17 +87,12 @@ class Samples:
         chains: TunedChains,
         coordinates: CoordinateMap,
         constrain: Callable[[PyTree], PyTree] | None,
-        *,
-        temperature: float,
-        method: str,
-        reason: str,
-        modes: list[Mode],
-        evaluations: int,
-        seconds: float,
-        walk: HostWalk | None = None,
-        solves: SolveCounts | None = None,
+        **others: Any,
     ) -> "Samples":
-        """Return the draws of chains in the user's coordinates, through `constrain` where there is one."""
+        """Return the draws of chains in the user's coordinates, through `constrain` where there is one.
+
+        `others` are the fields that chains do not say.
+        """
 
         def to_positions(draws: Float[Array, "chain draw d"]) -> PyTree:
             positions = coordinates.to_positions(draws)
@@ -111,20 +106,13 @@ class Samples:
             draws=np.asarray(draws),
             problem=coordinates.problem,
             algorithm=chains.algorithm,
-            temperature=temperature,
             step_size=chains.step_size,
-            method=method,
-            reason=reason,
             step_size_bias=chains.step_size_bias,
             result=chains.result,
-            evaluations=evaluations,
-            seconds=seconds,
             thinning=chains.thinning,
             to_positions=to_positions,
             user_coordinates=coordinates,
-            walk=walk,
-            solves=solves,
-            modes=modes,
+            **others,
         )
 
     def __repr__(self) -> str:
@@ -268,8 +256,8 @@ class Samples:
             )
         return messages + self.doubts()
 
-    def doubts(self, most_shown: int = 5) -> list[str]:
-        """Return those of the `warnings` that more draws do not cure, with the weights of so many modes."""
+    def doubts(self) -> list[str]:
+        """Return those of the `warnings` that more draws do not cure."""
         messages = []
         if self.solves is not None and self.solves.failed:
             messages.append(
@@ -287,12 +275,12 @@ class Samples:
         if isinstance(self.algorithm, ReplicaExchange):
             messages += self._warnings_of_swaps()
         elif self.modes:
-            messages += self._warnings_of_modes(most_shown)
+            messages += self._warnings_of_modes()
         if self.step_size_bias is not None:
             messages += self.step_size_bias.warnings()
         return messages
 
-    def _warnings_of_modes(self, most_shown: int) -> list[str]:
+    def _warnings_of_modes(self) -> list[str]:
         """Say which modes draws missed, or hardly cross between."""
         number = len(self.modes)
         depth = min(mode.barrier for mode in self.modes)
@@ -305,8 +293,7 @@ class Samples:
             ]
         if number == 1:
             return []
-        shown = [f"{mode.weight:.2f}" for mode in self.modes[:most_shown]]
-        shares = ", ".join(shown + ["..."] * (number > most_shown))
+        shares = ", ".join(f"{mode.weight:.2f}" for mode in self.modes)
         return [
             f"{number} modes with rough weights {shares} are {depth:.0f} temperatures or more deep, and "
             "chains hardly cross between them, so that the shares of draws in each are arbitrary; pass "
@@ -318,10 +305,7 @@ class Samples:
         """Mean swap probability of neighbouring temperatures, coldest first; None but for replica exchange."""
         if not isinstance(self.algorithm, ReplicaExchange):
             return None
-        tally = self.result.state.tally
-        return np.asarray(tally.probabilities).sum(0) / np.maximum(
-            np.asarray(tally.attempts).sum(0), 1
-        )
+        return np.asarray(self.result.state.tally.of_chains().swap_rates)
 
     def _warnings_of_swaps(self) -> list[str]:
         trips = self.result.counts["round_trips"]
@@ -383,7 +367,9 @@ class Samples:
 
 @eqx.filter_jit
 def _log_likelihoods(
-    log_likelihood: RowFunction, rows: PyTree, positions: PyTree
+    log_likelihood: RowFunction,
+    rows: PyTree,
+    positions: PyTree,
 ) -> Float[Array, "draw n"]:
     return lax.map(
         lambda x: jax.vmap(lambda row: log_likelihood(x, row))(rows), positions

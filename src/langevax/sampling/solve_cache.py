@@ -48,15 +48,26 @@ class SolveCache:
             self.connection: sqlite3.Connection = sqlite3.connect(
                 self.file, timeout=wait, check_same_thread=False
             )
-            weakref.finalize(self, self.connection.close)
-            self.connection.execute(
-                "CREATE TABLE IF NOT EXISTS solves (key BLOB PRIMARY KEY, dtype TEXT, shape TEXT, numbers BLOB)"
-            )
         except sqlite3.Error as error:
-            raise SolveCacheError(
-                f"cache {self.file!r} cannot be used as a file of solves ({error}); name a new file in a folder that "
-                "you may write to."
-            ) from error
+            raise self._broken(error) from error
+        weakref.finalize(self, self.connection.close)
+        self._execute(
+            "CREATE TABLE IF NOT EXISTS solves (key BLOB PRIMARY KEY, dtype TEXT, shape TEXT, numbers BLOB)"
+        )
+
+    def _execute(self, command: str, values: tuple[Any, ...] = ()) -> Any:
+        """Run a command, and return the first row that it finds, or None."""
+        try:
+            with self.lock, self.connection:
+                return self.connection.execute(command, values).fetchone()
+        except sqlite3.Error as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: sqlite3.Error) -> SolveCacheError:
+        return SolveCacheError(
+            f"cache {self.file!r} cannot be used as a file of solves ({error}); name a new file in a folder that you may "
+            "write to, with free space, or leave cache out."
+        )
 
     def over(
         self, kind: Kind, function: Callable[..., object]
@@ -79,31 +90,15 @@ class SolveCache:
 
     def read(self, kind: Kind, *arguments: np.ndarray) -> np.ndarray | None:
         """Return the result of a call with these arguments; None where there is none."""
-        try:
-            with self.lock:
-                query = "SELECT dtype, shape, numbers FROM solves WHERE key = ?"
-                row = self.connection.execute(
-                    query, (_key(kind, arguments),)
-                ).fetchone()
-        except sqlite3.Error as error:
-            raise SolveCacheError(
-                f"cache {self.file!r} cannot be read ({error}); name another file."
-            ) from error
+        query = "SELECT dtype, shape, numbers FROM solves WHERE key = ?"
+        row = self._execute(query, (_key(kind, arguments),))
         if row is None:
             return None
         dtype, shape, numbers = row
-        return (
-            np.frombuffer(numbers, dtype)
-            .reshape([int(size) for size in shape.split()])
-            .copy()
-        )
+        sizes = [int(size) for size in shape.split()]
+        return np.frombuffer(numbers, dtype).reshape(sizes).copy()
 
-    def write(
-        self,
-        kind: Kind,
-        result: np.ndarray,
-        *arguments: np.ndarray,
-    ) -> None:
+    def write(self, kind: Kind, result: np.ndarray, *arguments: np.ndarray) -> None:
         """Store the result of a call."""
         record = (
             _key(kind, arguments),
@@ -111,15 +106,7 @@ class SolveCache:
             " ".join(map(str, result.shape)),
             result.tobytes(),
         )
-        try:
-            with self.lock, self.connection:
-                self.connection.execute(
-                    "INSERT OR REPLACE INTO solves VALUES (?, ?, ?, ?)", record
-                )
-        except sqlite3.Error as error:
-            raise SolveCacheError(
-                f"cache {self.file!r} cannot be written ({error}); free space, or leave cache out."
-            ) from error
+        self._execute("INSERT OR REPLACE INTO solves VALUES (?, ?, ?, ?)", record)
 
 
 def _key(kind: Kind, arguments: tuple[np.ndarray, ...]) -> bytes:

@@ -26,7 +26,7 @@ from langevax._typing import PyTree
 from langevax.problems import host
 from langevax.problems.problem import Function
 from langevax.sampling.noise import GaussianNoise
-from langevax.sampling.solve_cache import Kind, SolveCache, SolveCacheError
+from langevax.sampling.solve_cache import SolveCache, SolveCacheError
 from langevax.sampling.solve_threads import Returned, SolveThreads, alternating
 from langevax.sampling.umbridge import ServerUnreachable
 from langevax.spaces import GaussianPrior
@@ -34,6 +34,8 @@ from langevax.spaces import GaussianPrior
 Vector = Float[np.ndarray, " modes"]
 NumpyMap = Callable[[np.ndarray], object]
 Adjoint = Callable[[np.ndarray, np.ndarray], object]
+DIFFERENCE = 3e-3
+"""Step of difference quotients, in deviations of the prior: long enough for maps in float32."""
 
 
 class Solve(NamedTuple):
@@ -46,6 +48,11 @@ class Solve(NamedTuple):
     """G(f) - y; None where the solve failed."""
     gradient: Vector | None = None
     """Of the misfit, where it was asked for."""
+
+    @property
+    def energy(self) -> float:
+        """Minus the logarithm of the posterior, up to a constant."""
+        return self.misfit + float(self.z @ self.z) / 2
 
 
 class SolveCounts(NamedTuple):
@@ -126,7 +133,6 @@ class ForwardSolver:
             0.0 if mean is None else np.broadcast_to(mean, grid)
         )
         self.tally: SolveTally = SolveTally()
-        self.is_single: bool = False
         self.parallel = parallel
         """Number of threads that solve at once."""
         self.cache: SolveCache | None = None
@@ -163,11 +169,6 @@ class ForwardSolver:
         with SolveThreads(min(self.parallel, len(items))) as threads:
             return list(threads.map(function, items))
 
-    @property
-    def difference(self) -> float:
-        """Step of difference quotients, in deviations of the prior."""
-        return 1e-2 if self.is_single else 1e-3
-
     def function(self, z: Vector) -> np.ndarray:
         """Return the values of the function on the grid."""
         return self.mean + (z @ self.synthesis).reshape(self.grid_shape)
@@ -178,11 +179,7 @@ class ForwardSolver:
         predicted = np.array(
             np.ma.filled(returned, np.nan)
         )  # a copy: a solver may return one array each time
-        if predicted.shape != self.data.shape:
-            raise _WrongShape(
-                f"forward_map returned shape {predicted.shape} for data of shape {self.data.shape}; it must predict "
-                "each datum from the function's values on prior.basis.grid."
-            )
+        check_shape(predicted.shape, self.data.shape)
         return predicted
 
     def _call(self, z: Vector) -> object:
@@ -190,30 +187,29 @@ class ForwardSolver:
         return self.forward_map(self.function(z))
 
     def use_cache(self, cache: SolveCache) -> None:
-        """Read solves from a file and store them there; raise where those in it are another solver's."""
-        zero = np.zeros(self.num_modes)
-        other = np.random.default_rng(1).standard_normal(self.num_modes) / 2
-        for z in (zero, other):
-            self.tally.add(SolveCounts(forward=1))
-            _compare(cache, "forward_map", self.forward_map, self.function(z))
-        if self.adjoint is not None:
-            self.tally.add(SolveCounts(adjoint=1))
-            arguments = self.function(zero), np.ones(self.data.shape)
-            _compare(cache, "adjoint", self.adjoint, *arguments)
-            self.adjoint = cache.over("adjoint", self.adjoint)
+        """Read solves from a file and store them there; raise where one in it is another solver's."""
+        place = np.random.default_rng(1).standard_normal(self.num_modes) / 2
+        fresh = self._solved(place)
         self.forward_map = cache.over("forward_map", self.forward_map)
+        if self.adjoint is not None:
+            self.adjoint = cache.over("adjoint", self.adjoint)
+        if not _same(self._solved(place), fresh):
+            raise ValueError(
+                f"cache {cache.file!r} holds solves of another solver: its forward_map or adjoint returned other "
+                "numbers than this one for the same function; name another file."
+            )
         self.cache: SolveCache | None = cache
 
     def solve(self, z: Vector) -> Solve:
         """Return the misfit, infinite where the map raises or returns what is not finite."""
         residual = self._finite(
-            lambda: _real(self.predict(z)) - self.data,
+            lambda: _real("forward_map", self.predict(z)) - self.data,
             "predictions that are not finite",
         )
         if residual is None:
             return Solve(z, np.inf, None)
-        weighted = residual * self.noise.times_precision(residual)
-        return Solve(z, float(np.sum(weighted) / 2), residual)
+        misfit = np.sum(self.noise.whitened(residual) ** 2) / 2
+        return Solve(z, float(misfit), residual)
 
     def at(self, z: Vector, needs_gradient: bool = False) -> Solve | None:
         """Return the solve at a place, with its gradient where one is needed; None where either fails."""
@@ -258,7 +254,8 @@ class ForwardSolver:
         """Return Phi^T J^T residual; exceptions of the adjoint pass."""
         assert self.adjoint is not None
         self.tally.add(SolveCounts(adjoint=1))
-        product = _real(np.asarray(self.adjoint(self.function(z), np.array(residual))))
+        returned = self.adjoint(self.function(z), np.array(residual))
+        product = _real("adjoint", np.asarray(returned))
         if product.shape != self.grid_shape:
             raise _WrongShape(
                 f"adjoint returned shape {product.shape}, but the function has shape {self.grid_shape} on "
@@ -271,37 +268,25 @@ class ForwardSolver:
         z: Vector,
         direction: Vector,
         at: np.ndarray,
-        step: float | None = None,
+        step: float = DIFFERENCE,
     ) -> np.ndarray:
         """Return the derivative of the predictions along a direction, by a difference from `at`, those at z."""
-        step = self.difference if step is None else step
         length = float(np.linalg.norm(direction))
-        moved = _real(self.predict(z + step / length * direction))
+        moved = _real("forward_map", self.predict(z + step / length * direction))
         return (moved - at) * (length / step)
 
     def check(self, rng: np.random.Generator, num_draws: int = 4) -> str | None:
         """Raise unless the map predicts these data; return a warning if it fails at some draws of the prior."""
         zero = np.zeros(self.num_modes)
-        first = self.predict(zero)
-        again = self.predict(zero)
-        if not np.issubdtype(again.dtype, np.floating) and not np.issubdtype(
-            again.dtype, np.integer
-        ):
-            raise TypeError(
-                f"forward_map returned {again.dtype} numbers; return real ones."
-            )
-        self.is_single = again.dtype.itemsize < 8 and np.issubdtype(
-            again.dtype, np.floating
-        )
-        again = again.astype(np.float64)
+        first, again = (_real("forward_map", self.predict(zero)) for _ in range(2))
         if not np.isfinite(again).all():
             bad = np.argwhere(~np.isfinite(again))[0].tolist()
             raise ValueError(
                 f"forward_map returned {again[tuple(bad)]} for datum {bad} at the mean of the prior; it must be finite "
                 "there."
             )
-        gap = float(np.abs(first - again).max())
         if not _agree(first, again):
+            gap = float(np.abs(first - again).max())
             raise ValueError(
                 f"forward_map is not deterministic: two calls at the mean of the prior differ by {gap:.2g}; fix its "
                 "random numbers, and leave out what it remembers between calls."
@@ -316,14 +301,11 @@ class ForwardSolver:
                 f"forward_map failed at all of {num_draws} draws of the prior ({reason}); pass a map that is "
                 "defined for functions of this prior, or a narrower prior."
             )
+        defined = [draw.z for draw in draws if draw.residual is not None]
         if self.adjoint is not None:
-            self._check_adjoint(
-                next(draw.z for draw in draws if draw.residual is not None) / 2, rng
-            )
+            self._check_adjoint(defined[0] / 2, rng)
         if self.parallel > 1:
-            self._check_threads(
-                [zero, *(draw.z for draw in draws if draw.residual is not None)]
-            )
+            self._check_threads([zero, *defined])
         if not failed:
             return None
         return (
@@ -337,8 +319,7 @@ class ForwardSolver:
         For so long each thread repeats its solve, and they alternate between lines of Python: what differs seldom in a
         run differs here.
         """
-        raw = [self._call(place) for place in places[:2]]
-        are_separate = not np.shares_memory(np.asarray(raw[0]), np.asarray(raw[1]))
+        raw = [np.asarray(self._call(place)) for place in places[:2]]
         alone = [self._solved(place) for place in places]
         start = threading.Barrier(self.parallel)
 
@@ -346,15 +327,14 @@ class ForwardSolver:
             expected = alone[thread % len(alone)]
             start.wait()
             end = time.perf_counter() + seconds
-            same = True
-            number = 0
             with alternating():
-                while same and (number < 2 or time.perf_counter() < end):
-                    same = _same(self._solved(expected.z), expected)
-                    number += 1
-            return same
+                while _same(self._solved(expected.z), expected):
+                    if time.perf_counter() > end:
+                        return True
+            return False
 
-        if not (are_separate and all(self.each(repeat, range(self.parallel)))):
+        are_same = all(self.each(repeat, range(self.parallel)))
+        if np.shares_memory(raw[0], raw[1]) or not are_same:
             raise ValueError(
                 "forward_map or its adjoint is not safe to call from several threads: results of calls at once share "
                 "memory or differ from those of single calls; let each call work in arrays of its own, put the solver "
@@ -377,55 +357,26 @@ class ForwardSolver:
         if solve.residual is None:
             return
         at = solve.residual + self.data
-        for _ in range(2):
-            v = rng.standard_normal(self.num_modes)
-            coarse, fine = (
-                self.directional(z, v, at, factor * self.difference)
-                for factor in (1, -0.5)
-            )
-            product = (coarse + 2 * fine) / 3  # of second order
-            length = float(np.linalg.norm(product))
-            if length == 0 or not np.isfinite(length):
-                continue
-            noise = rng.standard_normal(self.data.shape)
-            r = product / length + 0.5 * noise / np.linalg.norm(noise)
-            forward = float(np.sum(product * r))
-            backward = float(v @ self.transposed(z, r))
-            violation = abs(forward - backward) / (length * float(np.linalg.norm(r)))
-            doubt = (
-                float(np.linalg.norm(coarse - fine)) / length
-            )  # of the difference quotients themselves
-            if not violation <= largest + doubt:
-                raise ValueError(
-                    "adjoint fails the dot-product test: <J v, r> is "
-                    f"{forward:.6g} by differences of forward_map and <v, adjoint(x, r)> is {backward:.6g}, off by "
-                    f"{violation:.0%} of |J v| |r|; return the transposed derivative of forward_map at x times r."
-                )
-
-
-def _compare(
-    cache: SolveCache,
-    kind: Kind,
-    function: Callable[..., Any],
-    *arguments: np.ndarray,
-) -> None:
-    """Store a call; raise where the file holds other numbers for it."""
-    try:
-        copies = (argument.copy() for argument in arguments)
-        fresh = np.asarray(function(*copies), np.float64)
-    except ServerUnreachable:
-        raise
-    except Exception:  # a solve that fails is not stored
-        return
-    stored = cache.read(kind, *arguments)
-    if stored is not None and not (
-        stored.shape == fresh.shape and _agree(stored.astype(np.float64), fresh)
-    ):
-        raise ValueError(
-            f"cache {cache.file!r} holds solves of another solver: its {kind} returned other numbers than this "
-            "one for the same function; name another file."
+        v = rng.standard_normal(self.num_modes)
+        coarse, fine = (
+            self.directional(z, v, at, factor * DIFFERENCE) for factor in (1, -0.5)
         )
-    cache.write(kind, fresh, *arguments)
+        product = (coarse + 2 * fine) / 3  # of second order
+        length = float(np.linalg.norm(product))
+        if length == 0 or not np.isfinite(length):
+            return
+        noise = rng.standard_normal(self.data.shape)
+        r = product / length + 0.5 * noise / np.linalg.norm(noise)
+        forward = float(np.sum(product * r))
+        backward = float(v @ self.transposed(z, r))
+        violation = abs(forward - backward) / (length * float(np.linalg.norm(r)))
+        doubt = float(np.linalg.norm(coarse - fine)) / length  # of the differences
+        if not violation <= largest + doubt:
+            raise ValueError(
+                "adjoint fails the dot-product test: <J v, r> is "
+                f"{forward:.6g} by differences of forward_map and <v, adjoint(x, r)> is {backward:.6g}, off by "
+                f"{violation:.0%} of |J v| |r|; return the transposed derivative of forward_map at x times r."
+            )
 
 
 def _agree(numbers: np.ndarray, others: np.ndarray, rounding: float = 1e-6) -> bool:
@@ -440,15 +391,24 @@ def _same(solve: Solve, other: Solve) -> bool:
     return all(a is b if a is None or b is None else _agree(a, b) for a, b in pairs)
 
 
-def _real(numbers: np.ndarray) -> np.ndarray:
-    """Return numbers in float64; raise for complex ones, of which NumPy would leave out a part."""
-    if np.iscomplexobj(numbers):
-        raise TypeError(f"{numbers.dtype} numbers; return real ones")
+def _real(name: str, numbers: np.ndarray) -> np.ndarray:
+    """Return what a function returned in float64; raise where it is not real numbers."""
+    if numbers.dtype.kind not in "fiu":
+        raise TypeError(f"{name} returned {numbers.dtype} numbers; return real ones.")
     return numbers.astype(np.float64)
 
 
 class _WrongShape(ValueError):
     """A result of another shape: a mistake of the map wherever it is called, and not a solve that failed."""
+
+
+def check_shape(predicted: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise unless predictions have the shape of the data."""
+    if predicted != expected:
+        raise _WrongShape(
+            f"forward_map returned shape {predicted} for data of shape {expected}; it must predict each datum from "
+            "the function's values on prior.basis.grid."
+        )
 
 
 def misfit_problem(

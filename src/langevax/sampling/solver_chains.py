@@ -43,8 +43,6 @@ class HostWalk(Protocol):
         number: int,
         num_steps: int,
     ) -> None: ...
-    @property
-    def num_coordinates(self) -> int: ...
     def coordinates(self, state: Any) -> Vector: ...
 
 
@@ -67,13 +65,11 @@ class HostLoop(NamedTuple):
         states: Sequence[Any],
         num_steps: int,
         rng: np.random.Generator,
-        is_adaptive: bool = True,
     ) -> list[Any]:
         """Run the chains, and let the walk learn from their steps."""
         for number, steps in enumerate(self._steps(walk, states, num_steps, rng)):
             states = [step.state for step in steps]
-            if is_adaptive:
-                walk.learn(steps, number, num_steps)
+            walk.learn(steps, number, num_steps)
         return list(states)
 
     def record(
@@ -85,26 +81,27 @@ class HostLoop(NamedTuple):
         """Return every `thinning`-th state of the chains; positions are in the coordinates of the walk."""
         began = time.perf_counter()
         num_steps = self.num_samples * self.thinning
-        draws = np.empty((self.num_chains, self.num_samples, walk.num_coordinates))
-        acceptance = np.zeros((self.num_chains, num_steps))
-        counts = np.zeros((len(SOLVE_COUNTS), self.num_chains, num_steps), np.int64)
-        everything = self._steps(walk, states, num_steps, generator(key))
-        for number, steps in enumerate(everything):
+        draws: list[list[Vector]] = []
+        rates: list[list[float]] = []
+        counts: list[list[tuple[int, ...]]] = []
+        for steps in self._steps(walk, states, num_steps, generator(key)):
             states = [step.state for step in steps]
-            acceptance[:, number] = [step.acceptance for step in steps]
-            counts[:, :, number] = np.transpose([step.counts[:3] for step in steps])
-            if (number + 1) % self.thinning == 0:
-                draws[:, number // self.thinning] = list(map(walk.coordinates, states))
-        counts = counts.cumsum(axis=2)[:, :, self.thinning - 1 :: self.thinning]
-        info: dict[str, Any] = dict(zip(SOLVE_COUNTS, counts, strict=True))
-        info["evaluations"] = counts[0] + counts[1]
+            rates.append([step.acceptance for step in steps])
+            counts.append([step.counts[:3] for step in steps])
+            if len(rates) % self.thinning == 0:
+                draws.append([walk.coordinates(state) for state in states])
+        drawn = np.swapaxes(draws, 0, 1)
+        acceptance = np.transpose(rates).reshape(self.num_chains, -1, self.thinning)
+        spent = np.cumsum(counts, axis=0)[self.thinning - 1 :: self.thinning]
+        info: dict[str, Any] = dict(zip(SOLVE_COUNTS, spent.T, strict=True))
+        info["evaluations"] = info["solves"] + info["adjoint_solves"]
         total = {name: numbers[:, -1] for name, numbers in info.items()}
-        by_draw = acceptance.reshape(self.num_chains, -1, self.thinning).mean(axis=2)
+        info["acceptance"] = acceptance.mean(axis=2)
         steps_of_draws = self.thinning * np.arange(1, self.num_samples + 1)
         return Result(
-            position=draws[:, -1],
+            position=drawn[:, -1],
             state=list(states),
-            trace=Trace(steps_of_draws, draws, info | {"acceptance": by_draw}),
+            trace=Trace(steps_of_draws, drawn, info),
             average=None,
             counts_by_chain=total,
             metrics={"acceptance": float(acceptance.mean())},

@@ -1,10 +1,9 @@
 """Chains on a solver in Python: a walk draws the kind of each step from its moves, and learns their shares.
 
-A normal law about a mode has lighter tails than a posterior that is far from normal, and chains that propose from it
-alone may miss parts of the posterior for long. There every step draws its length, and whether it is one about the
-reference or one of pCN about the prior, for which the misfit is bounded below, so that no part of the posterior is out
-of reach. Warm-up weights these moves by the squared distance that they go for a solve, and adapts the reference to the
-moments of the draws where it suits the posterior badly.
+A normal law about a mode has lighter tails than many posteriors, and chains that propose from it alone may miss parts of
+them for long. Every step draws its length, and whether it is one about the reference or one of pCN about the prior, for
+which the misfit is bounded below, so that no part of the posterior is out of reach. Warm-up weights these moves by the
+squared distance that they go for a solve, adapts the reference to the moments of the draws, and adds a fit.
 """
 
 import math
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from langevax.samplers import PCN, PCNL
+from langevax.sampling.choice import Requested
 from langevax.sampling.moves import Around, ByFit, FromModes, Move, Rotation
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import ForwardSolver, Solve, SolveCounts, Vector
@@ -31,15 +31,27 @@ class HostDynamics(NamedTuple):
     """By its length."""
     longest: float
     """At which proposals are independent of the state."""
-    acceptance: float
-    """To which warm-up adapts the step size."""
 
 
 HOST_DYNAMICS: dict[Dynamics, HostDynamics] = {
-    "pcn": HostDynamics(lambda h: Around(PCN(h, 1.0)), 1.0, 0.3),
-    "pcnl": HostDynamics(lambda h: Around(PCNL(h, 1.0)), 2.0, 0.65),
-    "hmc": HostDynamics(Rotation, math.pi / 2, 0.75),
+    "pcn": HostDynamics(lambda h: Around(PCN(h, 1.0)), 1.0),
+    "pcnl": HostDynamics(lambda h: Around(PCNL(h, 1.0)), 2.0),
+    "hmc": HostDynamics(Rotation, math.pi / 2),
 }
+
+
+def dynamics_of(
+    requested: Requested, solver: ForwardSolver, best: Dynamics
+) -> Dynamics:
+    """Return those that were asked for; for "auto" the best with an adjoint, and pCN without; raise where they need one."""
+    has_adjoint = solver.adjoint is not None
+    if requested == "auto":
+        return best if has_adjoint else "pcn"
+    if requested != "pcn" and not has_adjoint:
+        raise ValueError(
+            f"{requested.upper()} needs a gradient: pass adjoint= to inverse_problem, or algorithm=langevax.PCN()."
+        )
+    return requested
 
 
 class WalkStep(NamedTuple):
@@ -65,43 +77,46 @@ class MoveRecord(NamedTuple):
     """None where there was none."""
 
 
+def ends_stage(number: int, num_steps: int, num_stages: int = 5) -> bool:
+    """True after the last step of a stage of a warm-up: walks adapt between these."""
+    return (number + 1) * num_stages // num_steps > number * num_stages // num_steps
+
+
 class SolverWalk:
     """pCN, pCNL or Hamiltonian dynamics on a solver, in the coordinates of a reference law; a state is a solve."""
 
-    short_step = 0.5
-    """Share of the longest step below which the reference suits the posterior badly."""
-    lengths = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)
-    """Of the moves far from normal, as shares of the longest."""
-    even_share = 0.2
-    """Of the steps, over all moves alike, whatever the warm-up measured."""
-    most_by_fit = 0.9
-    """Of the steps."""
-    num_stages = 5
-    """Of a warm-up, between which moves and the reference are adapted."""
+    num_lengths = 6
+    """Of the moves, each half of the one before."""
+    least_share = 0.1
+    """Of the steps, over all moves by their lengths, whatever the warm-up measured."""
 
     def __init__(
         self,
         solver: ForwardSolver,
-        reference: NormalReference,
+        references: Sequence[NormalReference],
         dynamics: Dynamics,
-        step_size: float,
+        step_size: float | Literal["auto"] = "auto",
     ):
         self.solver = solver
-        self.reference = reference
+        self.reference = references[0]
         self.dynamics: Dynamics = dynamics
-        self.modes: list[NormalReference] = []
-        self.is_mixed = False
-        """True where the reference alone would miss parts of the posterior."""
-        self._set_moves([self.kind.move(step_size)])
-        self.draws: list[Float[np.ndarray, "chain modes"]] = []
+        kind = HOST_DYNAMICS[dynamics]
+        if isinstance(step_size, str):
+            prior = NormalReference.standard(solver.num_modes)
+            lengths = 0.5 ** np.arange(self.num_lengths)
+            moves = [kind.move(float(kind.longest * length)) for length in lengths]
+            moves += [Around(PCN(float(length), 1.0), prior) for length in lengths]
+            if solver.num_modes <= FEW_MODES:
+                self.reference = self.reference.in_all_directions()
+            if len(references) > 1:
+                moves.append(FromModes(references))
+        else:
+            moves = [kind.move(step_size)]
+        self._set_moves(moves)
+        self.draws: list[Vector] = []
         """Of the steps since moves were adapted."""
         self.solves: list[Solve] = []
         self.visited: list[bool] = []
-
-    @property
-    def kind(self) -> HostDynamics:
-        """The kind of step about the reference."""
-        return HOST_DYNAMICS[self.dynamics]
 
     @property
     def step_size(self) -> float:
@@ -115,22 +130,14 @@ class SolverWalk:
 
     def _set_moves(self, moves: list[Move]) -> None:
         self.moves = moves
-        self.weights = np.full(len(moves), 1 / len(moves))
+        self.weights = self._by_length
         self.gains = np.zeros((2, len(moves)))
         """Squared distance and solves of each move since moves were adapted."""
 
-    def mix(self, modes: Sequence[NormalReference] = ()) -> None:
-        """Draw every step from all moves, of which independent draws of the laws at several modes are one."""
-        self.is_mixed = True
-        prior = NormalReference.standard(self.solver.num_modes)
-        moves = [self.kind.move(self.kind.longest * share) for share in self.lengths]
-        moves += [Around(PCN(share, 1.0), prior) for share in self.lengths]
-        if len(modes) > 1:
-            self.modes = list(modes)
-            moves.append(FromModes())
-        self._set_moves(moves)
-        if self.solver.num_modes <= FEW_MODES:
-            self.reference = self.reference.in_all_directions()
+    @property
+    def _by_length(self) -> Float[np.ndarray, " moves"]:
+        lengths = np.array([move.length for move in self.moves])
+        return lengths / lengths.sum()
 
     def first_states(
         self,
@@ -158,56 +165,16 @@ class SolverWalk:
                 )
         return states
 
-    def spread(self, rng: np.random.Generator, num_draws: int = 16) -> float:
-        """Return the standard deviation of psi at draws of the reference: 0 where it is the posterior."""
-        w = rng.standard_normal((num_draws, self.solver.num_modes))
-        z = self.reference.to_prior_units(w)
-        squares = np.sum(self.reference.from_prior_units(z) ** 2, axis=1)
-        psi = self._energies(z) - squares / 2
-        return float(np.std(psi)) if np.isfinite(psi).all() else np.inf
-
-    def _energies(self, z: Float[np.ndarray, "n modes"]) -> Float[np.ndarray, " n"]:
-        """Return minus the logarithm of the posterior at places, up to a constant."""
-        misfits = [solve.misfit for solve in self.solver.each(self.solver.solve, z)]
-        return np.array(misfits) + np.sum(z**2, axis=1) / 2
-
-    def is_far_from_normal(self, rng: np.random.Generator) -> bool:
-        """True where chains about the reference alone would miss parts of the posterior."""
-        return self.spread(rng) > 1 or self._has_heavy_tails()
-
-    def _has_heavy_tails(
-        self,
-        num_directions: int = 4,
-        places: Sequence[float] = (3, 5, 8),
-        heavy: float = 2.0,
-        deepest: float = 7.0,
-    ) -> bool:
-        """True where the posterior has mass that the reference leaves out, along the directions that data inform most.
-
-        Draws of the reference do not reach there, and chains about it agree with each other. At so many deviations of
-        the reference to either side, the posterior is `heavy` nats above it, and less than `deepest` nats below its mode.
-        """
-        order = np.argsort(self.reference.scales)[:num_directions]
-        narrowest = self.reference.directions.T[order]
-        w = [sign * place * narrowest for place in places for sign in (-1, 1)]
-        w = np.concatenate([0 * narrowest[:1], *w])
-        energies = self._energies(self.reference.to_prior_units(w))
-        depths = energies[1:] - energies[0]
-        log_weights = np.sum(w[1:] ** 2, axis=1) / 2 - depths
-        return bool(np.any((log_weights > heavy) & (depths < deepest)))
-
     def step(self, state: Solve, rng: np.random.Generator) -> WalkStep:
         """Return the next state of a chain."""
-        number = 0
-        if len(self.moves) > 1:
-            number = int(rng.choice(len(self.moves), p=self.weights))
+        number = int(rng.choice(len(self.moves), p=self.weights))
         move = self.moves[number]
         if move.needs_gradient:
             solved = self.solver.with_gradient(state)
             if solved is None:
                 return WalkStep(state, 0.0, learnt=MoveRecord(number, 0.0, None))
             state = solved
-        proposal, log_ratio = move.propose(self, state, rng)
+        proposal, log_ratio = move.propose(self.solver, self.reference, state, rng)
         if not np.isfinite(log_ratio):
             log_ratio = -np.inf
         rate = float(np.exp(min(log_ratio, 0.0)))
@@ -219,52 +186,39 @@ class SolverWalk:
         chosen = proposal if is_accepted and proposal is not None else state
         return WalkStep(chosen, rate, learnt=MoveRecord(number, rate * moved, proposal))
 
-    def adapt(self, rate: float, number: int) -> None:
-        """Move a single step size to an acceptance for the `number`-th time."""
-        if len(self.moves) == 1:
-            change = np.exp((rate - self.kind.acceptance) / np.sqrt(number + 1))
-            size = min(self.kind.longest, float(self.step_size * change))
-            self._set_moves([self.kind.move(size)])
-
     def learn(
         self,
         steps: list[WalkStep],
         number: int,
         num_steps: int,
     ) -> None:
-        """Adapt to the `number`-th of so many steps of the chains."""
-        length = max(1, num_steps // self.num_stages)
-        stage = min(number // length, self.num_stages - 1)
-        is_last = stage == self.num_stages - 1
-        is_fitted = num_steps * len(steps) * self.solver.data.size <= MOST_RESIDUALS
-        self.adapt(float(np.mean([s.acceptance for s in steps])), len(self.draws))
-        self.draws.append(np.stack([step.state.z for step in steps]))
+        """Adapt to the `number`-th of so many steps of the chains; a single move is one of a length that was passed."""
+        if len(self.moves) == 1:
+            return
+        self.count(steps)
         for step in steps:
-            move, distance, proposed = step.learnt
-            self.gains[:, move] += distance, step.counts.evaluations
-            if is_fitted and proposed is not None:
+            self.draws.append(step.state.z)
+            proposed = step.learnt.proposed
+            room = MOST_RESIDUALS - len(self.solves) * self.solver.data.size
+            if proposed is not None and room > 0:
                 self.solves.append(proposed)
                 self.visited.append(step.state is proposed)
-        if number + 1 == (num_steps if is_last else (stage + 1) * length):
-            self._end_stage(is_last, is_fitted)
-
-    def _end_stage(self, is_last: bool, is_fitted: bool) -> None:
-        """Adapt the weights of the moves, the reference and the fit."""
-        if len(self.moves) > 1:
-            self._weigh(self.gains[0] / np.maximum(self.gains[1], 1))
-        if self._suits_badly and not is_last and len(self.draws) > 1:
-            later = np.concatenate(self.draws[len(self.draws) // 2 :])
-            self.reference = self.reference.with_moments_of(later)
-        if is_fitted and (not is_last or self._has_fit):  # a new one has no weight yet
+        if not ends_stage(number, num_steps):
+            return
+        gains = self.weigh()
+        is_last = number + 1 == num_steps
+        if not is_last and np.argmax(gains[: self.num_lengths]) > 0:
+            later = self.draws[len(self.draws) // 2 :]
+            self.reference = self.reference.with_moments_of(np.stack(later))
+        if not is_last or self._has_fit:  # a new one has no weight yet
             self.add_fit(self.solves, self.visited)
         self.draws = []
-        self.gains = np.zeros((2, len(self.moves)))
 
-    @property
-    def _suits_badly(self) -> bool:
-        """True where steps about the reference are short, so that it is adapted to moments of the draws."""
-        short = self.short_step * self.kind.longest
-        return self.is_mixed or self.moves[0].length < short
+    def count(self, steps: list[WalkStep]) -> None:
+        """Add to the gains of the moves."""
+        for step in steps:
+            move, distance, _ = step.learnt
+            self.gains[:, move] += distance, step.counts.evaluations
 
     @property
     def _has_fit(self) -> bool:
@@ -280,27 +234,20 @@ class SolverWalk:
         else:
             self._set_moves([*self.moves, ByFit(fit)])
 
-    def _weigh(self, gains: Float[np.ndarray, " moves"]) -> None:
-        """Set the weights of the moves by their gains.
+    def weigh(self) -> Float[np.ndarray, " moves"]:
+        """Set the weights of the moves by the squares of their gains, distance by solves, and return these.
 
-        A rough fit has less weight: where it leaves out a part of the posterior, the other moves alone lead out.
+        A rough fit counts for less: where it leaves out a part of the posterior, the other moves alone lead out.
         """
-        fit = self.moves[-1]
-        others = gains[:-1] if isinstance(fit, ByFit) else gains
-        total = others.sum()
-        even = np.full(len(others), 1 / len(others))
-        shares = others / total if total > 0 else even
-        self.weights = (1 - self.even_share) * shares + self.even_share * even
-        if isinstance(fit, ByFit):
-            squares = np.array([gains[-1], others.max()]) ** 2
-            share = squares[0] / squares.sum() if squares[0] > 0 else 0.0
-            share *= self.most_by_fit / fit.fit.cost
-            self.weights = np.append((1 - share) * self.weights, share)
-
-    @property
-    def num_coordinates(self) -> int:
-        """Numbers of a draw."""
-        return self.solver.num_modes
+        gains = self.gains[0] / np.maximum(self.gains[1], 1)
+        self.gains = np.zeros_like(self.gains)
+        if isinstance(fit := self.moves[-1], ByFit):
+            gains[-1] /= fit.fit.cost
+        shares = gains**2
+        others = self._by_length
+        shares = shares / shares.sum() if shares.any() else others
+        self.weights = (1 - self.least_share) * shares + self.least_share * others
+        return gains
 
     def coordinates(self, state: Solve) -> Vector:
         """Return the numbers that are recorded of a state."""

@@ -5,7 +5,7 @@ compiling a program for so few numbers would take longer than their use.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Float
 
+from langevax import checks
 from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.problems.problem import Problem
 from langevax.run.program import start_positions
@@ -21,7 +22,6 @@ from langevax.sampling.evaluations import evaluate
 from langevax.sampling.preconditioning import CoordinateMap
 
 NUM_TRIES = 20
-NUM_HALVINGS = 12
 RADIUS = 2.0  # of the cube in which NumPyro and Stan start
 Positions = Float[Array, "chain d"]
 ChainStart = Callable[[PRNGKey, int], Positions]
@@ -51,18 +51,32 @@ class Keys(NamedTuple):
     def of(cls, key: PRNGKey) -> "Keys":
         return cls(*random.split(key, 6))
 
+    def folded(self, number: int) -> "Keys":
+        """Return the keys of another run."""
+        return Keys(*(random.fold_in(key, number) for key in self))
 
-class StartNearMode(eqx.Module):
-    """Draws from N(mode, scale^2), the law of chains about a mode of unit curvature."""
 
-    mode: Float[Array, " d"]
-    scale: FloatScalar
+class Lengths(NamedTuple):
+    """Draws, chains and steps; "auto" where the dynamics choose."""
 
-    def __call__(self, key: PRNGKey, num_chains: int) -> Positions:
-        deviates = normal_deviates(key, (num_chains, len(self.mode)))
-        return jnp.asarray(
-            np.asarray(self.mode) + float(self.scale) * deviates, self.mode.dtype
-        )
+    num_samples: int
+    num_chains: int
+    num_warmup: int | Literal["auto"]
+    thinning: int | Literal["auto"]
+
+    def check(self) -> None:
+        """Raise unless they are counts; of draws and chains, two at least."""
+        for name, count in self._asdict().items():
+            is_least = name in ("num_samples", "num_chains")
+            checks.positive_int(name, count, minimum=1 + is_least, auto=not is_least)
+
+    def warmup(self, default: int) -> int:
+        """Return the steps before the first draw."""
+        return default if isinstance(self.num_warmup, str) else self.num_warmup
+
+    def spacing(self, default: int) -> int:
+        """Return the steps between draws."""
+        return default if isinstance(self.thinning, str) else self.thinning
 
 
 class StartNearModes(eqx.Module):
@@ -85,7 +99,7 @@ class StartNearModes(eqx.Module):
         return jnp.asarray(positions, self.modes.dtype)
 
 
-class StartNearPosition(eqx.Module):
+class StartNear(eqx.Module):
     """Draws from N(position, scale^2) where the log density is finite, and the position itself elsewhere."""
 
     problem: Problem
@@ -128,7 +142,9 @@ class UniformStart(eqx.Module):
         return cls(jax.tree.map(zeros, jax.eval_shape(function, key)))
 
     def best(
-        self, key: PRNGKey, coordinates: CoordinateMap
+        self,
+        key: PRNGKey,
+        coordinates: CoordinateMap,
     ) -> Float[np.ndarray, "tries d"]:
         """Return the tries of one chain, as vectors of the position, that of the largest density first."""
         vectors, _, potentials = self._tries(key, 1, coordinates)
@@ -153,28 +169,3 @@ class UniformStart(eqx.Module):
         potentials, _ = evaluate(coordinates.problem, tries)
         potentials = np.nan_to_num(potentials, nan=np.inf, neginf=np.inf)
         return vectors, tries.reshape(shape), potentials.reshape(shape[:2])
-
-
-class StartWithinReach(eqx.Module):
-    """Draws from N(mode, T), drawn towards the mode where the law there is narrower than its curvature says.
-
-    The deviation is halved until the potential is above that of the mode by at most T (d/2 + 2 sqrt(d)), as nearly all
-    draws of a normal law are. A function of the key alone, as `simulate` takes it.
-    """
-
-    problem: Problem
-    mode: Float[Array, " d"]
-    temperature: FloatScalar
-
-    def __call__(self, key: PRNGKey) -> Float[Array, " d"]:
-        scale = jnp.sqrt(self.temperature)
-        dimension = len(self.mode)
-        deviation = scale * random.normal(key, self.mode.shape, self.mode.dtype)
-        shares = 0.5 ** jnp.arange(NUM_HALVINGS, dtype=self.mode.dtype)
-        points = (
-            self.mode
-            + jnp.append(shares, jnp.zeros(1, shares.dtype))[:, None] * deviation
-        )
-        potentials = jax.lax.map(self.problem.potential, points)
-        rise = (potentials - potentials[-1]) / self.temperature
-        return points[jnp.argmax(rise <= dimension / 2 + 2 * dimension**0.5)]

@@ -11,6 +11,7 @@ mean over B rows. A step costs a pass for the potential, and B row gradients at 
 """
 
 import math
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import equinox as eqx
@@ -18,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from langevax._typing import FloatScalar, IntScalar, PRNGKey
@@ -96,46 +98,21 @@ class SubsampledHMC(Algorithm):
     ) -> tuple[SubsampledState, Info]:
         batch_key, momentum_key, accept_key = random.split(key, 3)
         x = state.position
-        dtype = state.position.dtype
-        indices, _ = batches.draw(batch_key, problem, self.batch_size, replace=False)
-        shift = state.centre_gradient - problem.gradient_at(jnp.zeros_like(x), indices)
-        precision, temperature = (
-            jnp.asarray(a, dtype) for a in (problem.precision, self.temperature)
-        )
-
-        def slope(x: Array) -> Array:
-            return self.scales * (
-                problem.gradient_at(x, indices) + shift + precision * x
-            )
-
+        temperature = jnp.asarray(self.temperature, x.dtype)
         longest = within_limits(jnp.exp(state.adaptation.log_step), len(x))
-        turn = step % len(self.factors)
-        h = longest * jnp.asarray(self.factors, dtype)[turn]
-        golden = (math.sqrt(5) - 1) / 2  # its multiples modulo 1 are spread evenly
-        share = jnp.mod((step + 1).astype(dtype) * golden, 1)
-        length = 2 * self.mean_path * share / longest
-        length = length * jnp.asarray(self.lengths, dtype)[turn]
-        num_leapfrogs = jnp.clip(jnp.round(length), 1, self.max_leapfrogs)
-        num_leapfrogs = num_leapfrogs.astype(jnp.int32)
-
-        def leapfrog(
-            _: IntScalar, carry: tuple[Array, Array, Array]
-        ) -> tuple[Array, Array, Array]:
-            x, p, g = carry
-            p = p - h / 2 * g
-            x = x + h * self.scales * p
-            g = slope(x)
-            return x, p - h / 2 * g, g
-
-        p = jnp.sqrt(temperature) * random.normal(momentum_key, x.shape, dtype)
-        end, q, _ = lax.fori_loop(0, num_leapfrogs, leapfrog, (x, p, slope(x)))
-        potential = problem.potential(end)
-        log_ratio = (state.potential - potential + (p @ p - q @ q) / 2) / temperature
+        h = longest * self._in_turn(self.factors, step, x.dtype)
+        num_leapfrogs = self._num_leapfrogs(longest, step)
+        slope = self._slope(problem, state.centre_gradient, batch_key)
+        p = jnp.sqrt(temperature) * random.normal(momentum_key, x.shape, x.dtype)
+        end, q = leapfrog(slope, x, p, h * self.scales, h, num_leapfrogs)
+        before = x, state.potential
+        after = end, problem.potential(end)
+        rise = after[1] - before[1] + (q @ q - p @ p) / 2
         (position, potential), acceptance = accepted(
-            accept_key, log_ratio, (end, potential), (x, state.potential)
+            accept_key, -rise / temperature, after, before
         )
         adapted = state.adaptation.with_acceptance(
-            jnp.minimum(acceptance / jnp.asarray(self.ceiling, dtype), 1)
+            jnp.minimum(acceptance / jnp.asarray(self.ceiling, x.dtype), 1)
         )
         is_adapted = (step < self.num_adapted) & (h == longest)
         adaptation = jax.tree.map(
@@ -144,6 +121,61 @@ class SubsampledHMC(Algorithm):
         used = jnp.int32(problem.size) + (num_leapfrogs + 2) * self.batch_size
         new = SubsampledState(position, potential, state.centre_gradient, adaptation)
         return new, {"evaluations": used, "acceptance": acceptance}
+
+    def _in_turn(
+        self,
+        numbers: tuple[float, ...],
+        step: IntScalar,
+        dtype: DTypeLike,
+    ) -> FloatScalar:
+        return jnp.asarray(numbers, dtype)[step % len(numbers)]
+
+    def _num_leapfrogs(self, longest: FloatScalar, step: IntScalar) -> IntScalar:
+        """Return the number of leapfrog steps of a trajectory."""
+        golden = (math.sqrt(5) - 1) / 2  # its multiples modulo 1 are spread evenly
+        share = jnp.mod((step + 1).astype(longest.dtype) * golden, 1)
+        length = 2 * self.mean_path * share / longest
+        length = length * self._in_turn(self.lengths, step, longest.dtype)
+        return jnp.clip(jnp.round(length), 1, self.max_leapfrogs).astype(jnp.int32)
+
+    def _slope(
+        self,
+        problem: Problem,
+        centre_gradient: Array,
+        key: PRNGKey,
+    ) -> Callable[[Array], Array]:
+        """Return the scaled gradient of a batch, corrected at 0."""
+        indices = batches.draw(key, problem, self.batch_size)
+        zero = jnp.zeros_like(centre_gradient)
+        shift = centre_gradient - problem.gradient_at(zero, indices)
+        precision = jnp.asarray(problem.precision, zero.dtype)
+        return lambda x: (
+            self.scales * (problem.gradient_at(x, indices) + shift + precision * x)
+        )
+
+
+def leapfrog(
+    slope: Callable[[Array], Array],
+    x: Float[Array, " d"],
+    p: Float[Array, " d"],
+    moves: Float[Array, " d"],
+    h: FloatScalar,
+    count: IntScalar,
+) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    """Return position and momentum after `count` steps of h; `moves` is h in units of the coordinates."""
+
+    def step(
+        _: IntScalar,
+        carry: tuple[Array, Array, Array],
+    ) -> tuple[Array, Array, Array]:
+        x, p, g = carry
+        p = p - h / 2 * g
+        x = x + moves * p
+        g = slope(x)
+        return x, p - h / 2 * g, g
+
+    end, q, _ = lax.fori_loop(0, count, step, (x, p, slope(x)))
+    return end, q
 
 
 def within_limits(
@@ -189,7 +221,9 @@ def surrogate_batch_size(
 
 @eqx.filter_jit
 def _row_changes(
-    problem: Problem, points: Float[Array, "m d"], indices: Int[Array, " b"]
+    problem: Problem,
+    points: Float[Array, "m d"],
+    indices: Int[Array, " b"],
 ) -> Float[Array, "m b"]:
     at_centre = problem.gradients_at(jnp.zeros_like(points[0]), indices)
 

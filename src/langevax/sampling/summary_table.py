@@ -43,7 +43,9 @@ class SummaryTable:
 
 
 def of_draws(
-    statistic: str, draws: Float[np.ndarray, "chain draw ..."], **options: Any
+    statistic: str,
+    draws: Float[np.ndarray, "chain draw ..."],
+    **options: Any,
 ) -> np.ndarray:
     """Return a statistic of ArviZ: "ess", "mcse" or "rhat"; chains that stand still have infinite ones."""
     from arviz_stats.base.array import array_stats
@@ -56,7 +58,8 @@ def of_draws(
 
 
 def statistics(
-    names: list[str], values: Float[np.ndarray, "chain draw m"]
+    names: list[str],
+    values: Float[np.ndarray, "chain draw m"],
 ) -> SummaryTable:
     """Return mean, sd, mcse_mean, ess_bulk, ess_tail and r_hat of each column of draws, by ArviZ."""
     table = {

@@ -1,18 +1,26 @@
-"""The pilot of `sample` and its findings: modes, coordinates of unit curvature, and from where chains start."""
+"""The pilot of `sample` and its findings, modes and coordinates of unit curvature, from which chains start."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from langevax._typing import PRNGKey
+from langevax.algorithm import Algorithm
+from langevax.problems.problem import Problem
+from langevax.run import Result, Run, simulate
+from langevax.run.program import Observe
 from langevax.run.result import named_leaves
-from langevax.sampling.choice import NormalFit, operations_of_row
+from langevax.run.simulate import position_of
+from langevax.run.start import Start
+from langevax.samplers import ReplicaExchange
+from langevax.sampling.choice import NormalFit
 from langevax.sampling.evaluations import evaluate
 from langevax.sampling.methods import choose_batch_size
-from langevax.sampling.modes import Exploration, Explorer, Mode
+from langevax.sampling.modes import Exploration, Explorer, Mode, Wishes
 from langevax.sampling.preconditioning import (
     CoordinateMap,
     Pilot,
@@ -27,26 +35,26 @@ from langevax.sampling.resolution import (
 from langevax.sampling.starts import (
     ChainStart,
     Keys,
+    Lengths,
     StartByFunction,
-    StartNearPosition,
+    StartNear,
     UniformStart,
 )
 from langevax.sampling.target import Resolved, check_finite
 
 
-class Wishes(NamedTuple):
-    """Needs of the dynamics."""
-
-    is_preconditioned: bool
-    needs_mode: bool
-    """Chains start about a mode with a curvature; the others also start from elsewhere."""
-    keeps_prior: bool
-    """Steps are those of the Gaussian prior, which stays the quadratic part."""
+def record_of(algorithm: Algorithm) -> Observe:
+    """Return what is a draw: the position, of the coldest replica where there are several."""
+    return (
+        ReplicaExchange.coldest
+        if isinstance(algorithm, ReplicaExchange)
+        else position_of
+    )
 
 
 @dataclass(frozen=True)
 class PilotSurvey:
-    """The pilot, the coordinates that are sampled, and where chains start in them."""
+    """The pilot, the coordinates that are sampled, where chains start in them, and for how long they run."""
 
     target: Resolved
     keys: Keys
@@ -57,6 +65,8 @@ class PilotSurvey:
     is_near_mode: bool
     """False where the law is far from normal about the mode, so that chains start around the start."""
     evaluations: int
+    lengths: Lengths
+    saving: Run
 
     @classmethod
     def of(
@@ -64,6 +74,8 @@ class PilotSurvey:
         target: Resolved,
         wishes: Wishes,
         keys: Keys,
+        lengths: Lengths,
+        saving: Run,
     ) -> "PilotSurvey":
         """Run the pilot; the target's position is then that from which it started."""
         target, exploration = _explored(target, wishes, keys)
@@ -80,6 +92,8 @@ class PilotSurvey:
             start,
             True,
             exploration.evaluations,
+            lengths,
+            saving,
         )
         fit = exploration.fit
         if not wishes.needs_mode and (fit is None or not fit.is_usable):
@@ -92,6 +106,39 @@ class PilotSurvey:
             # the mode may be a peak, whose curvature is not that of the law
             return survey.around_start()
         return survey
+
+    @property
+    def problem(self) -> Problem:
+        """In the coordinates that are sampled."""
+        return self.coordinates.problem
+
+    @property
+    def temperature(self) -> float:
+        return self.target.temperature
+
+    @property
+    def dimension(self) -> int:
+        return len(self.mode)
+
+    def warmed(
+        self,
+        algorithm: Algorithm,
+        start: Start,
+        num_steps: int,
+        key: PRNGKey,
+        **recording: Any,
+    ) -> Result:
+        """Run a warm-up, which records as well, so that it is the compiled program of the draws."""
+        options = {"record": record_of(algorithm), "record_every": num_steps}
+        return simulate(
+            algorithm,
+            self.problem,
+            start,
+            key=key,
+            num_steps=num_steps,
+            run=self.saving.unsaved(),
+            **options | recording,
+        )
 
     @property
     def fit(self) -> NormalFit | None:
@@ -109,22 +156,17 @@ class PilotSurvey:
         """Share of the prior in the curvature of each coordinate, which is 1."""
         if self.exploration.pilot.scales is None:
             return 1.0
-        return jnp.minimum(self.coordinates.problem.precision, 1)
+        return jnp.minimum(self.problem.precision, 1)
 
     @cached_property
     def batch_size(self) -> int:
         """The batch size that heats chains by a few percent, with variance reduction."""
-        law = self.coordinates.problem, self.mode, self.target.temperature
+        law = self.problem, self.mode, self.temperature
         return choose_batch_size(*law, self.keys.batches)
-
-    @cached_property
-    def operations(self) -> float:
-        """Floating-point operations of the gradient of a row."""
-        return operations_of_row(self.coordinates.problem, self.mode)
 
     def check_resolution(self) -> None:
         """Raise where floating-point numbers around the mode are too far apart for the normal law there."""
-        scales = jnp.full_like(self.mode, np.sqrt(self.target.temperature))
+        scales = jnp.full_like(self.mode, np.sqrt(self.temperature))
         deviations = normal_deviations(self.coordinates, scales, self.keys.pilot)
         centres = named_leaves(self.coordinates.to_position(self.mode))
         check_resolution(deviations, centres, FINER)
@@ -134,7 +176,7 @@ class PilotSurvey:
 
         `evaluations` were spent in between. Chains start by the user's function where there is one.
         """
-        temperature = self.target.temperature
+        temperature = self.temperature
         begin = self.target.start
         position = self.target.position
         flat = self.exploration.flat
@@ -147,7 +189,7 @@ class PilotSurvey:
             start = StartByFunction(begin, coordinates)
         else:
             scale = jnp.sqrt(jnp.asarray(temperature, centre.dtype))
-            start = StartNearPosition(coordinates.problem, centre, scale)
+            start = StartNear(coordinates.problem, centre, scale)
         return replace(
             self,
             coordinates=coordinates,
@@ -158,17 +200,20 @@ class PilotSurvey:
         )
 
     def modes(
-        self, coordinates: CoordinateMap, draws: Float[np.ndarray, "chain draw d"]
+        self,
+        coordinates: CoordinateMap,
+        draws: Float[np.ndarray, "chain draw d"],
     ) -> list[Mode]:
         """Return the modes that were met, or what draws missed where weights by curvatures would mislead."""
         if self.is_near_mode:
             return self.exploration.modes()
-        temperature = self.target.temperature
-        return self.exploration.unvisited(coordinates, draws, temperature)
+        return self.exploration.unvisited(coordinates, draws, self.temperature)
 
 
 def _explored(
-    target: Resolved, wishes: Wishes, keys: Keys
+    target: Resolved,
+    wishes: Wishes,
+    keys: Keys,
 ) -> tuple[Resolved, Exploration]:
     """Return the target with the position from which the pilot started, and what it found."""
     law = target.problem, target.position, target.temperature
@@ -183,12 +228,10 @@ def _explored(
         check_finite(evaluate(base.problem, np.asarray(vector)[None])[0][0])
     explorer = Explorer(
         base,
-        wishes.is_preconditioned,
+        wishes,
         target.temperature,
         keys.pilot,
-        is_compared=not wishes.needs_mode,
         is_searched=target.function is None and not wishes.keeps_prior,
-        exact_prior=wishes.keeps_prior,
         elsewhere=elsewhere,
     )
     try:

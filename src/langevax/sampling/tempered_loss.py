@@ -21,10 +21,10 @@ from langevax.problems import tracing
 from langevax.problems.coordinates import Reparametrised
 from langevax.problems.external import ExternalSum
 from langevax.problems.finite_sum import FiniteSum
-from langevax.problems.problem import Indices, Problem, Scalar, Size
+from langevax.problems.problem import Problem, Scalar
 
 
-class TemperedLoss(Problem):
+class TemperedLoss(Reparametrised):
     """`problem` around `params`; a position is a displacement from them."""
 
     problem: Problem
@@ -32,36 +32,21 @@ class TemperedLoss(Problem):
     precision: FloatScalar | float
     """T gamma; an array, so that a sweep over it compiles once."""
 
-    @property
-    def size(self) -> Size:
-        return self.problem.size
-
-    @property
-    def max_size(self) -> int:
-        return self.problem.max_size
-
     def start(self) -> PyTree:
         """Return no displacement."""
-        return jax.tree.map(jnp.zeros_like, self.params)
+        return trees.zeros_like(self.params)
 
-    def displaced(self, position: PyTree) -> PyTree:
+    def to_position(self, z: PyTree) -> PyTree:
         """Return the parameters at a displacement."""
-        return jax.tree.map(jnp.add, self.params, position)
+        return trees.add(self.params, z)
 
-    def value(self, position: PyTree) -> Scalar:
-        return self.problem.value(self.displaced(position))
+    def from_position(self, position: PyTree) -> PyTree:
+        """Return the displacement of parameters."""
+        return trees.subtract(position, self.params)
 
-    def gradient(self, position: PyTree) -> PyTree:
-        return self.problem.gradient(self.displaced(position))
-
-    def value_and_gradient(self, position: PyTree) -> tuple[Scalar, PyTree]:
-        return self.problem.value_and_gradient(self.displaced(position))
-
-    def gradient_at(self, position: PyTree, indices: Indices) -> PyTree:
-        return self.problem.gradient_at(self.displaced(position), indices)
-
-    def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
-        return self.problem.gradients_at(self.displaced(position), indices)
+    def pull_back(self, gradient: PyTree) -> PyTree:
+        """Return the gradient itself."""
+        return gradient
 
 
 class Observation(eqx.Module):
@@ -81,7 +66,9 @@ class Observation(eqx.Module):
 
     @classmethod
     def of(
-        cls, temperature: FloatScalar, shares: Float[np.ndarray, " d"]
+        cls,
+        temperature: FloatScalar,
+        shares: Float[np.ndarray, " d"],
     ) -> "Observation":
         few = len(shares) <= len(cls.borders) + 1
         groups = np.arange(len(shares)) if few else np.digitize(shares, cls.borders)
@@ -89,14 +76,12 @@ class Observation(eqx.Module):
 
     def __call__(self, problem: Problem, state: Any) -> Float[Array, " k"]:
         position = state.position
-        law = problem
+        law: Any = problem
         layers = []
-        while isinstance(law, Reparametrised):
+        while not isinstance(law, TemperedLoss):
             position = law.to_position(position)
             layers.append(law)
             law = law.problem
-        if not isinstance(law, TemperedLoss):
-            raise TypeError("this record is for runs on a TemperedLoss.")
         value, gradient = law.value_and_gradient(position)
         precision, temperature = (
             jnp.asarray(a, value.dtype) for a in (law.precision, self.temperature)

@@ -10,17 +10,16 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from langevax.run import Result, Stacked, simulate
+from langevax.run import Result, Stacked
 from langevax.samplers import MALA, ReplicaExchange
 from langevax.samplers.replica_exchange import SwapTally
-from langevax.sampling.draws import SamplingRun, TunedChains, tuned_step_size
+from langevax.sampling.draws import TunedChains, drawn_chains, tuned_step_size
 from langevax.sampling.methods import SamplingMethod
+from langevax.sampling.survey import PilotSurvey
 
 Rungs = Float[np.ndarray, " k"]
 """A number for each replica, coldest first: its temperature in units of the coldest, or its step size."""
@@ -33,8 +32,7 @@ class Ladder(NamedTuple):
     """Least and largest ratio of the hottest temperature to the coldest: valleys 1,000 T deep are always crossed."""
     spacing: float = 1.68
     """Of log T at d = 1, at which pairs swap at a rate of 0.4."""
-    replicas: tuple[int, int] = (4, 40)
-    """Fewest and most."""
+    most_replicas: int = 40
     num_rounds: int = 6
     """Of warm-up, after each of which temperatures and step sizes move."""
     round_steps: int = 100
@@ -51,58 +49,42 @@ LADDER = Ladder()
 
 
 def tempered_chains(
-    options: SamplingRun,
+    survey: PilotSurvey,
     exchange: ReplicaExchange,
-    mode: Float[Array, " d"],
     step_size: float | None,
-    depth: float = 0.0,
 ) -> TunedChains:
     """Run replica exchange of MALA, whose step sizes are adapted where none is passed.
 
-    `depth` is that of the deepest valley that is known, in temperatures; the hottest temperature crosses it.
+    The hottest temperature crosses the deepest valley that the pilot met.
     """
-    temperature = options.temperature
-    is_adapted = step_size is None
-    evaluations = 0
-    if step_size is None:
-        method = SamplingMethod(exchange.algorithm, temperature)
-        step_size, _, evaluations = tuned_step_size(options, method, mode)
-    reach = min(max(LADDER.reach[0], depth), LADDER.reach[1])
-    ladder = np.geomspace(1.0, reach, num_temperatures(reach, options.dimension))
-    sizes = np.full(len(ladder), step_size)
-    num_chains = options.lengths.num_chains
-    positions = options.start(options.keys.warmup, num_chains * len(ladder))
+    method = SamplingMethod(exchange.algorithm, survey.temperature)
+    first_step, _, spent = tuned_step_size(survey, method, step_size)
+    reach = float(np.clip(survey.exploration.depth, *LADDER.reach))
+    ladder = np.geomspace(1.0, reach, num_temperatures(reach, survey.dimension))
+    sizes = np.full(len(ladder), first_step)
+    num_chains = survey.lengths.num_chains
+    positions = survey.start(survey.keys.warmup, num_chains * len(ladder))
     algorithm = exchange
     start: Stacked | Result = Stacked(positions.reshape(num_chains, len(ladder), -1))
-    steps = options.lengths.warmup(LADDER.num_rounds * LADDER.round_steps)
+    steps = survey.lengths.warmup(LADDER.num_rounds * LADDER.round_steps)
     steps = math.ceil(steps / LADDER.num_rounds)  # of a round
     for number in range(LADDER.num_rounds):
         if isinstance(start, Result):
-            tally = jax.tree.map(
-                lambda sums: jnp.asarray(sums).sum(0), start.state.tally
-            )  # of all chains
-            if is_adapted:
+            tally = start.state.tally.of_chains()
+            if step_size is None:
                 sizes = adapted_step_sizes(sizes, tally)
             before = np.log(ladder)
             ladder = adapted_ladder(ladder, 1 - np.asarray(tally.swap_rates))
             sizes = np.exp(np.interp(np.log(ladder), before, np.log(sizes)))
-        algorithm = replace(exchange, algorithm=MALA(sizes, ladder * temperature))
-        start = simulate(
-            algorithm,
-            options.problem,
-            start,
-            key=random.fold_in(options.keys.warmup, number),
-            num_steps=steps,
-            record=ReplicaExchange.coldest,
-            record_every=steps,
-            run=options.saving.unsaved(),
+        algorithm = replace(
+            exchange, algorithm=MALA(sizes, ladder * survey.temperature)
         )
-        evaluations += start.evaluations
+        key = random.fold_in(survey.keys.warmup, number)
+        start = survey.warmed(algorithm, start, steps, key)
+        spent += start.evaluations
     assert isinstance(start, Result)
-    thinning = options.lengths.spacing(max(LADDER.thinning, round(1 / sizes[0])))
-    run = options.run(algorithm, start, thinning)
-    evaluations += run.evaluations
-    return TunedChains(algorithm, run, float(sizes[0]), thinning, evaluations)
+    spacing = max(LADDER.thinning, round(1 / sizes[0]))
+    return drawn_chains(survey, algorithm, start, float(sizes[0]), spacing, spent)
 
 
 def num_temperatures(reach: float, dimension: int) -> int:
@@ -113,8 +95,7 @@ def num_temperatures(reach: float, dimension: int) -> int:
         (7, 24)
     """
     count = 1 + math.ceil(math.log(reach) * math.sqrt(dimension) / LADDER.spacing)
-    fewest, most = LADDER.replicas
-    return min(most, max(fewest, count))
+    return min(LADDER.most_replicas, count)
 
 
 def adapted_ladder(ladder: Rungs, rejections: Float[np.ndarray, " pairs"]) -> Rungs:

@@ -34,9 +34,9 @@ class DrawErrors(NamedTuple):
     mean: float
     """Of any mean, in standard deviations."""
     mean_name: str
-    deviation: float
+    standard_deviation: float
     """Of any standard deviation, relative."""
-    deviation_name: str
+    standard_deviation_name: str
 
     @classmethod
     def of(cls, samples: Samples) -> "DrawErrors":
@@ -58,14 +58,10 @@ class DrawErrors(NamedTuple):
             names[least_known],
         )
 
-    def growth(self, tolerance: float) -> float:
-        """Return how many times as many draws keep the tolerance."""
-        return (max(self.mean, self.deviation) / tolerance) ** 2
-
     def __str__(self) -> str:
         return (
             f"the mean of {self.mean_name} is known to {self.mean:.2g} standard deviations, and the standard deviation "
-            f"of {self.deviation_name} to {self.deviation:.2g} of itself"
+            f"of {self.standard_deviation_name} to {self.standard_deviation:.2g} of itself"
         )
 
 
@@ -75,19 +71,15 @@ def draw_to_tolerance(
     *,
     key: PRNGKey,
     most_growth: int = 64,
-    growths: tuple[float, float] = (1.1, 4.0),
 ) -> Samples:
-    """Return the draws, extended until they keep the tolerance, or raise ToleranceError with what was reached.
+    """Return the draws, doubled until they keep the tolerance, or raise ToleranceError with what was reached.
 
     Args:
         samples, tolerance: draws, and the largest error.
         key: of further draws.
         most_growth: draws for each that was asked for, up to which chains go on.
-        growths: more than the draws that the errors call for, and the largest growth at once, as first errors are
-            rough.
     """
     most = most_growth * samples.draws.shape[1]
-    margin, largest = growths
     for number in count():
         errors = DrawErrors.of(samples)
         num_samples = samples.draws.shape[1]
@@ -96,11 +88,10 @@ def draw_to_tolerance(
                 f"tolerance={tolerance:g} cannot be kept: {' '.join(doubts)}", samples
             )
         r_hat = samples.max_rhat
-        growth = errors.growth(tolerance)
-        if growth <= 1 and r_hat <= MAX_RHAT:
+        largest = max(errors.mean, errors.standard_deviation)
+        if largest <= tolerance and r_hat <= MAX_RHAT:
             return samples
-        total = round(num_samples * min(largest, max(margin, margin * growth)))
-        if total > most:
+        if 2 * num_samples > most:
             raise ToleranceError(
                 f"tolerance={tolerance:g} was not reached: after {num_samples:,} draws of each chain {errors}, at an "
                 f"R-hat of {r_hat:.3f}; pass a larger num_samples, of which it draws {most_growth} times as many at "
@@ -108,7 +99,7 @@ def draw_to_tolerance(
                 samples,
             )
         samples = samples.followed(
-            total - num_samples,
+            num_samples,
             key=random.fold_in(key, number),
             run=Run(progress=False),
         )

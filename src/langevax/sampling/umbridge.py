@@ -6,7 +6,6 @@ returns the predictions, `Gradient` the transposed derivative times a vector; si
 
 import http.client
 import json
-import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -31,8 +30,8 @@ class UMBridgeModel:
     `Gradient`, None where it supports none; `inverse_problem` uses it unless another adjoint is passed. Where its
     gradient is too rough for the dot-product test, pass `lambda values: model(values)`, which has none.
 
-    A solve that the server reports as failed is a rejected proposal. One that gets no answer is sent twice more, within
-    six seconds, and then ends the run. A solve may take any time. Several threads may call it at once.
+    A solve that the server reports as failed is a rejected proposal. One that gets no answer ends the run, which
+    `cache=` of `inverse_problem` lets go on. A solve may take any time. Several threads may call it at once.
 
     Args:
         url: of the server, such as "http://localhost:4242".
@@ -46,8 +45,6 @@ class UMBridgeModel:
     """
 
     protocol = 1.0
-    pauses = (1.0, 5.0)
-    """Seconds before a solve is sent again to a server that does not answer."""
     overloaded = (
         HTTPStatus.BAD_GATEWAY,
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -115,25 +112,18 @@ class UMBridgeModel:
     def __call__(
         self, values: Float[np.ndarray, " inputs"]
     ) -> Float[np.ndarray, " outputs"]:
-        reply = self._ask(
-            "Evaluate",
-            {"input": [np.asarray(values, np.float64).tolist()]},
-            self.pauses,
-        )
-        return self._vector("Evaluate", reply.get("output"), is_nested=True)
+        reply = self._ask("Evaluate", {"input": [_numbers(values)]})
+        return self._vector("Evaluate", lambda: reply["output"][0])
 
     def _gradient(self, values: np.ndarray, residual: np.ndarray) -> np.ndarray:
         question = {
             "outWrt": 0,
             "inWrt": 0,
-            "input": [np.asarray(values, np.float64).tolist()],
+            "input": [_numbers(values)],
+            "sens": _numbers(residual),
         }
-        reply = self._ask(
-            "Gradient",
-            question | {"sens": np.asarray(residual, np.float64).tolist()},
-            self.pauses,
-        )
-        return self._vector("Gradient", reply.get("output"))
+        reply = self._ask("Gradient", question)
+        return self._vector("Gradient", lambda: reply["output"])
 
     def check_size(self, num_points: int) -> None:
         """Raise unless the model takes as many numbers as the grid has points."""
@@ -152,44 +142,23 @@ class UMBridgeModel:
             )
         return int(sizes[0])
 
-    def _vector(
-        self,
-        path: str,
-        output: Any,
-        is_nested: bool = False,
-    ) -> np.ndarray:
+    def _vector(self, path: str, output: Callable[[], Any]) -> np.ndarray:
         try:
-            return np.array(
-                output[0] if is_nested else output, np.float64
-            )  # null, which C++ writes for NaN, is NaN
-        except (TypeError, ValueError, IndexError, KeyError) as error:
+            return np.array(output(), np.float64)  # null, C++'s NaN, is NaN
+        except (TypeError, ValueError, LookupError) as error:
             raise RuntimeError(
                 f"the model {self.name!r} replied to {path} with what is not a vector"
             ) from error
 
-    def _ask(
-        self,
-        path: str,
-        question: dict[str, Any] | None,
-        pauses: tuple[float, ...] = (),
-    ) -> Any:
-        """Return the reply; send the question again after each pause where no server answers."""
+    def _ask(self, path: str, question: dict[str, Any] | None) -> Any:
+        """Return the reply."""
         body = None
         if question is not None:
-            body = json.dumps(
-                {"name": self.name, "config": self.config} | question
-            ).encode()
+            about = {"name": self.name, "config": self.config}
+            body = json.dumps(about | question).encode()
         request = Request(
             f"{self.url}/{path}", body, {"Content-Type": "application/json"}
         )
-        for pause in pauses:
-            try:
-                return self._reply(request)
-            except ServerUnreachable:
-                time.sleep(pause)
-        return self._reply(request)
-
-    def _reply(self, request: Request) -> Any:
         status = HTTPStatus.OK
         try:
             with self.opener.open(request) as response:
@@ -222,9 +191,12 @@ class UMBridgeModel:
         return reply
 
 
+def _numbers(values: np.ndarray) -> list[float]:
+    return np.asarray(values, np.float64).tolist()
+
+
 def _checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
-    if config is None:
-        return {}
+    config = {} if config is None else config
     checks.instance("config", config, Mapping, "{'level': 1}")
     try:
         json.dumps(dict(config), allow_nan=False)

@@ -3,19 +3,18 @@
 import copy
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from jax import random
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from langevax import checks
 from langevax._typing import PRNGKey
 from langevax.meanfield import Certificate
 from langevax.meanfield.mfld import stop_at_plateau
@@ -69,7 +68,6 @@ from langevax.sklearn.training import (
     Network,
     SteadyRun,
     TrainingTask,
-    mesh_of,
     outputs,
     root_key,
     stored,
@@ -138,7 +136,7 @@ class MeanFieldEstimator(RowEstimator):
     validation: Validation | Auto | None = "auto"
     stop: Stop | None = "plateau"
     run: Run | None = None
-    devices: int | Mapping[str, int] | None = None
+    sharding: Mesh | NamedSharding | None = None
     random_state: RandomState = None
 
     automatic_ = Automatic()
@@ -168,6 +166,7 @@ class MeanFieldEstimator(RowEstimator):
         "learn_scales": [*FLAG, *one_of("auto")],
         "validation": [*one_of("auto", *get_args(Validation)), None],
         "stop": [*one_of(*get_args(Stop)), None],
+        "sharding": [Mesh, NamedSharding, None],
         **SHARED,
     }
 
@@ -199,15 +198,13 @@ class MeanFieldEstimator(RowEstimator):
             DivergenceError: the step size is too large.
             CheckpointError: the checkpoint of `run` is of another fit, or holds one and its `resume` is False.
         """
-        checks.not_forked()
         self._validate_params()
         rows = self._training_rows(X, y, sample_weight, groups)
         self.solver_: str = self._solver_name(*rows.inputs.shape)
         task = self._task(rows.targets, rows.weights)
-        sharding = mesh_of(self.devices, int(self.num_particles))
         root = root_key(self._seed())
         choice_key, path_key, run_key = random.split(root, 3)
-        trial = self._best_trial(rows, task, choice_key, path_key, sharding)
+        trial = self._best_trial(rows, task, choice_key, path_key)
         columns, network, _, temperature, choice, self.linear_part_ = trial
         self.scaling_ = columns.scaling
         self.leave_one_out_ = columns.leave_one_out
@@ -222,7 +219,7 @@ class MeanFieldEstimator(RowEstimator):
         if self.solver_ == "path":
             self._follow_path(trial, run_key)
         else:
-            self._train(trial, root, path_key, run_key, sharding)
+            self._train(trial, root, path_key, run_key)
         neuron = network.task.neuron
         if isinstance(neuron, TanhTanh) and choice is not None:
             wide = wide_enough(self.neuron_, choice.networks)
@@ -265,7 +262,6 @@ class MeanFieldEstimator(RowEstimator):
         root: PRNGKey,
         start_key: PRNGKey,
         run_key: PRNGKey,
-        sharding: Mesh | None,
     ) -> None:
         """Set the fitted attributes of a run of the solver, and warn where it is not as it should be."""
         _, network, schedule, temperature, _, _ = trial
@@ -284,7 +280,7 @@ class MeanFieldEstimator(RowEstimator):
             run_key,
             run=run_of(self.run),
             stop=stop,
-            sharding=sharding,
+            sharding=self.sharding,
             record_size=record_size,
         )
         self._record(network, trained)
@@ -311,7 +307,6 @@ class MeanFieldEstimator(RowEstimator):
         task: TrainingTask,
         choice_key: PRNGKey,
         path_key: PRNGKey,
-        sharding: Mesh | None,
     ) -> Trial:
         """Return the columns, the scale, the temperature and the linear part that are best on folds, if compared."""
         linear = self._linear_option()
@@ -319,7 +314,7 @@ class MeanFieldEstimator(RowEstimator):
         with threadpool_limits(1, "blas"):
             candidates = self._prepared(rows, task, choice_key)
             if self._search() is None:
-                return self._trial(rows, task, candidates[0], sharding, linear is True)
+                return self._trial(rows, task, candidates[0], linear is True)
             plain = self._plain_columns(rows)
             split = SplitRows.of(task.labels, rows.copies, rows.groups)
 
@@ -363,7 +358,7 @@ class MeanFieldEstimator(RowEstimator):
             own = line.of_columns(plain(rows.inputs))
             network = replace(network, task=network.task.without(own))
         schedule = self._schedule(network)
-        network = stored(network, schedule, int(self.num_particles), sharding)
+        network = stored(network, schedule, int(self.num_particles), self.sharding)
         return Trial(best.columns, network, schedule, choice.temperature, choice, line)
 
     def _plain_columns(self, rows: DistinctRows) -> Standardiser:
@@ -523,7 +518,6 @@ class MeanFieldEstimator(RowEstimator):
         rows: DistinctRows,
         task: TrainingTask,
         columns: PreparedColumns,
-        sharding: Mesh | None,
         with_linear: bool,
     ) -> Trial:
         """Return the training problem on these columns and its temperature, as passed or of the kernel limit."""
@@ -536,7 +530,7 @@ class MeanFieldEstimator(RowEstimator):
             temperature = multiplier * errors.alpha / float(rows.weights.sum())
         network = self._network(task, columns.standardiser(rows.inputs), rows.weights)
         schedule = self._schedule(network)
-        network = stored(network, schedule, int(self.num_particles), sharding)
+        network = stored(network, schedule, int(self.num_particles), self.sharding)
         line = None
         if with_linear:
             plain = self._plain_columns(rows)
@@ -578,7 +572,7 @@ class MeanFieldEstimator(RowEstimator):
             return "psdca" if few else "mfld"
         of_steps = (self.relative_step_size, self.num_steps, self.batch_size)
         steps = any(value != "auto" for value in of_steps) or self.stop == "certified"
-        large = num_rows > MOST_PATH_ROWS or self.devices is not None
+        large = num_rows > MOST_PATH_ROWS or self.sharding is not None
         return "mfld" if steps or large or self.neuron != "tanh-tanh" else "path"
 
     def _scalings(self) -> tuple[Scaling, ...]:

@@ -177,28 +177,6 @@ class MeanFieldInspection:
         )
         return axes
 
-    def plot_certificate(
-        self, axes: "Axes | None" = None, certificate: Certificate | None = None
-    ) -> "Axes":
-        """Plot how the interval that holds the optimum closed as the search went on.
-
-        Args:
-            axes: of Matplotlib; by default those of a new figure.
-            certificate: one that was made before; None makes one.
-        """
-        certificate = self.certificate() if certificate is None else certificate
-        axes = charts.new_axes(axes)
-        charts.closing(axes, *np.array(certificate.history).reshape(-1, 3).T)
-        title = (
-            "The optimum lies in the band"
-            if certificate.trustworthy
-            else "Too wide to certify"
-        )
-        axes.set(
-            xlabel="work, neuron gradients", ylabel="training objective", title=title
-        )
-        return axes
-
     def _inner_and_outer_weights(self) -> tuple[np.ndarray, np.ndarray]:
         """Return each neuron's weights of the columns (N, d), and its outer weight (N,), the largest of several."""
         num_columns = len(self.standardiser_.mean)

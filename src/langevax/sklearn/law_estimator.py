@@ -93,7 +93,7 @@ class PredictiveEstimator(RowEstimator):
     columns: ArrayLike | None = None
     offset_column: int | None = None
     prior_precision: float = 0.16
-    bayes_shares: Sequence[float] | Auto = "auto"
+    posterior_shares: Sequence[float] | Auto = "auto"
     num_particles: int = 256
     num_folds: int | None = None
     random_state: RandomState = None
@@ -103,7 +103,7 @@ class PredictiveEstimator(RowEstimator):
         "columns": ["array-like", None],
         "offset_column": [*count(0), None],
         "prior_precision": positive(),
-        "bayes_shares": ["array-like", *one_of("auto")],
+        "posterior_shares": ["array-like", *one_of("auto")],
         "num_particles": count(16),
         "num_folds": [*count(2), None],
         "random_state": ["random_state"],
@@ -157,13 +157,13 @@ class PredictiveEstimator(RowEstimator):
             model,
             key=law_key,
             draws=draws,
-            bayes_shares=self.bayes_shares,
+            posterior_shares=self.posterior_shares,
             num_particles=int(self.num_particles),
             num_folds=self.num_folds,
         )
         self.law_: PredictiveLaw = law
         self.path_: PredictivePath = law.path
-        self.bayes_share_: float = law.bayes_share
+        self.posterior_share_: float = law.posterior_share
         self.comparison_: BayesComparison = law.compare()
         self.particles_: dict[str, np.ndarray] = dict(law.positions)
         few = SNAPSHOTS * int(self.num_particles)
@@ -184,7 +184,7 @@ class PredictiveEstimator(RowEstimator):
         for name in self.unsaved_attributes:
             vars(other).pop(name, None)
         other.particles_ = self.bayes_particles_
-        other.bayes_share_ = 1.0
+        other.posterior_share_ = 1.0
         return other
 
     @property
@@ -225,7 +225,7 @@ class PredictiveEstimator(RowEstimator):
         if not hasattr(self, "law_"):
             raise AttributeError(
                 "this model has no distribution to certify: one that was loaded or unpickled needs its training rows, "
-                "model.attach_rows(X, y); one that as_bayes() returned a fit with bayes_shares=(1.0,)."
+                "model.attach_rows(X, y); one that as_bayes() returned a fit with posterior_shares=(1.0,)."
             )
         return self.law_.certificate(
             key=root_key(self._seed(random_state)),
@@ -251,7 +251,7 @@ class PredictiveEstimator(RowEstimator):
         """
         check_is_fitted(self)
         path = self.path_
-        if self.bayes_share_ != path.bayes_share[path.chosen]:
+        if self.posterior_share_ != path.posterior_share[path.chosen]:
             raise AttributeError(
                 "this is the model that as_bayes() returned, without a distribution; pass rows to the other one."
             )
@@ -295,7 +295,7 @@ class PredictiveEstimator(RowEstimator):
             >>> rng = np.random.default_rng(0)
             >>> X = rng.normal(size=(200, 1))
             >>> y = rng.poisson(np.exp(X[:, 0] + rng.normal(size=200)))  # rates differ beyond the column
-            >>> options = {"bayes_shares": (1.0,), "num_particles": 64, "num_folds": None, "random_state": 0}
+            >>> options = {"posterior_shares": (1.0,), "num_particles": 64, "num_folds": None, "random_state": 0}
             >>> model = PredictiveRegressor("poisson", **options).fit(X, y)
             >>> bool(model.robust_coef_sd(X, y) > 1.5 * model.coef_sd_)
             True

@@ -81,9 +81,9 @@ class MeanFieldRegressor(
             together. A linear part goes on beyond the range of the rows.
         run: a `langevax.Run`: where the training is saved, whether a saved one goes on, and whether a progress line is
             shown; None is `Run()`. Another problem and other parameters are refused. It is not part of a saved model.
-        devices: how many of JAX's devices share the particles, those of other processes among them
-            (`langevax.run.process_group`); or {"particles": 2, "rows": 2}, where each has half of both; None: one. The
-            numbers are the same up to the order of sums.
+        sharding: devices that share the particles, as `simulate` takes them: a mesh, such as
+            `jax.make_mesh((4,), ("particles",))`, whose axis "rows" splits the rows if it has one; None: one device. The
+            numbers are the same up to the order of sums. It is not part of a saved model.
         random_state: int or `numpy.random.RandomState`.
 
     Attributes:
@@ -224,7 +224,7 @@ class MeanFieldClassifier(
 
     Args:
         solver, num_particles, temperature, relative_step_size, num_steps, batch_size, neuron, output_scale,
-            prior_precision, scaling, learn_scales, validation, stop, run, devices,
+            prior_precision, scaling, learn_scales, validation, stop, run, sharding,
             random_state: see `MeanFieldRegressor`.
         class_weight: "balanced" gives all classes the same weight in the loss; {label: weight} multiplies the weights
             of rows, which still count as so many rows as before where one is left out. Probabilities are then those of

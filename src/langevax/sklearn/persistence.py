@@ -37,7 +37,7 @@ HASH_ENTRY = "sha256"
 SAVED_CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
-        *(spaces.Cosine, spaces.Fourier, spaces.Legendre, spaces.PrincipalComponents),
+        *(spaces.Cosine, spaces.Fourier, spaces.PrincipalComponents),
         *(kernels.ConstantKernel, kernels.Matern, kernels.Product, kernels.RBF),
         *(ReLUNetwork, Tanh, TanhTanh, spaces.GaussianPrior),
     )

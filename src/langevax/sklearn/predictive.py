@@ -72,13 +72,14 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         columns: (k,) places of the columns of X that have slopes; None: all, (k,) then being (d,) below.
         offset_column: place of the column of X that is the offset, and has no slope.
         prior_precision: inverse variance of each slope and of the intercept; 0.16 is a standard deviation of 2.5.
-        bayes_shares: decreasing from 1; "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 too for counts.
+        posterior_shares: of the posterior in the objective of each distribution, decreasing from 1; "auto" is 1, 0.5,
+            0.2, 0.1 and 0.05, and 0 too for counts.
         num_particles, num_folds: as in `langevax.predictive`.
         random_state: int or `numpy.random.RandomState`.
 
     Attributes:
         law_: the `PredictiveLaw`; it is neither saved nor pickled. Its rows are those of the table in another order.
-        bayes_share_: the share of Bayes that was chosen; 1 is the posterior.
+        posterior_share_: the share of Bayes that was chosen; 1 is the posterior.
         path_: the misspecification curve.
         comparison_: what Bayes loses, in nats a row; `print` it for a sentence.
         particles_, bayes_particles_: of the law and of the posterior, dicts of arrays.
@@ -90,7 +91,7 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         >>> rng = np.random.default_rng(0)
         >>> X = rng.normal(size=(300, 2))
         >>> y = rng.poisson(np.exp(X[:, 0] + rng.normal(size=300)))  # rates differ beyond the columns
-        >>> options = {"bayes_shares": (1.0, 0.1), "num_particles": 64, "num_folds": 2, "random_state": 0}
+        >>> options = {"posterior_shares": (1.0, 0.1), "num_particles": 64, "num_folds": 2, "random_state": 0}
         >>> model = PredictiveRegressor("poisson", **options).fit(X[:150], y[:150])
         >>> model.score(X[150:], y[150:]) > model.as_bayes().score(X[150:], y[150:]) + 0.2
         True
@@ -259,12 +260,12 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
 
     Args:
         order: all labels, from the lowest class to the highest; needed for three or more words.
-        columns, offset_column, prior_precision, bayes_shares, num_particles, num_folds, random_state: as
+        columns, offset_column, prior_precision, posterior_shares, num_particles, num_folds, random_state: as
             in `PredictiveRegressor`.
 
     Attributes:
         classes_: the labels, in their order and that of `predict_proba`'s columns.
-        law_, bayes_share_, path_, comparison_, particles_, bayes_particles_, coef_, coef_sd_: documented in
+        law_, posterior_share_, path_, comparison_, particles_, bayes_particles_, coef_, coef_sd_: documented in
             `PredictiveRegressor`; slopes are log odds of higher classes.
 
     Raises:
@@ -275,10 +276,10 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
         >>> rng = np.random.default_rng(0)
         >>> X = rng.normal(size=(200, 2))
         >>> pain = np.digitize(X[:, 0] + rng.logistic(size=200) / 2, [-0.5, 0.5])
-        >>> options = {"bayes_shares": (1.0, 0.1), "num_particles": 64, "num_folds": None, "random_state": 0}
+        >>> options = {"posterior_shares": (1.0, 0.1), "num_particles": 64, "num_folds": None, "random_state": 0}
         >>> words = np.array(["none", "mild", "severe"])
         >>> model = PredictiveClassifier(order=words, **options).fit(X, words[pain])
-        >>> model.classes_.tolist(), model.bayes_share_
+        >>> model.classes_.tolist(), model.posterior_share_
         (['none', 'mild', 'severe'], 1.0)
     """
 

@@ -6,7 +6,7 @@ import gc
 import math
 import sys
 import zlib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array
 
-from langevax import checks
 from langevax._typing import PRNGKey
 from langevax.log_weights import systematic
 from langevax.meanfield.adaptive_steps import AdaptiveState
@@ -29,6 +28,7 @@ from langevax.problems.blocks import block_map
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
+from langevax.problems.sharding import ROW_AXIS
 from langevax.run import Result, simulate
 from langevax.run.options import Run
 from langevax.run.simulate import Callback
@@ -44,10 +44,6 @@ from langevax.sklearn.table import (
     widened,
 )
 
-PARTICLES, ROWS = "particles", "rows"  # axes of a mesh of devices
-MOST_ROW_SHARDS = (
-    32  # devices that share rows: a power of two, of which little padding is a multiple
-)
 MOST_SHAPES = 4  # of problems whose programs are kept in memory
 EXACT_SECONDS = 10.0  # of a processor: beyond, padding would cost more than compiling
 STABLE_STEP = 2.0  # relative step up to which descent on a convex function cannot swing
@@ -269,7 +265,7 @@ def stored(
     network: Network,
     schedule: Schedule,
     num_particles: int,
-    sharding: Mesh | None,
+    sharding: Mesh | NamedSharding | None,
 ) -> Network:
     """Return the problem as it is stored for a fit: exact where that takes long, rows split evenly over the mesh."""
     if (
@@ -279,7 +275,10 @@ def stored(
         > EXACT_SECONDS
     ):
         network = network.exact()
-    return network.split_over(1 if sharding is None else sharding.shape.get(ROWS, 1))
+    if sharding is None:
+        return network
+    mesh = sharding.mesh if isinstance(sharding, NamedSharding) else sharding
+    return network.split_over(mesh.shape.get(ROW_AXIS, 1))
 
 
 def narrowed(
@@ -539,42 +538,3 @@ def _outputs(neuron: Neuron, cloud: Any, inputs: Any) -> Array:
 def root_key(seed: int) -> PRNGKey:
     """Return the key of a fit."""
     return jax.random.key(seed)
-
-
-def mesh_of(devices: int | Mapping[str, int] | None, num_particles: int) -> Mesh | None:
-    """Return the first of JAX's devices as a mesh: a number of them shares particles, {"particles": P, "rows": R} both.
-
-    Counts are integers >= 1 of the devices that there are, among which particles and rows split evenly.
-    """
-    if devices is None:
-        return None
-    counts = devices if isinstance(devices, Mapping) else {PARTICLES: devices}
-    if not counts or not counts.keys() <= {PARTICLES, ROWS}:
-        raise ValueError(
-            f"devices is {devices!r}; pass a number, or a dict of 'particles' and 'rows' such as "
-            "{'particles': 2, 'rows': 2}."
-        )
-    for name, number in counts.items():
-        checks.positive_int(
-            "devices" if devices is number else f"devices[{name!r}]", number
-        )
-    total = math.prod(counts.values())
-    particles = counts.get(PARTICLES, 1)
-    rows = counts.get(ROWS, 1)
-    if total > jax.device_count():
-        raise ValueError(
-            f"devices is {devices}, but JAX has {jax.device_count()}; pass fewer, or ask for more before anything is "
-            f"computed: jax.config.update('jax_num_cpu_devices', {total})."
-        )
-    if num_particles % particles:
-        raise ValueError(
-            f"num_particles is {num_particles}, which does not split over devices={devices}; pass for instance "
-            f"num_particles={-(-num_particles // particles) * particles}."
-        )
-    if MOST_ROW_SHARDS % rows:
-        raise ValueError(
-            f"devices['rows'] is {rows}, over which rows do not split evenly; pass a divisor of {MOST_ROW_SHARDS}."
-        )
-    return Mesh(
-        np.array(jax.devices()[:total]).reshape(tuple(counts.values())), tuple(counts)
-    )

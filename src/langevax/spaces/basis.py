@@ -14,10 +14,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax.spaces.transforms import Transform, separably
 
 ArrayLike = jax.typing.ArrayLike | Sequence[Any]
 Coefficients = Float[Array, "*batch modes"]
@@ -73,7 +74,11 @@ class Basis(eqx.Module):
 
 
 class Interval(Basis):
-    """A basis on an interval; subclasses say which functions, in the coordinate t in [0, 1]."""
+    """A basis of waves on an interval; subclasses say which, in the coordinate t in [0, 1], with fast transforms.
+
+    XLA gathers the input of an FFT, even where only batch axes are split over devices: there the transforms are
+    products with a matrix, O(G N), of which each device computes those of the functions that it holds.
+    """
 
     num_modes: int
     num_points: int
@@ -135,6 +140,32 @@ class Interval(Basis):
         num_points = max(self.num_points, self._default_points(num_modes))
         return type(self)(num_modes, num_points, self.domain)
 
+    def synthesize(self, coefficients: Coefficients) -> Values:
+        check_modes(coefficients, self.num_modes)
+        if _is_split(coefficients):
+            return coefficients @ self._on_grid(coefficients.dtype).T
+        return self._values(coefficients)
+
+    def analyze(self, values: Values) -> Coefficients:
+        check_values(values, self.num_points)
+        if _is_split(values):
+            return values @ self._on_grid(values.dtype) / self._num_cells()
+        return self._coefficients(values)
+
+    def _on_grid(self, dtype: DTypeLike) -> Float[Array, "grid modes"]:
+        return jnp.asarray(self._functions(np, self._unit_grid()), dtype)
+
+    def _num_cells(self) -> int:
+        return self.num_points
+
+    @abstractmethod
+    def _values(self, coefficients: Coefficients) -> Values:
+        """`synthesize` by a fast transform."""
+
+    @abstractmethod
+    def _coefficients(self, values: Values) -> Coefficients:
+        """`analyze` by a fast transform."""
+
     @staticmethod
     def _fewest_points(num_modes: int) -> int:
         return num_modes
@@ -154,26 +185,10 @@ class Interval(Basis):
         """(points, N) by the array module xp at t in [0, 1]."""
 
 
-class Fast(Interval):
-    """A basis of waves: fast transforms map it to its grid and back, on all devices that hold the functions."""
-
-    def synthesize(self, coefficients: Coefficients) -> Values:
-        check_modes(coefficients, self.num_modes)
-        return separably(coefficients, self.to_values)
-
-    def analyze(self, values: Values) -> Coefficients:
-        check_values(values, self.num_points)
-        return separably(values, self.to_coefficients)
-
-    @property
-    @abstractmethod
-    def to_values(self) -> Transform:
-        """`synthesize` on one device, of N numbers on the last axis."""
-
-    @property
-    @abstractmethod
-    def to_coefficients(self) -> Transform:
-        """`analyze` on one device, of G numbers on the last axis."""
+def _is_split(array: Array) -> bool:
+    """True where XLA divides an array over devices; in `shard_map` it is one device's already."""
+    mesh = jax.typeof(array).sharding.mesh
+    return mesh.size > 1 and all(kind == AxisType.Auto for kind in mesh.axis_types)
 
 
 def points_of_line(points: ArrayLike) -> tuple[Any, ModuleType]:

@@ -13,6 +13,7 @@ from langevax.spaces.nodes import (
     Matrix,
     checked_mass,
     in_mass,
+    is_sparse_work,
     number_of_modes,
     symmetric,
 )
@@ -112,7 +113,7 @@ def _smallest(
     n = stiffness.shape[0]
     mass = diags_array(mass) if mass.ndim == 1 else mass
     level = float(stiffness.diagonal().sum() / mass.diagonal().sum())
-    if n > DENSE and 4 * number < n:
+    if is_sparse_work(n, number):
         start = np.random.default_rng(0).standard_normal(n)
         scale = diags_array(1 / np.sqrt(mass.diagonal()))
         scaled = scale @ mass @ scale  # well conditioned on any mesh

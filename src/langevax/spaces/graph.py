@@ -6,7 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 from langevax import checks
-from langevax.spaces.nodes import DENSE, OnNodes, number_of_modes, symmetric
+from langevax.spaces.nodes import (
+    DENSE,
+    OnNodes,
+    is_sparse_work,
+    number_of_modes,
+    symmetric,
+)
 from langevax.spaces.tabulated import with_fixed_signs
 
 Adjacency = Any
@@ -97,14 +103,11 @@ def _smallest(matrix: Any, number: int) -> tuple[np.ndarray, np.ndarray]:
     from scipy.sparse import issparse
 
     n = matrix.shape[0]
-    few = 4 * number < n
-    if issparse(matrix) and few and n > DENSE:
+    if issparse(matrix) and is_sparse_work(n, number):
         values, vectors = _lanczos(matrix, number)
     else:
         dense = matrix.toarray() if issparse(matrix) else matrix
-        values, vectors = eigh(dense, subset_by_index=(0, number - 1) if few else None)
-        values = values[:number]
-        vectors = vectors[:, :number]
+        values, vectors = eigh(dense, subset_by_index=(0, number - 1))
     return np.maximum(values, 0.0), vectors
 
 

@@ -1,4 +1,4 @@
-"""Bases on an interval: cosines, sines and waves by fast transforms, polynomials by a product with a matrix."""
+"""Bases on an interval, by fast transforms: cosines, sines and waves."""
 
 import functools
 from types import ModuleType
@@ -12,17 +12,13 @@ from jax.scipy.fft import dct, idct
 
 from langevax.spaces.basis import (
     Coefficients,
-    Fast,
     Interval,
     Values,
-    check_modes,
-    check_values,
     pad_modes,
 )
-from langevax.spaces.transforms import Transform
 
 
-class Cosine(Fast):
+class Cosine(Interval):
     """`f_0 = 1, f_k(t) = sqrt(2) cos(pi k t)`, t in [0, 1] along the domain: eigenfunctions with free ends (Neumann).
 
     Args:
@@ -45,13 +41,11 @@ class Cosine(Fast):
         Array([ 1.  , -0.57,  0.  , -0.06], dtype=float32)
     """
 
-    @property
-    def to_values(self) -> Transform:
-        return functools.partial(_cosine_values, num_points=self.num_points)
+    def _values(self, coefficients: Coefficients) -> Values:
+        return _cosine_values(coefficients, self.num_points)
 
-    @property
-    def to_coefficients(self) -> Transform:
-        return functools.partial(_cosine_coefficients, num_modes=self.num_modes)
+    def _coefficients(self, values: Values) -> Coefficients:
+        return _cosine_coefficients(values, self.num_modes)
 
     def _unit_grid(self) -> np.ndarray:
         return (np.arange(self.num_points) + 0.5) / self.num_points
@@ -77,7 +71,7 @@ def _cosine_coefficients(values: Values, num_modes: int) -> Coefficients:
     return dct(values, norm="ortho")[..., :num_modes] * scale
 
 
-class Sine(Fast):
+class Sine(Interval):
     """`f_k(t) = sqrt(2) sin(pi (k + 1) t)`, t in [0, 1] along the domain: eigenfunctions with held ends (Dirichlet).
 
     A law that is diagonal here is zero at both ends of the domain, and stationary some length scales away from them.
@@ -102,16 +96,17 @@ class Sine(Fast):
         Array([1.  , 1.41, 1.  ], dtype=float32)
     """
 
-    @property
-    def to_values(self) -> Transform:
-        return functools.partial(_sine_values, num_points=self.num_points)
+    def _values(self, coefficients: Coefficients) -> Values:
+        return _sine_values(coefficients, self.num_points)
 
-    @property
-    def to_coefficients(self) -> Transform:
-        return functools.partial(_sine_coefficients, num_modes=self.num_modes)
+    def _coefficients(self, values: Values) -> Coefficients:
+        return _sine_coefficients(values, self.num_modes)
 
     def _unit_grid(self) -> np.ndarray:
-        return np.arange(1, self.num_points + 1) / (self.num_points + 1)
+        return np.arange(1, self.num_points + 1) / self._num_cells()
+
+    def _num_cells(self) -> int:
+        return self.num_points + 1
 
     def _unit_frequencies(self) -> np.ndarray:
         return np.pi * np.arange(1, self.num_modes + 1)
@@ -140,7 +135,7 @@ def _sine_coefficients(values: Values, num_modes: int) -> Coefficients:
     return _sine_transform(values)[..., :num_modes] * scale
 
 
-class Fourier(Fast):
+class Fourier(Interval):
     """`f_0 = 1, f_{2k-1}(t) = sqrt(2) cos(2 pi k t), f_{2k}(t) = sqrt(2) sin(2 pi k t)`, of period one domain.
 
     Args:
@@ -162,13 +157,11 @@ class Fourier(Fast):
         Array([ 1. ,  2.4,  1. , -0.4], dtype=float32)
     """
 
-    @property
-    def to_values(self) -> Transform:
-        return functools.partial(_fourier_values, num_points=self.num_points)
+    def _values(self, coefficients: Coefficients) -> Values:
+        return _fourier_values(coefficients, self.num_points)
 
-    @property
-    def to_coefficients(self) -> Transform:
-        return functools.partial(_fourier_coefficients, num_modes=self.num_modes)
+    def _coefficients(self, values: Values) -> Coefficients:
+        return _fourier_coefficients(values, self.num_modes)
 
     @staticmethod
     def _fewest_points(num_modes: int) -> int:
@@ -213,89 +206,3 @@ def _fourier_coefficients(values: Values, num_modes: int) -> Coefficients:
     )
     waves = pairs[..., 1:, :].reshape(*values.shape[:-1], -1)
     return jnp.concatenate([spectrum[..., :1].real, waves], axis=-1)[..., :num_modes]
-
-
-class Legendre(Interval):
-    """`f_k(t) = sqrt(2k + 1) P_k(2t - 1)`, t in [0, 1] along the domain.
-
-    Eigenfunctions of Legendre's operator, `-d/dt (t (1 - t) d/dt f_k) = k (k + 1) f_k`: `frequencies` are the roots of
-    these eigenvalues, over the length of the domain. A law that is diagonal here is not stationary: it is rougher, and
-    of greater variance, near the ends.
-
-    Args:
-        num_modes: N, the degree plus one.
-        num_points: of the grid, the nodes of Gauss and Legendre; N by default.
-        domain: the interval.
-
-    `synthesize` and `analyze` are one product with a matrix each, O(G N).
-
-    Raises:
-        ValueError: no modes, fewer points than modes, an empty domain.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from langevax import spaces
-        >>> basis = spaces.Legendre(3)
-        >>> basis.grid.round(3)
-        array([0.113, 0.5  , 0.887])
-        >>> abs(basis.analyze(jnp.asarray(basis.grid, jnp.float32) * 12**0.5).round(2))  # of sqrt(12) t
-        Array([1.73, 1.  , 0.  ], dtype=float32)
-    """
-
-    def synthesize(self, coefficients: Coefficients) -> Values:
-        check_modes(coefficients, self.num_modes)
-        _, _, functions = _table(self.num_modes, self.num_points)
-        return coefficients @ jnp.asarray(functions.T, coefficients.dtype)
-
-    def analyze(self, values: Values) -> Coefficients:
-        check_values(values, self.num_points)
-        _, weights, functions = _table(self.num_modes, self.num_points)
-        return values @ jnp.asarray(weights[:, None] * functions, values.dtype)
-
-    def _unit_grid(self) -> np.ndarray:
-        return _nodes(self.num_points)[0]
-
-    def _unit_frequencies(self) -> np.ndarray:
-        k = np.arange(self.num_modes)
-        return np.sqrt(k * (k + 1))
-
-    def _functions(self, xp: ModuleType, t: Any) -> Any:
-        return _polynomials(xp, t, self.num_modes)
-
-
-def _polynomials(xp: ModuleType, t: Any, num_modes: int) -> Any:
-    """(points, N) by the recurrence `(k + 1) P_{k+1} = (2k + 1) x P_k - k P_{k-1}`, stable on [-1, 1]."""
-    x = 2 * t - 1
-
-    def following(pair: tuple[Any, Any], k: Any) -> tuple[tuple[Any, Any], Any]:
-        before, this = pair
-        return (this, ((2 * k + 1) * x * this - k * before) / (k + 1)), this
-
-    pair = (xp.zeros_like(x), xp.ones_like(x))
-    degrees = np.arange(num_modes)
-    if xp is jnp:
-        _, rows = lax.scan(following, pair, jnp.asarray(degrees, x.dtype))
-    else:
-        rows = []
-        for k in degrees:
-            pair, row = following(pair, k)
-            rows.append(row)
-    return xp.stack(rows, axis=-1) * xp.asarray(np.sqrt(2 * degrees + 1), x.dtype)
-
-
-@functools.lru_cache(maxsize=64)
-def _nodes(num_points: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return Gauss-Legendre nodes and weights on [0, 1], the weights of sum 1."""
-    from scipy.special import roots_legendre
-
-    nodes, weights = roots_legendre(num_points)
-    return (nodes + 1) / 2, weights / 2
-
-
-@functools.lru_cache(maxsize=16)
-def _table(
-    num_modes: int, num_points: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return nodes (G,), weights (G,) and functions (G, N) there, in float64."""
-    nodes, weights = _nodes(num_points)
-    return nodes, weights, _polynomials(np, nodes, num_modes)

@@ -17,7 +17,7 @@ from langevax import checks
 from langevax._typing import FloatScalar
 from langevax.spaces import spectra
 from langevax.spaces.basis import Basis
-from langevax.spaces.prior import LEAST_EIGENVALUE, GaussianPrior
+from langevax.spaces.prior import GaussianPrior
 
 
 @runtime_checkable
@@ -70,7 +70,10 @@ class Hyperprior:
             raise ValueError(
                 f"draws of the {kind} of {name} are not finite numbers > 0; pass another distribution."
             )
-        self.mean, self.deviation = float(logarithms.mean()), float(logarithms.std())
+        self.mean, self.standard_deviation = (
+            float(logarithms.mean()),
+            float(logarithms.std()),
+        )
         """Of the logarithm."""
         densities = np.asarray(
             jax.vmap(self.log_density)(jnp.asarray(logarithms, jnp.result_type(float)))
@@ -176,12 +179,7 @@ class MaternPrior:
 
     def eigenvalues(self, values: Mapping[str, Any]) -> Any:
         """Return mu at values of the unknown parameters: in float64, or traced where these are."""
-        mu = self.spectrum(**self.numbers, **values)
-        return (
-            np.maximum(mu, LEAST_EIGENVALUE)
-            if isinstance(mu, np.ndarray)
-            else jnp.maximum(mu, LEAST_EIGENVALUE)
-        )
+        return self.spectrum(**self.numbers, **values)
 
     def at(self, **values: float) -> GaussianPrior:
         """Return the prior with these values of the unknown parameters.

@@ -133,6 +133,11 @@ class MatrixBasis(InMass):
         return float(len(self.weights))
 
 
+def is_sparse_work(num_nodes: int, num_modes: int) -> bool:
+    """Return whether few modes of many nodes are asked for, which products with a sparse matrix find sooner."""
+    return num_nodes > DENSE and 4 * num_modes < num_nodes
+
+
 def number_of_modes(
     num_modes: int | None,
     num_nodes: int,
@@ -203,7 +208,7 @@ def symmetric(name: str, matrix: Matrix, size: int | None = None) -> Matrix:
     entries = matrix.data if sparse else matrix
     checks.finite(name, entries, remedy="pass finite entries")
     gap = float(abs(matrix - matrix.T).max())
-    if gap > 1e-10 * float(np.abs(entries).max(initial=0.0)):
+    if gap > MATRIX_ROUNDING * float(np.abs(entries).max(initial=0.0)):
         raise ValueError(
             f"{name} must be symmetric, but two entries across the diagonal differ by {gap:.3g}."
         )

@@ -22,9 +22,7 @@ from langevax import checks, renamed, trees
 from langevax._typing import PRNGKey
 from langevax.spaces.basis import ArrayLike, Basis, Coefficients, Interval, check_modes
 from langevax.spaces.intervals import Fourier
-
-LEAST_EIGENVALUE = 1e-36  # smaller eigenvalues are replaced by this one, whose inverse still is a float32
-
+from langevax.spaces.spectra import LEAST_EIGENVALUE
 
 Points = Array | np.ndarray
 

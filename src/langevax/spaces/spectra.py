@@ -21,6 +21,9 @@ from langevax.spaces.basis import Basis
 
 Parameter = float | FloatScalar
 
+LEAST_EIGENVALUE = 1e-36
+"""Smaller eigenvalues are replaced by this one, whose inverse still is a float32."""
+
 
 def power(num_modes: int, decay: float = 2.0, scale: float = 1.0) -> np.ndarray:
     """`mu_k = scale (k + 1)^-decay`, k = 0, ..., the summable spectra of the theorems for decay > 1.
@@ -84,18 +87,16 @@ def matern_values(
         ratio = exp(lgamma(smoothness + half) - lgamma(smoothness))
         xp = np
         waves = frequencies
-        deepest = _deepest(64)
     else:
         smoothness, length_scale, variance, waves = _as_traced(
             (*parameters, frequencies)
         )
         ratio = jnp.exp(gammaln(smoothness + half) - gammaln(smoothness))
         xp = jnp
-        deepest = _deepest(jnp.finfo(jnp.result_type(float)).bits)
     unit = length_scale**2 / (2 * smoothness)
     at_zero = variance * (4 * np.pi * unit) ** half * ratio / volume
     decay = (smoothness + half) * xp.log1p(unit * waves**2)
-    return at_zero * xp.exp(-xp.minimum(decay, deepest))
+    return xp.maximum(at_zero * xp.exp(-decay), LEAST_EIGENVALUE)
 
 
 def squared_exponential(
@@ -115,7 +116,6 @@ def squared_exponential(
         checks.one_number(name, value, positive=True)
     xp = np
     frequencies = basis.frequencies
-    deepest = _deepest(64)
     if checks.is_concrete(length_scale) and checks.is_concrete(variance):
         length_scale = float(length_scale)
         variance = float(variance)
@@ -124,18 +124,13 @@ def squared_exponential(
             (length_scale, variance, frequencies)
         )
         xp = jnp
-        deepest = _deepest(jnp.finfo(jnp.result_type(float)).bits)
     at_zero = variance * (2 * np.pi * length_scale**2) ** (basis.dim / 2) / basis.volume
-    return at_zero * xp.exp(-xp.minimum((length_scale * frequencies) ** 2 / 2, deepest))
+    decay = (length_scale * frequencies) ** 2 / 2
+    return xp.maximum(at_zero * xp.exp(-decay), LEAST_EIGENVALUE)
 
 
 def _as_traced(numbers: tuple[Any, ...]) -> list[Array]:
     return [jnp.asarray(number, jnp.result_type(float)) for number in numbers]
-
-
-def _deepest(bits: int) -> float:
-    """Return where exponents are cut, so that eigenvalues stay positive: at least exp(-690) = 1e-300 of the first."""
-    return 690.0 if bits == 64 else 80.0
 
 
 __all__ = ["matern", "power", "squared_exponential"]

@@ -14,12 +14,10 @@ from langevax.spaces.basis import (
     ArrayLike,
     Basis,
     Coefficients,
-    Fast,
     Values,
     check_modes,
     check_values,
 )
-from langevax.spaces.transforms import separably
 
 
 @refuse_former
@@ -129,9 +127,6 @@ class TensorProduct(Basis):
         products = jnp.zeros((*batch, math.prod(self._shape)), coefficients.dtype)
         products = products.at[..., self.order].set(coefficients)
         tensor = products.reshape(*batch, *self._shape)
-        fast = [basis.to_values for basis in self.bases if isinstance(basis, Fast)]
-        if len(fast) == len(self.bases):
-            return separably(tensor, *fast).reshape(*batch, -1)
         for basis in self.bases:  # the first axis becomes the last: after all of them, they are in order again
             tensor = basis.synthesize(jnp.moveaxis(tensor, len(batch), -1))
         return tensor.reshape(*batch, -1)
@@ -141,14 +136,8 @@ class TensorProduct(Basis):
         check_values(values, math.prod(self.grid_shape))
         batch = values.shape[:-1]
         tensor = values.reshape(*batch, *self.grid_shape)
-        fast = [
-            basis.to_coefficients for basis in self.bases if isinstance(basis, Fast)
-        ]
-        if len(fast) == len(self.bases):
-            tensor = separably(tensor, *fast)
-        else:
-            for basis in self.bases:
-                tensor = basis.analyze(jnp.moveaxis(tensor, len(batch), -1))
+        for basis in self.bases:
+            tensor = basis.analyze(jnp.moveaxis(tensor, len(batch), -1))
         return tensor.reshape(*batch, -1)[..., self.order]
 
     def with_modes(self, num_modes: int) -> "Basis":

@@ -1,19 +1,17 @@
 """Two-layer ReLU networks that learn from a network: two phases, conic descent, one step."""
 
+from langevax import renamed
 from langevax.teacher_student.conic import Conic, spread_neurons, total_variation
 from langevax.teacher_student.networks import (
     Matching,
     ReLUNetwork,
     match_neurons,
     orthogonal_teacher,
-    share_near,
     teach,
 )
 from langevax.teacher_student.one_step import (
-    Directions,
     OneStepRuns,
     simulate_one_step,
-    staircase,
 )
 from langevax.teacher_student.phases import Converge, Explore
 from langevax.teacher_student.two_phase import TwoPhaseFit, two_phase
@@ -21,7 +19,6 @@ from langevax.teacher_student.two_phase import TwoPhaseFit, two_phase
 __all__ = [
     "Conic",
     "Converge",
-    "Directions",
     "Explore",
     "Matching",
     "OneStepRuns",
@@ -29,12 +26,11 @@ __all__ = [
     "TwoPhaseFit",
     "match_neurons",
     "orthogonal_teacher",
-    "share_near",
     "simulate_one_step",
     "spread_neurons",
-    "staircase",
     "teach",
     "total_variation",
     "two_phase",
 ]
 __dir__: object = __all__.copy
+__getattr__ = renamed.getattr_of(__name__)

@@ -72,8 +72,8 @@ def block_size_for(num_neurons: int, dim: int, wide: int = 16) -> int:
         return best.pass_rows
     fitting = max(1, best.projections // int(num_neurons))
     return min(
-        best.largest_two_phase_block,
-        max(best.smallest_two_phase_block, 2 ** (fitting.bit_length() - 1)),
+        best.largest_block,
+        max(best.fewest_rows, 2 ** (fitting.bit_length() - 1)),
     )
 
 

@@ -232,27 +232,3 @@ def _neurons(
             "take one restart, such as fit.network."
         )
     return np.sign(outer), np.abs(outer)[:, None] * inner
-
-
-def share_near(student: Network, teacher: Network, degrees: float) -> float:
-    """Return the share of the student's total variation sum_j |outer_j| |inner_j| that lies close to the teacher.
-
-    Close is within `degrees` of a neuron of the teacher of the same sign. For students with many more neurons than
-    the teacher, where whole groups of neurons stand for one.
-
-    Example:
-        >>> teacher = np.array([1.0]), np.array([[1.0, 0.0]])
-        >>> share_near((np.ones(2), np.array([[3.0, 0.1], [0.0, 1.0]])), teacher, degrees=10)
-        0.750...
-    """
-    checks.number("degrees", degrees, positive=True)
-    signs, vectors = _neurons("student", student)
-    true_signs, true_vectors = _neurons("teacher", teacher)
-    sizes = np.linalg.norm(vectors, axis=1)
-    true_sizes = np.linalg.norm(true_vectors, axis=1)
-    aligned = (
-        vectors @ true_vectors.T
-        >= np.cos(np.radians(degrees)) * sizes[:, None] * true_sizes
-    )
-    close = np.any(aligned & (signs[:, None] == true_signs), axis=1)
-    return float(sizes[close].sum() / max(sizes.sum(), np.finfo(float).tiny))

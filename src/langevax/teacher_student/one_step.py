@@ -1,11 +1,11 @@
 """One gradient step on the first layer of a two-layer network, then ridge regression: the experiment itself.
 
-    x ~ N(0, I_d),   y = teacher(x_1, ..., x_k) + noise xi,   f(x) = a . student(W^T x) / sqrt(N)
-    W ~ N(0, 1/d) of shape (d, N), then `num_steps` times, on new samples each,
+    x ~ N(0, I_d),   y = teacher(x_1) + noise xi,   f(x) = a . student(W^T x) / sqrt(N)
+    W ~ N(0, 1/d) of shape (d, N), then
     W <- W - step_size sqrt(N) grad_W 1/(2 n0) sum_i (y_i - f(x_i))^2
     w  = argmin 1/n sum_i (y_i - w . student(W^T x_i))^2 + ridge |w|^2        on n further samples
 
-(Ba et al., NeurIPS 2022; several steps: Dandi et al., 2023.) Predictions of `langevax.theory.feature_learning` for n,
+(Ba et al., NeurIPS 2022.) Predictions of `langevax.theory.feature_learning` for n,
 N, d to infinity are compared with it. Samples are drawn block by block and not stored: a run keeps W, its gradient and
 the features' Gram matrix, d N + N^2 numbers in float64, whatever n is. Each block has its own key, so that blocks of
 another size would draw other samples.
@@ -31,16 +31,6 @@ from langevax.teacher_student.errors import ROWS_PER_BLOCK
 Readout = Literal["gaussian", "constant", "rademacher"]
 
 
-class Directions(NamedTuple):
-    """A teacher of several directions: `function` of the first inputs, (samples, number) -> (samples,).
-
-    With one direction it is an elementwise function of the first input.
-    """
-
-    function: Callable[[Array], Array]
-    number: int
-
-
 class OneStepRuns(NamedTuple):
     """Results as NumPy arrays whose first axis counts runs."""
 
@@ -48,11 +38,9 @@ class OneStepRuns(NamedTuple):
     """E (f(x) - f*(x))^2 on `num_test` new inputs, without the noise of labels."""
     training_error: Float[np.ndarray, "runs *ridges"]
     """Mean squared residual of the noisy training labels, without the penalty."""
-    alignment: Float[np.ndarray, "runs times directions"]
-    """Root mean square over neurons of the cosine between their weights and a direction of the teacher, before the
-    first step and after each; 1 / sqrt(d) where nothing was learned."""
-    gradient_norm: Float[np.ndarray, "runs steps"]
-    """sqrt(N) |gradient|, the largest singular value, of each step."""
+    alignment: Float[np.ndarray, "runs times"]
+    """Root mean square over neurons of the cosine between their weights and the teacher's direction, before the step
+    and after it; 1 / sqrt(d) where nothing was learned."""
     weights: Float[np.ndarray, "runs d N"]
     """Trained."""
 
@@ -60,21 +48,6 @@ class OneStepRuns(NamedTuple):
     def singular_values(self) -> Float[np.ndarray, "runs values"]:
         """Of the trained weights, descending."""
         return np.stack([np.linalg.svd(run, compute_uv=False) for run in self.weights])
-
-    @property
-    def leading(self) -> Float[np.ndarray, "runs directions"]:
-        """Cosines, without sign, of their leading left singular vector with the teacher's directions."""
-        left = [np.linalg.svd(run, full_matrices=False)[0] for run in self.weights]
-        return np.abs([vectors[: self.alignment.shape[2], 0] for vectors in left])
-
-
-def staircase(projections: Float[Array, "samples k"]) -> Float[Array, " samples"]:
-    """x_1 + x_1 x_2 + x_1 x_2 x_3 + ...: each direction is found once those before it are (Abbe et al., 2022).
-
-    >>> staircase(jnp.array([[2.0, 3.0, -1.0]]))
-    Array([2.], dtype=float32)
-    """
-    return jnp.sum(jnp.cumprod(projections, axis=1), axis=1)
 
 
 @refuse_former
@@ -87,12 +60,11 @@ def simulate_one_step(
     ridge: ArrayLike | Sequence[float],
     step_size: float,
     student: Callable[[Array], Array],
-    teacher: Callable[[Array], Array] | Directions,
+    teacher: Callable[[Array], Array],
     noise: float = 0.0,
     gradient_samples_per_dim: float | None = None,
     readout: Readout = "gaussian",
     num_runs: int = 10,
-    num_steps: int = 1,
     num_test: int = 16_384,
 ) -> OneStepRuns:
     """Train and test `num_runs` independent networks, in float64.
@@ -103,13 +75,11 @@ def simulate_one_step(
         ridge: a number, or several, which share a run's features.
         step_size: eta, as in the formula; of order 1 for a small step, of order sqrt(N) for a large one.
         student, teacher: elementwise functions of JAX, such as `jnp.tanh` or the `traced` of an
-            `langevax.theory.feature_learning.activation`. A teacher of several inputs is for instance
-            `Directions(staircase, 3)`.
+            `langevax.theory.feature_learning.activation`.
         noise: standard deviation of the labels' noise.
         gradient_samples_per_dim: n0 / d, that of the ridge by default.
         readout: the law of a: N(0, 1/N), 1 / sqrt(N), or that with a random sign.
         num_runs: independent networks.
-        num_steps: steps on the first layer, on new samples each.
         num_test: new samples for the risk.
 
     Raises:
@@ -124,16 +94,9 @@ def simulate_one_step(
         (True, True)
     """
     checks.typed_key(key)
-    if not isinstance(teacher, Directions):
-        teacher = Directions(teacher, 1)
     counts = {"dim": dim, "num_runs": num_runs, "num_test": num_test}
-    counts |= {"teacher.number": teacher.number, "num_steps": num_steps}
     for name, count in counts.items():
         checks.positive_int(name, count)
-    if teacher.number > dim:
-        raise ValueError(
-            f"teacher has {teacher.number} directions, but there are only dim = {dim} inputs."
-        )
     if gradient_samples_per_dim is None:
         gradient_samples_per_dim = samples_per_dim
     checks.number("samples_per_dim", samples_per_dim, positive=True)
@@ -142,7 +105,7 @@ def simulate_one_step(
     checks.number("step_size", step_size)
     checks.number("noise", noise)
     checks.one_of("readout", readout, get_args(Readout))
-    for name, function in (("student", student), ("teacher", teacher.function)):
+    for name, function in (("student", student), ("teacher", teacher)):
         checks.function(name, function, "(array) -> array")
     ridges = _ridges(ridge)
     neurons, samples, first = (
@@ -151,7 +114,7 @@ def simulate_one_step(
     )
     with jax.enable_x64():
         results = _runs(
-            _Setting(int(dim), neurons, student, teacher, readout, num_steps, num_test),
+            _Setting(int(dim), neurons, student, teacher, readout, num_test),
             random.split(key, int(num_runs)),
             jnp.asarray(ridges),
             jnp.asarray(step_size, float),
@@ -183,9 +146,8 @@ class _Setting(NamedTuple):
     dim: int
     neurons: int
     student: Callable[[Array], Array]
-    teacher: Directions
+    teacher: Callable[[Array], Array]
     readout: Readout
-    num_steps: int
     num_test: int
 
     def num_parallel(self, num_runs: int, memory: int = 2**28) -> int:
@@ -213,8 +175,7 @@ class _Setting(NamedTuple):
         """Return a block of inputs, labels without noise, labels."""
         inputs_key, noise_key = random.split(key)
         x = random.normal(inputs_key, (ROWS_PER_BLOCK, self.dim), jnp.float64)
-        function, number = self.teacher
-        clean = function(x[:, 0] if number == 1 else x[:, :number])
+        clean = self.teacher(x[:, 0])
         return (
             x,
             clean,
@@ -313,45 +274,18 @@ def _runs(
     samples: tuple[Array, Array],
 ) -> tuple[Any, ...]:
     def run(key: PRNGKey) -> tuple[Any, ...]:
-        start_key, ridge_key, *step_keys = random.split(
-            unrolled(key), 2 + setting.num_steps
-        )
-        outer, weights = setting.start(start_key)
-        aligned = [_alignment(weights, setting.teacher.number)]
-        norms = []
-        root = np.sqrt(setting.neurons)
-        for step_key in step_keys:
-            gradient = setting.gradient(step_key, outer, weights, samples[0], noise)
-            weights = weights - step_size * root * gradient
-            norms.append(root * _norm(gradient))
-            aligned.append(_alignment(weights, setting.teacher.number))
+        start_key, ridge_key, step_key = random.split(unrolled(key), 3)
+        outer, before = setting.start(start_key)
+        gradient = setting.gradient(step_key, outer, before, samples[0], noise)
+        weights = before - step_size * np.sqrt(setting.neurons) * gradient
+        alignment = jnp.stack([_alignment(before), _alignment(weights)])
         risk, training = setting.ridge_errors(
             ridge_key, weights, samples[1], noise, ridges
         )
-        return (
-            risk,
-            training,
-            jnp.stack(aligned),
-            jnp.stack(norms),
-            weights,
-        )
+        return risk, training, alignment, weights
 
     return lax.map(run, keys, batch_size=setting.num_parallel(len(keys)))
 
 
-def _alignment(weights: Array, directions: int) -> Array:
-    return jnp.sqrt(
-        jnp.mean(weights[:directions] ** 2 / jnp.sum(weights**2, axis=0), axis=1)
-    )
-
-
-def _norm(gradient: Array) -> Array:
-    """Return the largest singular value by power iteration, fast as the gradient is nearly of rank one."""
-
-    def power_step(_: Array, v: Array) -> Array:
-        v = gradient.T @ (gradient @ v)
-        return v / jnp.maximum(jnp.linalg.norm(v), jnp.finfo(v.dtype).tiny)
-
-    start = jnp.sum(gradient * gradient[:, :1].sum(), axis=0)
-    v = lax.fori_loop(0, 50, power_step, start + 1e-3 * jnp.linalg.norm(start))
-    return jnp.linalg.norm(gradient @ v)
+def _alignment(weights: Array) -> Array:
+    return jnp.sqrt(jnp.mean(weights[0] ** 2 / jnp.sum(weights**2, axis=0)))

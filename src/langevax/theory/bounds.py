@@ -25,6 +25,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from langevax.theory.lsi import (
+    ROUNDED,
     Target,
     gibbs_gap_bound,
     nonnegative,
@@ -84,7 +85,7 @@ class Theorem(NamedTuple):
     def _check(self, step_size: float, start_kl: float) -> None:
         positive(step_size=step_size)
         nonnegative(start_kl=start_kl)
-        if step_size > self.cap * (1 + 1e-9):
+        if step_size > self.cap * ROUNDED:
             raise ValueError(
                 f"step_size is {step_size}, above the theorem's largest; pass at most {self.cap}."
             )

@@ -16,6 +16,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+ROUNDED = 1 + 1e-9
+"""Times a largest number, up to which rounding may exceed it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
@@ -49,7 +52,7 @@ class Target:
             )
         largest = self.smoothness / self.temperature
         # a variance is at least temperature / L (Cramer and Rao) and at most 1 / alpha (Poincare)
-        if self.lsi_constant > largest * (1 + 1e-9):
+        if self.lsi_constant > largest * ROUNDED:
             raise ValueError(
                 f"lsi_constant is {self.lsi_constant}, but no law exceeds smoothness / temperature = {largest}; "
                 "pass smoothness of the mean potential and lsi_constant of exp(-potential / temperature)."

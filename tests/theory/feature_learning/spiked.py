@@ -49,7 +49,7 @@ def spiked_errors(
     with jax.enable_x64():
         for samples, ridge in zip(samples_per_dim, ridges, strict=True):
             tables = tables_of_point(
-                named, jnp, step_size, num_neurons, noise, jnp.asarray(samples)
+                named, step_size, num_neurons, noise, jnp.asarray(samples)
             )
             numbers = (samples, neurons_per_dim, ridge, noise)
             points.append(spiked(*map(jnp.asarray, numbers), tables))

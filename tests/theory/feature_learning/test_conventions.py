@@ -1,11 +1,7 @@
-"""Steps and ridges in other papers' units: the same networks, from each paper's own formulas."""
+"""Steps and ridges in other papers' units, as docs/feature_learning.md has them: the same networks, from their formulas."""
 
 import numpy as np
-import pytest
 from scipy.special import erf
-
-from langevax.theory.feature_learning import ridge_from, step_size_from
-from tests.sentences import refuses
 
 D, N, SAMPLES = 5, 7, 11
 
@@ -35,8 +31,7 @@ def here(w, a, x, y, step):
     return w + step * np.sqrt(N) * x.T @ (np.outer(residual, a) * slope(x @ w)) / len(y)
 
 
-@pytest.mark.parametrize("convention", ["raw", "giant step"])
-def test_a_raw_rate_moves_the_weights_as_far(convention):
+def test_a_raw_rate_moves_the_weights_as_far():
     w, a, x, y = setting()
     h, moved, rate = 1e-6, np.empty_like(w), 3.0
     loss = lambda w: np.mean((y - erf(x @ w) @ a / np.sqrt(N)) ** 2) / 2
@@ -44,9 +39,7 @@ def test_a_raw_rate_moves_the_weights_as_far(convention):
         bump = np.zeros_like(w)
         bump[i] = h
         moved[i] = w[i] - rate * (loss(w + bump) - loss(w - bump)) / (2 * h)
-    np.testing.assert_allclose(
-        here(w, a, x, y, step_size_from(rate, convention, N)), moved, atol=1e-8
-    )
+    np.testing.assert_allclose(here(w, a, x, y, rate / np.sqrt(N)), moved, atol=1e-8)
 
 
 def test_a_mean_field_rate_moves_the_weights_as_far():
@@ -55,20 +48,15 @@ def test_a_mean_field_rate_moves_the_weights_as_far():
     own = a * np.sqrt(N)
     residual = y - erf(x @ w) @ own / N
     moved = w + 0.3 * N * x.T @ (np.outer(residual, own / N) * slope(x @ w)) / len(y)
-    np.testing.assert_allclose(
-        here(w, a, x, y, step_size_from(0.3, "mean field", N)), moved, rtol=1e-12
-    )
+    np.testing.assert_allclose(here(w, a, x, y, 0.3 * np.sqrt(N)), moved, rtol=1e-12)
 
 
-def test_steps_of_cui_and_moniri_move_the_weights_as_far():
+def test_steps_of_cui_move_the_weights_as_far():
     w, a, x, y = setting(readout=N**-0.5)
     residual = (y - erf(x @ w) @ a / np.sqrt(N)) / np.sqrt(N)
     gradient = x.T @ (np.outer(residual, a) * slope(x @ w)) / len(y)
     moved = w + 0.3 * np.sqrt(N) * np.sqrt(N) * gradient
-    np.testing.assert_allclose(
-        here(w, a, x, y, step_size_from(0.3, "cui", N)), moved, rtol=1e-12
-    )
-    assert step_size_from(0.3, "moniri", N) == step_size_from(0.3, "ba", N) == 0.3
+    np.testing.assert_allclose(here(w, a, x, y, 0.3 * np.sqrt(N)), moved, rtol=1e-12)
 
 
 def test_ridges_give_the_same_predictions():
@@ -83,25 +71,15 @@ def test_ridges_give_the_same_predictions():
     def solve(gram, penalty, target):
         return np.linalg.solve(gram + penalty * np.eye(len(gram)), target)
 
+    kernel = new_scaled @ scaled.T @ solve(scaled @ scaled.T, there, y)
     by_sum = new_scaled @ solve(scaled.T @ scaled, there, scaled.T @ y)
-    predictions = {
-        "ba": new_scaled
-        @ solve(scaled.T @ scaled / SAMPLES, there / N, scaled.T @ y / SAMPLES),
-        "kernel": new_scaled @ scaled.T @ solve(scaled @ scaled.T, there, y),
-        "sum": new @ solve(features.T @ features, there, features.T @ y),
-        "gcm": by_sum,
-        "random features": by_sum,
-    }
-    for convention, expected in predictions.items():
-        ridge = ridge_from(there, convention, N, SAMPLES)
+    raw = new @ solve(features.T @ features, there, features.T @ y)
+    for expected, ridge in (
+        (kernel, there * N / SAMPLES),
+        (by_sum, there * N / SAMPLES),
+        (raw, there / SAMPLES),
+    ):
         ours = new @ solve(
             features.T @ features / SAMPLES, ridge, features.T @ y / SAMPLES
         )
-        np.testing.assert_allclose(ours, expected, rtol=1e-12, err_msg=convention)
-
-
-def test_unknown_conventions_are_refused():
-    with refuses(ValueError, "convention 'sklearn'"):
-        ridge_from(1.0, "sklearn", 10, 10)
-    with refuses(ValueError, "convention 'torch'"):
-        step_size_from(1.0, "torch", 10)
+        np.testing.assert_allclose(ours, expected, rtol=1e-12)

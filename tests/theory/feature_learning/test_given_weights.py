@@ -1,5 +1,6 @@
 """The risk of given weights against the network itself, and the theories of random weights against it."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
@@ -84,7 +85,7 @@ def test_longer_weights_are_a_steeper_student():
     w, u, beta = rng.normal(size=(D, N)) / np.sqrt(D), rng.normal(size=D), np.eye(D)[0]
     longer = errors_given_weights(2 * w, u, beta, 240, 0.05, "tanh", "erf", 0.3)
     steeper = errors_given_weights(
-        w, u, beta, 240, 0.05, lambda t: np.tanh(2 * t), "erf", 0.3
+        w, u, beta, 240, 0.05, lambda t: jnp.tanh(2 * t), "erf", 0.3
     )
     np.testing.assert_allclose(longer, steeper, rtol=1e-9)
 

@@ -8,7 +8,6 @@ from langevax.theory.feature_learning import (
     optimal_ridge,
     optimal_step_size,
 )
-from tests.sentences import refuses
 
 
 @pytest.mark.slow
@@ -56,8 +55,3 @@ def test_a_range_that_ends_too_early_gives_its_end():
         np.array([0.5, 2.0, 8.0]), 2.0, 1.0, "erf", "erf", 0.1, bounds=(1e-8, 1e-3)
     )
     np.testing.assert_allclose(best.at, 1e-3, rtol=1e-6)
-
-
-def test_a_step_cannot_be_sought_through_numpy():
-    with refuses(ValueError, "student JAX"):
-        optimal_step_size(8.0, 2.0, 0.01, np.tanh, "erf", 0.1, num_neurons=100)

@@ -76,9 +76,9 @@ def test_equal_readouts_are_the_spiked_features_of_scalars(unit_rows):
 
 
 @pytest.mark.slow
-def test_functions_of_numpy_and_the_peak_come_through():
-    """A teacher with kinks, in NumPy; samples as many as neurons and hardly a ridge."""
-    numbers = (2.0, 2.0, 1e-6, 30.0, np.tanh, "centred relu", 0.1)
+def test_a_teacher_with_kinks_and_the_peak_come_through():
+    """Samples as many as neurons and hardly a ridge."""
+    numbers = (2.0, 2.0, 1e-6, 30.0, jnp.tanh, "centred relu", 0.1)
     errors = errors_one_step(*numbers, num_neurons=1000)
     assert np.all(np.isfinite(errors))
     assert errors.risk > 0.5
@@ -147,7 +147,7 @@ def test_gradients_are_those_of_finite_differences():
     def risk(logarithms):
         ridge, step = jnp.exp(logarithms)
         tables = tables_of_point(
-            named, jnp, step, *(jnp.asarray(v) for v in (1000.0, 0.1, 4.0))
+            named, step, *(jnp.asarray(v) for v in (1000.0, 0.1, 4.0))
         )
         return unified(
             *(jnp.asarray(v) for v in (4.0, 2.0, 1000.0)),
@@ -189,5 +189,5 @@ def test_meaningless_arguments_are_refused():
         errors_one_step(2.0, 2.0, 1e-9, 30.0, "erf", "erf", 0.1, num_neurons=1000)
     with refuses(ValueError, "student"):
         errors_one_step(
-            **(numbers | {"student": activation(np.sign, kinks=[0])}), num_neurons=100
+            **(numbers | {"student": activation(jnp.sign, kinks=[0])}), num_neurons=100
         )

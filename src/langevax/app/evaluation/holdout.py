@@ -21,7 +21,7 @@ CERTIFIED = (
     "unknown_share",
     "prior_objective",
     "bayes_objective",
-    "bayes_share",
+    "posterior_share",
     "score_bounds",
     "law_score",
     "law_score_error",

@@ -203,22 +203,28 @@ def peers(
             logisticregression__C=(0.3, 3.0, 30.0),
             nystroem__gamma=widths,
         )
-    forest: Any = RandomForestRegressor if regression else RandomForestClassifier
-    boosting: Any = (
-        HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
-    )
-    trees = forest(
-        200, min_samples_leaf=3, max_features=1 / 3, random_state=random_state
-    )
-    # early stopping needs two rows of every class
-    boosted = boosting(early_stopping=False, random_state=random_state)
-    rates = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (4, 31)}
-    leaves = Peer(
-        boosted, rates, "rate and leaves by 3-fold search", random_state=random_state
-    )
     return {
         "linear": linear,
         "kernel machine": kernel,
-        "random forest": Peer(trees, note="200 trees, no search"),
-        "boosted trees": Peer(boosted) if wide else leaves,
+        "random forest": _forest(regression, random_state),
+        "boosted trees": _boosted(regression, random_state, wide),
     }
+
+
+def _forest(regression: bool, random_state: int) -> Peer:
+    forest: Any = RandomForestRegressor if regression else RandomForestClassifier
+    trees = forest(
+        200, min_samples_leaf=3, max_features=1 / 3, random_state=random_state
+    )
+    return Peer(trees, note="200 trees, no search")
+
+
+def _boosted(regression: bool, random_state: int, wide: bool) -> Peer:
+    boosting: Any = (
+        HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
+    )
+    # early stopping needs two rows of every class
+    trees = boosting(early_stopping=False, random_state=random_state)
+    rates = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (4, 31)}
+    note = "rate and leaves by 3-fold search"
+    return Peer(trees) if wide else Peer(trees, rates, note, random_state=random_state)

@@ -22,6 +22,7 @@ from langevax.app.tables.columns import (
     of_far_values,
     of_last_row,
     of_plain_numbers,
+    of_rows_apart,
     read_columns,
 )
 from langevax.app.tables.exposures import check_column, check_values
@@ -46,6 +47,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     decisions = (
         *table.decisions,
         *of_last_row(read.readings),
+        *of_rows_apart(read.readings),
         *of_plain_numbers(table.frame, read.readings),
         *of_far_values(read.readings),
         *read.readings[options.target].decisions,

@@ -28,9 +28,9 @@ class RefittedLaws:
     def __init__(self, model: Any, data: FitData):
         self.data = data
         self.exposure: int | None = getattr(model, "exposure_column", None)
-        shares = model.path_.bayes_share[: model.path_.chosen + 1].tolist()
+        shares = model.path_.posterior_share[: model.path_.chosen + 1].tolist()
         self.model: Any = clone(model)
-        self.model.set_params(bayes_shares=shares, num_folds=None)
+        self.model.set_params(posterior_shares=shares, num_folds=None)
         self.are_counts: bool = getattr(model, "family", "") in (
             "poisson",
             "negative binomial",

@@ -50,7 +50,7 @@ def caution(message: str, category: type[Warning]) -> str | None:
     """Return a warning of the fit as what is wrong, then the evidence.
 
     Example:
-        >>> caution("the law still drifts; pass more bayes_shares between it and 1.", PredictiveWarning)
+        >>> caution("the law still drifts; pass more posterior_shares between it and 1.", PredictiveWarning)
         'Doubt the law. The law still drifts.'
     """
     if not issubclass(category, PredictiveWarning | SamplingWarning):
@@ -122,7 +122,7 @@ class FamilyFit(Fit):
     def training(self) -> list[tuple[str, str]]:
         """Return how it was trained, in labels and sentences."""
         model = self.model
-        share = self.model.bayes_share_
+        share = self.model.posterior_share_
         law = f"a law with a share of {share:g} of Bayes"
         if share == 1:
             law = "the posterior itself"
@@ -130,7 +130,7 @@ class FamilyFit(Fit):
             (
                 "Training",
                 "the posterior was sampled, and laws with shares of Bayes from 1 to "
-                f"{model.path_.bayes_share[-1]:g} followed it; {self.seconds:.1f} s, compiling included",
+                f"{model.path_.posterior_share[-1]:g} followed it; {self.seconds:.1f} s, compiling included",
             ),
             (
                 "Law",
@@ -161,7 +161,7 @@ class FamilyFit(Fit):
         ratios = self.words.effect != "slope"
         return LawContents(
             bayes=what_bayes_loses(comparing, self.name),
-            shares=path.bayes_share,
+            shares=path.posterior_share,
             gain=path.gain,
             gain_error=path.gain_error,
             p_eff=path.p_eff,
@@ -211,7 +211,7 @@ class FamilyFit(Fit):
 
     def record(self) -> dict[str, Any]:
         """Return the law."""
-        return {"family": self.family, "bayes_share": self.model.bayes_share_}
+        return {"family": self.family, "posterior_share": self.model.posterior_share_}
 
     def settings(self) -> dict[str, Any]:
         """Return the parameters of the fitted estimator, and what fitting chose."""
@@ -221,7 +221,7 @@ class FamilyFit(Fit):
             if not name.endswith(("columns", "_column"))
         }
         return parameters | {
-            "share of Bayes (fitted)": float(self.model.bayes_share_),
+            "share of Bayes (fitted)": float(self.model.posterior_share_),
             "slopes": len(self.model.columns_),
         }
 
@@ -267,7 +267,7 @@ def checked(model: Any, unit: str) -> str:
     """Return how a fit was found to have converged."""
     path = model.path_
     sentence = "the posterior's chains agreed"
-    if len(path.bayes_share) > 1:
+    if len(path.posterior_share) > 1:
         settled = int(path.is_converged.sum())
         laws = len(path.is_converged)
         which = "every law" if settled == laws else f"{settled} of {laws} laws"
@@ -282,7 +282,7 @@ def what_bayes_loses(comparing: BayesComparison, name: str) -> str:
     """Return what Bayes loses, in a sentence that says what it is."""
     bayes = f"Bayes, the posterior of one {name} for all rows,"
     sentence = str(comparing).replace("Bayes", bayes, 1)
-    if comparing.bayes_share < 1 and comparing.nats < LITTLE_GAIN:
+    if comparing.posterior_share < 1 and comparing.nats < LITTLE_GAIN:
         misspecified = "The model is misspecified."
         sentence = sentence.replace(misspecified, "That is next to nothing.")
     return sentence

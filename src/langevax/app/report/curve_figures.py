@@ -60,7 +60,7 @@ def draw_slopes(band: FunctionBand, time: str) -> go.Figure:
         zerolinecolor=GREY,
     )
     x = axis(time, range=span(band.grid, margin=0))
-    figure = canvas(400, x=x, y=y, above=f"β(t), response to {band.label}")
+    figure = canvas(x=x, y=y, above=f"β(t), response to {band.label}")
     for ends, fill in ((band.central, faint(colour)), (band.half, colour + "59")):
         figure.add_scatter(
             x=np.concatenate([band.grid, band.grid[::-1]]),

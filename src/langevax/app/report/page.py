@@ -24,7 +24,8 @@ from markupsafe import Markup
 
 from langevax.figures.theme import FONTS, IN_THE_DARK, css_variables
 
-MOST_LISTED, MOST_DRAWN = 60, 20  # columns in a table, and in a figure
+MOST_LISTED = 60  # columns in a table
+MOST_DRAWN = 20  # columns in a figure
 NUMERIC = re.compile("[-+−]?[0-9][0-9.,e−-]*( ± [0-9.,e−-]+)?( %)?|not known|–|")
 """A number, which may have an error."""
 

@@ -37,6 +37,7 @@ from langevax.app.tables.records import (
     Decision,
     all_asked,
     as_missing,
+    data_row,
     first_place,
     option,
     places,
@@ -712,6 +713,34 @@ def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
     elif len(used) > 2 and sum(present) == 1:
         what = "has a value in one column only; if it is a remark"
     return [Decision("warning", f"The last row {what}, delete it.")] if what else []
+
+
+def of_rows_apart(
+    readings: Mapping[str, ReadColumn], nearly_all: float = 0.9
+) -> list[Decision]:
+    """Return a warning on rows that may be totals, means or remarks: without the words and dates that others have.
+
+    They fill at most one of the columns of words and dates that `nearly_all` rows fill, of three and more.
+
+    Example:
+        >>> rows = [(f"n{k}", "a", "b", "1") for k in range(30)] + [("Total", None, None, "30")]
+        >>> frame = pl.DataFrame(rows, ["id", "x", "y", "z"], orient="row")
+        >>> of_rows_apart(dict(zip(frame.columns, read_columns(frame))))[0].sentence[:49]
+        'Data row 31 lacks the words and dates that nearly'
+    """
+    named = [one for one in readings.values() if one.kind != "numeric"]
+    filled = [one.values.is_not_null().to_numpy() for one in named]
+    present = np.stack(filled, 1) if filled else np.zeros((1, 0))
+    usual = present[:, present.mean(0) > nearly_all]
+    apart = np.flatnonzero(usual.sum(1) <= 1) if usual.shape[1] > 2 else []
+    if not len(apart):
+        return []
+    verb = "lacks" if len(apart) == 1 else "lack"
+    sentence = (
+        f"{enumerated(map(data_row, apart))} {verb} the words and dates that nearly all rows have; totals, means and "
+        "remarks are not data: delete them."
+    )
+    return [Decision("warning", f"{sentence[0].upper()}{sentence[1:]}")]
 
 
 def of_far_values(readings: Mapping[str, ReadColumn]) -> list[Decision]:

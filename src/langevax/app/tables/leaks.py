@@ -58,11 +58,13 @@ def _by_its_values(column: pl.Series, target: np.ndarray, task: Task) -> str:
     if task == "regression":
         means = np.bincount(codes, target) / np.maximum(sizes, 1)
         unexplained = (target - means[codes]).var() / target.var()
-        explains = unexplained < ALMOST_NONE
+        if unexplained < ALMOST_NONE:
+            return f"its values explain {1 - unexplained:.1%} of the variance"
+        places = np.argsort(np.argsort(means))[codes]
+        astray = np.mean(places[np.argsort(target)] != np.sort(places))
+        apart = sizes[sizes > 0].min() > 2 and astray < 1 - ALMOST_ALL
         return (
-            f"its values explain {1 - unexplained:.1%} of the variance"
-            if explains
-            else ""
+            "each of its values has a range of the target of its own" if apart else ""
         )
     table = np.zeros((len(sizes), int(target.max()) + 1))
     np.add.at(table, (codes, target), 1)

@@ -3,14 +3,11 @@
 import equinox as eqx
 
 from langevax.sampling.choice import Costs
-from langevax.sampling.draws import TunedChains
 from langevax.sampling.nuts import NUTS
 from langevax.sampling.nuts_chains import PeakError, nuts_chains
 from langevax.sampling.plans.plan import SamplingPlan, Verdict
-from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.request import Request
 from langevax.sampling.samples import Samples
-from langevax.sampling.survey import PilotSurvey
 
 
 class FullGradients(SamplingPlan):
@@ -24,7 +21,7 @@ class FullGradients(SamplingPlan):
     def cost(self, request: Request) -> float:
         survey = request.survey
         num_rows = int(request.posterior.problem.size)
-        return Costs().of_passes(num_rows, len(survey.mode), survey.operations)
+        return Costs().of_passes(num_rows, len(survey.mode))
 
     def draws(self, request: Request, reason: str) -> Samples:
         nuts = request.algorithm if isinstance(request.algorithm, NUTS) else NUTS()
@@ -33,20 +30,11 @@ class FullGradients(SamplingPlan):
                 "NUTS adapts its own step size and variances in sample; leave all but target_accept out."
             )
         survey = request.survey
+        target_accept = float(nuts.target_accept)
         try:
-            chains, coordinates = self._chains(request, survey, nuts)
+            chains, coordinates = nuts_chains(survey, target_accept)
         except PeakError as error:
             survey = survey.around_start(error.evaluations)
             reason = f"{reason}; {error}, and chains start anew around the start"
-            chains, coordinates = self._chains(request, survey, nuts)
+            chains, coordinates = nuts_chains(survey, target_accept)
         return request.samples(survey, chains, "nuts", reason, coordinates)
-
-    def _chains(
-        self,
-        request: Request,
-        survey: PilotSurvey,
-        nuts: NUTS,
-    ) -> tuple[TunedChains, CoordinateMap]:
-        target_accept = float(nuts.target_accept)
-        options = target_accept, survey.is_near_mode, survey.is_even
-        return nuts_chains(request.chain_run(survey), survey.coordinates, *options)

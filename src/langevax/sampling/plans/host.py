@@ -1,4 +1,4 @@
-"""Inverse problems in a loop on the host: maps in Python, few coefficients far from normal, unknown hyperparameters."""
+"""Inverse problems in a loop on the host: maps in Python, few coefficients, several modes, unknown hyperparameters."""
 
 from typing import Literal
 
@@ -60,15 +60,11 @@ class UnknownHyperparameters(SamplingPlan):
         return Verdict(isinstance(request.target, HierarchicalInverseProblem))
 
     def draws(self, request: Request, reason: str) -> Samples:
-        lengths = request.lengths
         assert isinstance(request.target, HierarchicalInverseProblem)
         run = HierarchicalRun(
             request.target,
             request.dynamics,
-            lengths.num_samples,
-            lengths.num_chains,
-            lengths.num_warmup,
-            lengths.thinning,
+            request.lengths,
             request.run.progress,
             request.key,
         )

@@ -9,23 +9,23 @@ from langevax.sampling.tempering import tempered_chains
 
 
 class MetropolisSteps(SamplingPlan):
-    """Exact steps with full gradients, whose size follows their acceptance; pCNL for functions."""
+    """Exact steps with full gradients, whose size follows their acceptance.
+
+    Functions take pCNL where the algorithm is "auto".
+    """
 
     algorithms = (MALA, PCN, PCNL)
 
     def offer(self, request: Request) -> Verdict:
-        is_function = request.posterior.inverse is not None
-        return Verdict(is_function, "the unknown is a function" if is_function else "")
+        if request.posterior.inverse is None:
+            return Verdict(False)
+        return Verdict(True, "the unknown is a function")
 
     def draws(self, request: Request, reason: str) -> Samples:
         survey = request.survey
         template = PCNL() if request.is_open else request.algorithm
-        chains = langevin_chains(
-            request.chain_run(survey),
-            request.method(template),
-            survey.mode,
-            request.step_number,
-        )
+        method = request.method(template)
+        chains = langevin_chains(survey, method, request.step_number)
         name = type(template).__name__.lower()
         return request.samples(survey, chains, name, reason)
 
@@ -37,11 +37,5 @@ class Tempered(SamplingPlan):
 
     def draws(self, request: Request, reason: str) -> Samples:
         survey = request.survey
-        chains = tempered_chains(
-            request.chain_run(survey),
-            request.algorithm,
-            survey.mode,
-            request.step_number,
-            survey.exploration.depth,
-        )
+        chains = tempered_chains(survey, request.algorithm, request.step_number)
         return request.samples(survey, chains, "tempered", reason)

@@ -51,8 +51,7 @@ class Minibatches(SamplingPlan):
         return Verdict(True, f"batches of {size:,} of {num_rows:,} rows are enough")
 
     def cost(self, request: Request) -> float:
-        survey = request.survey
-        return Costs().of_batches(survey.batch_size, survey.operations)
+        return Costs().of_batches(request.survey.batch_size)
 
     def draws(self, request: Request, reason: str) -> Samples:
         template = Langevin(gradient=SVRG(), integrator=Exponential())
@@ -68,7 +67,6 @@ class Minibatches(SamplingPlan):
             request.keys.batches,
         )
         method = request.method(replace(template, gradient=gradient))
-        run = request.chain_run(survey)
-        chains = langevin_chains(run, method, survey.mode, request.step_number)
+        chains = langevin_chains(survey, method, request.step_number)
         name = f"langevin, {type(gradient).__name__}"
         return request.samples(survey, chains, name, reason)

@@ -35,7 +35,7 @@ class SamplingPlan(ABC):
         return Verdict(False)
 
     def cost(self, request: Request) -> float:
-        """Return nanoseconds of an effective draw on one core, NaN where only tuning tells."""
+        """Return the cost of an effective draw, relative to those of other plans, NaN where only tuning tells."""
         return float("nan")
 
     @abstractmethod

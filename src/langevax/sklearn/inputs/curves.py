@@ -45,12 +45,11 @@ from langevax.sklearn.persistence import saved_class
 from langevax.spaces.basis import Basis, Interval
 from langevax.spaces.tabulated import Tabulated
 
-BasisName = Literal["cosine", "fourier", "legendre", "components"]
+BasisName = Literal["cosine", "fourier", "components"]
 
 BASES: dict[str, Callable[..., Basis]] = {
     "cosine": spaces.Cosine,
     "fourier": spaces.Fourier,
-    "legendre": spaces.Legendre,
 }
 
 
@@ -204,8 +203,8 @@ class CurveCoefficients(CurveEncoder):
     """Coefficients of curves in an orthonormal basis, scaled so that standard normal weights are smooth functions.
 
     Args:
-        basis: "cosine", "fourier" (periodic), "legendre", "components" (functional principal components, at most
-            num_modes of them), or a basis of `langevax.spaces` on an interval.
+        basis: "cosine", "fourier" (periodic), "components" (functional principal components, at most num_modes of
+            them), or a basis of `langevax.spaces` on an interval.
         num_modes: N, of each channel and derivative.
         decay: of the variances of the weights' law; 0 is white noise, above 1 they have a finite sum.
         grid: (G,) times of a table's columns, increasing; None for even steps from 0 to 1.

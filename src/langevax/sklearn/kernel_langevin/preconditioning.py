@@ -52,7 +52,7 @@ def posterior_coordinates(
     """Return the coordinates of this posterior, by curvatures averaged over draws about the mode, found from `start`."""
     problem, temperature = posterior
     assert isinstance(problem, FiniteSum)
-    in_prior_units = coordinates_of(problem, start, temperature, whiten=True)
+    in_prior_units = coordinates_of(problem, start, temperature)
     optimum, _ = find_mode(in_prior_units.problem, in_prior_units.from_position(start))
     mode = np.asarray(in_prior_units.to_position(optimum), np.float64)
     precision = np.asarray(problem.precision, np.float64).reshape(-1)

@@ -44,8 +44,6 @@ from langevax.theory.feature_learning.one_step import (
     improvement,
     optimal_ridge,
     optimal_step_size,
-    ridge_from,
-    step_size_from,
 )
 from langevax.theory.feature_learning.small_step import (
     Spectrum,
@@ -82,9 +80,7 @@ __all__ = [
     "optimal_step_size",
     "random_feature_equivalent",
     "random_features",
-    "ridge_from",
     "spectrum_one_step",
-    "step_size_from",
     "tau_star",
     "unified",
 ]

@@ -22,17 +22,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from scipy.optimize import minimize_scalar
-from scipy.special import erf
 
 NORMAL_WIDTH = 10.0
 """Gaussian integrals end here: 1e-23 of the mass lies beyond."""
 
-_NAMED = {  # in JAX, in NumPy, kinks
-    "erf": (jax.scipy.special.erf, erf, ()),
-    "tanh": (jnp.tanh, np.tanh, ()),
-    "sin": (jnp.sin, np.sin, ()),
-    "softplus": (jax.nn.softplus, lambda x: np.logaddexp(x, 0), ()),
-    "relu": (lambda x: jnp.maximum(x, 0), lambda x: np.maximum(x, 0), (0.0,)),
+_NAMED = {  # with kinks
+    "erf": (jax.scipy.special.erf, ()),
+    "tanh": (jnp.tanh, ()),
+    "sin": (jnp.sin, ()),
+    "softplus": (jax.nn.softplus, ()),
+    "relu": (jax.nn.relu, (0.0,)),
 }
 
 
@@ -40,8 +39,7 @@ _NAMED = {  # in JAX, in NumPy, kinks
 class Activation:
     """An elementwise function of one variable, where it bends, what is subtracted from it; see `activation`."""
 
-    function: Callable[[Any], Any]
-    on_host: Callable[[Any], Any]
+    function: Callable[[Array], Array]
     kinks: tuple[float, ...] = ()
     offset: float = 0.0
 
@@ -50,17 +48,18 @@ class Activation:
         return self.function(x) - self.offset
 
     def values(self, x: np.ndarray) -> np.ndarray:
-        """Return its values in NumPy; a JAX function serves as well."""
+        """Return its values in NumPy."""
         with jax.enable_x64():
-            values = np.asarray(self.on_host(x), float)
-        if values.shape != x.shape:
-            raise ValueError(
-                f"the activation maps shape {x.shape} to {values.shape}; pass an elementwise function."
-            )
-        return values - self.offset
+            return np.asarray(self.traced(jnp.asarray(x)))
+
+    def slopes(self, x: np.ndarray) -> np.ndarray:
+        """Return its derivatives in NumPy."""
+        with jax.enable_x64():
+            ones = jnp.ones(x.shape)
+            return np.asarray(jax.jvp(self.traced, (jnp.asarray(x),), (ones,))[1])
 
 
-Function = str | Activation | Callable[[Any], Any]
+Function = str | Activation | Callable[[Array], Array]
 """Accepted as student or teacher."""
 
 
@@ -76,7 +75,7 @@ class Coefficients(NamedTuple):
 def activation(
     function: Function, *, centred: bool = False, kinks: Sequence[float] = ()
 ) -> Activation:
-    """An `Activation` from its name or from an elementwise function of JAX or NumPy.
+    """An `Activation` from its name or from an elementwise function of JAX.
 
     Names: erf, tanh, sin, softplus, relu, and each with "centred " in front, which subtracts E s(z), as does
     `centred=True`. `kinks` lists where the function itself bends or jumps; those of named ones are known.
@@ -97,10 +96,10 @@ def activation(
             raise ValueError(
                 f'no activation {function!r}; pass one of {known}, with "centred " in front, or a function.'
             )
-        in_jax, in_numpy, bends = _NAMED[name]
-        made = Activation(in_jax, in_numpy, bends)
+        made = Activation(*_NAMED[name])
     elif callable(function):
-        made = Activation(function, function, _sorted(kinks))
+        _check_elementwise(function)
+        made = Activation(function, _sorted(kinks))
     else:
         raise TypeError(
             f"an activation must be a name or an elementwise function, got {function!r}."
@@ -110,6 +109,20 @@ def activation(
         if centred
         else made
     )
+
+
+def _check_elementwise(function: Callable[[Array], Array], size: int = 2) -> None:
+    """Raise unless JAX can trace a function, which keeps shapes."""
+    try:
+        traced = jax.eval_shape(lambda x: function(x), jnp.zeros(size))
+    except jax.errors.TracerArrayConversionError as error:
+        raise TypeError(
+            f"an activation must be a function of JAX, got {function!r}; pass jnp.tanh, not np.tanh."
+        ) from error
+    if traced.shape != (size,):
+        raise ValueError(
+            f"the activation maps shape {(size,)} to {traced.shape}; pass an elementwise function."
+        )
 
 
 def hermite_coefficients(
@@ -122,13 +135,13 @@ def hermite_coefficients(
 
     >>> [round(c, 6) for c in hermite_coefficients("relu")]
     [0.398942, 0.5, 0.301405, 0.5]
-    >>> [round(c, 6) for c in hermite_coefficients(lambda t: np.abs(t - 1), kinks=[1.0])][:2]
+    >>> [round(c, 6) for c in hermite_coefficients(lambda t: abs(t - 1), kinks=[1.0])][:2]
     [1.166631, -0.682689]
     """
     return _coefficients(activation(function, centred=centred, kinks=kinks))
 
 
-@functools.lru_cache(256)
+@functools.lru_cache
 def _coefficients(made: Activation, agreement: float = 1e-7) -> Coefficients:
     """Coefficients; two quadratures further apart than `agreement` do not see the same smooth function."""
     z, weights = gaussian_nodes(made.kinks)
@@ -145,7 +158,7 @@ def _coefficients(made: Activation, agreement: float = 1e-7) -> Coefficients:
         )
     mean, linear, square = (float(v) for v in first)
     rest = max(float(weights @ (values - mean - linear * z) ** 2), 0.0)
-    slopes = _slopes(made, z)
+    slopes = made.slopes(z)
     if abs(weights @ slopes - linear) > 1e-6 * (1 + abs(linear)):
         slope_rest = np.inf  # it jumps, and E s'^2 with it
     else:
@@ -155,21 +168,24 @@ def _coefficients(made: Activation, agreement: float = 1e-7) -> Coefficients:
     )
 
 
-def gaussian_moments(
-    made: Activation,
-    shift: Any,
-    scale: Any,
-    xp: ModuleType = jnp,
-) -> tuple[Any, ...]:
-    """E s, E z s, E s^2 and E (z^2 - 1) s / 2 of s(shift + scale z), elementwise in `shift` and `scale` > 0.
-
-    Traced where `xp` is jnp; with np also for functions that only NumPy knows.
-    """
-    z, weights = _moving_nodes(made.kinks, shift, scale, xp)
-    values_of = made.traced if xp is jnp else made.values
-    values = values_of(shift[..., None] + scale[..., None] * z)
+def gaussian_moments(made: Activation, shift: Array, scale: Array) -> tuple[Array, ...]:
+    """E s, E z s, E s^2 and E (z^2 - 1) s / 2 of s(shift + scale z), elementwise in `shift` and `scale` > 0; traced."""
+    z, weights = _moving_nodes(made.kinks, shift, scale)
+    values = made.traced(shift[..., None] + scale[..., None] * z)
     terms = values, z * values, values**2, (z**2 - 1) / 2 * values
     return tuple((weights * term).sum(-1) for term in terms)
+
+
+_compiled_moments = jax.jit(gaussian_moments, static_argnums=0)
+
+
+def moments_in_numpy(
+    made: Activation, shift: np.ndarray, scale: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Return `gaussian_moments` in float64."""
+    with jax.enable_x64():
+        moments = _compiled_moments(made, jnp.asarray(shift), jnp.asarray(scale))
+    return tuple(map(np.asarray, moments))
 
 
 def gaussian_nodes(
@@ -185,33 +201,17 @@ def gaussian_nodes(
     return z, spacing * _density(z, np)
 
 
-def is_traceable(made: Activation) -> bool:
-    """Return whether the function can be part of a JAX program."""
-    try:
-        jax.eval_shape(made.traced, jax.ShapeDtypeStruct((2,), np.float32))
-    except (
-        TypeError,
-        jax.errors.TracerArrayConversionError,
-        jax.errors.ConcretizationTypeError,
-    ):
-        return False
-    return True
-
-
 def _moving_nodes(
-    kinks: tuple[float, ...],
-    shift: Any,
-    scale: Any,
-    xp: ModuleType,
+    kinks: tuple[float, ...], shift: Array, scale: Array
 ) -> tuple[Any, Any]:
     """Nodes and weights along a last axis for functions of shift + scale z that bend at `kinks`."""
     if not kinks:
         return gaussian_nodes(())
     ends = [
-        xp.clip((kink - shift) / scale, -NORMAL_WIDTH, NORMAL_WIDTH) for kink in kinks
+        jnp.clip((kink - shift) / scale, -NORMAL_WIDTH, NORMAL_WIDTH) for kink in kinks
     ]
-    whole = xp.full_like(ends[0], NORMAL_WIDTH)
-    return _between(xp.stack([-whole, *ends, whole], -1), xp)
+    whole = jnp.full_like(ends[0], NORMAL_WIDTH)
+    return _between(jnp.stack([-whole, *ends, whole], -1), jnp)
 
 
 def _between(ends: Any, xp: ModuleType, nodes: int = 80) -> tuple[Any, Any]:
@@ -231,18 +231,6 @@ def _density(z: Any, xp: ModuleType) -> Any:
 
 def _moments_of(z: np.ndarray, weights: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.array([weights @ values, weights @ (z * values), weights @ values**2])
-
-
-def _slopes(made: Activation, z: np.ndarray, difference: float = 2e-4) -> np.ndarray:
-    """Five-point differences that never reach over a kink."""
-    reach = (
-        np.min([np.abs(z - kink) for kink in made.kinks], axis=0) / 3
-        if made.kinks
-        else np.inf
-    )
-    h = np.minimum(difference, reach)
-    near, far = (made.values(z + k * h) - made.values(z - k * h) for k in (1, 2))
-    return (8 * near - far) / (12 * h)
 
 
 def _sorted(kinks: Sequence[float]) -> tuple[float, ...]:
@@ -298,4 +286,4 @@ def tau_star(student: Function, teacher: Function) -> LargeStep:
 
 def _smoothed(s: Activation, shift: np.ndarray) -> np.ndarray:
     """E s(shift + v)."""
-    return gaussian_moments(s, shift, np.ones_like(shift), np)[0]
+    return moments_in_numpy(s, shift, np.ones_like(shift))[0]

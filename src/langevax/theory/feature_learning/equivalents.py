@@ -45,7 +45,7 @@ from scipy.optimize import root
 from langevax.theory.feature_learning.activations import (
     Activation,
     Function,
-    gaussian_moments,
+    moments_in_numpy,
 )
 from langevax.theory.feature_learning.large_step import normal_nodes
 from langevax.theory.feature_learning.numerics import (
@@ -337,9 +337,7 @@ class _GivenWeights(NamedTuple):
         rest = weights - np.outer(u, rho)
         length = np.linalg.norm(rest, axis=0)
         shift = nodes[:, None] * rho
-        mean, moment, square, _ = gaussian_moments(
-            student, shift, length + 0 * shift, np
-        )
+        mean, moment, square, _ = moments_in_numpy(student, shift, length + 0 * shift)
         own = square - mean**2 - moment**2
         return cls(mean, moment / length, own, rest.T @ rest, num_samples, ridge)
 
@@ -458,7 +456,7 @@ def errors_given_weights(
     cosine = float(beta @ u)
     v = beta - cosine * u
     sine = max(float(np.linalg.norm(v)), 1e-300)
-    f0, f1, f2, _ = gaussian_moments(target, cosine * at, np.full(len(at), sine), np)
+    f0, f1, f2, _ = moments_in_numpy(target, cosine * at, np.full(len(at), sine))
     along = weights.T @ (v / sine)
     with_target = layer.mean * f0[:, None] + layer.slope * along * f1[:, None]
     e, squared = layer.errors(shares, with_target, f2 + noise**2)

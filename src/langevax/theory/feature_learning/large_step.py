@@ -24,7 +24,6 @@ Where all readouts are 1 / sqrt(N), these are the spiked random features of Cui,
 Loureiro (2024), with the overlap of W0 with the spike, which their stored runs leave out.
 """
 
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -42,32 +41,29 @@ from langevax.theory.feature_learning.numerics import (
     with_derivatives,
 )
 
-Moments = Any
-"""Of JAX where traced, else of NumPy."""
-
 
 class Tables(NamedTuple):
     """Moments of student and teacher at J nodes of s, for K readouts."""
 
-    weights: Moments
+    weights: Array
     """(J,) of the nodes"""
-    shares: Moments
+    shares: Array
     """(K,) of neurons with a readout"""
-    mean: Moments
+    mean: Array
     """(K, J) E student"""
-    linear: Moments
+    linear: Array
     """(K, J) E z student"""
-    rest: Moments
+    rest: Array
     """(K, J) E student^2 - mean^2 - linear^2"""
-    along: Moments
+    along: Array
     """(K, J) s E z student: what a neuron's component along u adds"""
-    second: Moments
+    second: Array
     """(K, J) sqrt(2) E (z^2 - 1) student / 2: what a neuron's length adds, 0 for lengths of 1"""
-    target_mean: Moments
+    target_mean: Array
     """(J,) E teacher"""
-    target_linear: Moments
+    target_linear: Array
     """(J,) E t teacher"""
-    target_rest: Moments
+    target_rest: Array
     """(J,) E teacher^2 - mean^2 - linear^2"""
 
 
@@ -105,19 +101,20 @@ def after_step(
     num_neurons: Any,
     noise: Any,
     gradient_samples_per_dim: Any,
-    xp: ModuleType = jnp,
 ) -> Aligned:
-    """Return how the step rotates and lengthens neurons, for one point; traced where `xp` is jnp."""
+    """Return how the step rotates and lengthens neurons, for one point; traced."""
     sampling = (
         teacher.linear**2 + teacher.rest**2 + noise**2
     ) / gradient_samples_per_dim
-    length = xp.sqrt(teacher.linear**2 + sampling)
-    per_neuron = step_size / xp.sqrt(num_neurons)
-    spreads = xp.sqrt(
+    length = jnp.sqrt(teacher.linear**2 + sampling)
+    per_neuron = step_size / jnp.sqrt(num_neurons)
+    spreads = jnp.sqrt(
         1 + per_neuron**2 * readouts**2 * sampling * student.slope_rest**2
     )
     slopes = per_neuron * student.linear * length * readouts
-    return Aligned(teacher.linear / length, xp.sqrt(sampling) / length, slopes, spreads)
+    return Aligned(
+        teacher.linear / length, jnp.sqrt(sampling) / length, slopes, spreads
+    )
 
 
 def moments_after_step(
@@ -126,30 +123,29 @@ def moments_after_step(
     aligned: Aligned,
     shares: np.ndarray,
     unit_rows: bool = False,
-    xp: ModuleType = jnp,
     num_nodes: int = 41,
 ) -> Tables:
-    """The tables of one point; traced where `xp` is jnp, and then differentiable in what made `aligned`.
+    """The tables of one point; traced, and differentiable in what made `aligned`.
 
     With the default numbers of nodes risks are right to 1e-6 for steps up to 2 sqrt(N), to 0.3 % at 5 sqrt(N).
     """
     s, weights = normal_nodes(num_nodes)
     shift = aligned.slopes[:, None] * s
     mean, linear, square, second = gaussian_moments(
-        student, shift, aligned.spreads[:, None] + 0 * shift, xp
+        student, shift, aligned.spreads[:, None] + 0 * shift
     )
     at = aligned.cosine * s
     target_mean, target_linear, target_square, _ = gaussian_moments(
-        teacher, at, aligned.sine + 0 * at, xp
+        teacher, at, aligned.sine + 0 * at
     )
     return Tables(
-        xp.asarray(weights),
-        xp.asarray(shares),
+        jnp.asarray(weights),
+        jnp.asarray(shares),
         mean,
         linear,
         square - mean**2 - linear**2,
-        s * linear,
-        (0 if unit_rows else np.sqrt(2)) * second,
+        jnp.asarray(s) * linear,
+        (0 if unit_rows else 2**0.5) * second,
         target_mean,
         target_linear,
         target_square - target_mean**2 - target_linear**2,

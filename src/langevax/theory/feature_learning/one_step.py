@@ -1,4 +1,4 @@
-"""Risk after one gradient step on the first layer, the ridge and step size of least risk, and other papers' units.
+"""Risk after one gradient step on the first layer, and the ridge and step size of least risk.
 
 In Ba et al. (NeurIPS 2022), f(x) = a^T s(W^T x) / sqrt(N) with a ~ N(0, 1/N), the step is
 
@@ -11,7 +11,6 @@ bisection on the derivative of the risk, which goes through the fixed points by 
 
 import functools
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +22,6 @@ from langevax.theory.feature_learning.activations import (
     Activation,
     Coefficients,
     Function,
-    is_traceable,
 )
 from langevax.theory.feature_learning.large_step import (
     Tables,
@@ -47,7 +45,6 @@ _closed_form = jax.jit(closed_form)
 
 Named = tuple[Activation, Activation, Coefficients, Coefficients, str, bool]
 """Student, teacher, their coefficients, readout, unit_rows."""
-Number = float | Array
 SixNumbers = tuple[Numbers, Numbers, Numbers, Numbers, Numbers, Numbers]
 
 
@@ -93,8 +90,8 @@ def errors_one_step(
         W1 = W0 - step_size sqrt(N) grad_W 1/(2 n0) sum_i (y_i - a^T student(W^T x_i) / sqrt(N))^2      at W = W0
         w  = argmin 1/n sum_i (y_i - <w, student(W1^T x_i)>)^2 + ridge |w|^2      on n new samples
 
-    n0 / d = `gradient_samples_per_dim`, by default that of the ridge. `step_size_from` and `ridge_from` convert other
-    papers' step sizes and ridges. Without `num_neurons` it is the closed form, for steps of size Theta(1), any `readout`
+    n0 / d = `gradient_samples_per_dim`, by default that of the ridge. docs/feature_learning.md converts other papers'
+    step sizes and ridges. Without `num_neurons` it is the closed form, for steps of size Theta(1), any `readout`
     and infinitely many neurons; microseconds a point. With `num_neurons` it is the unified theory, for any step, of order
     sqrt(num_neurons) as well; milliseconds a point. A `readout` is gaussian, constant or rademacher; `unit_rows` is
     for neurons that start with length 1 exactly. A teacher without a linear part (s1 = 0) has nothing that one step
@@ -154,11 +151,11 @@ def improvement(
 def _long_step_errors(
     named: Named, numbers: SixNumbers, num_neurons: Numbers
 ) -> Errors:
-    """`unified` at every point, one after the other; the moments are traced where the functions are."""
+    """`unified` at every point, one after the other."""
 
     def core(*numbers: Array) -> Errors:
         samples, neurons, ridge, step, noise, gradient_samples, total = numbers
-        tables = make_tables(named, step, total, noise, gradient_samples)
+        tables = _tables(named, step, total, noise, gradient_samples)
         return _unified(tables, samples, neurons, total, ridge, noise)
 
     errors = broadcast_call(core, *numbers, num_neurons)
@@ -180,45 +177,31 @@ def student_and_teacher(
     (target, of_teacher) = centred("teacher", teacher)
     if not np.isfinite(of_student.slope_rest):
         raise ValueError(
-            f"student must not jump, as its gradient would not exist, got {student!r}; pass a smooth one."
+            "student jumps, so that its gradient does not exist; pass a smooth one."
         )
     return s, target, of_student, of_teacher
 
 
 def tables_of_point(
     named: Named,
-    xp: ModuleType,
-    step: Number,
-    total: Number,
-    noise: Number,
-    gradient_samples: Number,
+    step: Array,
+    total: Array,
+    noise: Array,
+    gradient_samples: Array,
 ) -> Tables:
     """Tables of student, teacher, their coefficients, readout, unit_rows at one point."""
     student, teacher, of_student, of_teacher, readout, unit_rows = named
     readouts, shares = readout_nodes(readout)
     aligned = after_step(
-        of_student, of_teacher, readouts, step, total, noise, gradient_samples, xp
+        of_student, of_teacher, readouts, step, total, noise, gradient_samples
     )
-    return moments_after_step(student, teacher, aligned, shares, unit_rows, xp)
-
-
-def make_tables(named: Named, *points: Array) -> Tables:
-    """Tables of all points (step size, number of neurons, noise, gradient's samples per dimension), stacked."""
-    is_traced = is_traceable(named[0]) and is_traceable(named[1])
-    return (_traced_tables if is_traced else _host_tables)(named, *points)
+    return moments_after_step(student, teacher, aligned, shares, unit_rows)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _traced_tables(named: Named, *points: Array) -> Tables:
-    return jax.lax.map(lambda point: tables_of_point(named, jnp, *point), points)
-
-
-def _host_tables(named: Named, *points: Array) -> Tables:
-    tables = [
-        tables_of_point(named, np, *(float(v) for v in point))
-        for point in zip(*points, strict=True)
-    ]
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *tables)
+def _tables(named: Named, *points: Array) -> Tables:
+    """Tables of all points (step size, number of neurons, noise, gradient's samples per dimension), stacked."""
+    return jax.lax.map(lambda point: tables_of_point(named, *point), points)
 
 
 @jax.jit
@@ -270,7 +253,7 @@ def optimal_ridge(
 
     def core(*numbers: Array) -> Optimum:
         low, high, samples, neurons, step, noise, gradient_samples, total = numbers
-        tables = make_tables(named, step, total, noise, gradient_samples)
+        tables = _tables(named, step, total, noise, gradient_samples)
         return _unified_ridge(low, high, samples, neurons, total, noise, tables)
 
     return broadcast_call(core, *numbers, num_neurons)
@@ -294,9 +277,6 @@ def optimal_step_size(
 
     The closed form has no optimum: in all cases tried, longer steps gain more.
 
-    Raises:
-        ValueError: a student or teacher that JAX cannot differentiate.
-
     >>> best = optimal_step_size(8.0, 2.0, 1e-2, "erf", "erf", noise=0.1, num_neurons=1000, readout="constant")
     >>> round(best.at, 1), round(best.risk, 4)
     (97.5, 0.0194)
@@ -305,11 +285,6 @@ def optimal_step_size(
     sizes = samples_per_dim, neurons_per_dim
     *_, gradient_samples = _checked(*sizes, ridge, 1.0, noise, gradient_samples_per_dim)
     named = (*student_and_teacher(student, teacher), readout, unit_rows)
-    for name, function in (("student", named[0]), ("teacher", named[1])):
-        if not is_traceable(function):
-            raise ValueError(
-                f"{name} must be a function of JAX to be differentiated; pass jnp.tanh, not np.tanh."
-            )
     numbers = (*bounds, *sizes, ridge, noise, gradient_samples, num_neurons)
     return broadcast_call(functools.partial(_unified_step, named), *numbers)
 
@@ -360,7 +335,7 @@ def _unified_step(named: Named, *numbers: Array) -> Optimum:
         low, high, samples, neurons, ridge, noise, gradient_samples, total = point
 
         def risk(step: Array) -> Array:
-            tables = tables_of_point(named, jnp, step, total, noise, gradient_samples)
+            tables = tables_of_point(named, step, total, noise, gradient_samples)
             return unified(samples, neurons, total, ridge, noise, tables).risk
 
         return _least(risk, low, high)
@@ -389,68 +364,3 @@ def _least(
 
     best = jnp.exp(bisected(falls, ends, halvings))
     return Optimum(best, risk(best))
-
-
-def step_size_from(
-    step_size: Numbers, convention: str, num_neurons: Numbers
-) -> float | np.ndarray:
-    """Return the step size in this package's units; `convention` is that of the argument, numbers broadcast.
-
-        ba           itself; so Moniri et al. (2023), whose f has no 1 / sqrt(N): "moniri"
-        raw          a rate in front of the gradient in W of the loss 1/2 E (y - f)^2:  / sqrt(N)
-        giant step   Dandi et al. (2023), raw as well: eta = 2 p there is 2 sqrt(p) here
-        mean field   f = 1/N sum a_i s(<w_i, x>), a_i ~ N(0, 1), a rate in front of N times the gradient:  sqrt(N)
-        cui          Cui et al. (2024), a = 1 / sqrt(N), eta~:  sqrt(N)
-
-    A raw rate of sqrt(N) is a step of 1 here, a raw rate of N the large step sqrt(N).
-
-    >>> step_size_from(1000, "raw", num_neurons=1000) == step_size_from(1.0, "cui", num_neurons=1000) == 1000**0.5
-    True
-    """
-    nonnegative(step_size=step_size)
-    positive(num_neurons=num_neurons)
-    step = np.asarray(step_size, float)
-    root = np.sqrt(np.asarray(num_neurons, float))
-    match convention:
-        case "ba" | "moniri":
-            return as_numpy(step + 0 * root)
-        case "raw" | "giant step":
-            return as_numpy(step / root)
-        case "mean field" | "cui":
-            return as_numpy(step * root)
-    raise ValueError(
-        f"convention is {convention!r}; pass one of ba, raw, mean field, cui, giant step, moniri."
-    )
-
-
-def ridge_from(
-    ridge: Numbers,
-    convention: str,
-    num_neurons: Numbers,
-    num_samples: Numbers,
-) -> float | np.ndarray:
-    """Return the ridge in this package's units; `convention` is that of the argument, numbers broadcast.
-
-        ba                itself: 1/n |y - Phi a|^2 + (ridge / N) |a|^2
-        kernel            Phi Phi^T + ridge I:  N / n
-        sum               |y - S w|^2 + ridge |w|^2, scikit-learn's Ridge on the features:  1 / n
-        gcm               |y - S w / sqrt(N)|^2 + ridge |w|^2 of Loureiro, Cui, Dandi et al.:  N / n
-        random features   Defilippis et al., the same:  N / n
-
-    A fixed ridge of the last four is not a fixed ridge here as n varies.
-
-    >>> ridge_from(1.0, "gcm", num_neurons=200, num_samples=np.array([100, 400]))
-    array([2. , 0.5])
-    """
-    positive(ridge=ridge, num_neurons=num_neurons, num_samples=num_samples)
-    original, N, n = (np.asarray(v, float) for v in (ridge, num_neurons, num_samples))
-    match convention:
-        case "ba":
-            return as_numpy(original + 0 * N * n)
-        case "kernel" | "gcm" | "random features":
-            return as_numpy(original * N / n)
-        case "sum":
-            return as_numpy(original / n + 0 * N)
-    raise ValueError(
-        f"convention is {convention!r}; pass one of ba, kernel, sum, gcm, random features."
-    )
