@@ -88,11 +88,11 @@ class Samples:
         chains: TunedChains,
         coordinates: CoordinateMap,
         constrain: Callable[[PyTree], PyTree] | None,
-        **told: Any,
+        **fields: Any,
     ) -> "Samples":
         """Return the draws of chains in the user's coordinates, through `constrain` where there is one.
 
-        `told` are the fields that chains do not say.
+        `fields` are those that chains do not have.
         """
 
         def to_positions(draws: Float[Array, "chain draw d"]) -> PyTree:
@@ -113,7 +113,7 @@ class Samples:
             thinning=chains.thinning,
             to_positions=to_positions,
             user_coordinates=coordinates,
-            **told,
+            **fields,
         )
 
     def __repr__(self) -> str:
