@@ -5,7 +5,13 @@ import pytest
 
 from langevax.app.errors import BadInput
 from langevax.app.tables import columns
-from langevax.app.tables.columns import of_far_values, of_last_row, read_columns, reread
+from langevax.app.tables.columns import (
+    of_far_values,
+    of_last_row,
+    of_rows_apart,
+    read_columns,
+    reread,
+)
 from langevax.app.tables.dates import days_of
 from langevax.app.tables.styles import STAND_FOR_MISSING, Choices, Style, parse
 from tests.sentences import refuses, tells
@@ -292,6 +298,24 @@ def test_words_without_digits_are_not_tried_as_numbers_or_dates(monkeypatch):
     monkeypatch.setattr(columns, "DETECTORS", {"date": detect})
     read(colour=["red", "green", "red"] * 5, code=["a1", "b2", "a1"] * 5)
     assert tried == ["code"]
+
+
+@pytest.mark.parametrize(
+    ("apart", "named"),
+    [
+        ([["Subtotal", None, None, "9"], ["Total", None, None, "18"]], True),
+        ([[None, None, None, "4.5"]], True),
+        ([["n9", "red", None, "3"]], False),
+        ([], False),
+    ],
+)
+def test_rows_without_the_words_of_others_are_named(apart, named):
+    rows = [[f"n{k}", "red", "big", "1"] for k in range(40)]
+    rows = [*rows[:20], *apart, *rows[20:]]
+    table = read(**dict(zip("nxyz", zip(*rows, strict=True), strict=True)))
+    warnings = of_rows_apart(table)
+    assert len(warnings) == named
+    assert all("row 21" in warning.sentence for warning in warnings)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,15 @@ def test_functions_of_a_target_of_numbers_are_named():
     assert "--drop gaps" in sentences["gaps"]
 
 
+def test_categories_with_a_range_of_the_target_each_are_named():
+    """One row in a hundred may be astray, and one alone shows nothing."""
+    grade = np.where(NUMBERS > 0.3, "high", np.where(NUMBERS > -1, "low", "none"))
+    largest = np.where(NUMBERS.max() == NUMBERS, "record", "none")
+    astray = RNG.random(ROWS) < 0.1
+    columns = {"grade": grade, "noisy": np.where(astray, "low", grade), "most": largest}
+    assert list(named(columns, NUMBERS, "regression")) == ["grade"]
+
+
 def test_codes_thresholds_and_gaps_that_determine_a_class_are_named():
     columns = {
         "code": THREE * 2.0 + 1,

@@ -460,6 +460,24 @@ def test_a_state_without_hashes_was_never_finished_and_is_made_again(saved):
     assert len(at) == 3  # at 30, 35 and 40
 
 
+def test_states_without_hashes_are_not_deleted_but_the_last_of_the_run_that_is_resumed(
+    saved,
+):
+    """Where all hashes are lost, the states may be another version's, or a copy that is not whole."""
+    for file in (saved / "state").glob(f"*/{HASHES}"):
+        file.unlink()
+    before = states(saved)
+    assert len(before) == 2
+    with refuses(CheckpointError):
+        save(saved)
+    with refuses(CheckpointError):
+        resume(saved, record_every=7)
+    assert states(saved) == before
+    with refuses(CheckpointError):
+        resume(saved)
+    assert states(saved) == before[:1]
+
+
 @pytest.mark.parametrize("kind", ["cut", "flipped"])
 @pytest.mark.parametrize("which", [0, 2])
 def test_no_damaged_record_is_taken_for_a_good_one(saved, kind, which):

@@ -13,7 +13,7 @@ import langevax
 from langevax import FiniteSum, Langevin, gradients
 from langevax.problems.coordinates import Raveled
 from langevax.run import Run, Stacked
-from langevax.sampling.choice import NormalFit
+from langevax.sampling.choice import NormalFit, operations_of_row
 from langevax.sampling.methods import (
     SamplingMethod,
     StepSizeBias,
@@ -149,6 +149,28 @@ def test_many_rows_are_sampled_in_batches(num_rows, applies, reason):
     assert (verdict.applies, reason in verdict.reason) == (applies, True)
     for unusual in (None, NormalFit(0.1, 3.0, 2)):
         assert not offered(unusual, problem, 1 / num_rows).applies
+
+
+def test_costly_rows_are_sampled_in_batches_where_as_many_cheap_ones_are_not():
+    """2,000 features of every row: a thousand times the operations of the test above, of a tenth of its rows."""
+    features = jnp.float32(RNG.normal(size=(2000, 2)))
+    problem = FiniteSum(
+        lambda x, a: jnp.mean((features @ (x - a)) ** 2) / 2,
+        jnp.float32(RNG.normal(size=(40_000, 2))),
+    )
+    assert offered(NormalFit(0.1, 0.1, 2), problem, 1 / 40_000).applies
+
+
+def test_operations_of_a_row_are_counted():
+    """Two products with the row, one forward and one back, are 4 d operations; the rest does not depend on d."""
+    counts = []
+    for columns in (10, 50):
+        rows = jnp.zeros((300, columns), jnp.float32), jnp.zeros(300, jnp.float32)
+        problem = langevax.posterior(
+            None, log_likelihood, rows, prior_precision=1.0
+        ).problem
+        counts.append(operations_of_row(problem, jnp.zeros(columns)))
+    assert 3.9 < (counts[1] - counts[0]) / 40 < 4.3
 
 
 def test_the_fit_tells_a_normal_law_from_others():

@@ -6,7 +6,7 @@
                                      and hashes of the files
 
 Records are written before the state that follows them, each under a temporary name that is renamed when complete;
-records that no state follows, and a state without hashes, are deleted at resume and made again. Both carry the run's
+records that no state follows, and a last state without hashes, are deleted at resume and made again. Both carry the run's
 id; records have checksums, as orbax detects a truncated file, not a changed bit. One process at a time writes a
 directory. Nothing is pickled.
 """
@@ -99,15 +99,16 @@ class Checkpoint:
                 )
             self.traces.mkdir(exist_ok=True)
             self.states.mkdir(exist_ok=True)
-            has_run = any(self.states.glob(f"*/{HASHES}"))
-            if self.writes:
-                self._delete_unfinished_states()
+            has_run = any(path.name.isdigit() for path in self.states.iterdir())
         if has_run and not resume:
             raise CheckpointError(
                 f"checkpoint {str(self.directory)!r} already holds a run; pass resume=True to continue it, "
                 "or name another directory."
             )
         self.content, accepted = self._described(identity, resume, has_run)
+        if self.writes and has_run:  # the run that is resumed, not another's
+            with self._writing():
+                self._delete_unfinished_state()
         if shared:
             processes.wait_for_all("checkpoint opened")
         if self.writes and (accepted or not has_run):
@@ -330,11 +331,14 @@ class Checkpoint:
             if match := RECORDS_NAME.fullmatch(path.name):
                 yield path, int(match[2])
 
-    def _delete_unfinished_states(self) -> None:
-        """Delete states of a run that was killed before it wrote their hashes."""
-        for state in self.states.iterdir():
-            if state.name.isdigit() and not (state / HASHES).exists():
-                shutil.rmtree(state)
+    def _delete_unfinished_state(self) -> None:
+        """Delete the last state where the run was killed before it wrote its hashes; earlier ones had them."""
+        steps = (
+            int(path.name) for path in self.states.iterdir() if path.name.isdigit()
+        )
+        last = self.states / str(max(steps))
+        if not (last / HASHES).exists():
+            shutil.rmtree(last)
 
     def _delete_orphans(self, step: int) -> None:
         if not self.writes:

@@ -1,17 +1,19 @@
 """The grounds for batches or passes: how close to normal the law is, and what each costs.
 
-NUTS is exact and tunes itself, but every step takes full passes. Batches pay where the rows are many, and their bias is
-understood where the law is close to normal. An effective draw takes as long as about
+NUTS is exact and tunes itself, but every step takes full passes. Batches pay where the rows are many and cost much, and
+their bias is understood where the law is close to normal. An effective draw takes about
 
-    SVRG-LD      160 (1,000 + 3 B)      gradients of rows,
-    NUTS         d^(1/4) n
+    SVRG-LD      steps (of_step + 2 B gathered r)      nanoseconds,
+    NUTS         passes d^(1/4) n r
 
-with B the rows of a batch that heats the chain by a few percent. These numbers are of regressions with n = 20,000
-and 100,000, d = 10 and 50, on one core of a Xeon.
+with B the rows of a batch that heats the chain by a few percent, and r = of_row + of_operation times the operations of
+the gradient of a row. The numbers of `Costs` are of regressions with n = 20,000 and 100,000, d = 10 and 50, on one core of a Xeon.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -27,22 +29,36 @@ Requested = Literal["auto", "pcn", "pcnl", "hmc"]
 
 
 class Costs(NamedTuple):
-    """Relative costs of an effective draw, of a run of 1,000 draws with all that precedes them."""
+    """Costs of an effective draw, of a run of 1,000 draws with all that precedes them."""
 
-    steps: int = 160
-    """Of SVRG-LD, for each pass of NUTS in one dimension."""
-    overhead: int = 1_000
-    """Of a step of SVRG-LD without its rows."""
-    of_row: int = 3
-    """Of a row of a batch: gradients at two points, of a row that is fetched from its place."""
+    steps: int = 400
+    """Of SVRG-LD."""
+    passes: float = 2.5
+    """Of NUTS, for one dimension."""
+    of_step: float = 14_000
+    """Nanoseconds, as all below: of a step without its rows."""
+    of_row: float = 7.0
+    of_operation: float = 0.1
+    """Of one floating-point operation of a row's gradient."""
+    gathered: float = 1.5
+    """Cost of a row of a batch, which is fetched from its place, in rows of a pass."""
 
-    def of_batches(self, batch_size: int) -> float:
-        """Return the cost of a draw by batches."""
-        return self.steps * (self.overhead + self.of_row * batch_size)
+    def of_batches(self, batch_size: int, operations: float) -> float:
+        """Return the cost of a draw by batches, of rows of so many operations."""
+        rows = 2 * batch_size * self.gathered
+        return self.steps * (self.of_step + rows * self._row(operations))
 
-    def of_passes(self, num_rows: int, dimension: int) -> float:
+    def of_passes(
+        self,
+        num_rows: int,
+        dimension: int,
+        operations: float,
+    ) -> float:
         """Return the cost of a draw by NUTS."""
-        return dimension**0.25 * num_rows
+        return self.passes * dimension**0.25 * num_rows * self._row(operations)
+
+    def _row(self, operations: float) -> float:
+        return self.of_row + self.of_operation * operations
 
 
 class NormalFit(NamedTuple):
@@ -91,3 +107,14 @@ class NormalFit(NamedTuple):
 
     def __str__(self) -> str:
         return f"log densities depart by {self.typical:.2g} (median) from those of the normal law about the mode"
+
+
+def operations_of_row(
+    problem: Problem, position: Float[Array, " d"], num_rows: int = 256
+) -> float:
+    """Return the floating-point operations of the gradient of a component, as XLA counts them for a batch of rows."""
+    gradient: Any = eqx.filter_jit(
+        lambda problem, x, indices: problem.gradient_at(x, indices)
+    )
+    lowered = gradient.lower(problem, position, jnp.zeros(num_rows, jnp.int32)).lowered
+    return float((lowered.cost_analysis() or {}).get("flops", 0.0)) / num_rows

@@ -42,9 +42,8 @@ Numbers = Float[np.ndarray, " n"]
 class SearchPlan(NamedTuple):
     """Starts of descents, and limits by which their ends count as modes, or as unvisited."""
 
-    heat: tuple[float, float] = (3.0, 1000.0)
-    """Least and largest width of the heated laws, in standard deviations of the normal law about the mode."""
-    laws: int = 6
+    heat: tuple[float, ...] = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+    """Widths of the heated laws, in standard deviations of the normal law about the mode."""
     descents: int = 25
     """From each of the heated laws."""
     few_descents: int = 2
@@ -108,9 +107,9 @@ class ModeSearch(NamedTuple):
 
     @property
     def several(self) -> list[End]:
-        """Those with at least `LEAST_WEIGHT`, heaviest first, where there are several."""
+        """Those with at least `LEAST_WEIGHT`, where there are several."""
         heavy = [end for end in self.ends if end.weight >= LEAST_WEIGHT]
-        return sorted(heavy, key=lambda end: -end.weight) if len(heavy) > 1 else []
+        return heavy if len(heavy) > 1 else []
 
 
 def find_modes(
@@ -123,8 +122,7 @@ def find_modes(
     """Return the modes that descents end in; they start `elsewhere`, too."""
     centre = np.asarray(mode, np.float64)
     is_cheap = int(problem.size) <= CHEAP_ROWS
-    widths = np.geomspace(*PLAN.heat, PLAN.laws)
-    widths = np.repeat(widths, PLAN.descents if is_cheap else PLAN.few_descents)
+    widths = np.repeat(PLAN.heat, PLAN.descents if is_cheap else PLAN.few_descents)
     deviates = normal_deviates(key, (len(widths), len(centre)))
     starts = centre + np.sqrt(temperature) * widths[:, None] * deviates
     if elsewhere is not None:
@@ -270,9 +268,10 @@ class Exploration(NamedTuple):
 
     def modes(self) -> list[Mode]:
         """Return the modes in the user's coordinates, heaviest first; none where only one was met."""
+        heaviest_first = sorted(self.several, key=lambda end: -end.weight)
         return [
             Mode(self._position(end.position), end.weight, end.barrier)
-            for end in self.several
+            for end in heaviest_first
         ]
 
     def _position(self, point: Float[np.ndarray, " d"]) -> PyTree:

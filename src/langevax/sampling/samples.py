@@ -87,11 +87,11 @@ class Samples:
         chains: TunedChains,
         coordinates: CoordinateMap,
         constrain: Callable[[PyTree], PyTree] | None,
-        **others: Any,
+        **fields: Any,
     ) -> "Samples":
         """Return the draws of chains in the user's coordinates, through `constrain` where there is one.
 
-        `others` are the fields that chains do not say.
+        `fields` are those that chains do not have.
         """
 
         def to_positions(draws: Float[Array, "chain draw d"]) -> PyTree:
@@ -112,7 +112,7 @@ class Samples:
             thinning=chains.thinning,
             to_positions=to_positions,
             user_coordinates=coordinates,
-            **others,
+            **fields,
         )
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from langevax._typing import FloatScalar, IntScalar, PRNGKey
 from langevax.algorithm import Algorithm, Info
@@ -108,19 +108,27 @@ class SubsampledHMC(Algorithm):
         before = x, state.potential
         after = end, problem.potential(end)
         rise = after[1] - before[1] + (q @ q - p @ p) / 2
-        (position, potential), acceptance = accepted(
-            accept_key, -rise / temperature, after, before
-        )
-        adapted = state.adaptation.with_acceptance(
-            jnp.minimum(acceptance / jnp.asarray(self.ceiling, x.dtype), 1)
-        )
+        chosen, acceptance = accepted(accept_key, -rise / temperature, after, before)
         is_adapted = (step < self.num_adapted) & (h == longest)
-        adaptation = jax.tree.map(
-            lambda a, b: jnp.where(is_adapted, a, b), adapted, state.adaptation
+        adaptation = self._adapted(state.adaptation, acceptance, is_adapted)
+        new = SubsampledState(*chosen, state.centre_gradient, adaptation)
+        return new, {
+            "evaluations": problem.size + (num_leapfrogs + 2) * self.batch_size,
+            "acceptance": acceptance,
+        }
+
+    def _adapted(
+        self,
+        adaptation: Adaptation,
+        acceptance: FloatScalar,
+        is_adapted: Bool[Array, ""],
+    ) -> Adaptation:
+        """Return the adaptation to an acceptance, relative to that which batches leave."""
+        ceiling = jnp.asarray(self.ceiling, acceptance.dtype)
+        adapted = adaptation.with_acceptance(jnp.minimum(acceptance / ceiling, 1))
+        return jax.tree.map(
+            lambda a, b: jnp.where(is_adapted, a, b), adapted, adaptation
         )
-        used = jnp.int32(problem.size) + (num_leapfrogs + 2) * self.batch_size
-        new = SubsampledState(position, potential, state.centre_gradient, adaptation)
-        return new, {"evaluations": used, "acceptance": acceptance}
 
     def _in_turn(
         self,

@@ -29,7 +29,7 @@ MOST_RESIDUALS = 2**25
 """Numbers of the residuals of all solves that are fitted."""
 MAX_DEGREE = 5
 LEAST_SOLVES = 20
-"""With fewer there is no fit."""
+"""Fewer are not fitted."""
 
 
 class InformedDirections(NamedTuple):

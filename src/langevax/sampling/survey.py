@@ -17,7 +17,7 @@ from langevax.run.result import named_leaves
 from langevax.run.simulate import position_of
 from langevax.run.start import Start
 from langevax.samplers import ReplicaExchange
-from langevax.sampling.choice import NormalFit
+from langevax.sampling.choice import NormalFit, operations_of_row
 from langevax.sampling.evaluations import evaluate
 from langevax.sampling.methods import choose_batch_size
 from langevax.sampling.modes import Exploration, Explorer, Mode, Wishes
@@ -106,6 +106,11 @@ class PilotSurvey:
             # the mode may be a peak, whose curvature is not that of the law
             return survey.around_start()
         return survey
+
+    @cached_property
+    def operations(self) -> float:
+        """Floating-point operations of the gradient of a row."""
+        return operations_of_row(self.coordinates.problem, self.mode)
 
     @property
     def problem(self) -> Problem:

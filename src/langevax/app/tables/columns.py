@@ -732,8 +732,8 @@ def of_rows_apart(
     filled = [one.values.is_not_null().to_numpy() for one in named]
     present = np.stack(filled, 1) if filled else np.zeros((1, 0))
     usual = present[:, present.mean(0) > nearly_all]
-    apart = np.flatnonzero(usual.sum(1) <= 1) if usual.shape[1] > 2 else []
-    if not len(apart):
+    apart = np.flatnonzero(usual.sum(1) <= 1).tolist()
+    if usual.shape[1] < 3 or not apart:
         return []
     verb = "lacks" if len(apart) == 1 else "lack"
     sentence = (

@@ -21,7 +21,7 @@ class FullGradients(SamplingPlan):
     def cost(self, request: Request) -> float:
         survey = request.survey
         num_rows = int(request.posterior.problem.size)
-        return Costs().of_passes(num_rows, len(survey.mode))
+        return Costs().of_passes(num_rows, len(survey.mode), survey.operations)
 
     def draws(self, request: Request, reason: str) -> Samples:
         nuts = request.algorithm if isinstance(request.algorithm, NUTS) else NUTS()

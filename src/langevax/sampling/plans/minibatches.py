@@ -51,7 +51,8 @@ class Minibatches(SamplingPlan):
         return Verdict(True, f"batches of {size:,} of {num_rows:,} rows are enough")
 
     def cost(self, request: Request) -> float:
-        return Costs().of_batches(request.survey.batch_size)
+        survey = request.survey
+        return Costs().of_batches(survey.batch_size, survey.operations)
 
     def draws(self, request: Request, reason: str) -> Samples:
         template = Langevin(gradient=SVRG(), integrator=Exponential())
