@@ -277,6 +277,11 @@ def _verdict(
         return (
             f"Not certified: at most {upper:.3g}, with no lower end, since {refusal}."
         )
+    if not search.is_two_sided():
+        return (
+            f"Upper end only, at most {upper:.3g}: no lower end is known that is better than that of any network, "
+            f"{search.bound_of_any:.3g}; raise effort (it was {search.effort:.0e})."
+        )
     share = (upper - lower) / max(known.prior_objective - lower, np.finfo(float).tiny)
     return f"Not certified: {between}, {min(share, 1):.0%} of what the untrained prior leaves, since {refusal}."
 

@@ -302,15 +302,18 @@ class Clouds:
     work: int = 0
     draws: int = 0
     limit: float = float("inf")
+    block: int = 0
+    """Particles of a block; 0 is what suits the rows."""
 
     def __post_init__(self) -> None:
         best = sizes()
         block = 2 ** int(
             np.log2(max(1, best.certificate_activations // self.law.num_activations))
         )
-        self.block: int = int(
-            np.clip(block, best.smallest_certificate_block, best.largest_block)
-        )
+        if self.block == 0:
+            self.block = int(
+                np.clip(block, best.smallest_certificate_block, best.largest_block)
+            )
         self.dtype: Any = self.law.dtype
         self.none: Mixture = mixture(
             np.ones(1),

@@ -231,14 +231,18 @@ class OutputCovariance:
 
     @cached_property
     def root(self) -> np.ndarray:
-        """B with K = B^T B, one row a particle, for one output."""
-        weights = self.slopes[:, 0].astype(np.float64)
-        inner = np.diag(weights**2 + self.curvatures[:, 0])
-        inner -= np.outer(weights, weights) / len(weights)
-        inner[np.diag_indices_from(inner)] *= 1 + 1e-6  # of rounding
-        lower = np.linalg.cholesky(self.scale * inner)
+        """B with K = B^T B, one row a particle, for one output.
+
+        With d = s^2 + c, the second moments, and v = s / d^(1/2): the square root of I - v v^T / N is I - b v v^T.
+        """
+        deviations = np.sqrt(self.slopes[:, 0] ** 2 + self.curvatures[:, 0])
+        deviations = deviations.astype(np.float64)
+        v = self.slopes[:, 0] / np.where(deviations > 0, deviations, 1)
+        length = max(v @ v, np.finfo(float).tiny)
+        b = (1 - np.sqrt(max(0, 1 - length / len(v)))) / length
+        rows = (np.sqrt(self.scale) * deviations)[:, None] * self.features
         self.products += len(self.features)
-        return (lower.T.astype(self.features.dtype) @ self.features).astype(np.float64)
+        return rows - np.outer(b * v, v @ rows)
 
     @cached_property
     def matrix(self) -> np.ndarray:
@@ -335,29 +339,33 @@ class Newton:
             return u - covariance.mean + product, slopes, curvatures, rounding
 
         u = covariance.mean
-        (error, slopes, curvatures, rounding) = residual(covariance.mean)
+        error, slopes, curvatures, rounding = residual(covariance.mean)
+        inverse = None
         for _ in range(iterations):
+            size = np.linalg.norm(error)
             if np.abs(error).max() < max(tolerance, rounding):
                 break
-            step = self._newton_step(covariance, curvatures, error)
+            if inverse is None:
+                inverse = self._inverse(covariance, curvatures, error)
+            step = inverse(error)
             share = 1.0
             trial = residual(u - step)
-            while share > smallest and not np.linalg.norm(trial[0]) < np.linalg.norm(
-                error
-            ):  # nor is it a number
-                share /= 2
+            while share > smallest and not np.linalg.norm(trial[0]) < size:
+                share /= 2  # nor is it a number
                 trial = residual(u - share * step)
             u = u - share * step
-            (error, slopes, curvatures, rounding) = trial
+            error, slopes, curvatures, rounding = trial
+            if share < 1 or np.linalg.norm(error) > 0.3 * size:
+                inverse = None  # that of these curvatures will not do for others
         return slopes
 
-    def _newton_step(
+    def _inverse(
         self,
         covariance: "OutputCovariance",
         curvatures: np.ndarray,
         error: np.ndarray,
-    ) -> np.ndarray:
-        """Return (I + K W S)^-1 error for the losses' curvatures S, one block a row."""
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the product with (I + K W S)^-1 for the losses' curvatures S, one block a row."""
         from scipy.linalg import cho_factor, cho_solve
 
         size = len(self.shares)
@@ -366,48 +374,33 @@ class Newton:
             raise ValueError(TOO_LARGE)
         # K and W S are symmetric: with L L^T = W S, (I + L^T K L) y = L^T error
         values, vectors = np.linalg.eigh(curvatures)
-        root = (
-            vectors
-            * np.sqrt(np.maximum(values, 0) * self.shares.reshape(-1, count)[:, :1])[
-                :, None, :
-            ]
-        )
+        weighed = np.maximum(values, 0) * self.shares.reshape(-1, count)[:, :1]
+        root = vectors * np.sqrt(weighed)[:, None, :]
 
         def times(x: np.ndarray) -> np.ndarray:
-            return np.einsum(
-                "icd,idk->ick", root, x.reshape(len(root), count, -1)
-            ).reshape(x.shape)
+            return (root @ x.reshape(len(root), count, -1)).reshape(x.shape)
 
         def transposed(x: np.ndarray) -> np.ndarray:
-            return np.einsum(
-                "icd,ick->idk", root, x.reshape(len(root), count, -1)
-            ).reshape(x.shape)
+            blocks = x.reshape(len(root), count, -1)
+            return (root.transpose(0, 2, 1) @ blocks).reshape(x.shape)
 
-        if size <= DIRECT:
-            left = np.einsum(
-                "icd,icj->idj", root, covariance.matrix.reshape(-1, count, size)
-            ).reshape(size, size)
-            inner = np.einsum(
-                "jcd,ijc->ijd", root, left.reshape(size, -1, count)
-            ).reshape(size, size)
+        solve: Callable[[np.ndarray], np.ndarray]
+        if count == 1 and len(covariance.features) < size:
+            particles = covariance.root * root[:, 0, 0]
+            inner = particles @ particles.T
+            factor = cho_factor(inner + np.eye(len(inner)))
+            solve = lambda x: x - particles.T @ cho_solve(factor, particles @ x)
+        elif size <= DIRECT:
+            inner = transposed(transposed(covariance.matrix).T)
             if not np.isfinite(inner).all():
                 raise ValueError(TOO_LARGE)
-            y = cho_solve(
-                cho_factor(inner + np.eye(size), overwrite_a=True, check_finite=False),
-                transposed(error),
-            )
-        elif count == 1 and len(covariance.features) < size:
-            weighed = covariance.root * root[:, 0, 0]
-            inner = weighed @ weighed.T + np.eye(len(weighed))
-            right = transposed(error)
-            y = right - weighed.T @ cho_solve(cho_factor(inner), weighed @ right)
+            factor = cho_factor(inner + np.eye(size), overwrite_a=True)
+            solve = lambda x: cho_solve(factor, x)
         else:
-            y = _conjugate_gradients(
-                lambda x: transposed(covariance @ times(x)),
-                transposed(error),
-                self.generator,
+            solve = lambda x: _conjugate_gradients(
+                lambda y: transposed(covariance @ times(y)), x, self.generator
             )
-        return error - covariance @ times(y)
+        return lambda x: x - covariance @ times(solve(transposed(x)))
 
     def derivatives(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return loss' (flat) and loss'' (rows, C, C) at the outputs of the rows in use."""
@@ -477,6 +470,15 @@ def _factors(law: GibbsLaw, sums: Array) -> tuple[Array, Array]:
     return law.factors(sums)
 
 
+@eqx.filter_jit
+def _feasible(
+    risk: RowRisk, law: GibbsLaw, dual: Array, temperature: Array
+) -> tuple[Array, Tilt]:
+    """Return the nearest feasible dual, and its tilt."""
+    nearest = jax.vmap(risk.loss.project)(dual, risk.targets)
+    return nearest, law.tilt(nearest, temperature)
+
+
 @dataclass
 class _Line:
     """Duals on a line, and the weights that they give to a cloud."""
@@ -490,10 +492,10 @@ class _Line:
 
     def at(self, step: float) -> tuple[np.ndarray, Tilt, np.ndarray]:
         """Return the dual at `step`, its tilt, and the log weights."""
-        feasible = project(
-            self.risk, jnp.asarray(self.dual + step * self.direction, self.clouds.dtype)
+        dual = (self.dual + step * self.direction).astype(self.clouds.dtype)
+        feasible, tilt = _feasible(
+            self.risk, self.clouds.law, dual, np.asarray(self.temperature, dual.dtype)
         )
-        tilt = self.clouds.law.tilt(feasible, self.temperature)
         return np.asarray(feasible, np.float64), tilt, self.weights.to(tilt)
 
     def longest(self) -> float:

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -223,12 +224,31 @@ class IntervalSearch:
         return 0.0
 
     def narrow(self, share: float) -> bool:
-        """Return whether the interval is at most a share of what the untrained prior leaves."""
+        """Return whether the interval is at most a share of what the untrained prior leaves, and its lower end says so."""
         known = self.known
-        if known.lower is None or known.upper is None:
+        if known.lower is None or known.upper is None or not self.is_two_sided():
             return False
         left = max(known.prior_objective - known.lower[0], self.least_left)
         return known.width <= share * left
+
+    @cached_property
+    def bound_of_any(self) -> float:
+        """D(0), below which no network of any kind can be; -inf where 0 is no dual of the loss."""
+        nothing = jnp.zeros(self.output_shape, self.clouds.dtype)
+        dual = project(self.risk, nothing)
+        if np.asarray(dual).any():
+            return -math.inf
+        return 0.0 - float(mean_conjugate(self.risk, dual))
+
+    def is_two_sided(self) -> bool:
+        """Return whether the lower end is nearer to the upper one than to the bound of any network."""
+        known = self.known
+        if known.lower is None or known.upper is None:
+            return False
+        least = self.bound_of_any
+        if not math.isfinite(least):
+            return True
+        return known.lower[0] - least >= (known.upper[0] - least) / 2
 
     def is_sharp(self) -> bool:
         """Return whether no more is asked for."""
@@ -263,9 +283,8 @@ class IntervalSearch:
         untrained = _prior(self)
         self.keep_upper(untrained)
         self.known = replace(self.known, prior_objective=untrained.value)
-        nothing = jnp.zeros(self.output_shape, self.clouds.dtype)
-        nothing = np.asarray(project(self.risk, nothing))
-        if not nothing.any():  # D(0), whose law is the prior
+        if math.isfinite(self.bound_of_any):  # whose law is the prior
+            nothing = np.zeros(self.output_shape, self.clouds.dtype)
             self.keep_lower(nothing, LogPartition(0.0, 0.0, "prior", 0.0))
         self.choose_sizes()
 

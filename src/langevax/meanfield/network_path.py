@@ -27,9 +27,6 @@ from langevax.meanfield.homotopy import (
 )
 from langevax.problems.mean_field import MeanFieldRisk
 
-MOST_DOUBLINGS = 2
-"""Of the cloud, where steps stay short."""
-
 
 class NetworkPath:
     """The path of one training problem, as far down as it was asked for.
@@ -39,6 +36,7 @@ class NetworkPath:
         num_particles: of the first cloud.
         key: of the cloud.
         hottest: temperature at which it begins; `hottest_temperature` of the risk by default.
+        most_doublings: of the cloud, where steps stay short.
     """
 
     def __init__(
@@ -47,13 +45,15 @@ class NetworkPath:
         num_particles: int,
         key: PRNGKey,
         hottest: float | None = None,
+        most_doublings: int = 2,
     ):
         law = GibbsLaw.of(risk, 1.0)
         rows = int(np.count_nonzero(np.asarray(risk.row_weights()) > 0))
-        clouds = Clouds(law, rows, key)
+        block = 1 << max(7, (num_particles - 1).bit_length())
+        clouds = Clouds(law, rows, key, block=min(block, 1024))
         newton = Newton(risk, law, clouds.generator())
         settings = replace(
-            CLIMB, largest_cloud=num_particles << MOST_DOUBLINGS, most_rounds=30
+            CLIMB, largest_cloud=num_particles << most_doublings, most_rounds=30
         )
         self.law = law
         first = hottest_temperature(risk) if hottest is None else hottest

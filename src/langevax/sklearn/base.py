@@ -77,8 +77,8 @@ from langevax.sklearn.training import (
 )
 
 Validation = Literal["folds"]
-OUTPUT_SCALES = (1.0, 3.0)
-"""Of the networks compared on folds, in units of the automatic one."""
+LARGER_SCALE = 3.0
+"""Of outputs, in units of the automatic one, which is compared on folds."""
 MOST_PATH_ROWS = 20_000
 """Up to which all rows are kept together for the path; larger tables are visited in batches."""
 
@@ -334,21 +334,19 @@ class MeanFieldEstimator(RowEstimator):
                     columns,
                 )
 
-            scales = OUTPUT_SCALES if isinstance(self.output_scale, str) else (1.0,)
-            searches = [
-                search(columns, scale, linear is True)
-                for columns in candidates
-                for scale in scales
-            ]
-            best = best_search(searches)
+            best = best_search(
+                [search(columns, 1.0, linear is True) for columns in candidates]
+            )
+            assert best.columns is not None
+            if isinstance(self.output_scale, str):
+                larger = search(best.columns, LARGER_SCALE, linear is True)
+                best = best_search([best, larger])
             choice = best.choice()
             if linear == "auto" and choice.linear_is_ahead:
                 assert best.columns is not None
-                other = search(
-                    best.columns,
-                    float(best.network.task.neuron.scale) / float(task.neuron.scale),
-                    True,
-                )
+                neuron = best.network.task.neuron
+                ratio = float(neuron.scale) / float(task.neuron.scale)
+                other = search(best.columns, ratio, True)
                 with_line = other.choice()
                 if with_line.clearly_below(choice, 0.0):
                     best, choice = other, with_line

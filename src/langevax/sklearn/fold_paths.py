@@ -28,11 +28,13 @@ from langevax.sklearn.table import Standardiser, subsample
 from langevax.sklearn.training import Network
 
 NUM_FOLDS = 5
-MOST_ROWS = 4000
+MOST_ROWS = 2000
 """That are split into folds, drawn at random where there are more."""
-FOLD_PARTICLES = 300
-MOST_TEMPERATURES = 26
-RISEN = 3
+FOLD_PARTICLES = 256
+MOST_TEMPERATURES = 17
+CLEAR = 2.0
+"""Standard errors by which a candidate has to be worse to leave the race."""
+RISEN = 2
 """Temperatures in a row that have not paid, after which a path ends."""
 
 
@@ -156,11 +158,20 @@ class FoldSearch:
             self.paths.append(self._begun(len(self.paths)))
         return self.paths[fold]
 
+    def held(self, num_folds: int) -> np.ndarray:
+        """Return the places of the rows that the first folds leave out."""
+        return np.concatenate([held for _, held in self.split.folds[:num_folds]])
+
+    def best_losses(self, num_folds: int) -> np.ndarray:
+        """Return the losses of these rows at the temperature of the least mean."""
+        losses = self.losses(num_folds)
+        weights = self.rows.weights[self.held(num_folds)]
+        return losses[np.argmin(losses @ weights)]
+
     def losses(self, num_folds: int = NUM_FOLDS) -> np.ndarray:
         """Return (temperatures, rows left out) losses of the first folds, down to where they have risen."""
         folds = range(min(num_folds, len(self.split.folds)))
-        held = np.concatenate([self.split.folds[fold][1] for fold in folds])
-        rows = self.rows.subset(held)
+        rows = self.rows.subset(self.held(num_folds))
         losses: list[np.ndarray] = []
         while len(losses) < MOST_TEMPERATURES and not self._ended(losses, rows.weights):
             number = len(losses)
@@ -221,7 +232,7 @@ class FoldSearch:
         own = network.subset(trained, num_rows=network.length)
         risk = own.risk(1.0, and_at=network.inputs[held])
         share = self.share * float(network.weights.sum() / own.weights.sum())
-        path = NetworkPath(risk, self.num_particles, key, share * self.hottest)
+        path = NetworkPath(risk, self.num_particles, key, share * self.hottest, 1)
         return FoldPath(own, len(held), path, added, share, scales)
 
     def _own_scales(
@@ -303,19 +314,31 @@ class FoldSearch:
         )
 
 
-def best_search(searches: list[FoldSearch], kept: int = 2) -> FoldSearch:
-    """Return that of the least loss on the rows left out: screened on the first fold, then compared on all."""
+def best_search(searches: list[FoldSearch]) -> FoldSearch:
+    """Return that of the least loss on the rows left out.
 
-    def least(search: FoldSearch, num_folds: int) -> float:
-        losses = search.losses(num_folds)
-        held = np.concatenate([pair[1] for pair in search.split.folds[:num_folds]])
-        return float(np.min(losses @ search.rows.weights[held]))
+    They race: after each fold those stay that are not clearly worse than the best, each at its own best temperature.
+    """
+    for num_folds in range(1, len(searches[0].split.folds) + 1):
+        best = [search.best_losses(num_folds) for search in searches]
+        held = searches[0].held(num_folds)
+        weights = searches[0].rows.weights[held]
+        means = [losses @ weights for losses in best]
+        order = np.argsort(means, kind="stable")
+        searches = [
+            searches[j]
+            for j in order
+            if not clearly_above(best[j], best[order[0]], weights)
+        ]
+        if len(searches) == 1:
+            break
+    return searches[0]
 
-    if len(searches) > kept:
-        searches = sorted(searches, key=lambda search: least(search, 1))[:kept]
-    if len(searches) == 1:
-        return searches[0]
-    return min(searches, key=lambda search: least(search, NUM_FOLDS))
+
+def clearly_above(losses: np.ndarray, others: np.ndarray, weights: np.ndarray) -> bool:
+    """Return whether losses of the same rows are larger by two standard errors."""
+    difference, error = excess(losses, others, weights, None)
+    return bool(difference > CLEAR * error)
 
 
 def above_least(

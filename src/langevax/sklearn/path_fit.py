@@ -29,7 +29,7 @@ class Followed(NamedTuple):
     reached: bool
 
 
-COOLING = 0.5
+COOLING = 0.35
 """Between temperatures at which a whole step is made."""
 
 
