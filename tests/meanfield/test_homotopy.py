@@ -108,7 +108,7 @@ def test_newton_solves_the_equation_of_the_best_dual(direct, monkeypatch):
         law.tilt(jnp.asarray(dual), temperature),
         np.asarray(law.features(cloud)),
     )
-    target = newton.target(dual, features, tilt, temperature)
+    target, response = newton.target(dual, features, tilt, temperature)
     np.testing.assert_array_equal(target[6:], dual[6:])
 
     activity = law.activity(tilt, cloud)
@@ -121,4 +121,6 @@ def test_newton_solves_the_equation_of_the_best_dual(direct, monkeypatch):
     u = covariance.mean - covariance.matrix @ (shares * change)
     slopes, _ = newton.derivatives(u)
     assert np.abs(change).max() > 0.05
+    outputs = used.T @ response / len(cloud)
+    np.testing.assert_allclose(outputs.reshape(-1), u, atol=1e-4)
     np.testing.assert_allclose(slopes, target[:6].reshape(-1), atol=2e-3)
