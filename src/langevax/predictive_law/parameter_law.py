@@ -111,7 +111,7 @@ class ParameterLaw(eqx.Module):
             .set(jnp.array([1, likelihood], self.dtype))
         )
 
-    def tilt(self, dual: Array, temperature: float) -> Tilt:
+    def tilt(self, dual: Array, temperature: float | FloatScalar) -> Tilt:
         """Return (1, a, -g_i / (n T)) of a dual."""
         scaled = -dual / jnp.asarray(len(dual) * temperature, dual.dtype)
         first = jnp.stack(
