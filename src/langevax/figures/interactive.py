@@ -181,6 +181,8 @@ def cooling(
     x = _power_axis(temperatures, "temperature, falling")
     x["range"] = x["range"][::-1]
     y = _power_axis(np.concatenate([loss, trained_loss]))
+    low, high = y["range"]
+    y["range"] = [low - (high - low) / 10, high]  # for a name below the last point
     figure = canvas(x=x, y=y, above=above)
     figure.add_vline(
         x=temperature[chosen], line={"color": OUR_COLOUR, "width": 1}, layer="below"
