@@ -187,15 +187,15 @@ def cooling(
     figure.add_vline(
         x=temperature[chosen], line={"color": OUR_COLOUR, "width": 1}, layer="below"
     )
-    series = [("left out", temperature, loss, OUR_COLOUR, "diamond", error)]
-    if trained_loss.size:
-        other = trained_temperature, trained_loss, GREY, "circle", None
-        series.insert(0, ("trained on", *other))
-    for name, at, values, colour, symbol, bars in series:
+    own = ("left out", temperature, loss, error, OUR_COLOUR, "diamond", 2 * SPACE)
+    no_bars = np.zeros(len(trained_loss))
+    other = trained_temperature, trained_loss, no_bars, GREY, "circle", -2 * SPACE
+    series = [("trained on", *other), own] if trained_loss.size else [own]
+    for name, at, values, bars, colour, symbol, side in series:
         figure.add_scatter(
             x=at,
             y=values,
-            error_y=None if bars is None else _bars(bars, colour),
+            error_y=_bars(bars, colour),
             mode="lines+markers",
             line={"color": colour, "width": 1},
             marker={"color": colour, "symbol": symbol, "size": MARKER},
@@ -203,7 +203,6 @@ def cooling(
         )
         where = {"x": float(np.log10(at[-1])), "y": float(np.log10(values[-1]))}
         font = {**TEXT, "color": colour}
-        side = 2 * SPACE if bars is not None else -2 * SPACE
         note(figure, name, font=font, xanchor="right", yshift=side, **where)
     return figure
 
