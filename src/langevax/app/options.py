@@ -174,7 +174,7 @@ class FitOptions:
 
     DIR then holds report.html (open it in a browser), model.safetensors, schema.json, result.json, holdout.csv with
     the predictions for the held-out rows, and certificate.npz, from which `langevax certify DIR` goes on. An
-    interrupted run is saved in DIR/training: run the same command again, and it goes on.
+    interrupted run begins again when the same command is run; where it trains by steps, it goes on from DIR/training.
 
     Settings that are not options here are parameters of langevax.sklearn.MeanFieldRegressor and MeanFieldClassifier.
 
@@ -222,7 +222,10 @@ class FitOptions:
         "`langevax predict --interval`.",
     )
     num_steps: int | None = _whole(
-        Panel.LEARN, "Largest number of steps; training ends before on a plateau.", None
+        Panel.LEARN,
+        "Train at one temperature, by at most so many steps of noisy gradients; they end before on a plateau. By "
+        "default the temperature falls and the network follows, up to 20,000 rows.",
+        None,
     )
     threshold: str = _option(
         Panel.LEARN,
