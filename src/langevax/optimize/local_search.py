@@ -126,9 +126,9 @@ def value_and_gradient(
 
 def free(frame: Frame, y: Vector, gradient: Vector) -> Bool[Array, " d"]:
     """Return the coordinates that descent does not push out of the box."""
-    return ~(
-        ((y <= frame.lower) & (gradient > 0)) | ((y >= frame.upper) & (gradient < 0))
-    )
+    held_below = (y <= frame.lower) & (gradient > 0)
+    held_above = (y >= frame.upper) & (gradient < 0)
+    return ~(held_below | held_above)
 
 
 def descent_direction(
@@ -145,34 +145,30 @@ def descent_direction(
     usable = curvatures > RULES.straight * jnp.linalg.norm(
         moves, axis=1
     ) * jnp.linalg.norm(changes, axis=1)
-    inverse = jnp.where(usable, 1 / jnp.where(usable, curvatures, 1), 0)
+    divisors = jnp.where(usable, curvatures, 1)
+    inverse = jnp.where(usable, 1 / divisors, 0)
     length = jnp.linalg.norm(q)
     scaling = FIRST_LENGTH / jnp.where(length > 0, length, 1)
 
-    def backwards(
-        direction: Array, pair: tuple[Array, Array, Array]
-    ) -> tuple[Array, Array]:
+    def backwards(direction: Array, pair: tuple[Array, ...]) -> tuple[Array, Array]:
         move, change, factor = pair
         weight = factor * (move @ direction)
         return direction - weight * change, weight
 
-    def forwards(
-        direction: Array, pair: tuple[Array, Array, Array, Array]
-    ) -> tuple[Array, None]:
+    def forwards(direction: Array, pair: tuple[Array, ...]) -> tuple[Array, None]:
         move, change, factor, weight = pair
         return direction + (weight - factor * (change @ direction)) * move, None
 
-    direction, weights = lax.scan(backwards, q, (moves, changes, inverse), reverse=True)
+    pairs = moves, changes, inverse
+    direction, weights = lax.scan(backwards, q, pairs, reverse=True)
     newest = jnp.max(jnp.where(usable, jnp.arange(LBFGS_MEMORY), -1))
     squared = jnp.sum(changes[newest] ** 2)
-    scaling = jnp.where(
-        newest >= 0, curvatures[newest] / jnp.where(squared > 0, squared, 1), scaling
-    )
-    direction, _ = lax.scan(
-        forwards, scaling * direction, (moves, changes, inverse, weights)
-    )
+    divisor = jnp.where(squared > 0, squared, 1)
+    scaling = jnp.where(newest >= 0, curvatures[newest] / divisor, scaling)
+    direction, _ = lax.scan(forwards, scaling * direction, (*pairs, weights))
     falls = (direction @ q > 0) & jnp.isfinite(direction).all()
-    return -jnp.where(falls, jnp.where(unbound, direction, 0), scaling * q)
+    direction = jnp.where(unbound, direction, 0)
+    return -jnp.where(falls, direction, scaling * q)
 
 
 def _begin(
@@ -246,9 +242,8 @@ def _pairs(
     def remembered(before: Array, newest: Array) -> Array:
         longer = jnp.concatenate([before[1:], newest[None]])
         shortened = jnp.where(fails, jnp.zeros_like(before), before)
-        return jnp.where(
-            trial.accepted, jnp.where(trial.curved, longer, before), shortened
-        )
+        after_step = jnp.where(trial.curved, longer, before)
+        return jnp.where(trial.accepted, after_step, shortened)
 
     return (
         remembered(search.moves, trial.move),
@@ -283,14 +278,14 @@ def advance(
     step = _next_step(search, trial, fails)
     promise = -jnp.where(unbound, gradient, 0) @ direction * step
     quiet = accept & trial.curved & (promise <= _least_gain(search, fun))
-    settled = (
-        (search.quiet & ~accept) | (quiet & search.quiet) | ~jnp.any(direction != 0)
-    )
+    stands = ~jnp.any(direction != 0)
+    settled = (search.quiet & (~accept | quiet)) | stands
     exhausted = fails & ~jnp.any(search.moves != 0)
     ahead = fun - RULES.abandoned * promise
     hopeless = accept & trial.curved & (ahead > limits.target / unit)
     back = accept & (jnp.linalg.norm(y - limits.home) <= limits.radius)
-    left = search.evaluations + 1 < limits.evaluations
+    evaluations = search.evaluations + 1
+    ended = settled | exhausted | hopeless | back | (evaluations >= limits.evaluations)
     return search._replace(
         y=y,
         fun=fun,
@@ -300,11 +295,11 @@ def advance(
         moves=moves,
         changes=changes,
         backtracks=jnp.where(accept | fails, 0, search.backtracks + 1),
-        evaluations=search.evaluations + 1,
+        evaluations=evaluations,
         accepted=search.accepted + accept.astype(jnp.int32),
         quiet=quiet,
         settled=settled,
-        active=search.active & ~(settled | exhausted | hopeless | back) & left,
+        active=search.active & ~ended,
     )
 
 
@@ -324,7 +319,8 @@ def _next_step(
     shortened = search.step * jnp.where(trial.finite, lowest, 0.1)
     longer = jnp.where(trial.curved, 1, jnp.minimum(2 * search.step, 1e6))
     longer = longer.astype(search.step.dtype)
-    return jnp.where(trial.accepted, longer, jnp.where(fails, 1, shortened))
+    shortened = jnp.where(fails, 1, shortened)
+    return jnp.where(trial.accepted, longer, shortened)
 
 
 def lowest_of_cubic(rise: Array, slope: Array, slope_ahead: Array) -> Array:
@@ -332,8 +328,10 @@ def lowest_of_cubic(rise: Array, slope: Array, slope_ahead: Array) -> Array:
     middle = slope + slope_ahead - 3 * rise
     root = jnp.sqrt(jnp.maximum(middle**2 - slope * slope_ahead, 0))
     below = slope_ahead - slope + 2 * root
-    at = 1 - (slope_ahead + root - middle) / jnp.where(below > 0, below, 1)
-    return jnp.clip(jnp.where((below > 0) & jnp.isfinite(at), at, 0.1), 0.1, 0.5)
+    divisor = jnp.where(below > 0, below, 1)
+    at = 1 - (slope_ahead + root - middle) / divisor
+    exists = (below > 0) & jnp.isfinite(at)
+    return jnp.clip(jnp.where(exists, at, 0.1), 0.1, 0.5)
 
 
 @eqx.filter_jit
@@ -347,7 +345,8 @@ def searches(
 ) -> LocalSearch:
     """Return the states in which searches end; those that are not active stay where they start."""
     fun, slopes = jax.vmap(lambda y: value_and_gradient(problem, frame, y))(starts)
-    unit = power_of_two(jnp.max(jnp.where(jnp.isfinite(slopes), jnp.abs(slopes), 0)))
+    steepness = jnp.where(jnp.isfinite(slopes), jnp.abs(slopes), 0)
+    unit = power_of_two(jnp.max(steepness))
 
     def one(search: LocalSearch) -> LocalSearch:
         ahead = advance(problem, frame, unit, search, limits)
@@ -371,7 +370,8 @@ def power_of_two(number: FloatScalar) -> FloatScalar:
     """
     most = int(np.log2(float(jnp.finfo(number.dtype).max))) - 8
     exponent = jnp.where(number > 0, jnp.frexp(number)[1], 0)
-    return jnp.ldexp(jnp.ones((), number.dtype), jnp.clip(exponent, -most, most))
+    one = jnp.ones((), number.dtype)
+    return jnp.ldexp(one, jnp.clip(exponent, -most, most))
 
 
 def local_searches(
@@ -391,31 +391,36 @@ def local_searches(
     """
     number = len(starts)
     dtype = frame.scale.dtype
-    padded = jnp.asarray(
-        np.concatenate([starts, np.repeat(starts[:1], lanes - number, axis=0)]), dtype
-    )
+    padded = jnp.asarray(_padded(starts, lanes), dtype)
     active = jnp.arange(lanes) < number
-    lengths = jnp.asarray(
-        np.append(
-            np.broadcast_to(first, number), np.full(lanes - number, FIRST_LENGTH)
-        ),
-        dtype,
-    )
-    known, radius = (
-        (starts[0], -1.0) if home is None else (home, HOME * np.sqrt(len(home)))
-    )
-    numbers = (jnp.asarray(a, dtype) for a in (target, known, radius))
-    limits = Limits(jnp.int32(limit), *numbers)
+    lengths = np.full(lanes, FIRST_LENGTH)
+    lengths[:number] = first
+    known, radius = starts[0], -1.0
+    if home is not None:
+        known, radius = home, HOME * np.sqrt(len(home))
+    numbers = lengths, target, known, radius
+    lengths, *others = (jnp.asarray(number, dtype) for number in numbers)
+    limits = Limits(jnp.int32(limit), *others)
     ends = searches(problem, frame, padded, active, lengths, limits)
-    fun = np.asarray(ends.fun, np.float64)[:number]
+
+    def kept(array: Array, dtype: type | None = None) -> np.ndarray:
+        return np.asarray(array, dtype)[:number]
+
+    fun = kept(ends.fun, np.float64)
     return SearchEnds(
-        np.asarray(ends.y, np.float64)[:number],
+        kept(ends.y, np.float64),
         np.where(np.isnan(fun), np.inf, fun),
-        np.asarray(ends.start_fun, np.float64)[:number],
-        np.asarray(ends.evaluations)[:number],
-        np.asarray(ends.accepted)[:number] > 0,
-        np.asarray(ends.settled)[:number],
+        kept(ends.start_fun, np.float64),
+        kept(ends.evaluations),
+        kept(ends.accepted) > 0,
+        kept(ends.settled),
     )
+
+
+def _padded(places: Places, number: int) -> Places:
+    """Repeat the first place, up to so many."""
+    repeated = np.repeat(places[:1], number - len(places), axis=0)
+    return np.concatenate([places, repeated])
 
 
 @eqx.filter_jit
@@ -442,10 +447,8 @@ def values(problem: Problem, frame: Frame, ys: Places) -> Values:
     fun = np.empty(len(ys))
     for first in range(0, len(ys), CHUNK):
         part = ys[first : first + CHUNK]
-        padded = np.concatenate([part, np.repeat(part[:1], CHUNK - len(part), axis=0)])
-        chunk = _values(
-            problem, frame, jnp.asarray(padded, frame.scale.dtype), jnp.int32(len(part))
-        )
+        padded = jnp.asarray(_padded(part, CHUNK), frame.scale.dtype)
+        chunk = _values(problem, frame, padded, jnp.int32(len(part)))
         fun[first : first + CHUNK] = np.asarray(chunk)[: len(part)]
     return np.where(np.isnan(fun), np.inf, fun)
 

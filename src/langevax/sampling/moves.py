@@ -14,10 +14,12 @@ for every reference law.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
+import equinox as eqx
 import numpy as np
 
+from langevax import checks
 from langevax.samplers import PCN, PCNL, PCNLState
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import ForwardSolver, Solve
@@ -92,6 +94,31 @@ class Around(NamedTuple):
             noise,
             0,
         )
+
+
+class HMC(eqx.Module):
+    """Hamiltonian dynamics about a normal law: exact, for inverse problems with a gradient; for `sample` alone.
+
+    Args:
+        step_size: the angle of a part of a turn, in (0, pi / 2]; "auto" follows the acceptance rate.
+        temperature: that of the target, "auto" for `langevax.sample`.
+
+    Raises:
+        ValueError: a step size outside (0, pi / 2].
+
+    Example:
+        >>> import langevax
+        >>> langevax.sampling.HMC(step_size=0.5)
+        HMC(step_size=0.5, temperature='auto')
+    """
+
+    step_size: float | Literal["auto"] = "auto"
+    temperature: float | Literal["auto"] = "auto"
+    largest_step_size: ClassVar[float] = np.pi / 2
+
+    def __check_init__(self) -> None:
+        most = self.largest_step_size
+        checks.number("step_size", self.step_size, positive=True, auto=True, most=most)
 
 
 class Rotation(NamedTuple):

@@ -26,6 +26,7 @@ from langevax.samplers import ReplicaExchange
 from langevax.sampling.draws import TunedChains
 from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.modes import Mode
+from langevax.sampling.moves import HMC
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.solver import SolveCounts
 from langevax.sampling.solver_chains import HostLoop, HostWalk, counts_of
@@ -55,7 +56,8 @@ class Samples:
     draws: Float[np.ndarray, "chain draw d"]
     problem: Problem
     """In the coordinates of `draws`."""
-    algorithm: Algorithm
+    algorithm: Algorithm | HMC
+    """As it ran, with the step size that was chosen."""
     temperature: float
     step_size: float
     method: str
@@ -119,7 +121,7 @@ class Samples:
         chains, draws, dimension = self.draws.shape
         return (
             f"Samples({chains} chains, {draws:,} draws of {dimension:,} coordinates; {self.method}; step size "
-            f"{self.step_size:.3g}; {self.evaluations:,} component gradients, {self.seconds:.1f} s)"
+            f"{self.step_size:.3g}; {self.evaluations:,} component gradients, {self.seconds:.1f} s; {self.reason})"
         )
 
     @refuse_former
@@ -154,6 +156,7 @@ class Samples:
             loop = HostLoop(num_samples, chains, self.thinning, run.progress)
             further = loop.record(self.walk, self.result.state, key)
         else:
+            assert isinstance(self.algorithm, Algorithm)
             further = simulate(
                 self.algorithm,
                 self.problem,
