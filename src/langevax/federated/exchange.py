@@ -29,6 +29,9 @@ from langevax.problems.finite_sum import FiniteSum
 StepSize = int | float | np.generic | Array | Callable[..., Any]
 """A number, or a schedule of the round."""
 
+RowCounts = Int[Array, "..."]
+"""Rows of each of several clients."""
+
 
 class Model(NamedTuple):
     """The model alone: a server's state, a message or a reply."""
@@ -143,7 +146,7 @@ class Exchange(eqx.Module):
         """The server's next state; where nobody answered it must not move."""
 
     @abstractmethod
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
+    def evaluations(self, rows: RowCounts) -> Any:
         """Gradients of single rows that a reply of a client with so many rows takes."""
 
 

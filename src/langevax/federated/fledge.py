@@ -27,13 +27,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Int
 
 from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.federated import local
 from langevax.federated.bvr_l_psgd import Points
-from langevax.federated.exchange import Exchange, Replies
+from langevax.federated.exchange import Exchange, Replies, RowCounts
 from langevax.federated.rounds import LocalMethod
 from langevax.problems import blocks
 from langevax.problems.federation import Clients
@@ -176,7 +175,7 @@ class TableAnchor(Exchange):
         every = -(-clients.num_clients // len(replies.answered))
         return _fold(new, clients, step % every == every - 1)
 
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
+    def evaluations(self, rows: RowCounts) -> Any:
         return 2 * rows
 
 

@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
 from langevax import checks, trees
-from langevax._typing import FloatScalar, PRNGKey, PyTree
+from langevax._typing import FloatScalar, HostVector, PRNGKey, PyTree
 from langevax.gradients import GradientEstimator
 from langevax.keys import unrolled
 from langevax.problems.coordinates import Raveled
@@ -52,8 +52,8 @@ class Starts(NamedTuple):
 class Box(NamedTuple):
     """Bounds as vectors of the position's dtype, rounded inwards; infinite where there is none."""
 
-    lower: Float[np.ndarray, " d"]
-    upper: Float[np.ndarray, " d"]
+    lower: HostVector
+    upper: HostVector
 
 
 def as_problem(fun: Objective) -> Problem:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+from langevax._typing import HostVector
+
 Values = Callable[[Float[np.ndarray, "places d"]], Float[np.ndarray, " places"]]
 
 
@@ -19,7 +21,7 @@ class Evolution:
 
     def __init__(
         self,
-        mean: Float[np.ndarray, " d"],
+        mean: HostVector,
         sigma: float,
         population: int,
     ):
@@ -41,7 +43,7 @@ class Evolution:
         self.population = population
         self.sigma = sigma
         self.generation = 0
-        self.mean: Float[np.ndarray, " d"] = np.array(mean, float)
+        self.mean: HostVector = np.array(mean, float)
         self.covariance: Float[np.ndarray, "d d"] = np.eye(d)
         self.path = np.zeros(d)
         self.sigma_path = np.zeros(d)
@@ -49,7 +51,7 @@ class Evolution:
 
     def _decompose(self) -> None:
         squares, self.axes = np.linalg.eigh(self.covariance)
-        self.lengths: Float[np.ndarray, " d"] = np.sqrt(np.maximum(squares, 1e-20))
+        self.lengths: HostVector = np.sqrt(np.maximum(squares, 1e-20))
 
     @property
     def width(self) -> float:

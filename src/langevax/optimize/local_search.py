@@ -21,11 +21,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from langevax._typing import FloatScalar, IntScalar
+from langevax._typing import BoolScalar, FloatScalar, HostVector, IntScalar, Vector
 from langevax.problems.problem import Problem
 
-Vector = Float[Array, " d"]
-Place = Float[np.ndarray, " d"]
+Place = HostVector
 Places = Float[np.ndarray, "places d"]
 Values = Float[np.ndarray, " places"]
 LBFGS_MEMORY = 16  # last steps, whose differences are the curvature
@@ -110,10 +109,10 @@ class LocalSearch(NamedTuple):
     backtracks: IntScalar
     evaluations: IntScalar
     accepted: IntScalar
-    quiet: Bool[Array, ""]
+    quiet: BoolScalar
     """True where the step ahead promises next to nothing."""
-    settled: Bool[Array, ""]
-    active: Bool[Array, ""]
+    settled: BoolScalar
+    active: BoolScalar
 
 
 def value_and_gradient(
@@ -205,9 +204,9 @@ class LineTrial(NamedTuple):
     """Of the gradient along it."""
     slope: FloatScalar
     """Where the move begins, along it."""
-    finite: Bool[Array, ""]
-    accepted: Bool[Array, ""]
-    curved: Bool[Array, ""]
+    finite: BoolScalar
+    accepted: BoolScalar
+    curved: BoolScalar
     """True where the change of gradient is a curvature."""
 
 
@@ -235,7 +234,7 @@ def _trial(
 
 
 def _pairs(
-    search: LocalSearch, trial: LineTrial, fails: Bool[Array, ""]
+    search: LocalSearch, trial: LineTrial, fails: BoolScalar
 ) -> tuple[Float[Array, "memory d"], Float[Array, "memory d"]]:
     """Return the moves and changes that are remembered: none after a failure."""
 
@@ -309,9 +308,7 @@ def _least_gain(search: LocalSearch, fun: FloatScalar) -> FloatScalar:
     return RULES.gain * (search.start_fun - fun) + rounding
 
 
-def _next_step(
-    search: LocalSearch, trial: LineTrial, fails: Bool[Array, ""]
-) -> FloatScalar:
+def _next_step(search: LocalSearch, trial: LineTrial, fails: BoolScalar) -> FloatScalar:
     """Return 1 after a step or a new start, more on a plateau, and less after a trial that is too high."""
     lowest = lowest_of_cubic(
         trial.fun - search.fun, trial.slope, trial.gradient @ trial.move

@@ -24,7 +24,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import PyTree, Vector
 from langevax.log_weights import log_mean_exp
 from langevax.platforms import sizes
 from langevax.problems import blocks
@@ -118,7 +118,7 @@ class LawProblem(eqx.Module):
         assert isinstance(loss, NegativeLogLikelihood)
         return loss.log_likelihood
 
-    def log_prior(self, point: Float[Array, " d"]) -> Scalar:
+    def log_prior(self, point: Vector) -> Scalar:
         """Of one particle, up to a constant."""
         position = self.unravel(point)
         finite_sum = self.finite_sum
@@ -144,7 +144,7 @@ class LawProblem(eqx.Module):
         """Return log density and gradient of the law of one particle at every point, under the dual exp(-log_means)."""
 
         def of_rows(
-            point: Float[Array, " d"], block: PyTree
+            point: Vector, block: PyTree
         ) -> tuple[Scalar, Float[Array, " rows"]]:
             rows, log_mean, weight = block
             logs = self.row_logs(point, rows)
@@ -185,9 +185,7 @@ class LawProblem(eqx.Module):
         by_particle = np.moveaxis(logs, 1, 0)  # from (block, particle, row)
         return by_particle.reshape(len(points), -1)[:, :size]
 
-    def row_logs(
-        self, point: Float[Array, " d"], rows: PyTree
-    ) -> Float[Array, " rows"]:
+    def row_logs(self, point: Vector, rows: PyTree) -> Float[Array, " rows"]:
         """Return the log likelihood of rows at one point."""
         position = self.unravel(point)
 
@@ -232,7 +230,7 @@ def _log_priors(
 
 @eqx.filter_jit
 def _curvature(
-    problem: LawProblem, centre: Float[Array, " d"], unit: Float[Array, " d"]
+    problem: LawProblem, centre: Vector, unit: Vector
 ) -> Float[Array, "d d"]:
     return jax.hessian(lambda steps: problem.log_prior(centre + unit * steps))(
         jnp.zeros_like(centre)
@@ -343,7 +341,7 @@ def check_proper(
         )
 
 
-def _coordinate(problem: LawProblem, centre: Float[Array, " d"], index: int) -> str:
+def _coordinate(problem: LawProblem, centre: Vector, index: int) -> str:
     """Return the name of a coordinate of a particle: its variable, and its place in an array."""
     one = problem.unravel(jnp.zeros_like(centre).at[index].set(1))
     return next(

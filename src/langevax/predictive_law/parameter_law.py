@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from langevax._typing import FloatScalar, PRNGKey, PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree, Vector
 from langevax.log_weights import log_mean_exp
 from langevax.meanfield.clouds import LOG_2_PI, Clouds
 from langevax.meanfield.gibbs_law import Activity, Cloud, Tilt
@@ -39,7 +39,7 @@ class ParameterLaw(eqx.Module):
     references: Float[Array, " n"]
     """log z_i, to which likelihoods are relative."""
     posterior_share: FloatScalar
-    centre: Float[Array, " d"]
+    centre: Vector
     factor: Float[Array, "d d"]
     """Cholesky factor of the covariance that is the unit of the coordinates."""
     output_weight: None = None
@@ -122,7 +122,7 @@ class ParameterLaw(eqx.Module):
     def features(self, cloud: Cloud) -> Float[Array, "particles rows"]:
         """Return (g, S, r_1, ..., r_n) of each particle."""
 
-        def one(x: Float[Array, " d"]) -> Float[Array, " rows"]:
+        def one(x: Vector) -> Float[Array, " rows"]:
             point = self.factor @ x + self.centre
             relative = self.problem.row_logs(point, self.rows) - self.references
             unit = (

@@ -15,10 +15,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import PyTree, Vector
 from langevax.problems.problem import Indices, Numbers, Problem, Scalar, Size
 
-Vector = Float[Array, " d"]
 SKEW = 1e-3
 """Largest cosine between columns that are taken for orthogonal."""
 

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int32, Key, UInt32
+from jaxtyping import Array, Float, Int32, Key, UInt32
 
-from langevax._typing import PRNGKey, PyTree
+from langevax._typing import BoolScalar, PRNGKey, PyTree
 from langevax.algorithm import INIT_STEP, START_STEP, Algorithm, Info
 from langevax.keys import unrolled
 from langevax.problems.problem import Problem
@@ -261,7 +261,7 @@ def _next(chunk: Chunk, carry: Carry) -> Carry:
     return Carry(carry.step + 1, state, counts, metrics, since, carry.moments)
 
 
-def _next_on_grid(chunk: Chunk, carry: Carry) -> tuple[Carry, Bool[Array, ""]]:
+def _next_on_grid(chunk: Chunk, carry: Carry) -> tuple[Carry, BoolScalar]:
     """Return the carry at the next multiple of `every`, or at the stop, and whether it is such a multiple."""
     every = chunk.every
     # what `%` does for negative numbers would be three kernels more
@@ -306,7 +306,7 @@ def _on_host(array: Array) -> bool:
 
 
 @eqx.filter_jit
-def _all_finite(leaves: list[Array]) -> Bool[Array, ""]:
+def _all_finite(leaves: list[Array]) -> BoolScalar:
     return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]).all()
 
 
@@ -354,7 +354,7 @@ def _record(parts: RunParts, carry: Carry) -> Record:
 
 
 def _update(
-    moments: RunningMoments, values: PyTree, on_grid: Bool[Array, ""]
+    moments: RunningMoments, values: PyTree, on_grid: BoolScalar
 ) -> RunningMoments:
     num_terms = moments.num_terms + on_grid.astype(jnp.int32)
 

@@ -15,9 +15,8 @@ from typing import Any, Literal, NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from langevax._typing import PRNGKey
+from langevax._typing import PRNGKey, Vector
 from langevax.problems.problem import Problem
 from langevax.sampling.evaluations import evaluate
 from langevax.sampling.starts import normal_deviates
@@ -77,7 +76,7 @@ class NormalFit(NamedTuple):
     def of(
         cls,
         problem: Problem,
-        mode: Float[Array, " d"],
+        mode: Vector,
         temperature: float,
         key: PRNGKey,
         num_draws: int = 32,
@@ -109,9 +108,7 @@ class NormalFit(NamedTuple):
         return f"log densities depart by {self.typical:.2g} (median) from those of the normal law about the mode"
 
 
-def operations_of_row(
-    problem: Problem, position: Float[Array, " d"], num_rows: int = 256
-) -> float:
+def operations_of_row(problem: Problem, position: Vector, num_rows: int = 256) -> float:
     """Return the floating-point operations of the gradient of a component, as XLA counts them for a batch of rows."""
     gradient: Any = eqx.filter_jit(
         lambda problem, x, indices: problem.gradient_at(x, indices)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from langevax._typing import PRNGKey, PyTree
+from langevax._typing import HostVector, PRNGKey, PyTree
 from langevax.problems.blocks import row_weights
 from langevax.problems.coordinates import Raveled
 from langevax.problems.finite_sum import FiniteSum
@@ -72,10 +72,10 @@ def normal_posterior(
 def _products(
     features: Array | np.ndarray,
     targets: Array | np.ndarray,
-    roots: Float[np.ndarray, " d"],
+    roots: HostVector,
     shares: Float[np.ndarray, " n"],
     block: int,
-) -> tuple[Float[np.ndarray, "d d"], Float[np.ndarray, " d"]]:
+) -> tuple[Float[np.ndarray, "d d"], HostVector]:
     """Return A^T A and A^T b, of blocks of so many rows."""
     gram = np.zeros((len(roots), len(roots)))
     right = np.zeros(len(roots))

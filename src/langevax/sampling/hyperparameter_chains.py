@@ -24,7 +24,7 @@ from scipy.linalg import cho_solve, solve_triangular
 
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem, Logarithms
 from langevax.sampling.reference import NormalReference
-from langevax.sampling.solver import ForwardSolver, Solve, Vector
+from langevax.sampling.solver import Coefficients, ForwardSolver, Solve
 from langevax.sampling.solver_walk import MoveRecord, SolverWalk, WalkStep, ends_stage
 
 LogDensity = Callable[[Logarithms], float]
@@ -44,7 +44,7 @@ class LinearData(NamedTuple):
         cls,
         solver: ForwardSolver,
         law: NormalReference,
-        scales: Vector,
+        scales: Coefficients,
         level: float,
     ) -> "LinearData":
         """Return those whose posterior is `law`, in the units of a solver: x = scales z, and noise of that level."""
@@ -65,13 +65,13 @@ class LinearData(NamedTuple):
             solver.data.size,
         )
 
-    def misfit(self, x: Vector, level: float) -> float:
+    def misfit(self, x: Coefficients, level: float) -> float:
         """Return that of the function."""
         return (float(np.sum((self.rows @ x - self.data) ** 2)) + self.rest) / (
             2 * level**2
         )
 
-    def factor(self, mu: Vector, level: float) -> Float[np.ndarray, "r r"]:
+    def factor(self, mu: Coefficients, level: float) -> Float[np.ndarray, "r r"]:
         """Return the Cholesky factor of rows diag(mu) rows^T + level^2 I."""
         return np.linalg.cholesky(
             self.rows * mu @ self.rows.T + level**2 * np.eye(len(self.rows))
@@ -87,16 +87,16 @@ class LinearData(NamedTuple):
     def draw(
         self,
         factor: Float[np.ndarray, "r r"],
-        mu: Vector,
+        mu: Coefficients,
         level: float,
         rng: np.random.Generator,
-    ) -> Vector:
+    ) -> Coefficients:
         """Draw the function given the hyperparameters."""
         x = np.sqrt(mu) * rng.standard_normal(len(mu))
         gap = self.data - self.rows @ x - level * rng.standard_normal(len(self.data))
         return x + mu * (self.rows.T @ cho_solve((factor, True), gap))
 
-    def law(self, mu: Vector, level: float) -> NormalReference:
+    def law(self, mu: Coefficients, level: float) -> NormalReference:
         """Return the posterior of z = x / sqrt(mu)."""
         if not len(self.rows):
             return NormalReference.standard(len(mu))
@@ -187,7 +187,7 @@ class HyperparameterWalk(ABC):
         """Return the next state of a chain, and the acceptance of the random walk to learn from."""
 
     @abstractmethod
-    def function(self, state: Any) -> Vector:
+    def function(self, state: Any) -> Coefficients:
         """Return the coefficients of a state."""
 
     def propose(
@@ -218,7 +218,7 @@ class HyperparameterWalk(ABC):
             self.law = self.law.with_moments_of(np.concatenate(later))
             self.length = 1.0
 
-    def coordinates(self, state: Any) -> Vector:
+    def coordinates(self, state: Any) -> Coefficients:
         """Return the numbers that are recorded of a state."""
         return np.concatenate([self.function(state) / self.target.scales, state.u])
 
@@ -244,7 +244,7 @@ class CollapsedState(NamedTuple):
     u: Logarithms
     log_density: float
     factor: Float[np.ndarray, "r r"]
-    x: Vector
+    x: Coefficients
 
 
 class CollapsedWalk(HyperparameterWalk):
@@ -300,11 +300,11 @@ class CollapsedWalk(HyperparameterWalk):
         x = self.linear.draw(state.factor, mu, self.target.level(state.u), rng)
         return WalkStep(state._replace(x=x), float(np.mean(rates)), learnt=rates[1])
 
-    def function(self, state: CollapsedState) -> Vector:
+    def function(self, state: CollapsedState) -> Coefficients:
         """Return the coefficients of a state."""
         return state.x
 
-    def is_linear_at(self, coordinates: Vector, nats: float = 0.1) -> bool:
+    def is_linear_at(self, coordinates: Coefficients, nats: float = 0.1) -> bool:
         """True where the misfit of the map at a draw is that of the linear one, to so many nats."""
         number = len(self.target.scales)
         x = self.target.scales * coordinates[:number]
@@ -347,7 +347,7 @@ class InterwovenWalk(HyperparameterWalk):
         """The map near the mode, whose posterior at u is the reference there."""
         self.dynamics = function_walk.dynamics
 
-    def function(self, state: InterwovenState) -> Vector:
+    def function(self, state: InterwovenState) -> Coefficients:
         """Return the coefficients of a state."""
         return self.target.units(state.u).deviations * state.solve.z
 

@@ -27,7 +27,7 @@ from langevax.sampling.reference import (
     find_references,
 )
 from langevax.sampling.samples import Samples
-from langevax.sampling.solver import ForwardSolver, SolveCounts, Vector
+from langevax.sampling.solver import Coefficients, ForwardSolver, SolveCounts
 from langevax.sampling.solver_chains import HostLoop, HostWalk, generator
 from langevax.sampling.solver_walk import (
     FEW_MODES,
@@ -214,7 +214,7 @@ class InverseRun(NamedTuple):
         start = np.asarray(self.start, np.float64) / self.target.scales
         return find_references(solver, start, rng)
 
-    def _start_of_chain(self, key: PRNGKey) -> Callable[[int], Vector] | None:
+    def _start_of_chain(self, key: PRNGKey) -> Callable[[int], Coefficients] | None:
         start = self.chain_start
         if start is None:
             return None

@@ -21,10 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.core import Tracer
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from langevax import checks, trees
-from langevax._typing import PRNGKey, PyTree
+from langevax._typing import HostVector, PRNGKey, PyTree, Vector
 from langevax.problems.coordinates import Raveled
 from langevax.problems.problem import Problem, Scalar
 from langevax.renamed import refuse_former
@@ -195,7 +195,7 @@ class _Minimum(NamedTuple):
     localization: float
     loss: float
     lowest: float
-    displacement: Float[Array, " d"]
+    displacement: Vector
     """Of the mode."""
     passes: int
     is_automatic: bool = False
@@ -283,7 +283,7 @@ class _Target(NamedTuple):
 
     minimum: _Minimum
     coordinates: CoordinateMap
-    mode: Float[Array, " d"]
+    mode: Vector
     observation: Observation
     evaluations: int
     units: Units
@@ -336,7 +336,7 @@ class _Target(NamedTuple):
 
     def check_resolution(
         self,
-        scales: float | Float[np.ndarray, " d"],
+        scales: float | HostVector,
         key: PRNGKey,
     ) -> None:
         """Raise where the parameters are too far apart for the law, whose coordinates have scales in sqrt(T)."""
@@ -476,7 +476,7 @@ def _units(
     warm: Result,
     temperature: float,
     steps_for_one: float = 50,
-) -> Float[np.ndarray, " d"]:
+) -> HostVector:
     """Return the standard deviations of the draws of all chains, in units of sqrt(T); shrunk towards 1.
 
     So many steps weigh as much as the curvature, whose unit is 1.
@@ -485,7 +485,7 @@ def _units(
     return np.sqrt((count * _variance(warm) / temperature + 1) / (count + 1))
 
 
-def _variance(warm: Result) -> Float[np.ndarray, " d"]:
+def _variance(warm: Result) -> HostVector:
     """Return the variances of the draws of all chains."""
     assert warm.average is not None
     means, variances = (
@@ -496,8 +496,8 @@ def _variance(warm: Result) -> Float[np.ndarray, " d"]:
 
 def _squared_scales(
     coordinates: CoordinateMap,
-    mode: Float[Array, " d"],
-) -> Float[np.ndarray, " d"]:
+    mode: Vector,
+) -> HostVector:
     """Return the squared length of a unit of each coordinate, in the parameters; 1 / curvature at the mode."""
     dimension = len(mode)
     if dimension > MAX_COORDINATES:  # a rotation, then a scaling

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from langevax._typing import PRNGKey, PyTree
+from langevax._typing import HostMatrix, HostVector, PRNGKey, PyTree, Vector
 from langevax.problems.problem import Problem
 from langevax.sampling.choice import CHEAP_ROWS, NormalFit
 from langevax.sampling.descents import descend
@@ -92,8 +92,8 @@ class Mode(NamedTuple):
 class End(NamedTuple):
     """The end of descents, in the coordinates of the search."""
 
-    position: Float[np.ndarray, " d"]
-    root: Float[np.ndarray, "d d"]
+    position: HostVector
+    root: HostMatrix
     """Of the inverse Hessian; 0 where there is one end."""
     weight: float
     barrier: float
@@ -114,7 +114,7 @@ class ModeSearch(NamedTuple):
 
 def find_modes(
     problem: Problem,
-    mode: Float[Array, " d"],
+    mode: Vector,
     temperature: float,
     key: PRNGKey,
     elsewhere: Points | None = None,
@@ -143,7 +143,7 @@ class DistinctModes:
     def __init__(
         self,
         problem: Problem,
-        mode: Float[Array, " d"],
+        mode: Vector,
         temperature: float,
     ):
         self.problem = problem
@@ -162,7 +162,7 @@ class DistinctModes:
             self.add(end)
         return descents.evaluations
 
-    def add(self, end: Float[np.ndarray, " d"]) -> None:
+    def add(self, end: HostVector) -> None:
         """Add the end of a descent, unless no valley parts it from a mode that is there, or its weight is negligible.
 
         The volume about the first mode is 1, and none that `_laplace` reports exceeds the flattest one's.
@@ -209,8 +209,8 @@ class DistinctModes:
 
     def _laplace(
         self,
-        position: Float[np.ndarray, " d"],
-    ) -> tuple[Float[np.ndarray, "d d"], float]:
+        position: HostVector,
+    ) -> tuple[HostMatrix, float]:
         """Return a root of the inverse Hessian, and log det(H)^(-1/2), -inf where the end is not a minimum."""
         point = jnp.asarray(position, self.mode.dtype)
         _, gradients = evaluate(self.problem, np.asarray(point)[None])
@@ -229,7 +229,7 @@ class DistinctModes:
 def rises_between(
     problem: Problem,
     places: Points,
-    end: Float[np.ndarray, " d"],
+    end: HostVector,
     dtype: jnp.dtype,
 ) -> tuple[Numbers, float]:
     """Return how far the potential rises above both ends of straight ways from the places to the end, and that there."""
@@ -248,7 +248,7 @@ class Exploration(NamedTuple):
     """The coordinates of the pilot."""
     pilot: Pilot
     coordinates: CoordinateMap
-    mode: Float[Array, " d"]
+    mode: Vector
     fit: NormalFit | None = None
     search: ModeSearch | None = None
 
@@ -274,7 +274,7 @@ class Exploration(NamedTuple):
             for end in heaviest_first
         ]
 
-    def _position(self, point: Float[np.ndarray, " d"]) -> PyTree:
+    def _position(self, point: HostVector) -> PyTree:
         return self.coordinates.to_position(jnp.asarray(point, self.mode.dtype))
 
     def unvisited(
@@ -357,7 +357,7 @@ class Explorer(NamedTuple):
     elsewhere: Points | None = None
     """Positions, laid out as vectors, from which descents start, too."""
 
-    def explore(self, vector: Float[Array, " d"]) -> Exploration:
+    def explore(self, vector: Vector) -> Exploration:
         """Run the pilot, and again from the heaviest mode where its own has nearly none of the weight.
 
         The first one stays where the law about the other is not nearly normal, or has less mass.
@@ -382,7 +382,7 @@ class Explorer(NamedTuple):
         pilot = first.pilot._replace(evaluations=spent)
         return first._replace(pilot=pilot, search=None)
 
-    def _from(self, vector: Float[Array, " d"]) -> Exploration:
+    def _from(self, vector: Vector) -> Exploration:
         options = self.temperature, self.key
         flat = coordinates = self.base
         if self.wishes.is_preconditioned:

@@ -16,7 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from langevax import trees
-from langevax._typing import PRNGKey, PyTree
+from langevax._typing import HostMatrix, HostVector, PRNGKey, PyTree, Vector
 from langevax.problems.coordinates import (
     Affine,
     Raveled,
@@ -118,7 +118,7 @@ class CoordinateMap(eqx.Module):
         return self._is_open and len(self.layers) == 2
 
     @property
-    def matrix(self) -> Float[np.ndarray, "d d"]:
+    def matrix(self) -> HostMatrix:
         """Of the last layer, where it is one."""
         return np.asarray(self.layers[-1].matrix, np.float64)  # pyright: ignore
 
@@ -171,13 +171,13 @@ class CoordinateMap(eqx.Module):
         layer = eqx.tree_at(lambda layer: layer.precision, layer, jnp.zeros(()))
         return CoordinateMap((*layers, layer))
 
-    def with_units(self, curvatures: Float[np.ndarray, " d"]) -> "CoordinateMap":
+    def with_units(self, curvatures: HostVector) -> "CoordinateMap":
         """Measure each coordinate in a unit in which its curvature is 1."""
         return self.times(_units(curvatures))
 
     def with_units_at(
         self,
-        vector: Float[Array, " d"],
+        vector: Vector,
         temperature: float,
         key: PRNGKey,
     ) -> "CoordinateMap":
@@ -198,7 +198,7 @@ class CoordinateMap(eqx.Module):
         return self.times(np.eye(self.dimension))
 
     @eqx.filter_jit
-    def to_position(self, z: Float[Array, " d"]) -> PyTree:
+    def to_position(self, z: Vector) -> PyTree:
         """Return the position in the user's coordinates."""
         for layer in reversed(self.layers):
             z = layer.to_position(z)
@@ -221,7 +221,7 @@ class CoordinateMap(eqx.Module):
         return np.asarray(place(jnp.asarray(vectors, dtype)))
 
     @eqx.filter_jit
-    def from_position(self, position: PyTree, after: int = 0) -> Float[Array, " d"]:
+    def from_position(self, position: PyTree, after: int = 0) -> Vector:
         """Return the coordinates of a position that is given in those of the first `after` layers."""
         for layer in self.layers[after:]:
             position = layer.from_position(position)
@@ -273,20 +273,20 @@ def pilot_coordinates(
 class Pilot(NamedTuple):
     """The mode of a problem on vectors, and its preconditioner."""
 
-    mode: Float[Array, " d"]
+    mode: Vector
     scales: Float[Array, "d ..."] | None
     """A: (d,) or (d, d), or None without a preconditioner."""
     evaluations: int
     """Component gradients used; a product with the Hessian counts as two."""
     directions: Float[Array, "d r"] | None = None
     """Orthonormal columns that are rotated to the first axes before `scales`."""
-    curvatures: Float[np.ndarray, " d"] | None = None
+    curvatures: HostVector | None = None
     """Absolute curvature of each coordinate at the mode, where the whole Hessian was formed."""
 
 
 def run_even_pilot(
     flat: CoordinateMap,
-    start: Float[Array, " d"],
+    start: Vector,
     temperature: float,
     key: PRNGKey,
     exact_prior: bool,
@@ -311,7 +311,7 @@ def run_even_pilot(
 
 def run_pilot(
     problem: Problem,
-    start: Float[Array, " d"],
+    start: Vector,
     temperature: float,
     key: PRNGKey,
 ) -> Pilot:
@@ -341,7 +341,7 @@ def run_pilot(
 
 def _whole_pilot(
     problem: Problem,
-    mode: Float[Array, " d"],
+    mode: Vector,
     temperature: float,
     passes: int,
     max_newton: int = 3,
@@ -377,9 +377,9 @@ def _whole_pilot(
 
 
 def _root(
-    hessian: Float[np.ndarray, "d d"],
+    hessian: HostMatrix,
     is_quadratic: bool,
-) -> Float[np.ndarray, "d d"]:
+) -> HostMatrix:
     """Return A with A A^T = H^-1, symmetric up to units, as coordinates near to the user's are.
 
     Its columns are orthogonal for a problem with a quadratic part, which stays diagonal then.
@@ -394,9 +394,9 @@ def _root(
 
 def find_mode(
     problem: Problem,
-    start: Float[Array, " d"],
+    start: Vector,
     max_iterations: int = 500,
-) -> tuple[Float[Array, " d"], int]:
+) -> tuple[Vector, int]:
     """Return a local minimum of the potential, by L-BFGS from `start`, and the passes over the data that it took."""
     from scipy.optimize import minimize
 
@@ -441,7 +441,7 @@ def _informed_directions(
 
 
 def _inverse_roots(
-    curvatures: Float[Array, " d"] | np.ndarray,
+    curvatures: Vector | np.ndarray,
     flattest: float = 1e-6,
 ) -> np.ndarray:
     """Return 1 / sqrt(curvature), of at least `flattest` of the largest."""
@@ -449,7 +449,7 @@ def _inverse_roots(
     return 1 / np.sqrt(sizes.clip(flattest * sizes.max()))
 
 
-def _units(curvatures: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
+def _units(curvatures: HostVector) -> HostVector:
     """Return 1 / sqrt(curvature), whatever their ratios; a coordinate without curvature is like the flattest."""
     sizes = np.abs(np.asarray(curvatures, np.float64))
     return 1 / np.sqrt(
@@ -457,14 +457,14 @@ def _units(curvatures: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
     )
 
 
-def as_matrix(scales: Float[np.ndarray, "d ..."]) -> Float[np.ndarray, "d d"]:
+def as_matrix(scales: Float[np.ndarray, "d ..."]) -> HostMatrix:
     return scales if scales.ndim == 2 else np.diag(scales)
 
 
 def _at(
     problem: Problem,
-    x: Float[Array, " d"] | np.ndarray,
-) -> tuple[float, Float[np.ndarray, " d"]]:
+    x: Vector | np.ndarray,
+) -> tuple[float, HostVector]:
     """Return the potential and its gradient at a point."""
     values, gradients = evaluate(problem, np.asarray(x)[None])
     return float(values[0]), gradients[0]
@@ -487,7 +487,7 @@ def _products(
     return lax.map(lambda u: hessian_product(problem, x, u), directions)
 
 
-def _diagonal(problem: Problem, x: Array, key: PRNGKey) -> Float[Array, " d"]:
+def _diagonal(problem: Problem, x: Array, key: PRNGKey) -> Vector:
     """Return that of the Hessian; of one that is not formed the mean of u * H u over random signs u (Hutchinson)."""
     if len(x) <= MAX_COORDINATES:
         return jnp.diagonal(hessian_at(problem, x))

@@ -16,7 +16,7 @@ from langevax.samplers import PCN, PCNL
 from langevax.sampling.choice import Requested
 from langevax.sampling.moves import HMC, Around, ByFit, FromModes, Move, Rotation
 from langevax.sampling.reference import NormalReference
-from langevax.sampling.solver import ForwardSolver, Solve, SolveCounts, Vector
+from langevax.sampling.solver import Coefficients, ForwardSolver, Solve, SolveCounts
 from langevax.sampling.surrogate import MOST_RESIDUALS, fitted_misfit
 
 Dynamics = Literal["pcn", "pcnl", "hmc"]
@@ -113,7 +113,7 @@ class SolverWalk:
         else:
             moves = [kind.move(step_size)]
         self._set_moves(moves)
-        self.draws: list[Vector] = []
+        self.draws: list[Coefficients] = []
         """Of the steps since moves were adapted."""
         self.solves: list[Solve] = []
         self.visited: list[bool] = []
@@ -143,7 +143,7 @@ class SolverWalk:
         self,
         references: Sequence[NormalReference],
         num_chains: int,
-        start: Callable[[int], Vector] | None,
+        start: Callable[[int], Coefficients] | None,
         rng: np.random.Generator,
         num_tries: int = 20,
     ) -> list[Solve]:
@@ -249,6 +249,6 @@ class SolverWalk:
         self.weights = (1 - self.least_share) * shares + self.least_share * others
         return gains
 
-    def coordinates(self, state: Solve) -> Vector:
+    def coordinates(self, state: Solve) -> Coefficients:
         """Return the numbers that are recorded of a state."""
         return self.reference.from_prior_units(state.z)

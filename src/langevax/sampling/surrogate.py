@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from langevax.log_weights import log_mean_exp
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.reference import NormalReference
-from langevax.sampling.solver import Solve, Vector
+from langevax.sampling.solver import Coefficients, Solve
 
 MOST_RESIDUALS = 2**25
 """Numbers of the residuals of all solves that are fitted."""
@@ -77,12 +77,12 @@ class FittedMisfit(NamedTuple):
 
     def end_of_chain(
         self,
-        w: Vector,
+        w: Coefficients,
         rng: np.random.Generator,
         num_rounds: int = 8,
         num_places: int = 48,
         num_lengths: int = 4,
-    ) -> tuple[Vector, float]:
+    ) -> tuple[Coefficients, float]:
         """Return where a chain on the fitted posterior ends, and the rise of fitted psi.
 
         Each round draws a centre near the state, and places near the centre; with the state they are exchangeable under

@@ -12,13 +12,15 @@ from scipy.special import bernoulli
 OMEGA_STEPS = 2
 """Quartic steps; the start is close enough that these reach rounding in float64 (the tests hold it)."""
 
+Numbers = Float[Array, "*k"]
+
 
 def relative_entropy(
-    s: Float[Array, "*k"],
-    p: Float[Array, "*k"],
-    log_p: Float[Array, "*k"],
-    difference: Float[Array, "*k"],
-) -> Float[Array, "*k"]:
+    s: Numbers,
+    p: Numbers,
+    log_p: Numbers,
+    difference: Numbers,
+) -> Numbers:
     """s log(s/p) - s + p >= 0, given p, its logarithm (finite where p underflows) and an accurate s - p.
 
     Near s = p the series of Loader (Fast and accurate computation of binomial probabilities, 2000) in
@@ -41,7 +43,7 @@ def relative_entropy(
     return jnp.where(near, v * (difference + 2 * s * tail), direct)
 
 
-def wright_omega(x: Float[Array, "*k"]) -> Float[Array, "*k"]:
+def wright_omega(x: Numbers) -> Numbers:
     """The omega > 0 with omega + log(omega) = x, by the quartic steps of Fritsch, Shafer, Crowley (CACM 1973)."""
     floor = -50.0  # below, omega = e^x to rounding in any precision
     inside = jnp.maximum(x, floor)
