@@ -7,6 +7,7 @@ branch of the position, and broadcasts against every array there.
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -121,6 +122,11 @@ def host_normal(
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def _normals(key: PRNGKey, length: int, dtype: str) -> Array:
     return normal((length,), jnp.dtype(dtype), key=key)
+
+
+def in_double(array: Any) -> np.ndarray:
+    """Return an array in NumPy, in float64."""
+    return np.asarray(array, np.float64)
 
 
 def dot(left: PyTree, right: PyTree) -> FloatScalar:

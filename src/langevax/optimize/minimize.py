@@ -40,6 +40,7 @@ from langevax.problems.problem import Problem
 from langevax.renamed import refuse_former
 from langevax.run.options import Run, check_unsaved
 from langevax.run.progress import report_to
+from langevax.trees import in_double
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -238,7 +239,7 @@ def _draws(
     def starts(number: int, rng: np.random.Generator) -> Places:
         seeds = random.split(random.key(int(rng.integers(2**31))), number)
         vectors = jax.vmap(lambda seed: ravel_pytree(x0(seed))[0])(seeds)
-        away = np.asarray(vectors, np.float64) - np.asarray(frame.center)
+        away = in_double(vectors) - np.asarray(frame.center)
         return away / np.asarray(frame.scale)
 
     return starts
@@ -320,7 +321,7 @@ def _falls(land: Landscape, far: float = 1e6) -> bool:
 def _jac(land: Landscape, gradient: Place, like: PyTree[Array]) -> PyTree[np.ndarray]:
     """Return a gradient in units of the frame as one in those of the user."""
     scale = land.frame.scale
-    whole = gradient / np.asarray(scale, np.float64)
+    whole = gradient / in_double(scale)
     return to_position(whole.astype(scale.dtype), like)
 
 

@@ -26,6 +26,7 @@ from langevax.optimize.portfolio import Portfolio
 from langevax.optimize.values_only import FiniteDifferences, forward_differences
 from langevax.problems.coordinates import Raveled
 from langevax.problems.problem import Function, Problem
+from langevax.trees import in_double
 
 
 class Penalised(eqx.Module):
@@ -174,7 +175,7 @@ class Refinement:
         self.budget: float = land.budget
         number = int(min(self.drawn, max(2, land.budget / 2)))
         places = jnp.asarray(land.draw(number), land.frame.scale.dtype)
-        drawn = np.asarray(_measure(penalties, places), np.float64)
+        drawn = in_double(_measure(penalties, places))
         land.nfev += number
         land.spent += number
         fun = drawn[:, 0]
@@ -241,7 +242,7 @@ class Refinement:
         land = self.land
         at = jnp.asarray(y, land.frame.scale.dtype)
         computed = _linearised(self.penalties, at)
-        values, slopes = (np.asarray(part, np.float64) for part in computed)
+        values, slopes = (in_double(part) for part in computed)
         land.add_gradients(1)
         return Linearised(float(values[0]), slopes[0], values[1:], slopes[1:])
 
@@ -324,7 +325,7 @@ class Refinement:
         self, slopes: Float[np.ndarray, "residuals d"]
     ) -> Float[np.ndarray, " residuals"]:
         """Return the violation that is taken for none: that of a tiny move, or of rounding."""
-        sides = np.abs(np.asarray(self.penalties.constraints.sides, np.float64))
+        sides = np.abs(in_double(self.penalties.constraints.sides))
         least = self.accuracy * (self.scales + sides)
         steep = np.nan_to_num(np.abs(slopes).max(axis=1))
         return np.maximum(self.tolerance * np.minimum(steep, self.scales), least)

@@ -25,6 +25,7 @@ from langevax.meanfield.gibbs_law import Activity, Cloud, Tilt
 from langevax.meanfield.walks import PilotCloud, covariance
 from langevax.predictive_law.law_problem import MAX_EXPONENT, LawProblem
 from langevax.predictive_law.path import evenly_spaced
+from langevax.trees import in_double
 
 NO_DENSITY = -1e9
 """For the logarithm, where a prior or a row has no density."""
@@ -92,10 +93,8 @@ class ParameterLaw(eqx.Module):
 
     def inner(self, points: np.ndarray) -> np.ndarray:
         """Return the coordinates of particles."""
-        away = np.asarray(points, np.float64) - np.asarray(self.centre, np.float64)
-        return np.linalg.solve(np.asarray(self.factor, np.float64), away.T).T.astype(
-            points.dtype
-        )
+        away = in_double(points) - in_double(self.centre)
+        return np.linalg.solve(in_double(self.factor), away.T).T.astype(points.dtype)
 
     def outer(self, cloud: np.ndarray) -> np.ndarray:
         """Return the particles at these coordinates."""
@@ -191,9 +190,7 @@ def in_units_of_prior(
             pilot = pilot._replace(cloud=law.inner(points))
             pilot, _ = pilot.moved(clouds, clouds.target(law.plain_tilt(0.0)), moves)
             points = law.outer(pilot.cloud)
-            volumes.append(
-                float(np.log(np.diag(np.asarray(law.factor, np.float64))).sum())
-            )
+            volumes.append(float(np.log(np.diag(in_double(law.factor))).sum()))
             if len(volumes) > 2 * rounds_apart and volumes[-1] - volumes[
                 -1 - rounds_apart
             ] < 0.3 * np.sqrt(law.size):

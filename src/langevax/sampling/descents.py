@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 
 from langevax.problems.problem import Problem
 from langevax.sampling.evaluations import Numbers, Points, evaluate
+from langevax.trees import in_double
 
 ARMIJO = 1e-4
 """Share of the expected decrease that a step has to reach."""
@@ -55,7 +56,7 @@ def descend(
     reach = np.full(len(starts), np.inf)
     if centre is not None:
         dtype = centre.dtype
-        reach = np.linalg.norm(starts - np.asarray(centre, np.float64), axis=1)
+        reach = np.linalg.norm(starts - in_double(centre), axis=1)
     x = np.array(starts, np.float64)
     f, g = _evaluated(problem, x, np.ones(len(x), bool), dtype)
     is_active = np.isfinite(f)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from langevax._typing import IntScalar
 from langevax.problems.problem import Problem
+from langevax.trees import in_double
 
 Points = Float[np.ndarray, "m d"]
 Numbers = Float[np.ndarray, " m"]
@@ -40,8 +41,8 @@ def evaluate(
             jnp.asarray(padded[first : first + places]),
             jnp.asarray(np.int32(count)),
         )
-        values.append(np.asarray(both[0], np.float64)[:count])
-        gradients.append(np.asarray(both[1], np.float64)[:count])
+        values.append(in_double(both[0])[:count])
+        gradients.append(in_double(both[1])[:count])
     return np.concatenate([np.zeros(0), *values]), np.concatenate(
         [np.zeros((0, dimension)), *gradients]
     )

@@ -29,6 +29,7 @@ from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.solver import Coefficients, ForwardSolver, Solve
 from langevax.spaces import GaussianPrior, MaternPrior
 from langevax.spaces.matern_prior import Hyperprior
+from langevax.trees import in_double
 
 FUNCTION = "function"
 NOISE = "noise"
@@ -120,7 +121,7 @@ class HierarchicalInverseProblem:
     def variances(self, u: Logarithms) -> Coefficients:
         """Return mu."""
         if isinstance(self.prior, GaussianPrior):
-            return np.asarray(self.prior.eigenvalues, np.float64)
+            return in_double(self.prior.eigenvalues)
         values = self.values(u)
         return self.prior.eigenvalues(
             {name: values[name] for name in self.prior.hyperpriors}
@@ -184,7 +185,7 @@ class HierarchicalInverseProblem:
             raise ValueError(
                 "start has hyperparameters at which their prior is zero; start within its support."
             )
-        return np.asarray(start[FUNCTION], np.float64), u
+        return in_double(start[FUNCTION]), u
 
 
 class HierarchicalCoordinates(Reparametrised):

@@ -58,6 +58,7 @@ from langevax.sampling.subsampled_hmc import (
     within_limits,
 )
 from langevax.sampling.tempered_loss import Observation, TemperedLoss, tempered_loss
+from langevax.trees import in_double
 
 STEPS_PER_RECORD = 2
 """Along batches: a record costs a pass, as a step does."""
@@ -489,7 +490,7 @@ def _variance(warm: Result) -> HostVector:
     """Return the variances of the draws of all chains."""
     assert warm.average is not None
     means, variances = (
-        np.asarray(a, np.float64) for a in (warm.average.mean, warm.average.variance)
+        in_double(a) for a in (warm.average.mean, warm.average.variance)
     )
     return variances.mean(0) + means.var(0)
 
@@ -502,11 +503,10 @@ def _squared_scales(
     dimension = len(mode)
     if dimension > MAX_COORDINATES:  # a rotation, then a scaling
         scales = getattr(coordinates.problem, "matrix", np.ones(dimension))
-        return np.asarray(scales, np.float64) ** 2
+        return in_double(scales) ** 2
     moves = coordinates.to_positions(jnp.eye(dimension, dtype=mode.dtype)[None])
     squares = [
-        np.asarray(leaf, np.float64).reshape(dimension, -1) ** 2
-        for leaf in jax.tree.leaves(moves)
+        in_double(leaf).reshape(dimension, -1) ** 2 for leaf in jax.tree.leaves(moves)
     ]
     return np.concatenate(squares, axis=1).sum(1)
 
@@ -518,7 +518,7 @@ def _summary(
 ) -> LearningCoefficient:
     minimum = target.minimum
     temperature = minimum.temperature
-    records = np.asarray(chains.result.positions, np.float64)
+    records = in_double(chains.result.positions)
     if not np.isfinite(records[..., 0]).all():
         raise _no_minimum("chains from there lower it without bound")
     trace = (records[..., 0] - minimum.loss) / temperature

@@ -32,6 +32,7 @@ from langevax.problems.problem import (
 )
 from langevax.sampling.evaluations import evaluate
 from langevax.sampling.tolerances import NEAR_MODE, UNINFORMED
+from langevax.trees import in_double
 
 MAX_COORDINATES = 512
 """Coordinates up to which the whole Hessian is formed, from as many products with it."""
@@ -120,13 +121,16 @@ class CoordinateMap(eqx.Module):
     @property
     def matrix(self) -> HostMatrix:
         """Of the last layer, where it is one."""
-        return np.asarray(self.layers[-1].matrix, np.float64)  # pyright: ignore
+        return in_double(self.layers[-1].matrix)  # pyright: ignore
 
     @property
     def log_volume(self) -> float:
         """Logarithm of the volume of a unit cube, in the numbers of the position."""
-        matrices = [a.matrix for a in self.layers if isinstance(a, Affine)]
-        matrices = [as_matrix(np.asarray(a, np.float64)) for a in matrices]
+        matrices = [
+            as_matrix(in_double(layer.matrix))
+            for layer in self.layers
+            if isinstance(layer, Affine)
+        ]
         return float(sum(np.linalg.slogdet(matrix)[1] for matrix in matrices))
 
     def preconditioned(
@@ -139,8 +143,8 @@ class CoordinateMap(eqx.Module):
         assert pilot.scales is not None
         layers = self.layers
         if self._is_open:
-            matrix = as_matrix(np.asarray(pilot.scales, np.float64))
-            mode = np.linalg.solve(matrix, np.asarray(pilot.mode, np.float64))
+            matrix = as_matrix(in_double(pilot.scales))
+            mode = np.linalg.solve(matrix, in_double(pilot.mode))
             return self.times(matrix), jnp.asarray(mode, pilot.mode.dtype)
         if pilot.directions is not None:
             layers = (*layers, Rotated(layers[-1], pilot.directions))
@@ -158,7 +162,7 @@ class CoordinateMap(eqx.Module):
         dtype = jnp.result_type(float)
         last = layers[-1]
         if isinstance(last, Affine):
-            before = np.asarray(last.matrix, np.float64)
+            before = in_double(last.matrix)
             if before.ndim < scales.ndim:
                 before = np.diag(before)
             product = before * scales
@@ -183,9 +187,9 @@ class CoordinateMap(eqx.Module):
     ) -> "CoordinateMap":
         """Measure each coordinate in a unit from its curvature at a point, and of at most the size of the point."""
         diagonal = _diagonal(self.problem, vector, key)
-        curvatures = np.abs(np.asarray(diagonal, np.float64))
+        curvatures = np.abs(in_double(diagonal))
         curvatures = np.where(np.isfinite(curvatures), curvatures, 0)
-        least = temperature / (1 + np.abs(np.asarray(vector, np.float64))) ** 2
+        least = temperature / (1 + np.abs(in_double(vector))) ** 2
         return self.with_units(np.maximum(curvatures, least))
 
     def with_matrix(self) -> "CoordinateMap":
@@ -350,7 +354,7 @@ def _whole_pilot(
     potential, gradient = _at(problem, mode)
     is_quadratic = bool(np.any(np.asarray(problem.precision)))
     while True:
-        hessian = np.asarray(hessian_at(problem, mode), np.float64)
+        hessian = in_double(hessian_at(problem, mode))
         passes += 2 * len(mode)
         if not (np.isfinite(hessian).all() and hessian.any()):
             raise ValueError(
@@ -361,9 +365,10 @@ def _whole_pilot(
         scales = _root(hessian, is_quadratic)
         slopes = scales.T @ gradient
         max_newton -= 1
-        if not max_newton or np.linalg.norm(slopes) <= NEAR_MODE * np.sqrt(temperature):
+        is_near = np.linalg.norm(slopes) <= NEAR_MODE * np.sqrt(temperature)
+        if is_near or not max_newton:
             break
-        nearer = np.asarray(mode, np.float64) - scales @ slopes
+        nearer = in_double(mode) - scales @ slopes
         nearer = jnp.asarray(nearer, mode.dtype)
         value, slope = _at(problem, nearer)
         passes += 1
@@ -389,7 +394,8 @@ def _root(
         return vectors * _inverse_roots(curvatures)
     units = _units(np.diagonal(hessian))
     curvatures, vectors = np.linalg.eigh(hessian * np.outer(units, units))
-    return units[:, None] * vectors * _inverse_roots(curvatures) @ vectors.T
+    scaled = units[:, None] * vectors * _inverse_roots(curvatures)
+    return scaled @ vectors.T
 
 
 def find_mode(
@@ -403,7 +409,7 @@ def find_mode(
     def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
         return _at(problem, x.astype(start.dtype))
 
-    x0 = np.asarray(start, np.float64)
+    x0 = in_double(start)
     options = {"maxiter": max_iterations}
     optimum = minimize(
         value_and_gradient, x0, jac=True, method="L-BFGS-B", options=options
@@ -428,15 +434,16 @@ def _informed_directions(
     """
     level = float(problem.precision)
     random = jax.random.normal(key, (LOW_RANK, len(mode)), mode.dtype)
-    basis = products = np.asarray(random, np.float64)
+    basis = products = in_double(random)
     for _ in range(NUM_ITERATIONS):
         basis = np.linalg.qr(products.T)[0].T
         images = _products(problem, mode, jnp.asarray(basis, mode.dtype))
-        products = np.asarray(images, np.float64) - level * basis
+        products = in_double(images) - level * basis
     projected = basis @ products.T
     informed, rotation = np.linalg.eigh((projected + projected.T) / 2)
-    order = np.argsort(-np.abs(informed))
-    order = order[: max(1, int(np.sum(np.abs(informed) > UNINFORMED * level)))]
+    sizes = np.abs(informed)
+    number = max(1, np.sum(sizes > UNINFORMED * level))
+    order = np.argsort(-sizes)[:number]
     return (informed + level)[order], basis.T @ rotation[:, order]
 
 
@@ -451,10 +458,9 @@ def _inverse_roots(
 
 def _units(curvatures: HostVector) -> HostVector:
     """Return 1 / sqrt(curvature), whatever their ratios; a coordinate without curvature is like the flattest."""
-    sizes = np.abs(np.asarray(curvatures, np.float64))
-    return 1 / np.sqrt(
-        np.where(sizes > 0, sizes, sizes[sizes > 0].min() if sizes.any() else 1.0)
-    )
+    sizes = np.abs(in_double(curvatures))
+    least = sizes[sizes > 0].min() if sizes.any() else 1.0
+    return 1 / np.sqrt(np.where(sizes > 0, sizes, least))
 
 
 def as_matrix(scales: Float[np.ndarray, "d ..."]) -> HostMatrix:

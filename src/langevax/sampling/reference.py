@@ -40,11 +40,12 @@ class NormalReference(NamedTuple):
     @classmethod
     def standard(cls, num_modes: int) -> "NormalReference":
         """Return N(0, I), the prior."""
-        return cls(np.zeros(num_modes), np.zeros((num_modes, 1)), np.ones(1))
+        none = np.zeros((num_modes, 1))
+        return cls(np.zeros(num_modes), none, np.ones(1))
 
     def stretch(self, w: np.ndarray) -> np.ndarray:
         """Return C^{1/2} w, for w with leading axes."""
-        return w + (w @ self.directions * (self.scales - 1)) @ self.directions.T
+        return self._scaled(w, self.scales)
 
     def to_prior_units(self, w: np.ndarray) -> np.ndarray:
         """Return z = mean + C^{1/2} w."""
@@ -56,7 +57,11 @@ class NormalReference(NamedTuple):
 
     def shrink(self, v: np.ndarray) -> np.ndarray:
         """Return C^{-1/2} v, for v with leading axes."""
-        return v + (v @ self.directions * (1 / self.scales - 1)) @ self.directions.T
+        return self._scaled(v, 1 / self.scales)
+
+    def _scaled(self, w: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        along = w @ self.directions
+        return w + along * (scales - 1) @ self.directions.T
 
     def in_all_directions(self) -> "NormalReference":
         """Return the same law with as many directions as there are modes."""
@@ -106,17 +111,20 @@ class Information(NamedTuple):
         """Take J times each column apart; eigenvalues below `least` are left out."""
         white = np.stack([_white(solver, product) for product in products])
         rotation, roots, _ = np.linalg.svd(white, full_matrices=False)
-        number = max(1, int(np.sum(roots**2 > least)))
-        return cls(basis @ rotation[:, :number], roots[:number] ** 2, basis, white)
+        number = max(1, np.sum(roots**2 > least))
+        directions = basis @ rotation[:, :number]
+        return cls(directions, roots[:number] ** 2, basis, white)
 
     def reference(self, mean: Coefficients) -> NormalReference:
         """Return the normal law of this information."""
-        return NormalReference(mean, self.directions, 1 / np.sqrt(1 + self.eigenvalues))
+        scales = 1 / np.sqrt(1 + self.eigenvalues)
+        return NormalReference(mean, self.directions, scales)
 
     def newton_step(self, gradient: Coefficients) -> Coefficients:
         """Return -(I + V diag(eigenvalues) V^T)^-1 gradient."""
         shares = self.eigenvalues / (1 + self.eigenvalues)
-        return -gradient + self.directions @ (shares * (self.directions.T @ gradient))
+        along = self.directions.T @ gradient
+        return -gradient + self.directions @ (shares * along)
 
     def misfit_gradient(self, solver: ForwardSolver, solve: Solve) -> Coefficients:
         """Return the gradient of the misfit: by the adjoint, or in the span of the basis."""
