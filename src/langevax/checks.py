@@ -264,7 +264,7 @@ def fraction(
     auto: bool = False,
 ) -> None:
     """Raise unless `value` is a number in (0, 1]; `schedule` and `auto` as in `number`."""
-    number(name, value, positive=True, schedule=schedule, auto=auto, most=1)
+    number(name, value, positive=True, schedule=schedule, auto=auto, most=1.0)
 
 
 def share(name: str, value: object) -> None:

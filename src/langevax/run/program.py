@@ -62,7 +62,7 @@ class Count(NamedTuple):
         """Return the counts as NumPy int64."""
         low = processes.gather(self.low)
         high = processes.gather(self.high)
-        return (high.astype(np.int64) << 32) + low.astype(np.int64)
+        return np.asarray((high.astype(np.int64) << 32) + low.astype(np.int64))
 
 
 class RunningMoments(NamedTuple):

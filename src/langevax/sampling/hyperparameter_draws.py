@@ -28,6 +28,7 @@ from langevax.sampling.hyperparameters import (
 )
 from langevax.sampling.inverse import solver_of
 from langevax.sampling.inverse_draws import SolverUse
+from langevax.sampling.moves import HMC
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.reference import (
     IndependentDraws,
@@ -81,7 +82,7 @@ class HierarchicalRun(NamedTuple):
         use: SolverUse,
         walk: HyperparameterWalk,
         result: Result,
-        algorithm: Algorithm,
+        algorithm: Algorithm | HMC,
         reason: str,
     ) -> Samples:
         coordinates = HierarchicalCoordinates(self.target, self.target.scales)
