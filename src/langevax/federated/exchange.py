@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from langevax import trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.federated import sampling
 from langevax.federated.sampling import Selection
@@ -83,9 +84,7 @@ class Replies(NamedTuple):
 
     def if_any(self, new: PyTree, old: PyTree) -> PyTree:
         """`new`, or `old` where nobody answered; for small trees, since a table would be copied."""
-        return jax.tree.map(
-            lambda a, b: jnp.where(jnp.any(self.answered), a, b), new, old
-        )
+        return trees.where(jnp.any(self.answered), new, old)
 
     def _sum(self, factors: Float[Array, " selected"], stacked: PyTree) -> PyTree:
         def one(leaf: Array) -> Array:

@@ -122,7 +122,7 @@ class TableStart(local.GradientExchange):
     ) -> FLEDGEServer:
         gradients = replies.content.gradient
         mean = replies.mean(gradients)
-        table = jax.tree.map(lambda z, m: jnp.zeros_like(z) + m, server.table, mean)
+        table = trees.add(trees.zeros_like(server.table), mean)
         old = _of_selected(replies, table)
         return server._replace(
             gradient=_with_the_rest(replies, replies.weighted_sum(gradients), mean),
@@ -165,7 +165,7 @@ class TableAnchor(Exchange):
         here, before = replies.content
         change = replies.mean(trees.subtract(here, before))
         old = _of_selected(replies, server.table)
-        residual = jax.tree.map(lambda g, z, s: g - (z + s), here, old, server.shift)
+        residual = trees.subtract(here, trees.add(old, server.shift))
         shift = trees.add(server.shift, change)
         table = _write(server.table, replies, trees.subtract(here, shift), old)
         moved = _with_the_rest(replies, server.gradient, change)

@@ -157,14 +157,17 @@ def as_box(bounds: BoundsLike, like: PyTree[Array]) -> Box | None:
     dtype = trees.dtype_of(like)
     low = lower.astype(dtype)
     high = upper.astype(dtype)
-    low = np.where(low < lower, np.nextafter(low, np.array(np.inf, dtype)), low)
-    high = np.where(high > upper, np.nextafter(high, np.array(-np.inf, dtype)), high)
+    infinite = np.array(np.inf, dtype)
+    low = np.where(low < lower, np.nextafter(low, infinite), low)
+    high = np.where(high > upper, np.nextafter(high, -infinite), high)
     for i in np.flatnonzero(~(low < high)):
         raise ValueError(
             f"bounds[{i}] is ({lower[i]}, {upper[i]}); pass two numbers that {dtype} tells apart, the lower one first, and "
             "None for an open side."
         )
-    return None if np.all(np.isinf(low) & np.isinf(high)) else Box(low, high)
+    if np.all(np.isinf(low) & np.isinf(high)):
+        return None
+    return Box(low, high)
 
 
 def _sides(bounds: BoundsLike, like: PyTree[Array]) -> tuple[np.ndarray, np.ndarray]:

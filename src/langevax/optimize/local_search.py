@@ -21,6 +21,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from langevax import trees
 from langevax._typing import BoolScalar, FloatScalar, HostVector, IntScalar, Vector
 from langevax.problems.problem import Problem
 
@@ -347,9 +348,7 @@ def searches(
 
     def one(search: LocalSearch) -> LocalSearch:
         ahead = advance(problem, frame, unit, search, limits)
-        return jax.tree.map(
-            lambda new, old: jnp.where(search.active, new, old), ahead, search
-        )
+        return trees.where(search.active, ahead, search)
 
     begin = jax.vmap(lambda *search: _begin(frame, *search))(
         starts, fun / unit, slopes / unit, active, first

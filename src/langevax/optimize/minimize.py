@@ -259,7 +259,9 @@ def _frame(starts: Starts) -> Frame:
         scale = np.where(center == 0, 1, np.abs(center))
         scale = np.where(filled, high - low, scale)
         center = np.where(filled, low, center)
-    arrays = (center, scale, (low - center) / scale, (high - center) / scale, low, high)
+    lower = (low - center) / scale
+    upper = (high - center) / scale
+    arrays = center, scale, lower, upper, low, high
     return Frame(*(jnp.asarray(a, places.dtype) for a in arrays))
 
 
@@ -298,12 +300,13 @@ def _basins(portfolio: Portfolio, like: PyTree[Array], most: int = 100) -> list[
     land = portfolio.land
     ends = portfolio.multistart.ends
     best = land.best_y[None]
-    ys = np.concatenate([ends.y.reshape(-1, best.shape[1]), best])
+    met = ends.y.reshape(-1, best.shape[1])
+    ys = np.concatenate([met, best])
     fun = np.append(ends.fun, land.best_fun)
-    labels, best_ends = group_ends(
-        ys, fun, np.append(ends.moved, True), land.difference
-    )
-    shares = np.bincount(labels[:-1], minlength=len(best_ends)) / max(1, len(ends.fun))
+    moved = np.append(ends.moved, True)
+    labels, best_ends = group_ends(ys, fun, moved, land.difference)
+    counts = np.bincount(labels[:-1], minlength=len(best_ends))
+    shares = counts / max(1, len(ends.fun))
     return [
         Basin(float(fun[i]), float(share), to_position(land.x(ys[i]), like))
         for i, share in list(zip(best_ends, shares, strict=True))[:most]

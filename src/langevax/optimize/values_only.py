@@ -67,7 +67,8 @@ def forward_differences(
 ) -> tuple[Float[Array, "*values"], Float[Array, "*values d"]]:
     """Return the value or the values at x, and their slopes."""
     value = fun(x)
-    steps = float(np.sqrt(jnp.finfo(x.dtype).eps)) * jnp.maximum(jnp.abs(x), scale)
+    share = float(np.sqrt(jnp.finfo(x.dtype).eps))
+    steps = share * jnp.maximum(jnp.abs(x), scale)
     steps = jnp.where(x + steps > upper, -steps, steps)
     ahead = jax.vmap(fun)(x + jnp.diag(steps))
     return value, jnp.moveaxis(ahead - value, 0, -1) / steps

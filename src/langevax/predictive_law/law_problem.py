@@ -201,7 +201,8 @@ class LawProblem(eqx.Module):
 def _in_blocks(rows: PyTree, num_particles: int) -> PyTree:
     """Return rows in blocks of one length, the last one padded by the first row."""
     size = blocks.num_rows(rows)
-    length = -(-size // max(1, -(-size * num_particles // sizes().log_likelihoods)))
+    fewest = -(-size * num_particles // sizes().log_likelihoods)
+    length = -(-size // max(1, fewest))
     padding = -size % length
 
     def of_leaf(leaf: Array) -> Array:
@@ -245,7 +246,8 @@ def check_draws(problem: LawProblem, points: np.ndarray, most: float = 1.0) -> N
         problem, jnp.asarray(points), one, jnp.zeros_like(weights), weights
     )
     slopes = np.asarray(posterior.gradient.mean(axis=0))
-    rise = float(np.abs(slopes * points.std(axis=0, dtype=np.float64)).max())
+    deviations = points.std(axis=0, dtype=np.float64)
+    rise = float(np.abs(slopes * deviations).max())
     if rise > most:
         warnings.warn(
             f"draws are not those of the posterior of model and data: its log density rises by {rise:.3g} a standard "
@@ -322,14 +324,16 @@ def check_proper(
     scale = deviations + np.finfo(dtype).eps * (1 + np.abs(centre))
     middle = jnp.asarray(centre, dtype)
     curvature = _curvature(problem, middle, jnp.asarray(scale, dtype))
-    principal = np.linalg.eigh(np.nan_to_num(np.asarray(curvature, np.float64)))[1].T
-    directions = np.concatenate([np.eye(len(scale)), principal]) * scale
+    curvature = np.nan_to_num(np.asarray(curvature, np.float64))
+    _, principal = np.linalg.eigh(curvature)
+    directions = np.concatenate([np.eye(len(scale)), principal.T]) * scale
     steps = np.concatenate([directions, -directions])
     lines = np.stack([centre + distance * steps for distance in far]).astype(dtype)
     logs = np.asarray(_log_priors(problem, jnp.asarray(lines)), np.float64)
     with np.errstate(invalid="ignore"):  # -inf less -inf
         change = logs[1] - logs[0]
-    flat = np.isfinite(logs).all(axis=0) & (change >= -np.log(far[1] / far[0]))
+    least = -np.log(far[1] / far[0])
+    flat = np.isfinite(logs).all(axis=0) & (change >= least)
     if flat.any():
         index = int(np.argmax(flat)) % len(directions)
         line = "a sum of several coordinates"

@@ -46,7 +46,7 @@ def leave_one_out(
     particles, size = log_likelihoods.shape
     weights = np.broadcast_to(weights, size)
     width = max(1, numbers_at_once // particles)
-    tables = [slice(start, min(start + width, size)) for start in range(0, size, width)]
+    tables = [slice(start, start + width) for start in range(0, size, width)]
     share = 1 - posterior_share
     gram = particles * np.eye(particles)
     if share:
@@ -59,7 +59,8 @@ def leave_one_out(
         centred, tilt = _tilts(log_likelihoods[:, rows], posterior_share)
         solved = np.linalg.solve(gram, centred) if share else centred / particles
         weight = weights[rows]
-        drop = weight * np.sum(solved * (tilt - tilt.mean(axis=0)), axis=0)
+        away = tilt - tilt.mean(axis=0)
+        drop = weight * np.sum(solved * away, axis=0)
         drop /= np.maximum(
             1 - share * weight * np.sum(solved * centred, axis=0), np.finfo(float).tiny
         )

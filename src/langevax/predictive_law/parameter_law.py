@@ -94,7 +94,8 @@ class ParameterLaw(eqx.Module):
     def inner(self, points: np.ndarray) -> np.ndarray:
         """Return the coordinates of particles."""
         away = in_double(points) - in_double(self.centre)
-        return np.linalg.solve(in_double(self.factor), away.T).T.astype(points.dtype)
+        inner = np.linalg.solve(in_double(self.factor), away.T).T
+        return inner.astype(points.dtype)
 
     def outer(self, cloud: np.ndarray) -> np.ndarray:
         """Return the particles at these coordinates."""
@@ -129,9 +130,12 @@ class ParameterLaw(eqx.Module):
                 + jnp.sum(x * x) / 2
                 + x.dtype.type(self.size * LOG_2_PI / 2)
             )
-            logs = jnp.stack([self.problem.log_prior(point) + unit, jnp.sum(relative)])
-            logs = jnp.maximum(jnp.where(jnp.isnan(logs), NO_DENSITY, logs), NO_DENSITY)
-            return jnp.concatenate([logs, jnp.exp(jnp.minimum(relative, MAX_EXPONENT))])
+            log_prior = self.problem.log_prior(point) + unit
+            logs = jnp.stack([log_prior, jnp.sum(relative)])
+            logs = jnp.where(jnp.isnan(logs), NO_DENSITY, logs)
+            logs = jnp.maximum(logs, NO_DENSITY)
+            ratios = jnp.exp(jnp.minimum(relative, MAX_EXPONENT))
+            return jnp.concatenate([logs, ratios])
 
         return jax.vmap(one)(cloud)
 
@@ -155,7 +159,8 @@ class ParameterLaw(eqx.Module):
         features = self.features(cloud)
         one = jnp.ones((len(cloud), 1), cloud.dtype)
         beyond = tilt - self.tilt(jnp.zeros_like(self.references), 1.0)
-        return Activity(features[:, 2:], one, 0 * one, (features @ beyond)[:, 0])
+        excess = (features @ beyond)[:, 0]
+        return Activity(features[:, 2:], one, 0 * one, excess)
 
 
 def _references(problem: LawProblem, points: np.ndarray) -> Float[Array, " n"]:
@@ -190,7 +195,8 @@ def in_units_of_prior(
             pilot = pilot._replace(cloud=law.inner(points))
             pilot, _ = pilot.moved(clouds, clouds.target(law.plain_tilt(0.0)), moves)
             points = law.outer(pilot.cloud)
-            volumes.append(float(np.log(np.diag(in_double(law.factor))).sum()))
+            scales = np.diag(in_double(law.factor))
+            volumes.append(float(np.log(scales).sum()))
             if len(volumes) > 2 * rounds_apart and volumes[-1] - volumes[
                 -1 - rounds_apart
             ] < 0.3 * np.sqrt(law.size):

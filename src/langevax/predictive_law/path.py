@@ -155,7 +155,8 @@ def _level(
     many_noises: float = 4,
 ) -> Level:
     """Return the law of the last half of the blocks, settled where drift and gap are in the noise or `small`, in nats."""
-    late = np.stack([block.points for block in blocks[len(blocks) // 2 :]])
+    later = blocks[len(blocks) // 2 :]
+    late = np.stack([block.points for block in later])
     count = late.shape[1]
     most = MOST_LOG_LIKELIHOODS // (count * problem.size)
     points = np.concatenate(evenly_spaced(late, max(1, min(SNAPSHOTS, most))))
@@ -194,7 +195,8 @@ def _gap_and_noise(
     used = weights > 0
     fit = log_mean_exp(logs[:, used], 0)
     excess = fit - log_means[used].astype(np.float64)
-    variance = np.mean(np.exp(logs[:, used] - fit, dtype=np.float64) ** 2, axis=0) - 1
+    ratios = np.exp(logs[:, used] - fit, dtype=np.float64)
+    variance = np.mean(ratios**2, axis=0) - 1
     share = weights[used] / weights.sum()
     gap = float(share @ (np.expm1(excess) - excess))
     return gap, float(share @ np.minimum(variance, count)) / (2 * count)
@@ -204,7 +206,8 @@ def evenly_spaced(
     points: Float[np.ndarray, "draw d"], count: int
 ) -> Float[np.ndarray, "particle d"]:
     """Return this many of the draws."""
-    return points[np.linspace(0, len(points) - 1, count).round().astype(int)]
+    places = np.linspace(0, len(points) - 1, count)
+    return points[places.round().astype(int)]
 
 
 def run_path(

@@ -125,7 +125,7 @@ def accepted(
         jnp.isnan(log_ratio), -jnp.inf, jnp.minimum(log_ratio, 0)
     )
     accept = jnp.log(random.uniform(key, dtype=log_ratio.dtype)) < log_acceptance
-    chosen = jax.tree.map(lambda new, old: jnp.where(accept, new, old), proposal, state)
+    chosen = trees.where(accept, proposal, state)
     return chosen, jnp.exp(log_acceptance)
 
 

@@ -87,9 +87,11 @@ class NormalFit(NamedTuple):
             [np.zeros((1, len(mode))), np.sqrt(temperature) * xi]
         ) + np.asarray(mode, np.float64)
         values, _ = evaluate(problem, points.astype(mode.dtype))
-        log_weights = (values[0] - values[1:]) / temperature + np.sum(xi**2, 1) / 2
+        falls = (values[0] - values[1:]) / temperature
+        log_weights = falls + np.sum(xi**2, 1) / 2
         spread = np.std(log_weights) if np.isfinite(log_weights).all() else np.inf
-        return cls(float(np.median(np.abs(log_weights))), float(spread), len(mode))
+        typical = np.median(np.abs(log_weights))
+        return cls(float(typical), float(spread), len(mode))
 
     @property
     def is_usable(self) -> bool:

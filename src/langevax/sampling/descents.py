@@ -77,7 +77,8 @@ def descend(
         is_falling = f - value > least_decrease * temperature + noise
         share = np.where(is_taken, 1.0, share * _cut(value - f, slope))
         is_active &= np.where(is_taken, is_falling, share > shortest)
-        x[is_taken], g[is_taken] = trial[is_taken], gradient[is_taken]
+        x[is_taken] = trial[is_taken]
+        g[is_taken] = gradient[is_taken]
         f = np.where(is_taken, value, f)
         direction = np.where(is_taken[:, None], memory.directions(g, reach), direction)
     lowest_first = np.argsort(f, kind="stable")
@@ -87,7 +88,8 @@ def descend(
 def _cut(rise: Numbers, slope: Numbers) -> Numbers:
     """Return the factors by which steps are cut: to the minimum of a parabola, within a range."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.nan_to_num(-slope / (2 * (rise - slope))).clip(0.1, 0.5)
+        lowest = -slope / (2 * (rise - slope))
+    return np.nan_to_num(lowest).clip(0.1, 0.5)
 
 
 def _evaluated(
@@ -136,7 +138,8 @@ class Memory(NamedTuple):
     @classmethod
     def of(cls, x: Points, size: int = 8) -> "Memory":
         pairs = np.zeros((size, *x.shape))
-        return cls(pairs, pairs.copy(), np.zeros((size, len(x))), np.ones(len(x)))
+        weights = np.zeros((size, len(x)))
+        return cls(pairs, pairs.copy(), weights, np.ones(len(x)))
 
     def add(
         self,
@@ -169,7 +172,8 @@ class Memory(NamedTuple):
         for (step, change, weight), share in zip(pairs, shares[::-1], strict=True):
             q += step * (share - weight * _dot(change, q))[:, None]
         length = np.maximum(np.linalg.norm(q, axis=1), np.finfo(float).tiny)
-        return -q * (np.minimum(length, reach) / length)[:, None]
+        share = np.minimum(length, reach) / length
+        return -q * share[:, None]
 
 
 def _dot(one: Points, other: Points) -> Numbers:

@@ -200,7 +200,8 @@ class HierarchicalCoordinates(Reparametrised):
         dtype = target.base.prior.eigenvalues.dtype
         self.problem = target.base.problem
         self.target = target
-        self.scales, self.precision = jnp.asarray(scales, dtype), jnp.zeros((), dtype)
+        self.scales = jnp.asarray(scales, dtype)
+        self.precision = jnp.zeros((), dtype)
 
     def to_position(self, z: Vector) -> dict[str, Array]:
         """The position of coordinates z."""
@@ -211,7 +212,8 @@ class HierarchicalCoordinates(Reparametrised):
 
     def from_position(self, position: Mapping[str, Array]) -> Vector:
         """The coordinates of a position."""
-        logarithms = jnp.log(jnp.stack([position[name] for name in self.target.names]))
+        values = jnp.stack([position[name] for name in self.target.names])
+        logarithms = jnp.log(values)
         return jnp.concatenate([position[FUNCTION] / self.scales, logarithms])
 
     def pull_back(self, gradient: PyTree) -> PyTree:

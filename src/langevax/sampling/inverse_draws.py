@@ -175,7 +175,8 @@ class InverseRun(NamedTuple):
         rng = generator(keys[0])
         references = self._references(solver, rng)
         walk = SolverWalk(solver, references, dynamics, self.step_size)
-        loop = HostLoop(*self.lengths[:2], self.lengths.spacing(1), self.run.progress)
+        lengths = self.lengths
+        loop = HostLoop(*lengths[:2], lengths.spacing(1), self.run.progress)
         starts = self._start_of_chain(keys[1])
         states = walk.first_states(references, loop.num_chains, starts, rng)
         steps = self.lengths.warmup(self.default_warmup)

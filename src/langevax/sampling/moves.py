@@ -146,7 +146,9 @@ class Rotation(NamedTuple):
         energies = [psi + (w @ w + v @ v) / 2]
         for _ in range(rng.integers((parts + 1) // 2, parts + parts // 2 + 1)):
             v = v - h / 2 * slope
-            w, v = np.cos(h) * w + np.sin(h) * v, np.cos(h) * v - np.sin(h) * w
+            turned = np.cos(h) * w + np.sin(h) * v
+            v = np.cos(h) * v - np.sin(h) * w
+            w = turned
             arrived = solver.at(reference.to_prior_units(w), needs_gradient=True)
             if arrived is None:
                 return REFUSED

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from langevax import checks
+from langevax import checks, trees
 from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
 from langevax.problems.coordinates import Reparametrised
@@ -198,7 +198,8 @@ class Samples:
         names = []
         columns = []
         for name, leaf in named_leaves(self.positions).items():
-            columns.append(np.asarray(leaf, np.float64).reshape(*leaf.shape[:2], -1))
+            numbers = trees.in_double(leaf)
+            columns.append(numbers.reshape(*leaf.shape[:2], -1))
             indices = map(list, np.ndindex(leaf.shape[2:]))
             names += [f"{name}{index or ''}" for index in indices]
         return names, np.concatenate(columns, axis=2)
@@ -338,9 +339,7 @@ class Samples:
         size = chains * draws * finite_sum.max_size
         checks.fits_memory("the number of log likelihoods", size, 4)
         positions = self.user_coordinates.to_positions(jnp.asarray(self.draws))
-        flat = jax.tree.map(
-            lambda a: a.reshape(chains * draws, *a.shape[2:]), positions
-        )
+        flat = trees.without_chains(positions)
         values = _log_likelihoods(finite_sum.loss.log_likelihood, finite_sum.data, flat)
         return np.asarray(values).reshape(chains, draws, -1)
 

@@ -381,8 +381,8 @@ class ForwardSolver:
 
 def _agree(numbers: np.ndarray, others: np.ndarray, rounding: float = 1e-6) -> bool:
     """True where they differ by the rounding of the largest of them."""
-    largest = max(float(np.abs(others).max()), np.finfo(np.float64).tiny)
-    return float(np.abs(numbers - others).max()) <= rounding * largest
+    largest = max(np.abs(others).max(), np.finfo(np.float64).tiny)
+    return bool(np.abs(numbers - others).max() <= rounding * largest)
 
 
 def _same(solve: Solve, other: Solve) -> bool:

@@ -54,7 +54,8 @@ class InformedDirections(NamedTuple):
 
     def energy(self, c: Float[np.ndarray, "n r"]) -> Float[np.ndarray, " n"]:
         """Return by how much the prior's energy exceeds the reference's along the directions."""
-        return (np.sum(self.to_prior_units(c) ** 2, axis=1) - np.sum(c**2, axis=1)) / 2
+        z = self.to_prior_units(c)
+        return (np.sum(z**2, axis=1) - np.sum(c**2, axis=1)) / 2
 
 
 class FittedMisfit(NamedTuple):
@@ -110,7 +111,8 @@ class FittedMisfit(NamedTuple):
                 heights -= along.energy(places)
             chosen = int(np.argmax(rng.gumbel(size=len(heights)) - heights))
             c = places[chosen]
-        rest = share * w + math.sqrt(1 - share**2) * rng.standard_normal(len(w))
+        noise = rng.standard_normal(len(w))
+        rest = share * w + math.sqrt(1 - share**2) * noise
         rest -= along.directions @ (rest @ along.directions)
         psi = self.psi(np.stack([start, c]))
         return rest + along.directions @ c, float(psi[1] - psi[0])

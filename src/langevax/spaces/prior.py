@@ -174,7 +174,8 @@ def trapezoid_weights(
     if periodic:
         gaps = np.diff(grid, append=grid[0] + right - left)
         return (gaps + np.roll(gaps, 1)) / 2 / (right - left)
-    borders = np.concatenate([[left], (grid[1:] + grid[:-1]) / 2, [right]])
+    middles = (grid[1:] + grid[:-1]) / 2
+    borders = np.concatenate([[left], middles, [right]])
     return np.diff(borders) / (right - left)
 
 
