@@ -145,8 +145,7 @@ def descent_direction(
     usable = curvatures > RULES.straight * jnp.linalg.norm(
         moves, axis=1
     ) * jnp.linalg.norm(changes, axis=1)
-    divisors = jnp.where(usable, curvatures, 1)
-    inverse = jnp.where(usable, 1 / divisors, 0)
+    inverse = jnp.where(usable, 1 / jnp.where(usable, curvatures, 1), 0)
     length = jnp.linalg.norm(q)
     scaling = FIRST_LENGTH / jnp.where(length > 0, length, 1)
 
@@ -278,8 +277,8 @@ def advance(
     step = _next_step(search, trial, fails)
     promise = -jnp.where(unbound, gradient, 0) @ direction * step
     quiet = accept & trial.curved & (promise <= _least_gain(search, fun))
-    stands = ~jnp.any(direction != 0)
-    settled = (search.quiet & (~accept | quiet)) | stands
+    settled = search.quiet & (~accept | quiet)
+    settled |= ~jnp.any(direction != 0)
     exhausted = fails & ~jnp.any(search.moves != 0)
     ahead = fun - RULES.abandoned * promise
     hopeless = accept & trial.curved & (ahead > limits.target / unit)
@@ -399,17 +398,17 @@ def local_searches(
     limits = Limits(jnp.int32(limit), *others)
     ends = searches(problem, frame, padded, active, lengths, limits)
 
-    def kept(array: Array, dtype: type | None = None) -> np.ndarray:
+    def of_starts(array: Array, dtype: type | None = None) -> np.ndarray:
         return np.asarray(array, dtype)[:number]
 
-    fun = kept(ends.fun, np.float64)
+    fun = of_starts(ends.fun, np.float64)
     return SearchEnds(
-        kept(ends.y, np.float64),
+        of_starts(ends.y, np.float64),
         np.where(np.isnan(fun), np.inf, fun),
-        kept(ends.start_fun, np.float64),
-        kept(ends.evaluations),
-        kept(ends.accepted) > 0,
-        kept(ends.settled),
+        of_starts(ends.start_fun, np.float64),
+        of_starts(ends.evaluations),
+        of_starts(ends.accepted) > 0,
+        of_starts(ends.settled),
     )
 
 

@@ -325,15 +325,15 @@ def check_proper(
     middle = jnp.asarray(centre, dtype)
     curvature = _curvature(problem, middle, jnp.asarray(scale, dtype))
     curvature = np.nan_to_num(np.asarray(curvature, np.float64))
-    _, principal = np.linalg.eigh(curvature)
+    principal = np.linalg.eigh(curvature)[1]
     directions = np.concatenate([np.eye(len(scale)), principal.T]) * scale
     steps = np.concatenate([directions, -directions])
     lines = np.stack([centre + distance * steps for distance in far]).astype(dtype)
     logs = np.asarray(_log_priors(problem, jnp.asarray(lines)), np.float64)
     with np.errstate(invalid="ignore"):  # -inf less -inf
         change = logs[1] - logs[0]
-    least = -np.log(far[1] / far[0])
-    flat = np.isfinite(logs).all(axis=0) & (change >= least)
+    flat = change >= -np.log(far[1] / far[0])
+    flat &= np.isfinite(logs).all(axis=0)
     if flat.any():
         index = int(np.argmax(flat)) % len(directions)
         line = "a sum of several coordinates"

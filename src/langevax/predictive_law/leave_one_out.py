@@ -59,8 +59,7 @@ def leave_one_out(
         centred, tilt = _tilts(log_likelihoods[:, rows], posterior_share)
         solved = np.linalg.solve(gram, centred) if share else centred / particles
         weight = weights[rows]
-        away = tilt - tilt.mean(axis=0)
-        drop = weight * np.sum(solved * away, axis=0)
+        drop = weight * np.sum(solved * (tilt - tilt.mean(axis=0)), axis=0)
         drop /= np.maximum(
             1 - share * weight * np.sum(solved * centred, axis=0), np.finfo(float).tiny
         )

@@ -109,7 +109,7 @@ class HMC(eqx.Module):
     Example:
         >>> import langevax
         >>> langevax.sampling.HMC(step_size=0.5)
-        HMC(step_size=0.5, temperature='auto')
+        HMC(step_size=0.5)
     """
 
     step_size: float | Literal["auto"] = "auto"
@@ -146,9 +146,9 @@ class Rotation(NamedTuple):
         energies = [psi + (w @ w + v @ v) / 2]
         for _ in range(rng.integers((parts + 1) // 2, parts + parts // 2 + 1)):
             v = v - h / 2 * slope
-            turned = np.cos(h) * w + np.sin(h) * v
+            ahead = np.cos(h) * w + np.sin(h) * v
             v = np.cos(h) * v - np.sin(h) * w
-            w = turned
+            w = ahead
             arrived = solver.at(reference.to_prior_units(w), needs_gradient=True)
             if arrived is None:
                 return REFUSED

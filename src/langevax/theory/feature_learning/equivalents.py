@@ -285,8 +285,8 @@ def random_features(
     )
     learned = eigenvalues / (eigenvalues + nu2)
     t = jnp.sum(learned**2)
-    resolvent = jnp.sum(eigenvalues / (eigenvalues + nu2) ** 2)
-    chi = (resolvent + tail / nu2**2) / (p - t)
+    chi = jnp.sum(eigenvalues / (eigenvalues + nu2) ** 2)
+    chi = (chi + tail / nu2**2) / (p - t)
     U = p / n * ((1 - fraction) ** 2 + fraction**2 * t / (p - t))
     unlearned = (
         nu2**2 * jnp.sum(energies * (1 + chi * eigenvalues) / (eigenvalues + nu2) ** 2)
