@@ -154,9 +154,7 @@ def _is_silent(reading: ReadColumn) -> bool:
     if reading.kind != "categorical" or reading.useless or not len(cells):
         return False
     digits = cells.str.contains("[0-9]").sum()
-    return 2 * digits >= len(cells) and not any(
-        one.topic == "words" for one in reading.decisions
-    )
+    return 2 * digits >= len(cells) and not reading.why_words
 
 
 def _typed(labels: Sequence[str | int]) -> list[tuple[str, str]]:

@@ -15,13 +15,19 @@ from langevax.app.fitting.prepared import (
     without_target,
 )
 from langevax.app.fitting.reading import ColumnsRead, table_reading
-from langevax.app.fitting.splitting import HELD_OUT, copies_of, row_groups, split_rows
+from langevax.app.fitting.splitting import (
+    HELD_OUT,
+    copies_of,
+    of_repeated_names,
+    row_groups,
+    split_rows,
+)
 from langevax.app.options import FitOptions
 from langevax.app.report.summary import split_sizes
 from langevax.app.tables.columns import (
     of_far_values,
+    of_kinds,
     of_last_row,
-    of_plain_numbers,
     of_rows_apart,
     read_columns,
 )
@@ -48,7 +54,8 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         *table.decisions,
         *of_last_row(read.readings),
         *of_rows_apart(read.readings),
-        *of_plain_numbers(table.frame, read.readings),
+        *([] if options.group else of_repeated_names(read.readings, read.styles)),
+        *of_kinds(table.frame, read.readings),
         *of_far_values(read.readings),
         *read.readings[options.target].decisions,
         *read.left_out,

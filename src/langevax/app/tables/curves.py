@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from langevax.app.tables.records import (
     check_columns,
     data_row,
     first_place,
+    gathered,
     option,
 )
 from langevax.app.tables.styles import Style, as_words
@@ -149,21 +150,6 @@ def cells_of(
         if reading.style != Style("numeric") and reading.kind == "numeric":
             styles[column.name] = reading.style
     return CurveCells(values, styles, gathered(decisions))
-
-
-def gathered(decisions: Iterable[Decision], most: int = 3) -> list[str]:
-    """Return the sentences of decisions; where a topic has many, the first ones and the names of the other columns."""
-    by_topic: dict[str, list[Decision]] = {}
-    for decision in decisions:
-        by_topic.setdefault(decision.topic, []).append(decision)
-    notes = list[str]()
-    for alike in by_topic.values():
-        notes += [decision.sentence for decision in alike[:most]]
-        if others := [decision.column for decision in alike[most:]]:
-            notes.append(
-                f"Likewise {count(len(others), 'other column')}: {listing(others, most)}."
-            )
-    return notes
 
 
 @dataclass(frozen=True)
