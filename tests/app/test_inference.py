@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from langevax.app.errors import BadInput
+from langevax.app.fitting.splitting import of_repeated_names
 from langevax.app.tables import columns
 from langevax.app.tables.columns import (
     of_far_values,
@@ -20,8 +21,7 @@ from tests.sentences import refuses, tells
 def read(separator=",", choices=(), **table):
     """Return the readings by name."""
     frame = pl.DataFrame(table)
-    readings = read_columns(frame, Choices.parse(choices, frame.columns), separator)
-    return dict(zip(frame.columns, readings, strict=True))
+    return read_columns(frame, Choices.parse(choices, frame.columns), separator)
 
 
 def sentence(reading):
@@ -351,6 +351,42 @@ def test_rows_without_the_words_of_others_are_named(apart, named):
     assert all("row 21" in warning.sentence for warning in warnings)
 
 
+VISITS = [37 * k % 50 for k in range(150)]
+"""The patient of each visit."""
+
+
+@pytest.mark.parametrize(
+    ("table", "shown"),
+    [
+        ({"mrn": VISITS, "male": [k * k % 7 % 2 for k in VISITS]}, "'mrn' 'male'"),
+        ({"mrn": VISITS, "male": [k * k % 7 % 2 for k in range(150)]}, None),
+        ({"visit_id": VISITS}, "'visit_id' --group visit_id"),
+        ({"year": [1950 + k for k in VISITS], "old": [k // 10 for k in VISITS]}, None),
+        ({"euro": VISITS, "cent": [100 * k for k in VISITS]}, None),
+        ({"mrn": VISITS[:50], "male": [k * k % 7 % 2 for k in VISITS[:50]]}, None),
+    ],
+)
+def test_columns_that_may_name_patients_are_warned_of(table, shown):
+    for write in ("{}", "P{}"):
+        first, *others = table
+        cells = {name: [str(value) for value in table[name]] for name in others}
+        cells[first] = [write.format(value) for value in table[first]]
+        score = [str(0.5 + 7 * k % 150) for k in range(150)][: len(VISITS)]
+        cells["score"] = score[: len(cells[first])]
+        warnings = of_repeated_names(read(**cells), [first])
+        assert len(warnings) == (shown is not None)
+        if warnings:
+            tells(warnings[0].sentence, shown)
+
+
+def test_the_rows_of_copies_are_of_no_patient():
+    cells = {
+        "x": [str(k) for k in VISITS],
+        "male": [str(k * k % 7 % 2) for k in VISITS],
+    }
+    assert not of_repeated_names(read(**cells), ["x"])
+
+
 @pytest.mark.parametrize(
     ("last", "number"),
     [
@@ -369,12 +405,18 @@ def test_a_last_row_that_may_not_be_data_is_warned_of(last, number):
 @pytest.mark.parametrize(
     ("cells", "shown"),
     [
-        (["31", "-999", "54", "40", "-999", "-998", "-998"], "'-999' '-998' 31 54"),
-        (["31", "-999", "54", "40", "-999", "9999", "9999"], "'-999' '9999' 31 54"),
+        (["31", "-999", "54", "40", "-999", "-998", "-998"], "4 rows -999 -998 31 54"),
+        (
+            ["31", "-999", "54", "40", "-999", "9999", "9999"],
+            "rows with 9999 -999 31 54",
+        ),
         (["2024-01-31", "2024-02-01", "2024-03-01", *["9999-12-31"] * 2], "9999-12-31"),
         (["31", "-999", "54", "40"], None),
-        (["1.68", "1.7", "1.59", "150", "171", "183", "190"], "'1.59' '1.7' 150 190"),
-        (["6.1", "7.4", "5.9", "8.8", "6.5", "40", "52", "76"], "'40' '76' 5.9 8.8"),
+        (
+            ["1.68", "1.7", "1.59", "150", "171", "183", "190"],
+            "3 rows 1.59 1.7 150 190",
+        ),
+        (["6.1", "7.4", "5.9", "8.8", "6.5", "40", "52", "76"], "3 rows 40 76 5.9 8.8"),
         (["1.68", "1.7", "150", "171", "183", "190"], None),
         (["1", "2", "3", "4", "5", "6", "8", "9", "12", "30", "31", "41"], None),
         (["31", "120", "54", "90", "20", "120"], None),

@@ -124,13 +124,7 @@ def _difference(case: Case, path: Path) -> str:
     table = read_table(path, encoding=case.encoding)
     frame = table.frame
     choices = Choices.parse(case.options, frame.columns)
-    readings = dict(
-        zip(
-            frame.columns,
-            read_columns(frame, choices, table.separator),
-            strict=True,
-        )
-    )
+    readings = read_columns(frame, choices, table.separator)
     if case.target is not None:
         target = read_target(frame, case.target, None, readings.pop(case.target))
         if case.classes is not None and _typed(target.classes) != _typed(case.classes):

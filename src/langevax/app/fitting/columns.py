@@ -109,8 +109,7 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
     choices = Choices.parse(options.read, table.frame.columns)
     group = [options.group] if options.group else []
     frame = table.frame.drop([*options.drop, *group])
-    columns = read_columns(frame, choices, table.separator)
-    readings = dict(zip(frame.columns, columns, strict=True))
+    readings = read_columns(frame, choices, table.separator)
     task, asked_by = options.asked
     reading = readings[options.target]
     target = read_target(frame, options.target, task, reading, asked_by)
@@ -122,9 +121,8 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
             f"--threshold {options.threshold} is for two classes, and --target {options.target!r} has {number}; leave "
             "it out."
         )
-    inputs = frame.drop(options.target)
-    of_inputs = [readings[name] for name in inputs.columns]
-    frame, styles, left_out = useful(inputs, of_inputs, options.keep, target.rows)
+    inputs = {name: one for name, one in readings.items() if name != options.target}
+    frame, styles, left_out = useful(inputs, options.keep, target.rows)
     if options.exposure is not None:
         check_column(styles, options.exposure)
         where = option("--exposure", options.exposure)

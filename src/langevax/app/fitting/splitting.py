@@ -164,7 +164,7 @@ def of_repeated_names(
         >>> from langevax.app.tables.columns import read_columns
         >>> visits = [(f"P{7 * k % 50}", "fm"[7 * k % 50 % 3 % 2], k % 9) for k in range(150)]
         >>> frame = pl.DataFrame(visits, ["patient", "sex", "score"], orient="row")
-        >>> of_repeated_names(dict(zip(frame.columns, read_columns(frame))), ["patient"])[0].sentence[:61]
+        >>> of_repeated_names(read_columns(frame), ["patient"])[0].sentence[:61]
         "Several rows have the same 'patient' (then also 'sex'): if th"
     """
     names = list(readings)[:columns]
@@ -197,8 +197,8 @@ def of_repeated_names(
         return []
     sentence = (
         f"Several rows have the same {enumerated(named.values())}: if they are of one patient, site or batch, keep them on "
-        f"one side of every split with {option('--group', next(iter(named)))}; otherwise scores are those of patients "
-        "already seen."
+        f"one side of every split with {option('--group', next(iter(named)))}; otherwise scores are those of ones seen "
+        "before."
     )
     return [Decision("warning", sentence)]
 

@@ -188,8 +188,8 @@ def _shown(way: Reading, row: int) -> str:
 
 def read_columns(
     frame: pl.DataFrame, choices: Choices | None = None, separator: str = ","
-) -> list[ReadColumn]:
-    """Decide what kind each column is, and whether it is useful; raise `BadInput` where the user has to be asked.
+) -> dict[str, ReadColumn]:
+    """Return by name of what kind each column is, and whether it is useful; raise `BadInput` where the user has to be asked.
 
     Args:
         frame: the columns as they are in the file.
@@ -198,7 +198,7 @@ def read_columns(
 
     Example:
         >>> frame = pl.DataFrame({"price": ["1,5", "2"] * 2, "sold": ["1,234", "0"] * 2})
-        >>> [column.values.to_list() for column in read_columns(frame, separator=";")]
+        >>> [column.values.to_list() for column in read_columns(frame, separator=";").values()]
         [[1.5, 2.0, 1.5, 2.0], [1.234, 0.0, 1.234, 0.0]]
     """
     choices = choices or Choices()
@@ -213,7 +213,7 @@ def read_columns(
     known = [column for column in read if isinstance(column, ReadColumn)]
     shown = {column.shows: column.values.name for column in known if column.shows}
     only_commas = "decimal-comma" in shown and "decimal-point" not in shown
-    columns = []
+    columns = {}
     for column in read:
         try:
             if isinstance(column, Question):
@@ -223,7 +223,7 @@ def read_columns(
         else:
             if column.whole and only_commas:
                 column = replace(column, style=replace(column.style, decimal=","))
-            columns.append(_judged(column))
+            columns[column.values.name] = _judged(column)
     if questions:
         raise all_asked(questions)
     return columns
@@ -674,7 +674,7 @@ def of_kinds(frame: pl.DataFrame, readings: Mapping[str, ReadColumn]) -> list[De
 
     Example:
         >>> frame = pl.DataFrame({"version": ["2.9", "2.10"] * 2, "zip": ["01234", "90210"] * 2})
-        >>> numbers, words = of_kinds(frame, dict(zip(frame.columns, read_columns(frame))))
+        >>> numbers, words = of_kinds(frame, read_columns(frame))
         >>> numbers.sentence, words.sentence[:65]
         ("Read as numbers: 'version' ('2.10' is 2.1).", "Read as words: 'zip' ('01234' in data row 1 starts with a zero). ")
     """
@@ -682,7 +682,7 @@ def of_kinds(frame: pl.DataFrame, readings: Mapping[str, ReadColumn]) -> list[De
     words = []
     for name, reading in readings.items():
         is_plain = frame.schema[name] == pl.String and reading.kind == "numeric"
-        if reading.why_words and not reading.useless:
+        if reading.why_words:
             words.append(f"{name!r} ({reading.why_words})")
         if not is_plain or reading.decisions or reading.useless:
             continue
@@ -714,7 +714,7 @@ def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
 
     Example:
         >>> frame = pl.DataFrame({"place": list("abt"), "kg": ["1.5", "2", "3.5"]})
-        >>> len(of_last_row(dict(zip(frame.columns, read_columns(frame)))))
+        >>> len(of_last_row(read_columns(frame)))
         1
     """
     used = [one for one in readings.values() if one.useless != "it has no values"]
@@ -743,7 +743,7 @@ def of_rows_apart(
     Example:
         >>> rows = [(f"n{k}", "a", "b", "1") for k in range(30)] + [("Total", None, None, "30")]
         >>> frame = pl.DataFrame(rows, ["id", "x", "y", "z"], orient="row")
-        >>> of_rows_apart(dict(zip(frame.columns, read_columns(frame))))[0].sentence[:49]
+        >>> of_rows_apart(read_columns(frame))[0].sentence[:49]
         'Data row 31 lacks the words and dates that nearly'
     """
     named = [one for one in readings.values() if one.kind != "numeric"]
@@ -766,26 +766,26 @@ def of_far_values(readings: Mapping[str, ReadColumn]) -> list[Decision]:
 
     Example:
         >>> frame = pl.DataFrame({"age": ["31", "54", "-999", "40", "-999"]})
-        >>> of_far_values(dict(zip(frame.columns, read_columns(frame))))[0].sentence
-        "Column 'age': '-999' is far from the others, 31 to 54; write all in one unit, and empty cells that stand for missing."
+        >>> of_far_values(read_columns(frame))[0].sentence
+        "Column 'age': 2 rows with -999, far from the others, 31 to 54; check the unit, and empty cells that stand for missing."
     """
     decisions = []
     for name, reading in readings.items():
         if reading.kind == "categorical" or reading.useless or reading.style.clock:
             continue
-        values, rows = np.unique(
-            reading.values.drop_nulls().to_numpy(), return_counts=True
-        )
-        others = values
-        while len(others) > 3 and (beyond := _beyond_a_gap(others, rows)).any():
-            others = others[~beyond]
+        numbers = reading.values.drop_nulls().to_numpy()
+        values, rows = np.unique(numbers, return_counts=True)
+        shown = as_date if reading.kind == "date" else "{:.15g}".format
+        far = []
+        while len(values) > 3 and (beyond := _beyond_a_gap(values, rows)).any():
+            ends = dict.fromkeys(map(shown, values[beyond][[0, -1]]))
+            far.append(f"{count(rows[beyond].sum(), 'row')} with {' to '.join(ends)}")
+            values = values[~beyond]
             rows = rows[~beyond]
-        if far := [one for one in values if one not in others]:
-            shown = as_date if reading.kind == "date" else "{:.15g}".format
-            verb = "is" if len(far) == 1 else "are"
+        if far:
             sentence = (
-                f"Column {name!r}: {listing(map(shown, far))} {verb} far from the others, {shown(others[0])} to "
-                f"{shown(others[-1])}; write all in one unit, and empty cells that stand for missing."
+                f"Column {name!r}: {enumerated(far)}, far from the others, {shown(values[0])} to {shown(values[-1])}; check "
+                "the unit, and empty cells that stand for missing."
             )
             decisions.append(Decision("warning", sentence, name))
     return decisions

@@ -59,7 +59,7 @@ def curve_columns(
         (('X850', 'X852'), array([850., 852.]), ["Columns are sorted by the numbers in their names: 'X850' at 850."])
     """
     if readings is None:
-        readings = dict(zip(frame.columns, read_columns(frame), strict=True))
+        readings = read_columns(frame)
     times = _times_of(frame.columns)
     words = [name for name in frame.columns if name not in times]
     left_out = [name for name in words if readings[name].identifies_rows]
@@ -243,7 +243,7 @@ def _cells_of_readings(
     if styles is not None:
         values, notes = reread_all(used, styles)
         return CurveCells(values, dict(styles), notes)
-    readings = readings or dict(zip(used.columns, read_columns(used), strict=True))
+    readings = readings or read_columns(used)
     remedy = "correct it, or name another column"
     of_time = readings[time]
     if of_time.kind != "date":

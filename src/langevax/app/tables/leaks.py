@@ -82,19 +82,13 @@ def _by_its_order(ranks: np.ndarray, target: np.ndarray, task: Task) -> str:
     present = ~np.isnan(ranks)
     ranks = ranks[present]
     y = target[present]
-    if not np.ptp(ranks):
+    if not np.ptp(ranks) or not np.ptp(y):
         return ""
     if task == "regression":
-        of_target = pl.Series(y).rank().to_numpy()
-        if not np.ptp(of_target):
+        correlation = float(np.corrcoef(ranks, pl.Series(y).rank())[0, 1])
+        if abs(correlation) <= 1 - ALMOST_NONE:
             return ""
-        correlation = float(np.corrcoef(ranks, of_target)[0, 1])
-        explains = abs(correlation) > 1 - ALMOST_NONE
-        return (
-            f"its rank correlation with the target is {correlation:.4f}"
-            if explains
-            else ""
-        )
+        return f"its rank correlation with the target is {correlation:.4f}"
     sizes = np.bincount(y)
     if len(sizes) != 2 or not sizes.min() > 2:
         return ""

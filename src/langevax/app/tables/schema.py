@@ -6,7 +6,7 @@ input of their own, and whether training rows had missing values. Decisions on r
 """
 
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -219,24 +219,22 @@ class Schema:
 
 
 def useful(
-    frame: pl.DataFrame,
-    readings: Sequence[ReadColumn],
+    readings: Mapping[str, ReadColumn],
     keep: Container[str] = (),
     rows: np.ndarray | None = None,
 ) -> tuple[pl.DataFrame, dict[str, Style], list[Decision]]:
     """Return the useful columns as numbers and words, how they are written, and decisions on all columns.
 
     Args:
-        frame: the columns as they are in the file.
-        readings: the same, as `read_columns` returned them.
+        readings: as `read_columns` returned them.
         keep: names of columns to use although they identify rows.
-        rows: of the frame, those to return; None for all.
+        rows: those to return; None for all.
     """
     columns = []
     styles = {}
     decisions = []
     places = None if rows is None else pl.Series(rows)
-    for name, reading in zip(frame.columns, readings, strict=True):
+    for name, reading in readings.items():
         values = reading.values
         useless = reading.useless
         if places is not None:

@@ -79,9 +79,7 @@ def readings_of_head(
 ) -> dict[str, ReadColumn]:
     """Return how the columns of the first rows are read; raise `BadInput` where one holds words."""
     frame = table.frame.drop(drop)
-    readings = dict(
-        zip(frame.columns, read_columns(frame, choices, table.separator), strict=True)
-    )
+    readings = read_columns(frame, choices, table.separator)
     words = [
         name
         for name, reading in readings.items()
