@@ -156,7 +156,7 @@ def of_repeated_names(
     Args:
         readings: of all columns.
         used: names of those that are inputs.
-        fewest: values, and pairs of rows that would differ by chance, ten times as many as do.
+        fewest: pairs of rows that would differ by chance, ten times as many as do.
         most: rows, in the order of each column, that are looked at.
         columns: the same, from the first on.
 
@@ -176,13 +176,13 @@ def of_repeated_names(
         reading = readings[name]
         if name not in used or not (reading.whole or reading.kind == "categorical"):
             continue
-        rows = codes[codes[:, place] > 0]
-        rows = rows[np.argsort(rows[:, place], kind="stable")[:most]]
+        start = np.count_nonzero(codes[:, place] == 0)
+        rows = codes[np.argsort(codes[:, place], kind="stable")[start : start + most]]
         differs = rows[1:] != rows[:-1]
         other = differs[:, place]
         values = 1 + other.sum()
         pairs = len(rows) - values
-        if min(values, pairs) < fewest:
+        if pairs < fewest or values < FEWEST_GROUPS:
             continue
         changes = differs[other].sum(0)
         by_chance = pairs * changes / other.sum()

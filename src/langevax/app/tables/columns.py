@@ -718,17 +718,15 @@ def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
         1
     """
     used = [one for one in readings.values() if one.useless != "it has no values"]
-    numbers = [one.values.to_numpy() for one in used if one.kind == "numeric"]
-    values = np.stack(numbers, 1) if numbers else np.zeros((1, 1))
-    values = values[:, ~np.isnan(values[-1])]
-    sums = np.nansum(values[:-1], 0)
+    present = [one for one in used if one.values[-1] is not None]
+    numbers = [one.values.fill_null(0) for one in present if one.kind == "numeric"]
+    values = np.stack(numbers or [[0.0]], 1)
     last = values[-1]
     several = np.count_nonzero(values[:-1]) > len(last)
-    present = [one.values[-1] is not None for one in used]
     what = ""
-    if several and np.any(last) and np.allclose(sums, last):
+    if several and np.any(last) and np.allclose(values[:-1].sum(0), last):
         what = "is the sum of the others in each column of numbers; if it is a total"
-    elif len(used) > 2 and sum(present) == 1:
+    elif len(present) == 1 and len(used) > 2:
         what = "has a value in one column only; if it is a remark"
     return [Decision("warning", f"The last row {what}, delete it.")] if what else []
 
