@@ -792,7 +792,7 @@ def of_far_values(readings: Mapping[str, ReadColumn]) -> list[Decision]:
 def _beyond_a_gap(values: np.ndarray, rows: np.ndarray, fewest: int = 3) -> np.ndarray:
     """Return which of the values in increasing order, each with a number of rows, are beyond the widest gap.
 
-    They all repeat, and the gap is wider than the range of the others; or they are positive, in `fewest` rows or more,
+    They all repeat, and the gap is wider than the range of the others; or all are positive, and they are `fewest` or more
     and another factor away than most of the others are from each other, of 2 at least.
     """
     beyond, gap = _fewer(values, np.ones(len(values)))
@@ -803,7 +803,7 @@ def _beyond_a_gap(values: np.ndarray, rows: np.ndarray, fewest: int = 3) -> np.n
     logarithms = np.log2(values)
     beyond, gap = _fewer(logarithms, rows)
     most = np.quantile(np.repeat(logarithms, rows * ~beyond), (0.1, 0.9))
-    is_far = rows[beyond].sum() >= fewest and gap > max(1, np.ptp(most))
+    is_far = beyond.sum() >= fewest and gap > max(1, np.ptp(most))
     return beyond & is_far
 
 
