@@ -166,7 +166,6 @@ def test_units_of_the_targets_do_not_matter():
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="a temperature above the first of a path", strict=True)
 def test_several_outputs_are_fitted_at_once():
     X, y = load_linnerud(return_X_y=True)
     model = MeanFieldRegressor(**QUICK).fit(X, y)
@@ -177,7 +176,6 @@ def test_several_outputs_are_fitted_at_once():
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="a temperature above the first of a path", strict=True)
 def test_a_hot_fit_predicts_the_mean_and_a_cold_one_the_rows():
     X, y = diabetes()
     hot = MeanFieldRegressor(temperature=1e3, **QUICK).fit(X[:300], y[:300])

@@ -159,9 +159,6 @@ def test_the_networks_of_the_last_rounds_predict_together():
     )
 
 
-@pytest.mark.xfail(
-    reason="the dual vector is that of the last round alone", strict=True
-)
 def test_the_dual_vector_is_that_of_the_outputs():
     """Of the last rounds: z - y with squared loss."""
     X, y = table()
@@ -171,20 +168,9 @@ def test_the_dual_vector_is_that_of_the_outputs():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "num_particles",
-    [
-        pytest.param(
-            2,
-            marks=pytest.mark.xfail(
-                reason="one of two particles counts as enough", strict=True
-            ),
-        ),
-        4,
-    ],
-)
-def test_a_temperature_that_is_not_reached_is_a_warning(num_particles):
+def test_a_temperature_that_is_not_reached_is_a_warning():
     X, y = table()
+    num_particles = 16
     model = MeanFieldRegressor(
         **PLAIN | {"num_particles": num_particles}, temperature=1e-9
     )
@@ -195,7 +181,6 @@ def test_a_temperature_that_is_not_reached_is_a_warning(num_particles):
     assert model.history_["temperature"][-1] > 1e-9
 
 
-@pytest.mark.xfail(reason="a temperature above the first of a path", strict=True)
 def test_a_temperature_above_the_first_of_a_path_is_reached():
     X, y = table()
     model = MeanFieldRegressor(**PLAIN, temperature=20.0).fit(X, y)
@@ -254,10 +239,27 @@ def test_the_kernel_machine_has_the_output_scale_of_the_training_problem():
     assert machine.regressor.alpha == pytest.approx(40 * 0.01)
 
 
-@pytest.mark.xfail(reason="a loaded model has the scale of its slopes", strict=True)
 def test_a_loaded_model_has_the_training_problem_of_its_fit(tmp_path):
     X, y = table()
     model = MeanFieldRegressor(**PLAIN, temperature=0.01).fit(X, y)
     model.save(tmp_path / "model")
     loaded = load(tmp_path / "model").attach_rows(X, y)
     assert loaded.network_.task.neuron == model.network_.task.neuron
+
+
+def test_a_path_of_few_particles_is_refused():
+    X, y = table()
+    with refuses(ValueError, "num_particles 15 solver 16"):
+        MeanFieldRegressor(solver="path", num_particles=15).fit(X, y)
+    few = MeanFieldRegressor(**PLAIN | {"num_particles": 15}, temperature=1.0)
+    assert few.fit(X, y).solver_ == "mfld"
+
+
+def test_networks_of_folds_have_the_temperature_that_was_passed():
+    X, y = table()
+    model = MeanFieldRegressor(**PLAIN | {"validation": "folds"}, temperature=0.1).fit(
+        X, y
+    )
+    assert model.temperature_ == model.path_["temperature"][-1] == 0.1
+    assert model.temperature_reason_ is None
+    assert len(model.predict_interval(X)) == len(X)

@@ -109,7 +109,6 @@ def test_an_estimator_promises_what_new_groups_get():
     assert inside(alone) < 0.8 < 0.85 < inside(together)
 
 
-@pytest.mark.xfail(reason="a temperature above the first of a path", strict=True)
 def test_the_kernel_limit_promises_what_new_groups_get():
     X, y, groups = people()
     alone, together = (

@@ -385,7 +385,6 @@ def test_memory_maps_do_not_grow_with_the_number_of_shapes(monkeypatch):
         (10**13, "num_particles 2147483647"),
     ],
 )
-@pytest.mark.xfail(reason="a path asks for its cloud unchecked", strict=True)
 def test_more_particles_than_memory_holds_are_refused(size, facts):
     inputs = np.random.default_rng(0).normal(size=(4, 100))
     with refuses(ValueError, facts, varies=True):

@@ -80,6 +80,8 @@ from langevax.sklearn.training import (
 Validation = Literal["folds"]
 LARGER_SCALE = 3.0
 """Of outputs, in units of the automatic one, which is compared on folds."""
+FEWEST_PARTICLES = 16
+"""Of a path: of fewer, weights leave too few effective to say how far a step may go."""
 MOST_PATH_ROWS = 20_000
 """Up to which all rows are kept together for the path; larger tables are visited in batches."""
 
@@ -189,10 +191,10 @@ class MeanFieldEstimator(RowEstimator):
                 group are left out together, so that temperature, scaling and intervals are those of new groups.
 
         Warns:
-            ConvergenceWarning: the outputs alternate between two values, or did until the step size was halved, or the
-                step size passed is beyond the limit of stability; the networks of the folds have more than twice the
-                loss that their kernel limit promised; with stop="certified", the optimum is not certified, or the
-                network's outputs are not those of the certified one.
+            ConvergenceWarning: the path does not reach the temperature; of other solvers, the outputs alternate between
+                two values, or did until the step size was halved, or the step size passed is beyond the limit of
+                stability; with stop="certified", the optimum is not certified, or the network's outputs are not those
+                of the certified one.
 
         Raises:
             ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
@@ -208,6 +210,11 @@ class MeanFieldEstimator(RowEstimator):
         run = run_of(self.run)
         if self.solver_ == "path":
             check_unsaved(run, "solver='path', which takes seconds,")
+            if self.num_particles < FEWEST_PARTICLES:
+                raise ValueError(
+                    f"num_particles is {self.num_particles}, too few for solver='path'; pass {FEWEST_PARTICLES} or "
+                    "more, or name another solver."
+                )
         with report_to(run.progress) as report:
             trial = self._best_trial(rows, task, choice_key, path_key, report)
         columns, network, _, temperature, choice, self.linear_part_ = trial
@@ -218,6 +225,7 @@ class MeanFieldEstimator(RowEstimator):
         self.scaling_reason_: str = self.scaling_sentence()
         self.temperature_: float = float(temperature)
         self.network_: Network = network
+        self.output_scale_: float = float(network.task.neuron.scale)
         self.row_places_: np.ndarray = rows.places
         self.certificate_: Certificate | None = None
         self._record_choice(choice, task)
@@ -335,10 +343,11 @@ class MeanFieldEstimator(RowEstimator):
                     plain(rows.inputs),
                     split,
                     path_key,
-                    min(FOLD_PARTICLES, int(self.num_particles)),
+                    FOLD_PARTICLES,
                     columns.learned,
                     plain if with_line else None,
                     columns,
+                    self._passed_temperature(),
                 )
 
             best = best_search(
@@ -365,7 +374,13 @@ class MeanFieldEstimator(RowEstimator):
             network = replace(network, task=network.task.without(own))
         schedule = self._schedule(network)
         network = stored(network, schedule, int(self.num_particles), self.sharding)
-        return Trial(best.columns, network, schedule, choice.temperature, choice, line)
+        temperature = self._passed_temperature() or choice.temperature
+        return Trial(best.columns, network, schedule, temperature, choice, line)
+
+    def _passed_temperature(self) -> float | None:
+        """Return the temperature, unless it is to be chosen."""
+        temperature = self.temperature
+        return None if isinstance(temperature, str) else float(temperature)
 
     def _plain_columns(self, rows: DistinctRows) -> Standardiser:
         """Return what makes the columns of linear models."""
@@ -391,7 +406,9 @@ class MeanFieldEstimator(RowEstimator):
         other = copy.copy(self)
         rows = other._training_rows(X, y, sample_weight, groups)
         self._check_same_rows(other)
-        task = other._task(rows.targets, rows.weights)._replace(neuron=self.neuron_)
+        task = other._task(rows.targets, rows.weights)
+        neuron = replace(self.neuron_, scale=self.output_scale_)
+        task = task._replace(neuron=neuron)
         if self.linear_part_ is not None:
             task = task.without(self.linear_part_(rows.inputs))
         network = self._network(task, self.standardiser_(rows.inputs), rows.weights)
@@ -428,7 +445,8 @@ class MeanFieldEstimator(RowEstimator):
         self.held_out_scores_ = choice.losses | self._held_out_scores(
             choice.outputs, targets, choice.weights
         )
-        self.temperature_reason_ = choice.reason()
+        if self._passed_temperature() is None:
+            self.temperature_reason_ = choice.reason()
         if warning := choice.warning():
             warnings.warn(warning, LinearModelWarning, stacklevel=3)
 
@@ -579,7 +597,8 @@ class MeanFieldEstimator(RowEstimator):
         of_steps = (self.relative_step_size, self.num_steps, self.batch_size)
         steps = any(value != "auto" for value in of_steps) or self.stop == "certified"
         large = num_rows > MOST_PATH_ROWS or self.sharding is not None
-        return "mfld" if steps or large or self.neuron != "tanh-tanh" else "path"
+        few = self.neuron != "tanh-tanh" or self.num_particles < FEWEST_PARTICLES
+        return "mfld" if steps or large or few else "path"
 
     def _scalings(self) -> tuple[Scaling, ...]:
         """Return the scalings that may be taken."""

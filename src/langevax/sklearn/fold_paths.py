@@ -143,12 +143,15 @@ class FoldSearch:
     line_of: Standardiser | None = None
     """What made `plain`, of whose columns outputs have a linear part, which each fold fits to its own rows."""
     columns: PreparedColumns | None = None
+    passed: float | None = None
+    """The temperature, where it is not to be chosen."""
 
     def __post_init__(self) -> None:
         self.rows = self.split.of_network(self.network)
         self.of_lines = self.plain[self.split.places]
         self.share = float(self.network.weights.sum() / self.rows.weights.sum())
-        self.hottest = hottest_temperature(self.network.risk(1.0))
+        hottest = hottest_temperature(self.network.risk(1.0))
+        self.hottest = max(hottest, self.passed or 0.0)
         self.lines: list[LinearPart] = []
         self.paths: list[FoldPath] = []
 
@@ -159,7 +162,7 @@ class FoldSearch:
 
     def temperature(self, number: int) -> float:
         """Return that of all rows after so many coolings."""
-        return self.hottest * COOLING**number
+        return max(self.hottest * COOLING**number, self.passed or 0.0)
 
     def path(self, fold: int) -> FoldPath:
         """Return the path of a fold, begun where it is not yet."""
@@ -182,7 +185,7 @@ class FoldSearch:
         folds = range(min(num_folds, len(self.split.folds)))
         rows = self.rows.subset(self.held(num_folds))
         losses: list[np.ndarray] = []
-        while len(losses) < MOST_TEMPERATURES and not self._ended(losses, rows.weights):
+        while len(losses) < MOST_TEMPERATURES and not self._ended(losses, rows):
             number = len(losses)
             z = [
                 self.path(fold).outputs(number, self.temperature(number))
@@ -195,14 +198,30 @@ class FoldSearch:
             )
         return np.stack(losses)
 
-    def _ended(self, losses: list[np.ndarray], weights: np.ndarray) -> bool:
+    def _ended(self, losses: list[np.ndarray], rows: Network) -> bool:
         """Return whether colder temperatures have not paid for long, or cost ever more."""
+        if self.passed is not None:
+            return self.temperature(len(losses) - 1) == self.passed
         if len(losses) <= RISEN:
             return False
-        above, error = above_least(np.stack(losses), weights, None)
-        chosen = int(np.argmax(above <= self.slack * error))
+        above, error = above_least(np.stack(losses), rows.weights, None)
         risen = np.all(above[-RISEN:] > error[-RISEN:])
+        chosen = self._hottest_as_good(np.stack(losses), rows, None)
         return bool(risen) or 0 < chosen < len(losses) - RISEN
+
+    def _hottest_as_good(
+        self, losses: np.ndarray, rows: Network, groups: np.ndarray | None
+    ) -> int:
+        """Return the place of the hottest temperature whose loss is as good as any, within the slack.
+
+        That of classes is also at most the loss of their shares, to which the hottest classifier does not tend.
+        """
+        above, error = above_least(losses, rows.weights, groups)
+        beyond = above - self.slack * error
+        if rows.task.labels is not None:
+            mean = losses @ rows.weights / rows.weights.sum()
+            beyond = np.maximum(beyond, mean - max(base_loss(rows), mean.min()))
+        return int(np.argmax(beyond <= 0))
 
     def close(self) -> None:
         """End the threads of the paths."""
@@ -276,14 +295,10 @@ class FoldSearch:
         shares = rows.weights / rows.weights.sum()
         is_class = rows.task.labels is not None
         above, error = above_least(losses, rows.weights, split.groups)
-        beyond = above - self.slack * error
-        base_loss = float(row_losses(rows, base_rate(rows)) @ shares)
         mean = losses @ shares
-        if (
-            is_class
-        ):  # the hottest classifier does not tend to the shares of the classes
-            beyond = np.maximum(beyond, mean - max(base_loss, mean.min()))
-        chosen = int(np.argmax(beyond <= 0))
+        chosen = number - 1
+        if self.passed is None:
+            chosen = self._hottest_as_good(losses, rows, split.groups)
         temperatures = np.array([self.temperature(j) for j in range(number)])
         history = {
             "output_scale": np.full(number, float(rows.task.neuron.scale)),
@@ -317,7 +332,7 @@ class FoldSearch:
             places=split.places,
             above_linear=(float(difference), float(linear_error)),
             untrained_loss=float(row_losses(rows, constant) @ shares),
-            base_loss=base_loss,
+            base_loss=base_loss(rows),
             slack=self.slack,
             groups=split.groups,
         )
@@ -362,6 +377,12 @@ def above_least(
     least = losses[np.argmin(losses @ weights)]
     above, error = excess(losses, least, weights, groups)
     return above, np.maximum(error, 1e-6 * (weights @ least) / weights.sum())
+
+
+def base_loss(rows: Network) -> float:
+    """Return the mean loss of `base_rate`."""
+    losses = row_losses(rows, base_rate(rows))
+    return float(losses @ rows.weights / rows.weights.sum())
 
 
 def mean_target(network: Network, trained: np.ndarray) -> np.ndarray:

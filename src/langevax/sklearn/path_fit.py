@@ -34,9 +34,8 @@ COOLING = 0.35
 """Between temperatures at which a whole step is made."""
 
 
-def steps_down(network: Network, temperature: float) -> list[float]:
+def steps_down(hottest: float, temperature: float) -> list[float]:
     """Return the temperatures above one through which to go."""
-    hottest = hottest_temperature(network.risk(1.0))
     count = max(0, math.ceil(math.log(temperature / hottest, COOLING) - 1e-6))
     return [hottest * COOLING**number for number in range(count)]
 
@@ -49,8 +48,11 @@ def follow_path(
     report: Callable[[str, float], None],
 ) -> Followed:
     """Go down to the temperature, and make the last rounds there."""
-    path = NetworkPath(network.risk(1.0), num_particles, key)
-    steps = steps_down(network, temperature)
+    risk = network.risk(1.0)
+    risk.prior(1.0, num_particles)  # refuses what no memory holds
+    hottest = max(temperature, hottest_temperature(risk))
+    path = NetworkPath(risk, num_particles, key, hottest)
+    steps = steps_down(hottest, temperature)
     passed: list[Neurons] = []
     try:
         for number, hotter in enumerate(steps):
@@ -78,7 +80,7 @@ def follow_path(
     return Followed(
         [network.rotated(neurons.positions(path.law), back=True) for neurons in passed],
         len(last),
-        path.dual[:n].astype(np.float32),
+        np.mean(path.rung.last, axis=0)[:n].astype(np.float32),
         {
             "steps": np.arange(1, len(passed) + 1),
             "temperature": temperatures,
