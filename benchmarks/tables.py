@@ -86,10 +86,6 @@ def scores() -> None:
     for name, (load, kind, folds) in TABLES.items():
         table, classes = load(), is_classifier(kind())
         rows = {"mean-field network": lambda kind=kind: kind(random_state=0)}
-        if name == "digits":
-            rows["mean-field network, path"] = lambda kind=kind: kind(
-                random_state=0, validation="path"
-            )
         rows["kernel limit"] = None
         rows |= {
             peer: (lambda estimator=estimator: estimator)

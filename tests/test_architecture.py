@@ -293,6 +293,14 @@ def test_a_name_that_leads_nowhere_is_found():
     assert list(names_of_nothing(text, NAMESPACES)) == ["theory.step_sizes", "run.no"]
 
 
+def test_the_design_names_what_there_is():
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    assert list(names_of_nothing(text, NAMESPACES | {"jax"})) == []
+    classes = set(re.findall(r"^class (\w+)", "\n".join(FILES.values()), re.MULTILINE))
+    named = set(re.findall(r"`([A-Z]\w+)`", text))
+    assert named - classes == {"None", "OptimizeResult"}  # of Python and SciPy
+
+
 @pytest.mark.slow
 def test_pytree_is_the_one_that_type_checkers_know():
     named = {

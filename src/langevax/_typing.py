@@ -5,7 +5,8 @@
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from jaxtyping import Array, Float, Int, Key
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
 
 if TYPE_CHECKING:
     PyTree: TypeAlias = Any
@@ -15,5 +16,18 @@ else:
 PRNGKey: TypeAlias = Key[Array, ""]
 IntScalar: TypeAlias = Int[Array, ""]
 FloatScalar: TypeAlias = Float[Array, ""]
+BoolScalar: TypeAlias = Bool[Array, ""]
+Vector: TypeAlias = Float[Array, " d"]
+HostVector: TypeAlias = Float[np.ndarray, " d"]
+HostMatrix: TypeAlias = Float[np.ndarray, "d d"]
 
-__all__ = ["FloatScalar", "IntScalar", "PRNGKey", "PyTree"]
+__all__ = [
+    "BoolScalar",
+    "FloatScalar",
+    "HostMatrix",
+    "HostVector",
+    "IntScalar",
+    "PRNGKey",
+    "PyTree",
+    "Vector",
+]

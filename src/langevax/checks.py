@@ -3,6 +3,7 @@
 They read only concrete values; inside a traced function the same objects are rebuilt unchecked.
 """
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -106,8 +107,9 @@ def number(
     positive: bool = False,
     schedule: bool = False,
     auto: bool = False,
+    most: float = math.inf,
 ) -> None:
-    """Raise unless `value` is a finite number >= 0 (> 0 with `positive`) or an array of such.
+    """Raise unless `value` is a finite number >= 0 (> 0 with `positive`) or an array of such, up to `most`.
 
     `schedule` allows functions of the step as well, and `auto` the word "auto".
     """
@@ -131,6 +133,10 @@ def number(
         worst = values[~good].flat[0]
         raise ValueError(
             f"{name} must be finite and {bound}, got {worst}; pass a number {bound}."
+        )
+    if np.any(values > most):
+        raise ValueError(
+            f"{name} must be at most {most:.4g}, got {values.max()}; pass a number in (0, {most:.4g}]."
         )
 
 
@@ -258,13 +264,7 @@ def fraction(
     auto: bool = False,
 ) -> None:
     """Raise unless `value` is a number in (0, 1]; `schedule` and `auto` as in `number`."""
-    number(name, value, positive=True, schedule=schedule, auto=auto)
-    if is_auto(value) or callable(value) or not is_concrete(value):
-        return
-    if not np.all(np.asarray(value) <= 1):
-        raise ValueError(
-            f"{name} must be at most 1, got {value}; pass a number in (0, 1]."
-        )
+    number(name, value, positive=True, schedule=schedule, auto=auto, most=1.0)
 
 
 def share(name: str, value: object) -> None:

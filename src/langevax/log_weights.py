@@ -13,9 +13,9 @@ import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int
 
-LogWeights = Float[Array, " particles"] | Float[np.ndarray, " particles"]
+LogWeights = Float[Array | np.ndarray, " particles"]
 """Up to a constant."""
-Whole = Int[Array, " _"] | Int[np.ndarray, " _"]
+Whole = Int[Array | np.ndarray, " _"]
 
 LEAST_EFFECTIVE = 0.5
 """Share of the particles that weights have to leave effective; below it a cloud is resampled."""
@@ -32,16 +32,17 @@ def log_mean_exp(logs: Any, axis: int = -1) -> Any:
         return logsumexp(logs, axis=axis) - jnp.log(size)
     largest = logs.max(axis, keepdims=True)
     shift = np.where(np.isfinite(largest), largest, 0)
+    mean = np.exp(logs - shift).mean(axis)
     with np.errstate(divide="ignore"):
-        mean = np.log(np.mean(np.exp(logs - shift), axis))
+        mean = np.log(mean)
     return mean + shift.squeeze(axis)
 
 
 def normalised(log_weights: Any, axis: int = -1) -> Any:
     """Return weights of sum one over an axis."""
-    xp = _library(log_weights)
-    weights = xp.exp(log_weights - xp.max(log_weights, axis=axis, keepdims=True))
-    return weights / xp.sum(weights, axis=axis, keepdims=True)
+    largest = log_weights.max(axis, keepdims=True)
+    weights = _library(log_weights).exp(log_weights - largest)
+    return weights / weights.sum(axis, keepdims=True)
 
 
 def effective_share(log_weights: LogWeights) -> Any:
@@ -49,8 +50,9 @@ def effective_share(log_weights: LogWeights) -> Any:
     xp = _library(log_weights)
     finite = xp.all(xp.isfinite(log_weights))
     shares = normalised(xp.where(finite, log_weights, 0))
-    share = 1 / xp.sum(shares**2) / shares.shape[0]
-    return xp.where(finite, share, 0) if xp is jnp else float(finite * share)
+    share = 1 / xp.sum(shares**2) / len(shares)
+    share = xp.where(finite, share, 0)
+    return share if xp is jnp else float(share)
 
 
 def systematic(log_weights: LogWeights, offset: Any, size: int | None = None) -> Any:
@@ -74,12 +76,14 @@ def integer_weights(
     better than the 24 of float32.
     """
     xp = _library(log_weights)
-    logs = log_weights if xp is jnp else np.asarray(log_weights, np.float64)
-    size = len(logs) if size is None else size
-    whole = xp.int64 if logs.dtype.itemsize > 4 else xp.int32
+    if xp is np:
+        log_weights = np.asarray(log_weights, np.float64)
+    number = len(log_weights)
+    size = number if size is None else size
+    whole = xp.int64 if log_weights.dtype.itemsize > 4 else xp.int32
     one = 2 ** (xp.iinfo(whole).bits - 2) // size
-    weights = xp.exp(logs - xp.max(logs))
-    scale = size / len(logs) * one / xp.mean(weights)
+    weights = xp.exp(log_weights - log_weights.max())
+    scale = size / number * one / weights.mean()
     positions = xp.arange(size, dtype=whole) * one
     start = xp.asarray(offset * one).astype(whole)
     return xp.round(weights * scale).astype(whole), positions + start

@@ -7,6 +7,7 @@ branch of the position, and broadcasts against every array there.
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -106,7 +107,11 @@ def ball_like(position: PyTree, radius: ArrayLike, *, key: PRNGKey) -> PyTree:
     for leaf in jax.tree.leaves(z):
         squares += jnp.sum(jnp.square(leaf.astype(wide)))
     scale = jnp.asarray(radius, wide) / jnp.sqrt(squares)
-    return jax.tree.map(lambda leaf: (leaf.astype(wide) * scale).astype(leaf.dtype), z)
+
+    def scaled(leaf: Array) -> Array:
+        return (leaf.astype(wide) * scale).astype(leaf.dtype)
+
+    return jax.tree.map(scaled, z)
 
 
 def host_normal(
@@ -114,7 +119,8 @@ def host_normal(
 ) -> np.ndarray:
     """The numbers of `normal` outside of any program, by one program for each power of two instead of each shape."""
     length = math.prod(shape)
-    drawn = _normals(key, 1 << max(length - 1, 0).bit_length(), jnp.dtype(dtype).name)
+    power_of_two = 1 << max(length - 1, 0).bit_length()
+    drawn = _normals(key, power_of_two, jnp.dtype(dtype).name)
     return np.asarray(drawn)[:length].reshape(shape)
 
 
@@ -123,10 +129,25 @@ def _normals(key: PRNGKey, length: int, dtype: str) -> Array:
     return normal((length,), jnp.dtype(dtype), key=key)
 
 
+def in_double(array: Any) -> np.ndarray:
+    """Return an array in NumPy, in float64."""
+    return np.asarray(array, np.float64)
+
+
 def dot(left: PyTree, right: PyTree) -> FloatScalar:
     """Inner product of two positions."""
     products = jax.tree.map(lambda a, b: jnp.sum(a * b), left, right)
     return jax.tree.reduce(jnp.add, products)
+
+
+def where(condition: Array, one: PyTree, other: PyTree) -> PyTree:
+    """Every leaf of `one` where the condition holds, of `other` elsewhere."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
+
+
+def without_chains(tree: PyTree) -> PyTree:
+    """Leaves with their first two axes, such as (chain, draw), as one."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
 
 
 def zeros_like(tree: PyTree) -> PyTree:

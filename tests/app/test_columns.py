@@ -10,7 +10,7 @@ from langevax.app.tables.styles import Style, parse
 
 
 def read_column(values):
-    return read_columns(pl.DataFrame({"x": values}, strict=False))[0]
+    return read_columns(pl.DataFrame({"x": values}, strict=False))["x"]
 
 
 @pytest.mark.parametrize(

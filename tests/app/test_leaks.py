@@ -87,6 +87,20 @@ def test_a_column_that_finds_as_much_as_the_most_frequent_class_is_no_leak():
     assert leaks(always, RARE, "classification") == []
 
 
+def test_a_row_of_totals_makes_no_column_a_leak():
+    columns = {f"x{k}": RNG.integers(1, 9, ROWS) for k in range(5)}
+    totals = {name: np.append(values, values.sum()) for name, values in columns.items()}
+    assert named(totals, np.append(NUMBERS + 9, 9 * ROWS), "regression") == {}
+
+
+def test_many_leaks_are_named_in_few_sentences(tmp_path):
+    rows = [",".join(str(k * i + 0.5) for k in range(1, 8)) for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d,e,f,y", *rows]) + "\n")
+    data = prepare(FitOptions(tmp_path / "t.csv", "y", tmp_path / "out"))
+    assert len(data.leaks) == 4
+    tells(data.leaks[-1], "'d' 'e' 'f'")
+
+
 def test_ten_rows_show_no_leak():
     assert named({"x": NUMBERS[:10]}, NUMBERS[:10], "regression") == {}
 

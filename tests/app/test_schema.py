@@ -45,7 +45,7 @@ TABLE = pl.DataFrame(
 
 
 def schema_of(table):
-    frame, styles, _ = useful(table, read_columns(table))
+    frame, styles, _ = useful(read_columns(table))
     columns, _ = learn(frame, styles)
     return Schema("y", "regression", (), columns), frame
 
@@ -79,7 +79,7 @@ def test_numbers_missing_words_and_dates_become_named_inputs():
 
 def test_columns_left_out_or_changed_are_reported():
     readings = read_columns(TABLE)
-    _, styles, decisions = useful(TABLE, readings)
+    _, styles, decisions = useful(readings)
     notes = sentences(decisions)
     assert list(styles) == ["age", "city", "day", "member"]
     assert [
@@ -90,8 +90,8 @@ def test_columns_left_out_or_changed_are_reported():
     ] == notes[:2]
     tells(notes[2], "'name' 'a' --read name=words")
     tells(notes[3], "'one' 1.0")
-    assert "name" in useful(TABLE, readings, keep=("name", "one"))[1]
-    assert "one" not in useful(TABLE, readings, keep=("name", "one"))[1]
+    assert "name" in useful(readings, keep=("name", "one"))[1]
+    assert "one" not in useful(readings, keep=("name", "one"))[1]
 
 
 def test_a_schema_read_from_json_encodes_the_same(tmp_path):
@@ -111,7 +111,7 @@ def test_rare_categories_are_encoded_as_unknown():
         for _ in range(2 if i < MOST_CATEGORIES else 1)
     ]
     table = pl.DataFrame({"w": words})
-    frame, styles, _ = useful(table, read_columns(table))
+    frame, styles, _ = useful(read_columns(table))
     columns, decisions = learn(frame, styles)
     assert decisions[0].sentence.startswith(
         "Column 'w' has 53 categories in the training rows: the 50 most frequent have an input each, the others "

@@ -14,9 +14,7 @@ from tests.sentences import refuses, tells
 
 def readings_of(frame, choices=(), separator=","):
     choices = Choices.parse(choices, frame.columns)
-    return dict(
-        zip(frame.columns, read_columns(frame, choices, separator), strict=True)
-    )
+    return read_columns(frame, choices, separator)
 
 
 def target_of(values, *choices, task=None):
@@ -26,8 +24,8 @@ def target_of(values, *choices, task=None):
 
 def schema_of(frame, *choices, separator=","):
     """Return the schema of a table whose columns are all inputs, and what was decided."""
-    read = list(readings_of(frame, choices=choices, separator=separator).values())
-    values, styles, decisions = useful(frame, read)
+    read = readings_of(frame, choices=choices, separator=separator)
+    values, styles, decisions = useful(read)
     columns, _ = learn(values, styles)
     return Schema("y", "regression", (), columns), [
         decision.sentence for decision in decisions
@@ -107,6 +105,12 @@ def test_new_cells_of_another_notation_are_refused(trained, new):
         schema.convert(pl.DataFrame({"a": [trained[0], new]}))
 
 
+def test_all_columns_of_another_notation_are_named_at_once():
+    schema, _ = schema_of(pl.DataFrame({"a": ["1.5", "2"], "b": ["3", "4.5"]}))
+    with refuses(BadInput, "'a' '<1' 'b' '5 kg'"):
+        schema.convert(pl.DataFrame({"a": ["<1", "2"], "b": ["5 kg", "6"]}))
+
+
 def test_new_strays_count_as_missing_where_the_user_said_so_in_training():
     frame = pl.DataFrame({"a": ["1.5", "2", "4", "heavy"]})
     schema, _ = schema_of(frame, "a=numbers")
@@ -131,7 +135,7 @@ def test_columns_left_out_in_training_are_not_called_unknown():
     table = {"id": [str(i) for i in range(1, 9)], "a": ["1.5", "2", "4", "3"] * 2}
     frame = pl.DataFrame(table)
     readings = read_columns(frame)
-    used, styles, decisions = useful(frame, readings)
+    used, styles, decisions = useful(readings)
     schema = Schema("y", "regression", (), learn(used, styles)[0], tuple(decisions))
     assert not schema.examples(frame).notes
     assert schema.examples(frame.with_columns(new=pl.lit("1"))).notes == [

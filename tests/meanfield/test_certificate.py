@@ -286,12 +286,13 @@ def test_what_is_known_when_the_effort_is_spent_is_reported(effort):
     assert result.upper_bound >= problem.optimum
     assert result.work < effort + 1.5 * wells.NUM_DESCENTS * 101 * 6
     if not result.trustworthy:
-        assert result.verdict.startswith("Not certified: between ")
+        starts = ("Not certified: between ", "Upper end only, at most ")
+        assert result.verdict.startswith(starts)
         assert "raise effort" in result.verdict
 
 
-def test_a_narrow_interval_before_any_descent_is_told_without_one(monkeypatch):
-    """Targets that the network fits: D(0) = 0 and walks from the prior are enough, before the wells are looked for."""
+def test_a_lower_end_of_any_network_is_none_however_narrow_the_interval(monkeypatch):
+    """Targets that the network fits, and no more than D(0) = 0 and walks from the prior: the upper end alone says something."""
     inputs = np.linspace(-2, 2, 6)
     problem = Problem(Odd(), odd_values, inputs, 2 * np.tanh(inputs), "squared", 1e-3)
 
@@ -302,8 +303,34 @@ def test_a_narrow_interval_before_any_descent_is_told_without_one(monkeypatch):
     result = certified(problem, effort=3e7)
     assert result.num_descents == 0
     assert result.lower_bound == 0
-    assert result.trustworthy
-    assert "searches" not in result.verdict
+    assert result.width < 0.1 * problem.prior_objective
+    assert not result.trustworthy
+    tells(result.verdict, "0")
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "trusted"),
+    [
+        (0.0, 0.084, False),
+        (0.003, 0.087, False),
+        (0.044, 0.09, False),
+        (0.0451, 0.09, True),
+        (0.08, 0.09, True),
+        (0.0, 0.0, True),
+    ],
+)
+def test_a_lower_end_is_nearer_to_the_upper_one_than_to_that_of_any_network(
+    lower, upper, trusted
+):
+    """D(0) = 0 with squared loss; an interval of the prior's own objective is narrow in any case."""
+    search = search_of(smooth())
+    dual, bound = np.zeros(6, np.float32), UpperBound(upper, 0.0, 5, np.zeros(6))
+    search.known = dataclasses.replace(
+        search.known, prior_objective=10.0, lower=(lower, dual), upper=(upper, bound)
+    )
+    assert search.bound_of_any == 0
+    assert search.is_two_sided() is trusted
+    assert search.narrow(0.1) is trusted
 
 
 def test_an_optimum_near_the_prior_is_in_the_interval():

@@ -124,13 +124,7 @@ def _difference(case: Case, path: Path) -> str:
     table = read_table(path, encoding=case.encoding)
     frame = table.frame
     choices = Choices.parse(case.options, frame.columns)
-    readings = dict(
-        zip(
-            frame.columns,
-            read_columns(frame, choices, table.separator),
-            strict=True,
-        )
-    )
+    readings = read_columns(frame, choices, table.separator)
     if case.target is not None:
         target = read_target(frame, case.target, None, readings.pop(case.target))
         if case.classes is not None and _typed(target.classes) != _typed(case.classes):
@@ -154,9 +148,7 @@ def _is_silent(reading: ReadColumn) -> bool:
     if reading.kind != "categorical" or reading.useless or not len(cells):
         return False
     digits = cells.str.contains("[0-9]").sum()
-    return 2 * digits >= len(cells) and not any(
-        one.topic == "words" for one in reading.decisions
-    )
+    return 2 * digits >= len(cells) and not reading.why_words
 
 
 def _typed(labels: Sequence[str | int]) -> list[tuple[str, str]]:

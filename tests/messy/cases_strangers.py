@@ -45,6 +45,25 @@ CASES = [
         None,
         refusal=("'a'", "'1.2k'"),
     ),
+    *(
+        Case(what, column("a", *cells), None, refusal=("'a'", *answers))
+        for what, cells, answers in (
+            ("titres", ("1:10", "1:20", "1:50", "neg"), ("'1:10'", "--read a=words")),
+            ("teachers and pupils", ("1:15", "1:18"), ("'1:15'", "--read a=dates")),
+            ("seasons", ("2003-04", "2004-05", "2011-12"), ("--read a=words",)),
+            ("months without a hyphen", ("202312", "202401"), ("--read a=numbers",)),
+        )
+    ),
+    Case(
+        "fiscal years",
+        column("a", "2021/22", "2022/23"),
+        repeated(words, "2021/22", "2022/23"),
+    ),
+    Case(
+        "lakhs and crores",
+        column("a", '"₹12,34,567.50"', '"₹45,300"', '"₹2,00,00,000"', "₹7"),
+        repeated(number, 1_234_567.5, 45_300, 20_000_000, 7),
+    ),
     # Units
     Case(
         "centimetres that some rows leave out",

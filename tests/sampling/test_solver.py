@@ -89,6 +89,8 @@ def test_draws_are_those_of_the_exact_posterior(adjoint, algorithm, method, leas
     )
     z, ratios, ess = deviates(draws, *exact())
     assert draws.method == method
+    if algorithm != "auto":
+        assert type(draws.algorithm) is type(algorithm)
     assert np.abs(z).max() < LIMIT
     assert ess.min() > least_ess
     np.testing.assert_allclose(ratios, 1, atol=LIMIT / np.sqrt(2 * ess.min()))
@@ -581,7 +583,6 @@ def test_random_numbers_in_a_map_that_jax_traces_are_named():
     [
         ({"algorithm": langevax.PCNL()}, "PCNL"),
         ({"algorithm": HMC()}, "HMC"),
-        ({"algorithm": HMC(2.5)}, "HMC"),
         ({"algorithm": langevax.NUTS()}, "forward_map"),
         (
             {"run": langevax.Run(checkpoint="somewhere")},
@@ -594,6 +595,11 @@ def test_what_a_solver_cannot_do_is_named_by_sample(options, facts):
     target = langevax.inverse_problem(exponential, np.exp(DATA), NOISE, PRIOR)
     with refuses(ValueError, facts):
         langevax.sample(target, key=KEY, **options)
+
+
+def test_a_turn_of_hamiltonian_dynamics_is_at_most_a_quarter():
+    with refuses(ValueError, "step_size 1.571 2.5"):
+        HMC(2.5)
 
 
 def test_a_checkpoint_of_hamiltonian_dynamics_on_a_map_in_jax_is_refused_with_the_dynamics_that_save():

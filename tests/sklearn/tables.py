@@ -2,12 +2,17 @@
 
 import functools
 
+import jax
 import numpy as np
 from sklearn.datasets import load_diabetes, load_iris
 
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+from langevax.sklearn.fold_paths import FoldSearch, SplitRows
 
-QUICK = {"num_particles": 100, "num_steps": 100, "random_state": 0, "validation": None}
+QUICK = {"num_particles": 100, "random_state": 0, "validation": None}
+"""A path to the temperature of the kernel limit."""
+STEPS = QUICK | {"num_steps": 100}
+"""Steps of mean-field Langevin dynamics in its place."""
 
 
 @functools.cache
@@ -36,6 +41,22 @@ def fitted_classifier():
     """Not to be changed by a test."""
     X, y = iris()
     return MeanFieldClassifier(**QUICK).fit(X[:100], y[:100])
+
+
+def fold_search(network, copies=None, groups=None, num_particles=64, **options):
+    """The paths of the folds of a network's rows, begun as they are asked for; close them."""
+    n = len(network.inputs)
+    copies = np.ones(n) if copies is None else copies
+    split = SplitRows.of(network.task.labels, copies, groups)
+    of_rows = network, options.pop("plain", network.inputs), split
+    return FoldSearch(*of_rows, jax.random.key(0), num_particles, **options)
+
+
+def outputs_left_out(search, number):
+    """(n, ...) outputs of a search at the rows of each fold, after so many coolings."""
+    search.losses()
+    parts = [search.path(fold).outputs(number, 0.0) for fold in range(5)]
+    return np.concatenate(parts)[np.argsort(search.held(5))]
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import (
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 from tests.sklearn.checks import name_of, own_checks
 
-SHORT = {"temperature": 0.01, "num_particles": 32, "num_steps": 60}
+SHORT = {"temperature": 0.01, "num_particles": 32}
 AT_DEFAULTS = {
     "check_classifiers_train",
     "check_fit_idempotent",

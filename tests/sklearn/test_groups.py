@@ -109,6 +109,7 @@ def test_an_estimator_promises_what_new_groups_get():
     assert inside(alone) < 0.8 < 0.85 < inside(together)
 
 
+@pytest.mark.xfail(reason="a temperature above the first of a path", strict=True)
 def test_the_kernel_limit_promises_what_new_groups_get():
     X, y, groups = people()
     alone, together = (
@@ -124,7 +125,7 @@ def test_the_kernel_limit_promises_what_new_groups_get():
 def test_a_classifier_keeps_groups_together_and_a_model_gets_its_rows_back():
     X, y, groups = people()
     labels = np.where(y > 0, "high", "low")
-    settings = QUICK | {"num_steps": 20, "scaling": "columns"}
+    settings = QUICK | {"scaling": "columns"}
     model = MeanFieldClassifier(**settings).fit(
         X, labels, groups=[f"p{g}" for g in groups]
     )

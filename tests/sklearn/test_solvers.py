@@ -97,10 +97,10 @@ def test_a_saved_model_predicts_whatever_its_solver(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_path_ends_in_the_solver():
+def test_folds_choose_the_temperature_of_any_solver():
     X, y = diabetes()
     settings = {
-        "validation": "path",
+        "validation": "folds",
         "random_state": 0,
         "num_particles": 50,
         "run": Run(progress=False),
@@ -158,7 +158,7 @@ def test_a_frozen_dual_takes_other_steps_than_an_interacting_cloud():
     assert losses.squared.curvature == 1
 
 
-@pytest.mark.parametrize("solver", OTHERS)
+@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.long
 def test_no_solver_alternates_where_classes_overlap(solver):
     """One step size relative to the measured curvature serves all: within .01 of the .58 in log loss of the best.

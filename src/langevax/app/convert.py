@@ -12,8 +12,7 @@ from langevax.app.errors import BadInput, RunFailed, count
 from langevax.app.fitting.prepared import check_names
 from langevax.app.options import ConvertOptions
 from langevax.app.output import Output
-from langevax.app.tables.curves import gathered
-from langevax.app.tables.records import sentences
+from langevax.app.tables.records import gathered, sentences
 from langevax.app.tables.streaming import (
     decisions_on,
     first_rows,

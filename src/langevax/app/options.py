@@ -156,11 +156,11 @@ class FitOptions:
 
     TABLE is CSV, TSV (also gzipped) or Parquet with a header, as spreadsheets and data bases write it. Whether a
     column holds numbers, dates or words is read from all of its values, each decision is printed with its evidence,
-    and --dry-run prints them and stops. What can be read in two ways, such as 1,234 or 01/02/2024, is refused, and
-    --read answers; numbers or dates in two notations are, too. Text is UTF-8; for others pass --encoding. Missing
+    and --dry-run prints them and stops. What can be read in two ways, such as 1,234, 01/02/2024 or 1:10, is refused,
+    and --read answers; numbers or dates in two notations are, too. Text is UTF-8; for others pass --encoding. Missing
     numbers are replaced by the median and marked; a missing word is a category of its own. Columns that only number
-    the rows are left out. Columns that may leak the target, words that look like numbers or dates, and repeated
-    values far from all others, such as -999, are named.
+    the rows are left out. Columns that may leak the target, columns of which several rows have one value as the visits
+    of a patient do, words that look like numbers or dates, and values far from all others, such as -999, are named.
 
     A fifth of the rows is held out for the scores. Where several rows belong to one patient, batch or site, --group
     COLUMN keeps them on one side of every split; otherwise scores and intervals are those of patients already seen.
@@ -174,7 +174,7 @@ class FitOptions:
 
     DIR then holds report.html (open it in a browser), model.safetensors, schema.json, result.json, holdout.csv with
     the predictions for the held-out rows, and certificate.npz, from which `langevax certify DIR` goes on. An
-    interrupted run is saved in DIR/training: run the same command again, and it goes on.
+    interrupted run begins again when the same command is run; where it trains by steps, it goes on from DIR/training.
 
     Settings that are not options here are parameters of langevax.sklearn.MeanFieldRegressor and MeanFieldClassifier.
 
@@ -222,7 +222,10 @@ class FitOptions:
         "`langevax predict --interval`.",
     )
     num_steps: int | None = _whole(
-        Panel.LEARN, "Largest number of steps; training ends before on a plateau.", None
+        Panel.LEARN,
+        "Train at one temperature, by at most so many steps of noisy gradients; they end before on a plateau. By "
+        "default the temperature falls and the network follows, up to 20,000 rows.",
+        None,
     )
     threshold: str = _option(
         Panel.LEARN,

@@ -261,7 +261,8 @@ class TableFile:
         try:
             yield
         except pl.exceptions.PolarsError as error:
-            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            lines = str(error).strip().splitlines()
+            first = lines[0] if lines else type(error).__name__
             kind = (
                 "columns of text in UTF-8 under a header" if self.is_text else "Parquet"
             )
@@ -334,7 +335,9 @@ def matching_files(
     files: list[Path] = []
     for name in [table] if isinstance(table, str | os.PathLike) else table:
         checks.local_path("table", name)
-        matches = [name] if Path(name).exists() else sorted(glob.glob(os.fspath(name)))
+        matches = [name]
+        if not Path(name).exists():
+            matches = sorted(glob.glob(os.fspath(name)))
         if not matches:
             raise FileNotFoundError(
                 f"table {os.fspath(name)!r} does not exist; name CSV or Parquet files."

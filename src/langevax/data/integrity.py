@@ -50,7 +50,8 @@ def split_map(rows: np.memmap) -> tuple[memoryview, memoryview]:
     """Return the header and the rows of a mapped `.npy` file as bytes."""
     base: Any = rows.base
     data = memoryview(base)
-    return data[: len(data) - rows.nbytes], data[len(data) - rows.nbytes :]
+    start = len(data) - rows.nbytes
+    return data[:start], data[start:]
 
 
 def damaged_rows(rows: np.memmap, hashes: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -15,13 +15,19 @@ from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Int
 
 from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local
-from langevax.federated.exchange import Change, Exchange, Periodic, Replies, StepSize
+from langevax.federated.exchange import (
+    Change,
+    Exchange,
+    Periodic,
+    Replies,
+    RowCounts,
+    StepSize,
+)
 from langevax.federated.rounds import Federated
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
@@ -224,7 +230,7 @@ class GradientDifference(Exchange):
         gradient = trees.add(server.gradient, replies.mean(replies.content.change))
         return _advance(server, replies, gradient, self.step_size, step)
 
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
+    def evaluations(self, rows: RowCounts) -> Any:
         return 2 * local.batch_rows(self.batch_size, rows)
 
 

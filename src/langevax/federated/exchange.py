@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from langevax import trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.federated import sampling
 from langevax.federated.sampling import Selection
@@ -28,6 +29,9 @@ from langevax.problems.finite_sum import FiniteSum
 
 StepSize = int | float | np.generic | Array | Callable[..., Any]
 """A number, or a schedule of the round."""
+
+RowCounts = Int[Array, "..."]
+"""Rows of each of several clients."""
 
 
 class Model(NamedTuple):
@@ -80,9 +84,7 @@ class Replies(NamedTuple):
 
     def if_any(self, new: PyTree, old: PyTree) -> PyTree:
         """`new`, or `old` where nobody answered; for small trees, since a table would be copied."""
-        return jax.tree.map(
-            lambda a, b: jnp.where(jnp.any(self.answered), a, b), new, old
-        )
+        return trees.where(jnp.any(self.answered), new, old)
 
     def _sum(self, factors: Float[Array, " selected"], stacked: PyTree) -> PyTree:
         def one(leaf: Array) -> Array:
@@ -143,7 +145,7 @@ class Exchange(eqx.Module):
         """The server's next state; where nobody answered it must not move."""
 
     @abstractmethod
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
+    def evaluations(self, rows: RowCounts) -> Any:
         """Gradients of single rows that a reply of a client with so many rows takes."""
 
 

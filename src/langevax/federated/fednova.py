@@ -5,13 +5,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax, random
-from jaxtyping import Array, Int
 
 from langevax import trees
 from langevax._typing import FloatScalar, IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local
-from langevax.federated.exchange import Exchange, Replies, StepSize
+from langevax.federated.exchange import Exchange, Replies, RowCounts, StepSize
 from langevax.federated.fedavg import AveragesChanges, AveragingServer
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
@@ -102,7 +101,7 @@ class LocalEpochs(Exchange):
         )
         return self.method.moved(server, change, replies, step)
 
-    def num_steps(self, rows: Int[Array, "..."]) -> Int[Array, "..."]:
+    def num_steps(self, rows: RowCounts) -> RowCounts:
         """tau of clients with so many rows."""
         passes = self.method.num_local_epochs
         size = self.method.batch_size
@@ -112,5 +111,5 @@ class LocalEpochs(Exchange):
             else (passes * rows + size - 1) // size
         )
 
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
+    def evaluations(self, rows: RowCounts) -> Any:
         return self.num_steps(rows) * local.batch_rows(self.method.batch_size, rows)

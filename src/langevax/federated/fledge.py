@@ -27,13 +27,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Int
 
 from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.federated import local
 from langevax.federated.bvr_l_psgd import Points
-from langevax.federated.exchange import Exchange, Replies
+from langevax.federated.exchange import Exchange, Replies, RowCounts
 from langevax.federated.rounds import LocalMethod
 from langevax.problems import blocks
 from langevax.problems.federation import Clients
@@ -123,7 +122,7 @@ class TableStart(local.GradientExchange):
     ) -> FLEDGEServer:
         gradients = replies.content.gradient
         mean = replies.mean(gradients)
-        table = jax.tree.map(lambda z, m: jnp.zeros_like(z) + m, server.table, mean)
+        table = trees.add(trees.zeros_like(server.table), mean)
         old = _of_selected(replies, table)
         return server._replace(
             gradient=_with_the_rest(replies, replies.weighted_sum(gradients), mean),
@@ -166,7 +165,7 @@ class TableAnchor(Exchange):
         here, before = replies.content
         change = replies.mean(trees.subtract(here, before))
         old = _of_selected(replies, server.table)
-        residual = jax.tree.map(lambda g, z, s: g - (z + s), here, old, server.shift)
+        residual = trees.subtract(here, trees.add(old, server.shift))
         shift = trees.add(server.shift, change)
         table = _write(server.table, replies, trees.subtract(here, shift), old)
         moved = _with_the_rest(replies, server.gradient, change)
@@ -176,7 +175,7 @@ class TableAnchor(Exchange):
         every = -(-clients.num_clients // len(replies.answered))
         return _fold(new, clients, step % every == every - 1)
 
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
+    def evaluations(self, rows: RowCounts) -> Any:
         return 2 * rows
 
 

@@ -13,7 +13,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax, random
-from jaxtyping import Array, Int
 
 from langevax import trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
@@ -24,6 +23,7 @@ from langevax.federated.exchange import (
     Model,
     PointAndGradient,
     Replies,
+    RowCounts,
 )
 from langevax.gradients import batches
 from langevax.problems import blocks
@@ -45,7 +45,7 @@ def batch(client: FiniteSum, key: PRNGKey, batch_size: int | None) -> FiniteSum:
     )
 
 
-def batch_rows(batch_size: int | None, rows: Int[Array, "..."]) -> Int[Array, "..."]:
+def batch_rows(batch_size: int | None, rows: RowCounts) -> RowCounts:
     """Rows of a batch of a client that has `rows`."""
     return rows if batch_size is None else jnp.minimum(batch_size, rows)
 
@@ -88,7 +88,7 @@ class LocalSteps(Exchange):
         (y, total), _ = lax.scan(one, start, keys)
         return y, jax.tree.map(lambda t: t / method.num_local_steps, total)
 
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
+    def evaluations(self, rows: RowCounts) -> Any:
         return self.method.num_local_steps * batch_rows(self.method.batch_size, rows)
 
 
@@ -109,7 +109,7 @@ class GradientExchange(Exchange):
             batch(client, key, self.batch_size).gradient(message.position)
         ), memory
 
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
+    def evaluations(self, rows: RowCounts) -> Any:
         return batch_rows(self.batch_size, rows)
 
 
@@ -172,6 +172,6 @@ class LocalSARAH(Exchange):
         mean = replies.mean(replies.content.position)
         return server._replace(position=replies.if_any(mean, server.position))
 
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
+    def evaluations(self, rows: RowCounts) -> Any:
         method = self.method
         return 2 * (method.num_local_steps - 1) * batch_rows(method.batch_size, rows)

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Int
 
 from langevax import trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
@@ -13,6 +12,7 @@ from langevax.federated.exchange import (
     Exchange,
     PointAndGradient,
     Replies,
+    RowCounts,
 )
 from langevax.federated.rounds import LocalMethod
 from langevax.federated.sampling import Selection
@@ -129,5 +129,5 @@ class CorrectedLocalSteps(local.LocalSteps):
         )  # 0 where nobody sent a gradient: then G = 0 and y stays at x
         return server._replace(position=trees.add(server.position, change))
 
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
+    def evaluations(self, rows: RowCounts) -> Any:
         return 2 * super().evaluations(rows)

@@ -2,12 +2,10 @@
 
 from typing import Any, ClassVar, NamedTuple
 
-from jaxtyping import Array, Int
-
 from langevax import checks, trees
 from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.federated import local
-from langevax.federated.exchange import Exchange, Replies
+from langevax.federated.exchange import Exchange, Replies, RowCounts
 from langevax.federated.fedavg import AveragesChanges
 from langevax.federated.rounds import LocalMethod
 from langevax.problems.federation import Clients
@@ -125,6 +123,6 @@ class ControlledLocalSteps(local.LocalSteps):
         moved = self.method.moved(server, change, replies, step)
         return SCAFFOLDServer(moved.position, control, moved.optimizer_state)
 
-    def evaluations(self, rows: Int[Array, "..."]) -> Any:
+    def evaluations(self, rows: RowCounts) -> Any:
         local_rows = super().evaluations(rows)
         return local_rows + rows if self.method.option == "I" else local_rows

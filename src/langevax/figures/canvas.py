@@ -28,7 +28,8 @@ def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
     if len(text) <= longest:
         return text
     tail = longest // 3
-    return text[: longest - 1 - tail].rstrip() + "…" + text[len(text) - tail :].lstrip()
+    start = text[: longest - 1 - tail].rstrip()
+    return start + "…" + text[len(text) - tail :].lstrip()
 
 
 def shown(text: str, longest: int = LONGEST_LABEL) -> str:

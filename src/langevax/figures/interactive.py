@@ -160,6 +160,53 @@ def closing(
     return figure
 
 
+def cooling(
+    temperature: np.ndarray,
+    loss: np.ndarray,
+    error: np.ndarray,
+    chosen: int,
+    trained_temperature: np.ndarray,
+    trained_loss: np.ndarray,
+    above: str,
+) -> go.Figure:
+    """Draw losses over temperatures that fall to the right, of rows left out with bars, and of rows trained on.
+
+    Example:
+        >>> hot, cold = np.array([[1.0, 0.1, 0.01], [0.5, 0.1, 0.2]]), np.array([[1.0, 0.1], [0.5, 0.05]])
+        >>> figure = cooling(*hot, np.full(3, 0.01), 1, *cold, "mean loss")
+        >>> figure.layout.xaxis.range[0] > figure.layout.xaxis.range[1]
+        True
+    """
+    temperatures = np.concatenate([temperature, trained_temperature])
+    x = _power_axis(temperatures, "temperature, falling")
+    x["range"] = x["range"][::-1]
+    y = _power_axis(np.concatenate([loss, trained_loss]))
+    low, high = y["range"]
+    y["range"] = [low - (high - low) / 10, high]  # for a name below the last point
+    figure = canvas(x=x, y=y, above=above)
+    figure.add_vline(
+        x=temperature[chosen], line={"color": OUR_COLOUR, "width": 1}, layer="below"
+    )
+    own = ("left out", temperature, loss, error, OUR_COLOUR, "diamond", 2 * SPACE)
+    no_bars = np.zeros(len(trained_loss))
+    other = trained_temperature, trained_loss, no_bars, GREY, "circle", -2 * SPACE
+    series = [("trained on", *other), own] if trained_loss.size else [own]
+    for name, at, values, bars, colour, symbol, side in series:
+        figure.add_scatter(
+            x=at,
+            y=values,
+            error_y=_bars(bars, colour),
+            mode="lines+markers",
+            line={"color": colour, "width": 1},
+            marker={"color": colour, "symbol": symbol, "size": MARKER},
+            hovertemplate=f"{name}: %{{y:.4g}} at temperature %{{x:.3g}}<extra></extra>",
+        )
+        where = {"x": float(np.log10(at[-1])), "y": float(np.log10(values[-1]))}
+        font = {**TEXT, "color": colour}
+        note(figure, name, font=font, xanchor="right", yshift=side, **where)
+    return figure
+
+
 def beside_diagonal(
     x: ArrayLike,
     y: ArrayLike,

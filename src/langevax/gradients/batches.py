@@ -51,14 +51,17 @@ def permuted(key: PRNGKey, places: Indices, size: IntScalar) -> Indices:
         for r in range(
             PERMUTATION_ROUNDS
         ):  # odd multiplication, addition and xor-shift are each invertible modulo 2^width
-            x = (x * (bits[2 * r] | jnp.uint32(1)) + bits[2 * r + 1]) & mask
+            factor = bits[2 * r] | jnp.uint32(1)
+            x = (x * factor + bits[2 * r + 1]) & mask
             x = x ^ (x >> half)
         return x
 
     first = mix(places.astype(jnp.uint32))
-    inside = lax.while_loop(
-        lambda x: jnp.any(x >= size), lambda x: jnp.where(x >= size, mix(x), x), first
-    )
+
+    def mix_outside(x: Array) -> Array:
+        return jnp.where(x >= size, mix(x), x)
+
+    inside = lax.while_loop(lambda x: jnp.any(x >= size), mix_outside, first)
     # a uniform rotation makes each index exactly uniform, whatever the mixing
     shift = bits[-1] % size
     return ((inside + shift) % size).astype(jnp.int32)

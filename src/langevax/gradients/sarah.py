@@ -110,9 +110,8 @@ class STORM(BatchEstimator):
             def corrected(g: Array, v: Array, h: Array) -> Array:
                 return g + (1 - jnp.asarray(self.momentum, v.dtype)) * (v - h)
 
-            return jax.tree.map(corrected, g, state.gradient, h), jnp.int32(
-                2 * self.batch_size
-            )
+            gradient = jax.tree.map(corrected, g, state.gradient, h)
+            return gradient, jnp.int32(2 * self.batch_size)
 
         v, used = lax.cond(step == 0, first, correct)
         return v, ReferenceState(position, v), used

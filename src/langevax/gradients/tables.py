@@ -150,10 +150,11 @@ Entries = Components | Blocks
 
 def empty(num_entries: int, position: PyTree) -> PyTree:
     """A table of zeros, whose entries are sharded as the leaves of the position are."""
-    return jax.tree.map(
-        lambda x: jnp.broadcast_to(jnp.zeros_like(x), (num_entries, *jnp.shape(x))),
-        position,
-    )
+
+    def empty(x: Array) -> Array:
+        return jnp.broadcast_to(jnp.zeros_like(x), (num_entries, *jnp.shape(x)))
+
+    return jax.tree.map(empty, position)
 
 
 def rows(table: PyTree, entries: Drawn) -> PyTree:
@@ -170,7 +171,8 @@ def mean(entries: Entries, problem: Problem, table: PyTree) -> PyTree:
     """sum_j w_j z_j."""
 
     def weighted_sum(z: Array) -> Array:
-        w = entries.weights(problem, jnp.arange(z.shape[0], dtype=jnp.int32), z.dtype)
+        indices = jnp.arange(len(z), dtype=jnp.int32)
+        w = entries.weights(problem, indices, z.dtype)
         return jnp.tensordot(w, z, 1, precision="highest")
 
     return jax.tree.map(weighted_sum, table)
@@ -196,9 +198,11 @@ def every(
     due = (step % period == period - 1).astype(jnp.int32)
 
     def body(loop: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
-        return loop[0] - 1, function(loop[1])
+        left, carry = loop
+        return left - 1, function(carry)
 
-    return lax.while_loop(lambda loop: loop[0] > 0, body, (due, carry))[1]
+    _, carry = lax.while_loop(lambda loop: loop[0] > 0, body, (due, carry))
+    return carry
 
 
 def _fill(
@@ -208,9 +212,8 @@ def _fill(
     chunk: int | None,
 ) -> PyTree:
     def gradient(entry: IntScalar) -> PyTree:
-        return jax.tree.map(
-            lambda g: g[0], entries.gradients(problem, entry[None])(position)
-        )
+        stacked = entries.gradients(problem, entry[None])(position)
+        return jax.tree.map(lambda g: g[0], stacked)
 
     return lax.map(
         gradient,

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from langevax._typing import FloatScalar
 from langevax.problems.matmul import preactivation
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.neurons import Neuron, TanhTanh
@@ -120,7 +121,7 @@ class ParticleLaw(Protocol):
         """Of the coordinates."""
         ...
 
-    def tilt(self, dual: Array, temperature: float) -> Tilt:
+    def tilt(self, dual: Array, temperature: float | FloatScalar) -> Tilt:
         """Return the tilt of a dual."""
         ...
 
@@ -199,7 +200,7 @@ class GibbsLaw(eqx.Module):
         """Of the coordinates."""
         return self.inputs.dtype
 
-    def tilt(self, dual: Array, temperature: float) -> Tilt:
+    def tilt(self, dual: Array, temperature: float | FloatScalar) -> Tilt:
         """Return -R W_i g_i / (n T), in the shape (rows, columns)."""
         n = len(self.inputs)
         shares = self.row_shares.reshape(n, *(1,) * (dual.ndim - 1))

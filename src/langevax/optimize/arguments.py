@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
 from langevax import checks, trees
-from langevax._typing import FloatScalar, PRNGKey, PyTree
+from langevax._typing import FloatScalar, HostVector, PRNGKey, PyTree
 from langevax.gradients import GradientEstimator
 from langevax.keys import unrolled
 from langevax.problems.coordinates import Raveled
@@ -52,8 +52,8 @@ class Starts(NamedTuple):
 class Box(NamedTuple):
     """Bounds as vectors of the position's dtype, rounded inwards; infinite where there is none."""
 
-    lower: Float[np.ndarray, " d"]
-    upper: Float[np.ndarray, " d"]
+    lower: HostVector
+    upper: HostVector
 
 
 def as_problem(fun: Objective) -> Problem:
@@ -157,14 +157,17 @@ def as_box(bounds: BoundsLike, like: PyTree[Array]) -> Box | None:
     dtype = trees.dtype_of(like)
     low = lower.astype(dtype)
     high = upper.astype(dtype)
-    low = np.where(low < lower, np.nextafter(low, np.array(np.inf, dtype)), low)
-    high = np.where(high > upper, np.nextafter(high, np.array(-np.inf, dtype)), high)
+    infinite = np.array(np.inf, dtype)
+    low = np.where(low < lower, np.nextafter(low, infinite), low)
+    high = np.where(high > upper, np.nextafter(high, -infinite), high)
     for i in np.flatnonzero(~(low < high)):
         raise ValueError(
             f"bounds[{i}] is ({lower[i]}, {upper[i]}); pass two numbers that {dtype} tells apart, the lower one first, and "
             "None for an open side."
         )
-    return None if np.all(np.isinf(low) & np.isinf(high)) else Box(low, high)
+    if np.all(np.isinf(low) & np.isinf(high)):
+        return None
+    return Box(low, high)
 
 
 def _sides(bounds: BoundsLike, like: PyTree[Array]) -> tuple[np.ndarray, np.ndarray]:

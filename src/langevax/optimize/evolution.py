@@ -11,6 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+from langevax._typing import HostVector
+
 Values = Callable[[Float[np.ndarray, "places d"]], Float[np.ndarray, " places"]]
 
 
@@ -19,36 +21,37 @@ class Evolution:
 
     def __init__(
         self,
-        mean: Float[np.ndarray, " d"],
+        mean: HostVector,
         sigma: float,
         population: int,
     ):
         d = len(mean)
-        ranks = np.log((population + 1) / 2) - np.log(np.arange(1, population // 2 + 1))
-        self.weights: Float[np.ndarray, " parents"] = ranks / ranks.sum()
-        self.selected_mass: float = float(1 / np.sum(self.weights**2))
-        mass = self.selected_mass
+        ranks = np.arange(1, population // 2 + 1)
+        gains = np.log((population + 1) / 2) - np.log(ranks)
+        self.weights: Float[np.ndarray, " parents"] = gains / gains.sum()
+        mass = float(1 / np.sum(self.weights**2))
+        self.selected_mass: float = mass
         self.rate_sigma: float = (mass + 2) / (d + mass + 5)
-        self.damping: float = (
-            1 + 2 * max(0.0, np.sqrt((mass - 1) / (d + 1)) - 1) + self.rate_sigma
-        )
+        excess = np.sqrt((mass - 1) / (d + 1)) - 1
+        self.damping: float = 1 + 2 * max(0.0, excess) + self.rate_sigma
         self.rate_path: float = (4 + mass / d) / (d + 4 + 2 * mass / d)
         self.rate_one: float = 2 / ((d + 1.3) ** 2 + mass)
-        self.rate_many: float = min(
-            1 - self.rate_one, 2 * (mass - 2 + 1 / mass) / ((d + 2) ** 2 + mass)
-        )
-        self.mean_norm: float = np.sqrt(d) * (1 - 1 / (4 * d) + 1 / (21 * d**2))
+        rate_many = 2 * (mass - 2 + 1 / mass) / ((d + 2) ** 2 + mass)
+        self.rate_many: float = min(1 - self.rate_one, rate_many)
+        expansion = 1 - 1 / (4 * d) + 1 / (21 * d**2)
+        self.mean_norm: float = np.sqrt(d) * expansion
         self.population = population
         self.sigma = sigma
         self.generation = 0
-        self.mean: Float[np.ndarray, " d"] = np.array(mean, float)
+        self.mean: HostVector = np.array(mean, float)
         self.covariance: Float[np.ndarray, "d d"] = np.eye(d)
-        self.path, self.sigma_path = np.zeros(d), np.zeros(d)
+        self.path = np.zeros(d)
+        self.sigma_path = np.zeros(d)
         self._decompose()
 
     def _decompose(self) -> None:
         squares, self.axes = np.linalg.eigh(self.covariance)
-        self.lengths: Float[np.ndarray, " d"] = np.sqrt(np.maximum(squares, 1e-20))
+        self.lengths: HostVector = np.sqrt(np.maximum(squares, 1e-20))
 
     @property
     def width(self) -> float:
@@ -66,39 +69,33 @@ class Evolution:
         values: Float[np.ndarray, " places"],
     ) -> None:
         """Move the law towards the better half of these places."""
-        steps = (
-            places[np.argsort(values, kind="stable")[: len(self.weights)]] - self.mean
-        ) / self.sigma
+        order = np.argsort(values, kind="stable")
+        better = places[order[: len(self.weights)]]
+        steps = (better - self.mean) / self.sigma
         step = self.weights @ steps
         mass = self.selected_mass
         self.mean = self.mean + self.sigma * step
         self.generation += 1
         whitened = self.axes @ ((self.axes.T @ step) / self.lengths)
         c = self.rate_sigma
-        self.sigma_path = (1 - c) * self.sigma_path + np.sqrt(
-            c * (2 - c) * mass
-        ) * whitened
+        gain = np.sqrt(c * (2 - c) * mass)
+        self.sigma_path = (1 - c) * self.sigma_path + gain * whitened
         norm = np.linalg.norm(self.sigma_path)
-        expected = np.sqrt(1 - (1 - c) ** (2 * self.generation)) * self.mean_norm
+        begun = 1 - (1 - c) ** (2 * self.generation)
+        expected = np.sqrt(begun) * self.mean_norm
         stalls = norm / expected < 1.4 + 2 / (len(step) + 1)
+        rise = c / self.damping * (norm / self.mean_norm - 1)
         c = self.rate_path
-        self.path = (1 - c) * self.path + stalls * np.sqrt(c * (2 - c) * mass) * step
-        stays = (
-            1
-            - self.rate_one
-            - self.rate_many
-            + (1 - stalls) * self.rate_one * c * (2 - c)
-        )
+        gain = stalls * np.sqrt(c * (2 - c) * mass)
+        self.path = (1 - c) * self.path + gain * step
+        lost = (1 - stalls) * self.rate_one * c * (2 - c)
+        stays = 1 - self.rate_one - self.rate_many + lost
         self.covariance = (
             stays * self.covariance
             + self.rate_one * np.outer(self.path, self.path)
             + self.rate_many * (steps.T * self.weights) @ steps
         )
-        self.sigma *= float(
-            np.exp(
-                min(1.0, self.rate_sigma / self.damping * (norm / self.mean_norm - 1))
-            )
-        )
+        self.sigma *= float(np.exp(min(1.0, rise)))
         self._decompose()
 
 

@@ -57,14 +57,14 @@ class Scan:
         land = self.land
         steps, heights = self._lowest(y)
         gains = fun - heights
-        order = np.argsort(-gains)[: int(np.sum(gains > land.difference))]
+        number = np.sum(gains > land.difference)
+        order = np.argsort(-gains)[:number]
         if not len(order) or land.done:
             self.scanned = fun
             return y, fun
         axes = np.eye(land.dimension)
-        together = np.stack(
-            [axes[order].sum(0), axes[order[: (len(order) + 1) // 2]].sum(0)]
-        )
+        half = order[: (len(order) + 1) // 2]
+        together = np.stack([axes[order].sum(0), axes[half].sum(0)])
         for chosen in (together, axes[order[: self.single_moves]]):
             ends = land.search(np.clip(y + chosen * steps, land.lower, land.upper))
             best = int(np.argmin(ends.fun))
@@ -73,19 +73,19 @@ class Scan:
                 break
         else:
             self.scanned = float(min(fun, ends.fun[best]))
-        return (
-            (ends.y[best], float(ends.fun[best])) if ends.fun[best] < fun else (y, fun)
-        )
+        if ends.fun[best] < fun:
+            return ends.y[best], float(ends.fun[best])
+        return y, fun
 
     def _lowest(self, y: Place) -> tuple[Place, Place]:
         """Return the step along each axis to the lowest place met there, and the values."""
         land = self.land
         d = land.dimension
-        low = np.where(land.bounded, land.lower, y - self.reach)
-        high = np.where(land.bounded, land.upper, y + self.reach)
-        spacing = (high - low)[:, None] / self.points
+        low = np.where(land.bounded, land.lower, y - self.reach)[:, None]
+        high = np.where(land.bounded, land.upper, y + self.reach)[:, None]
+        spacing = (high - low) / self.points
         offsets = land.rng.uniform(size=(d, self.points))
-        points = low[:, None] + spacing * (np.arange(self.points) + offsets)
+        points = low + spacing * (np.arange(self.points) + offsets)
         heights = self._on_axes(y, points)
         lowest = np.argsort(heights, axis=1)[:, : self.zoomed]
         points, heights = (
@@ -93,8 +93,8 @@ class Scan:
         )
         for zoom in (1.0, 0.25):
             around = zoom * spacing * np.linspace(-1, 1, self.zoom_points)
-            closer = points + around[:, None, :]
-            closer = np.clip(closer, low[:, None, None], high[:, None, None])
+            closer = points + around[:, None]
+            closer = np.clip(closer, low[:, None], high[:, None])
             fresh = self._on_axes(y, closer.reshape(d, -1)).reshape(closer.shape)
             closer = np.concatenate([points, closer], 2)
             fresh = np.concatenate([heights, fresh], 2)
@@ -102,7 +102,8 @@ class Scan:
             points, heights = (
                 np.take_along_axis(a, lowest, 2) for a in (closer, fresh)
             )
-        best = np.arange(d), np.argmin(heights[:, :, 0], axis=1), 0
+        lowest = np.argmin(heights[:, :, 0], axis=1)
+        best = np.arange(d), lowest, 0
         return points[best] - y, heights[best]
 
     def _on_axes(
@@ -144,8 +145,9 @@ class Hopping:
     def run(self) -> None:
         """Hop from the best place, the first time, and from a new one later."""
         land = self.land
-        first = not len(self.ends.fun)
-        place = (land.best_y, land.best_fun) if first else self.new_start()
+        place = land.best_y, land.best_fun
+        if len(self.ends.fun):
+            place = self.new_start()
         y, fun = self.hop(*place, self.patience)
         self.ends.add(y[None], np.array([fun]), np.ones(1, bool))
 
@@ -189,7 +191,9 @@ class Hopping:
             successes = 1 + 0.9 * (successes - 1) + times
             land.seen.take(ends, ends.settled & ~back)
             best = int(np.argmin(ends.fun))
-            gained = (ends.y - y)[better & (np.arange(len(better)) != best)]
+            elsewhere = better.copy()
+            elsewhere[best] = False
+            gained = ends.y[elsewhere] - y
             if better.any():
                 failed = 0
                 number = max(self.fewest, number // 2)
@@ -209,8 +213,9 @@ class Hopping:
         gained: np.ndarray,
     ) -> Places:
         """Return moves of these kinds; the first is the sum of what the last batch gained elsewhere, if anything."""
-        widths = self.width * np.exp(0.5 * self.land.rng.standard_normal(len(kinds)))
-        moves = [self._move(k, y, w) for k, w in zip(kinds, widths, strict=True)]
+        normals = self.land.rng.standard_normal(len(kinds))
+        widths = self.width * np.exp(0.5 * normals)
+        moves = [self._move(y, *move) for move in zip(kinds, widths, strict=True)]
         if len(gained):
             moves[0] = gained.sum(axis=0)
         return np.stack(moves)
@@ -241,8 +246,8 @@ class Hopping:
 
     def _move(
         self,
-        kind: int,
         y: Place,
+        kind: int,
         width: float,
     ) -> Place:
         land = self.land
@@ -261,4 +266,5 @@ class Hopping:
             return one - other + 0.1 * normal
         number = min(len(best), 1 << rng.integers(1, 4))
         chosen = rng.choice(len(best), number, replace=False)
-        return min(1.0, rng.uniform(0, 2)) * (best[chosen].mean(axis=0) - y)
+        towards = best[chosen].mean(axis=0) - y
+        return min(1.0, rng.uniform(0, 2)) * towards

@@ -49,7 +49,8 @@ class Ends:
     ) -> None:
         """Append ends whose values are finite."""
         finite = np.isfinite(fun)
-        self.y = np.concatenate([self.y.reshape(-1, y.shape[1]), y[finite]])
+        before = self.y.reshape(-1, y.shape[1])
+        self.y = np.concatenate([before, y[finite]])
         self.fun = np.concatenate([self.fun, fun[finite]])
         self.moved = np.concatenate([self.moved, moved[finite]])
 
@@ -184,7 +185,8 @@ class Landscape:
 
     def x(self, y: Place) -> Place:
         """Return a place in the units of the function."""
-        return np.asarray(self.frame.to_x(jnp.asarray(y, self.frame.scale.dtype)))
+        place = jnp.asarray(y, self.frame.scale.dtype)
+        return np.asarray(self.frame.to_x(place))
 
     def draw(self, number: int) -> Places:
         """Draw places uniformly between bounds, and normally around the start elsewhere; or as the user's function."""
@@ -199,7 +201,8 @@ class Landscape:
     def best_drawn(self, number: int) -> Places:
         """Return the best of eight drawn places each."""
         places = self.draw(8 * number)
-        best = np.argmin(self.values(places).reshape(number, 8), axis=1)
+        fun = self.values(places).reshape(number, 8)
+        best = np.argmin(fun, axis=1)
         return places.reshape(number, 8, -1)[np.arange(number), best]
 
     def fold(self, ys: Places) -> Places:

@@ -21,11 +21,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from langevax._typing import FloatScalar, IntScalar
+from langevax import trees
+from langevax._typing import BoolScalar, FloatScalar, HostVector, IntScalar, Vector
 from langevax.problems.problem import Problem
 
-Vector = Float[Array, " d"]
-Place = Float[np.ndarray, " d"]
+Place = HostVector
 Places = Float[np.ndarray, "places d"]
 Values = Float[np.ndarray, " places"]
 LBFGS_MEMORY = 16  # last steps, whose differences are the curvature
@@ -110,10 +110,10 @@ class LocalSearch(NamedTuple):
     backtracks: IntScalar
     evaluations: IntScalar
     accepted: IntScalar
-    quiet: Bool[Array, ""]
+    quiet: BoolScalar
     """True where the step ahead promises next to nothing."""
-    settled: Bool[Array, ""]
-    active: Bool[Array, ""]
+    settled: BoolScalar
+    active: BoolScalar
 
 
 def value_and_gradient(
@@ -126,9 +126,9 @@ def value_and_gradient(
 
 def free(frame: Frame, y: Vector, gradient: Vector) -> Bool[Array, " d"]:
     """Return the coordinates that descent does not push out of the box."""
-    return ~(
-        ((y <= frame.lower) & (gradient > 0)) | ((y >= frame.upper) & (gradient < 0))
-    )
+    held_below = (y <= frame.lower) & (gradient > 0)
+    held_above = (y >= frame.upper) & (gradient < 0)
+    return ~(held_below | held_above)
 
 
 def descent_direction(
@@ -149,30 +149,25 @@ def descent_direction(
     length = jnp.linalg.norm(q)
     scaling = FIRST_LENGTH / jnp.where(length > 0, length, 1)
 
-    def backwards(
-        direction: Array, pair: tuple[Array, Array, Array]
-    ) -> tuple[Array, Array]:
+    def backwards(direction: Array, pair: tuple[Array, ...]) -> tuple[Array, Array]:
         move, change, factor = pair
         weight = factor * (move @ direction)
         return direction - weight * change, weight
 
-    def forwards(
-        direction: Array, pair: tuple[Array, Array, Array, Array]
-    ) -> tuple[Array, None]:
+    def forwards(direction: Array, pair: tuple[Array, ...]) -> tuple[Array, None]:
         move, change, factor, weight = pair
         return direction + (weight - factor * (change @ direction)) * move, None
 
-    direction, weights = lax.scan(backwards, q, (moves, changes, inverse), reverse=True)
+    pairs = moves, changes, inverse
+    direction, weights = lax.scan(backwards, q, pairs, reverse=True)
     newest = jnp.max(jnp.where(usable, jnp.arange(LBFGS_MEMORY), -1))
     squared = jnp.sum(changes[newest] ** 2)
-    scaling = jnp.where(
-        newest >= 0, curvatures[newest] / jnp.where(squared > 0, squared, 1), scaling
-    )
-    direction, _ = lax.scan(
-        forwards, scaling * direction, (moves, changes, inverse, weights)
-    )
+    divisor = jnp.where(squared > 0, squared, 1)
+    scaling = jnp.where(newest >= 0, curvatures[newest] / divisor, scaling)
+    direction, _ = lax.scan(forwards, scaling * direction, (*pairs, weights))
     falls = (direction @ q > 0) & jnp.isfinite(direction).all()
-    return -jnp.where(falls, jnp.where(unbound, direction, 0), scaling * q)
+    direction = jnp.where(unbound, direction, 0)
+    return -jnp.where(falls, direction, scaling * q)
 
 
 def _begin(
@@ -209,9 +204,9 @@ class LineTrial(NamedTuple):
     """Of the gradient along it."""
     slope: FloatScalar
     """Where the move begins, along it."""
-    finite: Bool[Array, ""]
-    accepted: Bool[Array, ""]
-    curved: Bool[Array, ""]
+    finite: BoolScalar
+    accepted: BoolScalar
+    curved: BoolScalar
     """True where the change of gradient is a curvature."""
 
 
@@ -239,16 +234,15 @@ def _trial(
 
 
 def _pairs(
-    search: LocalSearch, trial: LineTrial, fails: Bool[Array, ""]
+    search: LocalSearch, trial: LineTrial, fails: BoolScalar
 ) -> tuple[Float[Array, "memory d"], Float[Array, "memory d"]]:
     """Return the moves and changes that are remembered: none after a failure."""
 
     def remembered(before: Array, newest: Array) -> Array:
         longer = jnp.concatenate([before[1:], newest[None]])
         shortened = jnp.where(fails, jnp.zeros_like(before), before)
-        return jnp.where(
-            trial.accepted, jnp.where(trial.curved, longer, before), shortened
-        )
+        after_step = jnp.where(trial.curved, longer, before)
+        return jnp.where(trial.accepted, after_step, shortened)
 
     return (
         remembered(search.moves, trial.move),
@@ -283,14 +277,14 @@ def advance(
     step = _next_step(search, trial, fails)
     promise = -jnp.where(unbound, gradient, 0) @ direction * step
     quiet = accept & trial.curved & (promise <= _least_gain(search, fun))
-    settled = (
-        (search.quiet & ~accept) | (quiet & search.quiet) | ~jnp.any(direction != 0)
-    )
+    settled = search.quiet & (~accept | quiet)
+    settled |= ~jnp.any(direction != 0)
     exhausted = fails & ~jnp.any(search.moves != 0)
     ahead = fun - RULES.abandoned * promise
     hopeless = accept & trial.curved & (ahead > limits.target / unit)
     back = accept & (jnp.linalg.norm(y - limits.home) <= limits.radius)
-    left = search.evaluations + 1 < limits.evaluations
+    evaluations = search.evaluations + 1
+    ended = settled | exhausted | hopeless | back | (evaluations >= limits.evaluations)
     return search._replace(
         y=y,
         fun=fun,
@@ -300,11 +294,11 @@ def advance(
         moves=moves,
         changes=changes,
         backtracks=jnp.where(accept | fails, 0, search.backtracks + 1),
-        evaluations=search.evaluations + 1,
+        evaluations=evaluations,
         accepted=search.accepted + accept.astype(jnp.int32),
         quiet=quiet,
         settled=settled,
-        active=search.active & ~(settled | exhausted | hopeless | back) & left,
+        active=search.active & ~ended,
     )
 
 
@@ -314,9 +308,7 @@ def _least_gain(search: LocalSearch, fun: FloatScalar) -> FloatScalar:
     return RULES.gain * (search.start_fun - fun) + rounding
 
 
-def _next_step(
-    search: LocalSearch, trial: LineTrial, fails: Bool[Array, ""]
-) -> FloatScalar:
+def _next_step(search: LocalSearch, trial: LineTrial, fails: BoolScalar) -> FloatScalar:
     """Return 1 after a step or a new start, more on a plateau, and less after a trial that is too high."""
     lowest = lowest_of_cubic(
         trial.fun - search.fun, trial.slope, trial.gradient @ trial.move
@@ -324,7 +316,8 @@ def _next_step(
     shortened = search.step * jnp.where(trial.finite, lowest, 0.1)
     longer = jnp.where(trial.curved, 1, jnp.minimum(2 * search.step, 1e6))
     longer = longer.astype(search.step.dtype)
-    return jnp.where(trial.accepted, longer, jnp.where(fails, 1, shortened))
+    shortened = jnp.where(fails, 1, shortened)
+    return jnp.where(trial.accepted, longer, shortened)
 
 
 def lowest_of_cubic(rise: Array, slope: Array, slope_ahead: Array) -> Array:
@@ -332,8 +325,10 @@ def lowest_of_cubic(rise: Array, slope: Array, slope_ahead: Array) -> Array:
     middle = slope + slope_ahead - 3 * rise
     root = jnp.sqrt(jnp.maximum(middle**2 - slope * slope_ahead, 0))
     below = slope_ahead - slope + 2 * root
-    at = 1 - (slope_ahead + root - middle) / jnp.where(below > 0, below, 1)
-    return jnp.clip(jnp.where((below > 0) & jnp.isfinite(at), at, 0.1), 0.1, 0.5)
+    divisor = jnp.where(below > 0, below, 1)
+    at = 1 - (slope_ahead + root - middle) / divisor
+    exists = (below > 0) & jnp.isfinite(at)
+    return jnp.clip(jnp.where(exists, at, 0.1), 0.1, 0.5)
 
 
 @eqx.filter_jit
@@ -347,13 +342,12 @@ def searches(
 ) -> LocalSearch:
     """Return the states in which searches end; those that are not active stay where they start."""
     fun, slopes = jax.vmap(lambda y: value_and_gradient(problem, frame, y))(starts)
-    unit = power_of_two(jnp.max(jnp.where(jnp.isfinite(slopes), jnp.abs(slopes), 0)))
+    steepness = jnp.where(jnp.isfinite(slopes), jnp.abs(slopes), 0)
+    unit = power_of_two(jnp.max(steepness))
 
     def one(search: LocalSearch) -> LocalSearch:
         ahead = advance(problem, frame, unit, search, limits)
-        return jax.tree.map(
-            lambda new, old: jnp.where(search.active, new, old), ahead, search
-        )
+        return trees.where(search.active, ahead, search)
 
     begin = jax.vmap(lambda *search: _begin(frame, *search))(
         starts, fun / unit, slopes / unit, active, first
@@ -371,7 +365,8 @@ def power_of_two(number: FloatScalar) -> FloatScalar:
     """
     most = int(np.log2(float(jnp.finfo(number.dtype).max))) - 8
     exponent = jnp.where(number > 0, jnp.frexp(number)[1], 0)
-    return jnp.ldexp(jnp.ones((), number.dtype), jnp.clip(exponent, -most, most))
+    one = jnp.ones((), number.dtype)
+    return jnp.ldexp(one, jnp.clip(exponent, -most, most))
 
 
 def local_searches(
@@ -391,31 +386,36 @@ def local_searches(
     """
     number = len(starts)
     dtype = frame.scale.dtype
-    padded = jnp.asarray(
-        np.concatenate([starts, np.repeat(starts[:1], lanes - number, axis=0)]), dtype
-    )
+    padded = jnp.asarray(_padded(starts, lanes), dtype)
     active = jnp.arange(lanes) < number
-    lengths = jnp.asarray(
-        np.append(
-            np.broadcast_to(first, number), np.full(lanes - number, FIRST_LENGTH)
-        ),
-        dtype,
-    )
-    known, radius = (
-        (starts[0], -1.0) if home is None else (home, HOME * np.sqrt(len(home)))
-    )
-    numbers = (jnp.asarray(a, dtype) for a in (target, known, radius))
-    limits = Limits(jnp.int32(limit), *numbers)
+    lengths = np.full(lanes, FIRST_LENGTH)
+    lengths[:number] = first
+    known, radius = starts[0], -1.0
+    if home is not None:
+        known, radius = home, HOME * np.sqrt(len(home))
+    numbers = lengths, target, known, radius
+    lengths, *others = (jnp.asarray(number, dtype) for number in numbers)
+    limits = Limits(jnp.int32(limit), *others)
     ends = searches(problem, frame, padded, active, lengths, limits)
-    fun = np.asarray(ends.fun, np.float64)[:number]
+
+    def of_starts(array: Array, dtype: type | None = None) -> np.ndarray:
+        return np.asarray(array, dtype)[:number]
+
+    fun = of_starts(ends.fun, np.float64)
     return SearchEnds(
-        np.asarray(ends.y, np.float64)[:number],
+        of_starts(ends.y, np.float64),
         np.where(np.isnan(fun), np.inf, fun),
-        np.asarray(ends.start_fun, np.float64)[:number],
-        np.asarray(ends.evaluations)[:number],
-        np.asarray(ends.accepted)[:number] > 0,
-        np.asarray(ends.settled)[:number],
+        of_starts(ends.start_fun, np.float64),
+        of_starts(ends.evaluations),
+        of_starts(ends.accepted) > 0,
+        of_starts(ends.settled),
     )
+
+
+def _padded(places: Places, number: int) -> Places:
+    """Repeat the first place, up to so many."""
+    repeated = np.repeat(places[:1], number - len(places), axis=0)
+    return np.concatenate([places, repeated])
 
 
 @eqx.filter_jit
@@ -442,10 +442,8 @@ def values(problem: Problem, frame: Frame, ys: Places) -> Values:
     fun = np.empty(len(ys))
     for first in range(0, len(ys), CHUNK):
         part = ys[first : first + CHUNK]
-        padded = np.concatenate([part, np.repeat(part[:1], CHUNK - len(part), axis=0)])
-        chunk = _values(
-            problem, frame, jnp.asarray(padded, frame.scale.dtype), jnp.int32(len(part))
-        )
+        padded = jnp.asarray(_padded(part, CHUNK), frame.scale.dtype)
+        chunk = _values(problem, frame, padded, jnp.int32(len(part)))
         fun[first : first + CHUNK] = np.asarray(chunk)[: len(part)]
     return np.where(np.isnan(fun), np.inf, fun)
 

@@ -40,6 +40,7 @@ from langevax.problems.problem import Problem
 from langevax.renamed import refuse_former
 from langevax.run.options import Run, check_unsaved
 from langevax.run.progress import report_to
+from langevax.trees import in_double
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -238,7 +239,7 @@ def _draws(
     def starts(number: int, rng: np.random.Generator) -> Places:
         seeds = random.split(random.key(int(rng.integers(2**31))), number)
         vectors = jax.vmap(lambda seed: ravel_pytree(x0(seed))[0])(seeds)
-        away = np.asarray(vectors, np.float64) - np.asarray(frame.center)
+        away = in_double(vectors) - np.asarray(frame.center)
         return away / np.asarray(frame.scale)
 
     return starts
@@ -258,7 +259,9 @@ def _frame(starts: Starts) -> Frame:
         scale = np.where(center == 0, 1, np.abs(center))
         scale = np.where(filled, high - low, scale)
         center = np.where(filled, low, center)
-    arrays = (center, scale, (low - center) / scale, (high - center) / scale, low, high)
+    lower = (low - center) / scale
+    upper = (high - center) / scale
+    arrays = center, scale, lower, upper, low, high
     return Frame(*(jnp.asarray(a, places.dtype) for a in arrays))
 
 
@@ -297,12 +300,13 @@ def _basins(portfolio: Portfolio, like: PyTree[Array], most: int = 100) -> list[
     land = portfolio.land
     ends = portfolio.multistart.ends
     best = land.best_y[None]
-    ys = np.concatenate([ends.y.reshape(-1, best.shape[1]), best])
+    met = ends.y.reshape(-1, best.shape[1])
+    ys = np.concatenate([met, best])
     fun = np.append(ends.fun, land.best_fun)
-    labels, best_ends = group_ends(
-        ys, fun, np.append(ends.moved, True), land.difference
-    )
-    shares = np.bincount(labels[:-1], minlength=len(best_ends)) / max(1, len(ends.fun))
+    moved = np.append(ends.moved, True)
+    labels, best_ends = group_ends(ys, fun, moved, land.difference)
+    counts = np.bincount(labels[:-1], minlength=len(best_ends))
+    shares = counts / max(1, len(ends.fun))
     return [
         Basin(float(fun[i]), float(share), to_position(land.x(ys[i]), like))
         for i, share in list(zip(best_ends, shares, strict=True))[:most]
@@ -320,7 +324,7 @@ def _falls(land: Landscape, far: float = 1e6) -> bool:
 def _jac(land: Landscape, gradient: Place, like: PyTree[Array]) -> PyTree[np.ndarray]:
     """Return a gradient in units of the frame as one in those of the user."""
     scale = land.frame.scale
-    whole = gradient / np.asarray(scale, np.float64)
+    whole = gradient / in_double(scale)
     return to_position(whole.astype(scale.dtype), like)
 
 

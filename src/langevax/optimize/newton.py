@@ -144,7 +144,8 @@ def polish(
     """
     y = land.best_y
     if land.best_fun == -np.inf:
-        return Polished(y, land.best_fun, np.full(len(y), np.nan), False, 0)
+        unknown = np.full(len(y), np.nan)
+        return Polished(y, land.best_fun, unknown, False, 0)
     ends = land.descend(y[None])
     settled = float(ends.start_fun[0] - ends.fun[0]) <= land.difference
     if len(y) <= most_coordinates and land.gradient_cost == GRADIENT_COST:

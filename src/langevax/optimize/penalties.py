@@ -26,6 +26,7 @@ from langevax.optimize.portfolio import Portfolio
 from langevax.optimize.values_only import FiniteDifferences, forward_differences
 from langevax.problems.coordinates import Raveled
 from langevax.problems.problem import Function, Problem
+from langevax.trees import in_double
 
 
 class Penalised(eqx.Module):
@@ -87,8 +88,9 @@ def _linearised(penalties: Penalties, y: Vector) -> tuple[Array, Array]:
 
 def _scale(drawn: Values, equal: bool) -> float:
     """Return the usual violation at drawn places, or the usual distance where none violates the constraint."""
-    violations = np.abs(drawn) if equal else drawn[drawn > 0]
-    usual = violations if len(violations) else np.abs(drawn)
+    usual = np.abs(drawn)
+    if not equal and np.any(drawn > 0):
+        usual = drawn[drawn > 0]
     if not len(usual):
         return 1.0
     return float(np.median(usual)) or float(usual.max()) or 1.0
@@ -173,13 +175,17 @@ class Refinement:
         self.budget: float = land.budget
         number = int(min(self.drawn, max(2, land.budget / 2)))
         places = jnp.asarray(land.draw(number), land.frame.scale.dtype)
-        drawn = np.asarray(_measure(penalties, places), np.float64)
+        drawn = in_double(_measure(penalties, places))
         land.nfev += number
         land.spent += number
-        fun = drawn[np.isfinite(drawn[:, 0]), 0]
-        low, high = np.quantile(fun, (0.25, 0.75)) if len(fun) else np.zeros(2)
+        fun = drawn[:, 0]
+        fun = fun[np.isfinite(fun)]
+        low, high = np.zeros(2)
+        if len(fun):
+            low, high = np.quantile(fun, (0.25, 0.75))
         self.spread: float = float(high - low) or max(abs(low), abs(high)) or 1.0
-        rest = drawn[np.isfinite(drawn[:, 1:]).all(axis=1), 1:]
+        residuals = drawn[:, 1:]
+        rest = residuals[np.isfinite(residuals).all(axis=1)]
         self.scales: Float[np.ndarray, " residuals"] = np.array(
             [_scale(*pair) for pair in zip(rest.T, self.equal, strict=True)]
         )
@@ -221,21 +227,22 @@ class Refinement:
         kinds = [many, portfolio.hopping.ends, land.seen]
         met = [(e.y, e.fun) for e in kinds if len(e.fun)]
         met.append((land.best_y[None], np.array([land.best_fun])))
-        ys, fun = (np.concatenate(arrays) for arrays in zip(*met, strict=True))
+        ys, fun = map(np.concatenate, zip(*met, strict=True))
         order = np.argsort(fun, kind="stable")[: self.pool]
+        ys = ys[order]
+        fun = fun[order]
         moved = np.ones(len(order), bool)
-        labels, best = group_ends(ys[order], fun[order], moved, land.difference)
+        labels, best = group_ends(ys, fun, moved, land.difference)
         independent = labels[order < len(many.fun)]
         shares = np.bincount(independent, minlength=len(best))
-        return ys[order][best], fun[order][best], shares / max(1, len(many.fun))
+        return ys[best], fun[best], shares / max(1, len(many.fun))
 
     def linear(self, y: Place) -> Linearised:
         """Return f and the residuals at a place, and count them."""
         land = self.land
         at = jnp.asarray(y, land.frame.scale.dtype)
-        values, slopes = (
-            np.asarray(part, np.float64) for part in _linearised(self.penalties, at)
-        )
+        computed = _linearised(self.penalties, at)
+        values, slopes = (in_double(part) for part in computed)
         land.add_gradients(1)
         return Linearised(float(values[0]), slopes[0], values[1:], slopes[1:])
 
@@ -270,6 +277,8 @@ class Refinement:
             }
 
         affordable = (land.budget - land.spent) / (2 * land.gradient_cost)
+        iterations = int(np.clip(affordable, 2, self.iterations))
+        kinds = {"eq": self.equal, "ineq": ~self.equal}
         end = minimize(
             objective,
             start,
@@ -277,19 +286,16 @@ class Refinement:
             method="SLSQP",
             bounds=np.stack([land.lower, land.upper], axis=1),
             constraints=[
-                side(chosen, kind)
-                for chosen, kind in ((self.equal, "eq"), (~self.equal, "ineq"))
-                if chosen.any()
+                side(chosen, kind) for kind, chosen in kinds.items() if chosen.any()
             ],
-            options={
-                "maxiter": int(np.clip(affordable, 2, self.iterations)),
-                "ftol": self.accuracy,
-            },
+            options={"maxiter": iterations, "ftol": self.accuracy},
         )
         y = np.clip(end.x, land.lower, land.upper)
-        ends = [self._judged(y, at(y)), self._judged(start, first)]
-        better = ends[0].feasible or ends[0].tolerances < ends[1].tolerances
-        return ends[0] if better else ends[1]
+        refined = self._judged(y, at(y))
+        begin = self._judged(start, first)
+        if refined.feasible or refined.tolerances < begin.tolerances:
+            return refined
+        return begin
 
     def _judged(self, y: Place, at: Linearised) -> Refined:
         """Return a place with its violations, and how far from a minimum it is."""
@@ -297,9 +303,10 @@ class Refinement:
             self.equal, np.abs(at.residuals), np.maximum(at.residuals, 0)
         )
         violations = np.where(np.isnan(violations), np.inf, violations)
-        tolerances = violations / self._allowed(at.slopes)
+        allowed = self._allowed(at.slopes)
+        tolerances = violations / allowed
         largest = int(np.argmax(violations))
-        active = self.equal | (at.residuals >= -self._allowed(at.slopes))
+        active = self.equal | (at.residuals >= -allowed)
         left = self._left(y, at, active)
         size = max(self.spread, float(np.linalg.norm(at.gradient)))
         is_minimum = np.linalg.norm(left) <= 30 * np.sqrt(self.accuracy) * size
@@ -318,7 +325,7 @@ class Refinement:
         self, slopes: Float[np.ndarray, "residuals d"]
     ) -> Float[np.ndarray, " residuals"]:
         """Return the violation that is taken for none: that of a tiny move, or of rounding."""
-        sides = np.abs(np.asarray(self.penalties.constraints.sides, np.float64))
+        sides = np.abs(in_double(self.penalties.constraints.sides))
         least = self.accuracy * (self.scales + sides)
         steep = np.nan_to_num(np.abs(slopes).max(axis=1))
         return np.maximum(self.tolerance * np.minimum(steep, self.scales), least)
@@ -356,8 +363,8 @@ class Refinement:
         moved = np.ones(len(fun), bool)
         labels, best = group_ends(ys, fun, moved, self.land.difference)
         shares = np.bincount(labels, [end.share for end in ends], minlength=len(best))
-        chosen = [0 if label == labels[0] else end for label, end in enumerate(best)]
+        best[labels[0]] = 0
         return [
             ends[i]._replace(share=float(share))
-            for i, share in zip(chosen, shares, strict=True)
+            for i, share in zip(best, shares, strict=True)
         ]

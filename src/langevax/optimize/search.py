@@ -25,6 +25,7 @@ from langevax.run import DivergenceError, Stacked, Trace, simulate
 from langevax.run.options import Run
 from langevax.samplers import Langevin, Reflected
 from langevax.samplers.reflected import fold
+from langevax.trees import in_double
 
 
 class Survey(NamedTuple):
@@ -83,7 +84,7 @@ def survey(
     """
     arguments.check_scalar(problem, places[0])
     size = int(problem.size)
-    values, gradients = (np.asarray(a, np.float64) for a in _evaluate(problem, places))
+    values, gradients = (in_double(a) for a in _evaluate(problem, places))
     slopes = np.linalg.norm(gradients, axis=1)
     bad = np.flatnonzero(~(np.isfinite(values) & np.isfinite(slopes)))
     if len(bad):
@@ -95,10 +96,10 @@ def survey(
     curvature = 0.0
     if with_curvature:
         number = min(len(places), max(1, most // (2 * CURVATURE_ITERATIONS * size)))
-        curvatures = np.asarray(_curvatures(problem, places[:number], key), np.float64)
+        curvatures = in_double(_curvatures(problem, places[:number], key))
         curvature = float(np.max(curvatures[np.isfinite(curvatures)], initial=0.0))
         evaluations += 2 * CURVATURE_ITERATIONS * size * number
-    scale = float(np.sqrt(np.mean(np.var(np.asarray(places, np.float64), axis=0))))
+    scale = float(np.sqrt(np.mean(np.var(in_double(places), axis=0))))
     return Survey(places, values, curvature, scale, evaluations)
 
 
@@ -232,7 +233,7 @@ class Search:
     def record(self, trace: Trace | None, state: State) -> bool:
         """Keep the values and the best position so far; a callback of `simulate`."""
         assert trace is not None
-        values = np.asarray(trace.values[:, -1], np.float64)
+        values = in_double(trace.values[:, -1])
         self.update_best(values, state.position)
         in_run = (
             int(trace.info["evaluations"][:, -1].sum())

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import PyTree, Vector
 from langevax.problems import host
 from langevax.problems.problem import Function, Problem, Scalar
 
@@ -39,14 +39,14 @@ class HostFunction(Function):
 class FiniteDifferences(Function):
     """A problem on vectors whose gradient takes d more values."""
 
-    scale: Float[Array, " d"]
-    upper: Float[Array, " d"]
+    scale: Vector
+    upper: Vector
 
     def __init__(
         self,
         problem: Problem,
-        scale: Float[Array, " d"],
-        upper: Float[Array, " d"],
+        scale: Vector,
+        upper: Vector,
     ):
         super().__init__(problem.potential)
         self.scale = scale
@@ -61,13 +61,14 @@ class FiniteDifferences(Function):
 
 def forward_differences(
     fun: Callable[[Array], Array],
-    x: Float[Array, " d"],
-    scale: Float[Array, " d"],
-    upper: Float[Array, " d"],
+    x: Vector,
+    scale: Vector,
+    upper: Vector,
 ) -> tuple[Float[Array, "*values"], Float[Array, "*values d"]]:
     """Return the value or the values at x, and their slopes."""
     value = fun(x)
-    steps = float(np.sqrt(jnp.finfo(x.dtype).eps)) * jnp.maximum(jnp.abs(x), scale)
+    share = float(np.sqrt(jnp.finfo(x.dtype).eps))
+    steps = share * jnp.maximum(jnp.abs(x), scale)
     steps = jnp.where(x + steps > upper, -steps, steps)
     ahead = jax.vmap(fun)(x + jnp.diag(steps))
     return value, jnp.moveaxis(ahead - value, 0, -1) / steps

@@ -24,7 +24,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import PyTree, Vector
 from langevax.log_weights import log_mean_exp
 from langevax.platforms import sizes
 from langevax.problems import blocks
@@ -118,7 +118,7 @@ class LawProblem(eqx.Module):
         assert isinstance(loss, NegativeLogLikelihood)
         return loss.log_likelihood
 
-    def log_prior(self, point: Float[Array, " d"]) -> Scalar:
+    def log_prior(self, point: Vector) -> Scalar:
         """Of one particle, up to a constant."""
         position = self.unravel(point)
         finite_sum = self.finite_sum
@@ -144,7 +144,7 @@ class LawProblem(eqx.Module):
         """Return log density and gradient of the law of one particle at every point, under the dual exp(-log_means)."""
 
         def of_rows(
-            point: Float[Array, " d"], block: PyTree
+            point: Vector, block: PyTree
         ) -> tuple[Scalar, Float[Array, " rows"]]:
             rows, log_mean, weight = block
             logs = self.row_logs(point, rows)
@@ -185,9 +185,7 @@ class LawProblem(eqx.Module):
         by_particle = np.moveaxis(logs, 1, 0)  # from (block, particle, row)
         return by_particle.reshape(len(points), -1)[:, :size]
 
-    def row_logs(
-        self, point: Float[Array, " d"], rows: PyTree
-    ) -> Float[Array, " rows"]:
+    def row_logs(self, point: Vector, rows: PyTree) -> Float[Array, " rows"]:
         """Return the log likelihood of rows at one point."""
         position = self.unravel(point)
 
@@ -203,7 +201,8 @@ class LawProblem(eqx.Module):
 def _in_blocks(rows: PyTree, num_particles: int) -> PyTree:
     """Return rows in blocks of one length, the last one padded by the first row."""
     size = blocks.num_rows(rows)
-    length = -(-size // max(1, -(-size * num_particles // sizes().log_likelihoods)))
+    fewest = -(-size * num_particles // sizes().log_likelihoods)
+    length = -(-size // max(1, fewest))
     padding = -size % length
 
     def of_leaf(leaf: Array) -> Array:
@@ -232,7 +231,7 @@ def _log_priors(
 
 @eqx.filter_jit
 def _curvature(
-    problem: LawProblem, centre: Float[Array, " d"], unit: Float[Array, " d"]
+    problem: LawProblem, centre: Vector, unit: Vector
 ) -> Float[Array, "d d"]:
     return jax.hessian(lambda steps: problem.log_prior(centre + unit * steps))(
         jnp.zeros_like(centre)
@@ -247,7 +246,8 @@ def check_draws(problem: LawProblem, points: np.ndarray, most: float = 1.0) -> N
         problem, jnp.asarray(points), one, jnp.zeros_like(weights), weights
     )
     slopes = np.asarray(posterior.gradient.mean(axis=0))
-    rise = float(np.abs(slopes * points.std(axis=0, dtype=np.float64)).max())
+    deviations = points.std(axis=0, dtype=np.float64)
+    rise = float(np.abs(slopes * deviations).max())
     if rise > most:
         warnings.warn(
             f"draws are not those of the posterior of model and data: its log density rises by {rise:.3g} a standard "
@@ -324,14 +324,16 @@ def check_proper(
     scale = deviations + np.finfo(dtype).eps * (1 + np.abs(centre))
     middle = jnp.asarray(centre, dtype)
     curvature = _curvature(problem, middle, jnp.asarray(scale, dtype))
-    principal = np.linalg.eigh(np.nan_to_num(np.asarray(curvature, np.float64)))[1].T
-    directions = np.concatenate([np.eye(len(scale)), principal]) * scale
+    curvature = np.nan_to_num(np.asarray(curvature, np.float64))
+    principal = np.linalg.eigh(curvature)[1]
+    directions = np.concatenate([np.eye(len(scale)), principal.T]) * scale
     steps = np.concatenate([directions, -directions])
     lines = np.stack([centre + distance * steps for distance in far]).astype(dtype)
     logs = np.asarray(_log_priors(problem, jnp.asarray(lines)), np.float64)
     with np.errstate(invalid="ignore"):  # -inf less -inf
         change = logs[1] - logs[0]
-    flat = np.isfinite(logs).all(axis=0) & (change >= -np.log(far[1] / far[0]))
+    flat = change >= -np.log(far[1] / far[0])
+    flat &= np.isfinite(logs).all(axis=0)
     if flat.any():
         index = int(np.argmax(flat)) % len(directions)
         line = "a sum of several coordinates"
@@ -343,7 +345,7 @@ def check_proper(
         )
 
 
-def _coordinate(problem: LawProblem, centre: Float[Array, " d"], index: int) -> str:
+def _coordinate(problem: LawProblem, centre: Vector, index: int) -> str:
     """Return the name of a coordinate of a particle: its variable, and its place in an array."""
     one = problem.unravel(jnp.zeros_like(centre).at[index].set(1))
     return next(

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from langevax.log_weights import log_mean_exp
+from langevax.trees import in_double
 
 
 class LeftOutScores(NamedTuple):
@@ -45,7 +46,7 @@ def leave_one_out(
     particles, size = log_likelihoods.shape
     weights = np.broadcast_to(weights, size)
     width = max(1, numbers_at_once // particles)
-    tables = [slice(start, min(start + width, size)) for start in range(0, size, width)]
+    tables = [slice(start, start + width) for start in range(0, size, width)]
     share = 1 - posterior_share
     gram = particles * np.eye(particles)
     if share:
@@ -67,7 +68,7 @@ def leave_one_out(
             np.divide(drop, own, out=np.array(weight, float), where=own > 0), 0, weight
         )
         without = -gamma * tilt
-        logs = np.asarray(log_likelihoods[:, rows], np.float64)
+        logs = in_double(log_likelihoods[:, rows])
         scores[rows] = log_mean_exp(logs + without, 0) - log_mean_exp(without, 0)
         leverages[rows] = drop
     return LeftOutScores(scores, leverages)
@@ -77,7 +78,7 @@ def _tilts(
     logs: Float[np.ndarray, "particle n"], posterior_share: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return r - 1 and s, a column for each row; log p is relative to log z, and -inf is below every finite one."""
-    relative = np.asarray(logs, np.float64)
+    relative = in_double(logs)
     relative = relative - log_mean_exp(relative, 0)
     relative = np.where(np.isneginf(relative), -1e3, relative)
     ratio = np.exp(relative)

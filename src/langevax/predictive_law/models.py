@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Key
 
-from langevax import checks
+from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax.predictive_law.row_model import NamedModel, RowModel
 from langevax.problems.blocks import tree_as_rows
@@ -132,7 +132,7 @@ def flat_draws(
         draws = model.draw(start, key=key)
     if isinstance(draws, Samples):
         positions = draws.user_coordinates.to_positions(jnp.asarray(draws.draws))
-        positions = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), positions)
+        positions = trees.without_chains(positions)
     else:
         positions = model.positions_of(draws)
     checks.position("draws", positions)

@@ -18,13 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from langevax._typing import FloatScalar, PRNGKey, PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree, Vector
 from langevax.log_weights import log_mean_exp
 from langevax.meanfield.clouds import LOG_2_PI, Clouds
 from langevax.meanfield.gibbs_law import Activity, Cloud, Tilt
 from langevax.meanfield.walks import PilotCloud, covariance
 from langevax.predictive_law.law_problem import MAX_EXPONENT, LawProblem
 from langevax.predictive_law.path import evenly_spaced
+from langevax.trees import in_double
 
 NO_DENSITY = -1e9
 """For the logarithm, where a prior or a row has no density."""
@@ -39,7 +40,7 @@ class ParameterLaw(eqx.Module):
     references: Float[Array, " n"]
     """log z_i, to which likelihoods are relative."""
     posterior_share: FloatScalar
-    centre: Float[Array, " d"]
+    centre: Vector
     factor: Float[Array, "d d"]
     """Cholesky factor of the covariance that is the unit of the coordinates."""
     output_weight: None = None
@@ -92,10 +93,9 @@ class ParameterLaw(eqx.Module):
 
     def inner(self, points: np.ndarray) -> np.ndarray:
         """Return the coordinates of particles."""
-        away = np.asarray(points, np.float64) - np.asarray(self.centre, np.float64)
-        return np.linalg.solve(np.asarray(self.factor, np.float64), away.T).T.astype(
-            points.dtype
-        )
+        away = in_double(points) - in_double(self.centre)
+        inner = np.linalg.solve(in_double(self.factor), away.T).T
+        return inner.astype(points.dtype)
 
     def outer(self, cloud: np.ndarray) -> np.ndarray:
         """Return the particles at these coordinates."""
@@ -111,7 +111,7 @@ class ParameterLaw(eqx.Module):
             .set(jnp.array([1, likelihood], self.dtype))
         )
 
-    def tilt(self, dual: Array, temperature: float) -> Tilt:
+    def tilt(self, dual: Array, temperature: float | FloatScalar) -> Tilt:
         """Return (1, a, -g_i / (n T)) of a dual."""
         scaled = -dual / jnp.asarray(len(dual) * temperature, dual.dtype)
         first = jnp.stack(
@@ -122,7 +122,7 @@ class ParameterLaw(eqx.Module):
     def features(self, cloud: Cloud) -> Float[Array, "particles rows"]:
         """Return (g, S, r_1, ..., r_n) of each particle."""
 
-        def one(x: Float[Array, " d"]) -> Float[Array, " rows"]:
+        def one(x: Vector) -> Float[Array, " rows"]:
             point = self.factor @ x + self.centre
             relative = self.problem.row_logs(point, self.rows) - self.references
             unit = (
@@ -130,9 +130,12 @@ class ParameterLaw(eqx.Module):
                 + jnp.sum(x * x) / 2
                 + x.dtype.type(self.size * LOG_2_PI / 2)
             )
-            logs = jnp.stack([self.problem.log_prior(point) + unit, jnp.sum(relative)])
-            logs = jnp.maximum(jnp.where(jnp.isnan(logs), NO_DENSITY, logs), NO_DENSITY)
-            return jnp.concatenate([logs, jnp.exp(jnp.minimum(relative, MAX_EXPONENT))])
+            log_prior = self.problem.log_prior(point) + unit
+            logs = jnp.stack([log_prior, jnp.sum(relative)])
+            logs = jnp.where(jnp.isnan(logs), NO_DENSITY, logs)
+            logs = jnp.maximum(logs, NO_DENSITY)
+            ratios = jnp.exp(jnp.minimum(relative, MAX_EXPONENT))
+            return jnp.concatenate([logs, ratios])
 
         return jax.vmap(one)(cloud)
 
@@ -156,7 +159,8 @@ class ParameterLaw(eqx.Module):
         features = self.features(cloud)
         one = jnp.ones((len(cloud), 1), cloud.dtype)
         beyond = tilt - self.tilt(jnp.zeros_like(self.references), 1.0)
-        return Activity(features[:, 2:], one, 0 * one, (features @ beyond)[:, 0])
+        excess = (features @ beyond)[:, 0]
+        return Activity(features[:, 2:], one, 0 * one, excess)
 
 
 def _references(problem: LawProblem, points: np.ndarray) -> Float[Array, " n"]:
@@ -191,9 +195,8 @@ def in_units_of_prior(
             pilot = pilot._replace(cloud=law.inner(points))
             pilot, _ = pilot.moved(clouds, clouds.target(law.plain_tilt(0.0)), moves)
             points = law.outer(pilot.cloud)
-            volumes.append(
-                float(np.log(np.diag(np.asarray(law.factor, np.float64))).sum())
-            )
+            scales = np.diag(in_double(law.factor))
+            volumes.append(float(np.log(scales).sum()))
             if len(volumes) > 2 * rounds_apart and volumes[-1] - volumes[
                 -1 - rounds_apart
             ] < 0.3 * np.sqrt(law.size):

@@ -32,7 +32,9 @@ SNAPSHOTS = 4
 MOST_LOG_LIKELIHOODS = 2 * 10**7
 """Of a law (particles x rows), beyond which it has fewer snapshots."""
 
-Weights = float | Float[np.ndarray, " n"]
+PerRow = Float[np.ndarray, " n"]
+PerShare = Float[np.ndarray, " share"]
+Weights = float | PerRow
 """Of rows, in means over them; a number where all are equal."""
 
 
@@ -49,7 +51,7 @@ class Level:
     is_converged: bool = True
 
     @property
-    def log_scores(self) -> Float[np.ndarray, " n"]:
+    def log_scores(self) -> PerRow:
         """log z_i, in sample."""
         return log_mean_exp(self.log_likelihoods, 0)
 
@@ -96,7 +98,7 @@ class Block(NamedTuple):
         cls,
         problem: LawProblem,
         points: np.ndarray,
-        weights: Float[np.ndarray, " n"],
+        weights: PerRow,
     ) -> "Block":
         used = weights > 0
         logs = problem.log_likelihoods(points)[:, used]
@@ -108,7 +110,7 @@ def run_level(
     problem: LawProblem,
     cloud: Cloud,
     posterior_share: float,
-    weights: Float[np.ndarray, " n"],
+    weights: PerRow,
     *,
     key: PRNGKey,
     fewest: int = 8,
@@ -148,12 +150,13 @@ def _level(
     blocks: list[Block],
     cloud: Cloud,
     posterior_share: float,
-    weights: Float[np.ndarray, " n"],
+    weights: PerRow,
     small: float = 0.001,
     many_noises: float = 4,
 ) -> Level:
     """Return the law of the last half of the blocks, settled where drift and gap are in the noise or `small`, in nats."""
-    late = np.stack([block.points for block in blocks[len(blocks) // 2 :]])
+    later = blocks[len(blocks) // 2 :]
+    late = np.stack([block.points for block in later])
     count = late.shape[1]
     most = MOST_LOG_LIKELIHOODS // (count * problem.size)
     points = np.concatenate(evenly_spaced(late, max(1, min(SNAPSHOTS, most))))
@@ -184,15 +187,16 @@ def _drift(blocks: list[Block]) -> tuple[float, float]:
 
 def _gap_and_noise(
     logs: Float[np.ndarray, "particle n"],
-    log_means: Float[np.ndarray, " n"],
-    weights: Float[np.ndarray, " n"],
+    log_means: PerRow,
+    weights: PerRow,
     count: int,
 ) -> tuple[float, float]:
     """Return the mean of u - 1 - log u, u_i = z_i exp(-log_means_i), and what independent particles make it."""
     used = weights > 0
     fit = log_mean_exp(logs[:, used], 0)
     excess = fit - log_means[used].astype(np.float64)
-    variance = np.mean(np.exp(logs[:, used] - fit, dtype=np.float64) ** 2, axis=0) - 1
+    ratios = np.exp(logs[:, used] - fit, dtype=np.float64)
+    variance = np.mean(ratios**2, axis=0) - 1
     share = weights[used] / weights.sum()
     gap = float(share @ (np.expm1(excess) - excess))
     return gap, float(share @ np.minimum(variance, count)) / (2 * count)
@@ -202,7 +206,8 @@ def evenly_spaced(
     points: Float[np.ndarray, "draw d"], count: int
 ) -> Float[np.ndarray, "particle d"]:
     """Return this many of the draws."""
-    return points[np.linspace(0, len(points) - 1, count).round().astype(int)]
+    places = np.linspace(0, len(points) - 1, count)
+    return points[places.round().astype(int)]
 
 
 def run_path(
@@ -210,7 +215,7 @@ def run_path(
     draws: Float[np.ndarray, "draw d"],
     posterior_shares: Sequence[float],
     num_particles: int,
-    weights: Float[np.ndarray, " n"] | None = None,
+    weights: PerRow | None = None,
     *,
     key: PRNGKey,
 ) -> list[Level]:
@@ -279,18 +284,18 @@ class PredictivePath:
     many_parameters = 5
     """Fewer rows than this for each effective parameter make the closed form unsafe."""
 
-    posterior_share: Float[np.ndarray, " share"]
-    fit: Float[np.ndarray, " share"]
+    posterior_share: PerShare
+    fit: PerShare
     """Mean log score of the training rows, in sample."""
-    fit_error: Float[np.ndarray, " share"]
+    fit_error: PerShare
     """Its standard error over particles."""
-    loo: Float[np.ndarray, " share"]
+    loo: PerShare
     """Mean leave-one-out log score, in closed form."""
-    gain: Float[np.ndarray, " share"]
+    gain: PerShare
     """Over Bayes, of the scores that the choice was made by."""
-    gain_error: Float[np.ndarray, " share"]
+    gain_error: PerShare
     """Standard error of `gain`: paired over rows, and that over particles."""
-    p_eff: Float[np.ndarray, " share"]
+    p_eff: PerShare
     """Effective number of parameters."""
     num_moves: np.ndarray
     is_converged: np.ndarray
@@ -346,7 +351,7 @@ class PredictivePath:
         return int(np.argmax(means[best] - means <= errors))
 
     @property
-    def settled_error(self) -> Float[np.ndarray, " share"]:
+    def settled_error(self) -> PerShare:
         """`fit_error` of the laws that have settled, 0 of the others, whose noise excuses nothing."""
         return np.where(self.is_converged, self.fit_error, 0)
 
@@ -371,9 +376,9 @@ def errors_against(
     place: int,
     scores: Float[np.ndarray, "share n"],
     weights: Weights,
-    fit_errors: Float[np.ndarray, " share"],
+    fit_errors: PerShare,
     error_there: float,
-) -> Float[np.ndarray, " share"]:
+) -> PerShare:
     """Return the standard errors of the mean scores less that at `place`: of rows, and of both laws' particles.
 
     Rows that are alike have no spread, so that particles alone would decide between laws that predict them equally.
@@ -385,7 +390,7 @@ def errors_against(
 
 def paired_error(
     differences: Float[np.ndarray, "share n"], weights: Weights = 1.0
-) -> Float[np.ndarray, " share"]:
+) -> PerShare:
     """Return the standard error of the mean over rows, each of which is one observation whatever its weight."""
     size = differences.shape[1]
     shares = np.broadcast_to(weights, size) / np.sum(np.broadcast_to(weights, size))

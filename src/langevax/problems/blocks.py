@@ -15,7 +15,7 @@ from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float
 
-from langevax import checks
+from langevax import checks, trees
 from langevax._typing import IntScalar, PyTree
 from langevax.problems.problem import Indices, Numbers
 from langevax.problems.sharding import RowSharding
@@ -76,8 +76,8 @@ def block_sum(
         ), None
 
     shapes = jax.eval_shape(function, _slice(rows, 0, block))
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    total, _ = lax.scan(add_block, zeros, jnp.arange(whole, dtype=jnp.int32))
+    indices = jnp.arange(whole, dtype=jnp.int32)
+    total, _ = lax.scan(add_block, trees.zeros_like(shapes), indices)
     if whole * block < size:
         total = jax.tree.map(
             jnp.add, total, function(_slice(rows, whole * block, size - whole * block))
@@ -127,7 +127,8 @@ def normalised_weights(weights: Numbers | None, size: int, dtype: DTypeLike) -> 
     checks.number("weights", host)
     if not host.sum() > 0:
         raise ValueError("weights are all 0; give at least one row a positive weight.")
-    return jax.device_put(host * (size / host.sum(dtype=np.float64)).astype(host.dtype))
+    scale = size / host.sum(dtype=np.float64)
+    return jax.device_put(host * scale.astype(host.dtype))
 
 
 def checked_count(count: ArrayLike | None, size: int) -> Count:

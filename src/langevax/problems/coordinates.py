@@ -15,10 +15,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import PyTree, Vector
 from langevax.problems.problem import Indices, Numbers, Problem, Scalar, Size
 
-Vector = Float[Array, " d"]
 SKEW = 1e-3
 """Largest cosine between columns that are taken for orthogonal."""
 
@@ -224,7 +223,8 @@ class Rotated(Reparametrised):
         dtype = jnp.result_type(directions)
         columns = np.asarray(directions, np.float64)
         checks.finite("directions", columns, remedy="pass finite columns")
-        error = np.abs(columns.T @ columns - np.eye(columns.shape[1])).max()
+        gram = columns.T @ columns
+        error = np.abs(gram - np.eye(len(gram))).max()
         if error > SKEW:
             raise ValueError(
                 f"directions must be orthonormal columns, but are off by {error:.2g}; pass those of a QR."

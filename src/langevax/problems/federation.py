@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from langevax import checks
+from langevax import checks, trees
 from langevax._typing import FloatScalar, IntScalar, PyTree
 from langevax.problems import blocks, tracing
 from langevax.problems.blocks import tree_as_rows
@@ -222,7 +222,7 @@ class Federation(Problem):
 
     def _pooled(self) -> FiniteSum:
         """All rows of all clients as one weighted sum, so that full passes go by blocks of rows."""
-        rows = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), self.data)
+        rows = trees.without_chains(self.data)
         max_rows = jax.tree.leaves(self.data)[0].shape[1]
         used = jnp.arange(max_rows, dtype=jnp.int32) < self.counts[:, None]
         row_weights = self.weights / self.counts.astype(self.weights.dtype)

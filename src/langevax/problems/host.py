@@ -27,13 +27,16 @@ def call(function: Callable[..., PyTree], like: PyTree, *arguments: PyTree) -> P
     element. Its exceptions propagate unchanged if all arguments are concrete; a compiled program raises a
     `jax.errors.JaxRuntimeError` whose text ends with the exception.
     """
-    shapes = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct(a.shape, jax.dtypes.canonicalize_dtype(a.dtype)),
-        like,
-    )
+
+    def shape_of(array: Any) -> jax.ShapeDtypeStruct:
+        dtype = jax.dtypes.canonicalize_dtype(array.dtype)
+        return jax.ShapeDtypeStruct(array.shape, dtype)
+
+    shapes = jax.tree.map(shape_of, like)
 
     def exact(*arrays: PyTree) -> PyTree:
-        return jax.tree.map(_as, function(*jax.tree.map(np.asarray, arrays)), shapes)
+        result = function(*jax.tree.map(np.asarray, arrays))
+        return jax.tree.map(_as, result, shapes)
 
     if all(checks.is_concrete(leaf) for leaf in jax.tree.leaves(arguments)):
         return jax.tree.map(jnp.asarray, exact(*arguments))

@@ -84,7 +84,9 @@ def preactivation(
         or len(x) % _tile(x) == 0
         or platforms.platform() != "cpu"
     )
-    return dot(weights[:-1], x) + weights[-1] if plain else _preactivation(weights, x)
+    if plain:
+        return dot(weights[:-1], x) + weights[-1]
+    return _preactivation(weights, x)
 
 
 def _tile(x: Array) -> int:
@@ -108,9 +110,8 @@ def _preactivation_slopes(
     # of three parts: XLA copies what it recognises as padding number by number, six times as slowly
     filled = jnp.concatenate([x, jnp.ones(1, x.dtype), missing])
     slopes = jnp.concatenate([change, missing.astype(change.dtype)])
-    return _preactivation(weights, x), jnp.dot(slopes, filled) + jnp.dot(
-        weights[:-1], dx
-    )
+    along = jnp.dot(slopes, filled) + jnp.dot(weights[:-1], dx)
+    return _preactivation(weights, x), along
 
 
 def _product(product: Callable[..., Array], a: Array, b: Array) -> Array:

@@ -230,9 +230,8 @@ class TanhTanh(Scaled):
             return super().mean(cloud, inputs)
         a, inner = self.split(cloud)
         # a product of matrices: C x particles x n numbers would take eight times as long
-        features = jnp.tanh(
-            jax.vmap(jax.vmap(preactivation, (None, 0)), (0, None))(inner, inputs)
-        )
+        at_rows = jax.vmap(preactivation, (None, 0))
+        features = jnp.tanh(jax.vmap(at_rows, (0, None))(inner, inputs))
         return self._scaled(matmul.dot(features.T, jnp.tanh(a)) / len(cloud))
 
     def vjp(
@@ -283,9 +282,8 @@ class Parity(Scaled):
     scale: float | Scalar = 15.0
 
     def activation(self, particle: Particle, x: Input) -> Scalar:
-        return (
-            jnp.tanh(preactivation(particle[:-1], x)) + 2 * jnp.tanh(particle[-1])
-        ) / 3
+        of_input = jnp.tanh(preactivation(particle[:-1], x))
+        return (of_input + 2 * jnp.tanh(particle[-1])) / 3
 
     def activation_slopes(self, second_moments: SecondMoments) -> Slopes:
         return (
@@ -303,10 +301,9 @@ class Parity(Scaled):
 
 
 def _mean(h: Function, cloud: Cloud, inputs: Inputs) -> Outputs:
-    return jnp.mean(
-        jax.vmap(jax.vmap(h, in_axes=(None, 0)), in_axes=(0, None))(cloud, inputs),
-        axis=0,
-    )
+    at_rows = jax.vmap(h, in_axes=(None, 0))
+    outputs = jax.vmap(at_rows, in_axes=(0, None))(cloud, inputs)
+    return jnp.mean(outputs, axis=0)
 
 
 def _vjp(
@@ -316,9 +313,8 @@ def _vjp(
     dual: Outputs,
 ) -> Scalar:
     # Products, not sums: mapped over particles they are products of matrices, three times as fast.
-    return matmul.tensordot(
-        dual, jax.vmap(h, in_axes=(None, 0))(particle, inputs), axes=dual.ndim
-    )
+    outputs = jax.vmap(h, in_axes=(None, 0))(particle, inputs)
+    return matmul.tensordot(dual, outputs, axes=dual.ndim)
 
 
 __all__ = ["Linear", "Neuron", "Parity", "Scaled", "Tanh", "TanhTanh"]

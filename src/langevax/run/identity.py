@@ -168,11 +168,14 @@ def _computed(parts: program.RunParts, state: Any, following: PyTree) -> dict[st
     position = state.position
     if parts.chains is not None:
         position = jax.tree.map(lambda leaf: leaf[0], position)
-    computed = {"loss": _loss(parts.problem, position), "step": _two_numbers(following)}
+    loss = _loss(parts.problem, position)
+    computed = {"loss": loss, "step": _two_numbers(following)}
     for name, observe in parts.observers._asdict().items():
         if observe is not None:
-            computed[name] = _two_numbers(program.observed(parts, observe, state))
-    steps = np.unique(np.geomspace(1, program.NO_GRID, 128).astype(np.int32)) - 1
+            values = program.observed(parts, observe, state)
+            computed[name] = _two_numbers(values)
+    spread = np.geomspace(1, program.NO_GRID, 128).astype(np.int32)
+    steps = np.unique(spread) - 1
     for path, leaf in jax.tree.leaves_with_path(parts.algorithm):
         if callable(leaf):
             with suppress(Exception):  # not a schedule: it is part of the step
@@ -203,7 +206,8 @@ def _two_numbers(tree: PyTree) -> list[Float[Array, "2"]]:
     def lengths(leaf: Any) -> Array:
         numbers = program.averageable(leaf).ravel()
         length = jnp.sqrt(jnp.mean(numbers**2))
-        pattern = jnp.cos(jnp.arange(1, numbers.size + 1, dtype=numbers.dtype))
+        places = jnp.arange(1, numbers.size + 1, dtype=numbers.dtype)
+        pattern = jnp.cos(places)
         other = jnp.sqrt(jnp.mean((numbers + length * pattern) ** 2))
         return jnp.stack([length, other])
 

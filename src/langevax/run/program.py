@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int32, Key, UInt32
+from jaxtyping import Array, Float, Int32, Key, UInt32
 
-from langevax._typing import PRNGKey, PyTree
+from langevax._typing import BoolScalar, PRNGKey, PyTree
 from langevax.algorithm import INIT_STEP, START_STEP, Algorithm, Info
 from langevax.keys import unrolled
 from langevax.problems.problem import Problem
@@ -49,12 +49,14 @@ class Count(NamedTuple):
     @classmethod
     def of(cls, increment: Array) -> "Count":
         """Return a count that starts with an increment in [0, 2^32)."""
-        return cls(increment.astype(jnp.uint32), jnp.zeros(increment.shape, jnp.uint32))
+        low = increment.astype(jnp.uint32)
+        return cls(low, jnp.zeros_like(low))
 
     def plus(self, increment: Array) -> "Count":
         """Add an increment in [0, 2^32)."""
         low = self.low + increment.astype(jnp.uint32)
-        return Count(low, self.high + (low < self.low).astype(jnp.uint32))
+        carried = (low < self.low).astype(jnp.uint32)
+        return Count(low, self.high + carried)
 
     def to_int64(self) -> np.ndarray:
         """Return the counts as NumPy int64."""
@@ -164,12 +166,14 @@ def make_buffer(parts: RunParts, carry: Carry) -> Any:
         return None
     record = eqx.filter_eval_shape(_record, parts, carry)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(record))
-    slots = max(1, min(MAX_SLOTS, BUFFER_BYTES // max(size, 1)))
-    # neither NumPy's zeros nor `device_put` needs a program for each shape, as `jnp.zeros` and `jnp.asarray` do
-    return jax.tree.map(
-        lambda leaf: jax.device_put(np.zeros((slots + 1, *leaf.shape), leaf.dtype)),
-        record,
-    )
+    affordable = BUFFER_BYTES // max(size, 1)
+    slots = max(1, min(MAX_SLOTS, affordable))
+
+    def empty(leaf: Any) -> Array:
+        # neither NumPy's zeros nor `device_put` needs a program for each shape, as `jnp.zeros` and `jnp.asarray` do
+        return jax.device_put(np.zeros((slots + 1, *leaf.shape), leaf.dtype))
+
+    return jax.tree.map(empty, record)
 
 
 def spread_over_processes(buffer: Any, parts: RunParts, carry: Carry) -> Any:
@@ -213,7 +217,8 @@ def _advanced(chunk: Chunk, carry: Carry, buffer: Any) -> tuple[Carry, Any]:
         carry, buffer, slot = loop
         carry, on_grid = _next_on_grid(chunk, carry)
         if carry.moments is not None:
-            moments = _update(carry.moments, _averages(parts, carry.state), on_grid)
+            values = _averages(parts, carry.state)
+            moments = _update(carry.moments, values, on_grid)
             carry = carry._replace(moments=moments)
         if buffer is not None:
             place = jnp.where(on_grid, slot, num_slots(buffer))
@@ -261,7 +266,7 @@ def _next(chunk: Chunk, carry: Carry) -> Carry:
     return Carry(carry.step + 1, state, counts, metrics, since, carry.moments)
 
 
-def _next_on_grid(chunk: Chunk, carry: Carry) -> tuple[Carry, Bool[Array, ""]]:
+def _next_on_grid(chunk: Chunk, carry: Carry) -> tuple[Carry, BoolScalar]:
     """Return the carry at the next multiple of `every`, or at the stop, and whether it is such a multiple."""
     every = chunk.every
     # what `%` does for negative numbers would be three kernels more
@@ -295,8 +300,8 @@ def _buffers(array: Array) -> list[int]:
 def all_finite(position: PyTree) -> bool:
     """Return whether a position is finite; apart from `advance`, so that a sharded step reduces nothing for it."""
     leaves = jax.tree.leaves(position)
-    if all(_on_host(leaf) for leaf in leaves):  # NumPy needs no program for each shape
-        return all(bool(np.isfinite(np.asarray(leaf)).all()) for leaf in leaves)
+    if all(map(_on_host, leaves)):  # NumPy needs no program for each shape
+        return all(np.isfinite(np.asarray(leaf)).all() for leaf in leaves)
     return bool(_all_finite(leaves))
 
 
@@ -306,7 +311,7 @@ def _on_host(array: Array) -> bool:
 
 
 @eqx.filter_jit
-def _all_finite(leaves: list[Array]) -> Bool[Array, ""]:
+def _all_finite(leaves: list[Array]) -> BoolScalar:
     return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]).all()
 
 
@@ -332,7 +337,8 @@ def averageable(value: Any) -> Array:
 
 def _running_mean(mean: Array, term: Array, count: Int32[Array, ""]) -> Array:
     """Return the mean of `count` terms, `term` the last; the first of them replaces `mean`, even a NaN."""
-    return jnp.where(count == 1, term, mean + (term - mean) / count.astype(mean.dtype))
+    moved = mean + (term - mean) / count.astype(mean.dtype)
+    return jnp.where(count == 1, term, moved)
 
 
 def observed(parts: RunParts, observe: Observe, state: Any) -> PyTree:
@@ -354,16 +360,13 @@ def _record(parts: RunParts, carry: Carry) -> Record:
 
 
 def _update(
-    moments: RunningMoments, values: PyTree, on_grid: Bool[Array, ""]
+    moments: RunningMoments, values: PyTree, on_grid: BoolScalar
 ) -> RunningMoments:
     num_terms = moments.num_terms + on_grid.astype(jnp.int32)
 
     def next_mean(mean: Array, x: Array) -> Array:
-        return jnp.where(
-            on_grid,
-            mean + (x - mean) / jnp.maximum(num_terms, 1).astype(mean.dtype),
-            mean,
-        )
+        count = jnp.maximum(num_terms, 1).astype(mean.dtype)
+        return jnp.where(on_grid, mean + (x - mean) / count, mean)
 
     def next_squares(
         squares: Array,
@@ -371,11 +374,9 @@ def _update(
         old: Array,
         new: Array,
     ) -> Array:
-        return jnp.where(on_grid, squares + (x - old) * (x - new), squares)
+        grown = squares + (x - old) * (x - new)
+        return jnp.where(on_grid, grown, squares)
 
     mean = jax.tree.map(next_mean, moments.mean, values)
-    return RunningMoments(
-        num_terms,
-        mean,
-        jax.tree.map(next_squares, moments.squares, values, moments.mean, mean),
-    )
+    squares = jax.tree.map(next_squares, moments.squares, values, moments.mean, mean)
+    return RunningMoments(num_terms, mean, squares)

@@ -257,7 +257,8 @@ class Recording:
         every: int,
     ) -> None:
         """Copy from the device the records of steps first < s <= last on the grid."""
-        steps = np.arange(first // every + 1, last // every + 1, dtype=np.int64) * every
+        numbers = np.arange(first // every + 1, last // every + 1, dtype=np.int64)
+        steps = numbers * every
         if len(steps):
             record = jax.tree.map(
                 lambda leaf: np.array(processes.gather(leaf)[: len(steps)]), buffer

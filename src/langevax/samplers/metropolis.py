@@ -9,6 +9,7 @@ Proposals and acceptance of pCN and pCNL are arithmetic on arrays of JAX or of N
 (`langevax.sampling.moves`) take theirs from here.
 """
 
+import math
 from abc import abstractmethod
 from types import ModuleType
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
@@ -32,11 +33,22 @@ class Metropolis(Algorithm):
 
     step_size: Hyperparameter | Literal["auto"] = "auto"
     temperature: Hyperparameter | Literal["auto"] = "auto"
+    largest_step_size: ClassVar[float] = math.inf
+    """At which proposals do not depend on the state any more."""
 
     def __check_init__(self) -> None:
-        is_positive = {"positive": True, "schedule": True, "auto": True}
-        checks.number("step_size", self.step_size, **is_positive)
-        checks.number("temperature", self.temperature, **is_positive)
+        most = self.largest_step_size
+        checks.number(
+            "step_size",
+            self.step_size,
+            positive=True,
+            schedule=True,
+            auto=True,
+            most=most,
+        )
+        checks.number(
+            "temperature", self.temperature, positive=True, schedule=True, auto=True
+        )
 
     @abstractmethod
     def evaluate(self, problem: Problem, position: PyTree) -> Any:
@@ -113,7 +125,7 @@ def accepted(
         jnp.isnan(log_ratio), -jnp.inf, jnp.minimum(log_ratio, 0)
     )
     accept = jnp.log(random.uniform(key, dtype=log_ratio.dtype)) < log_acceptance
-    chosen = jax.tree.map(lambda new, old: jnp.where(accept, new, old), proposal, state)
+    chosen = trees.where(accept, proposal, state)
     return chosen, jnp.exp(log_acceptance)
 
 
@@ -202,19 +214,6 @@ class MALA(Metropolis):
 
 class _OnFunctions(Metropolis):
     """Arguments of pCN and pCNL, whose proposals need a Gaussian in every mode."""
-
-    largest_step_size: ClassVar[float]
-
-    def __check_init__(self) -> None:
-        super().__check_init__()
-        size = self.step_size
-        if callable(size) or checks.is_auto(size) or not checks.is_concrete(size):
-            return
-        longest = np.max(np.asarray(size))
-        if longest > self.largest_step_size:
-            raise ValueError(
-                f"step_size must be at most {self.largest_step_size:g}, got {longest}; pass a smaller one."
-            )
 
     def check(self, problem: Problem) -> None:
         for leaf in jax.tree.leaves(problem.precision):

@@ -116,13 +116,16 @@ def fold(x: Array, lower: Any, upper: Any) -> tuple[Array, Array]:
     w = jnp.where(left & right, high - low, 1)
     z = jnp.mod(x - low, 2 * w)
     between = low + w - jnp.abs(z - w)
-    at_one_bound = jnp.where(left, low + jnp.abs(x - low), high - jnp.abs(high - x))
+    from_low = low + jnp.abs(x - low)
+    from_high = high - jnp.abs(high - x)
+    at_one_bound = jnp.where(left, from_low, from_high)
     folded = jnp.clip(
         jnp.where(left & right, between, at_one_bound), lower, upper
     )  # rounding stays inside too
     inside = (x >= lower) & (x <= upper)
     reflected = jnp.where(left & right, z > w, True) & ~inside
-    return jnp.where(inside, x, folded), jnp.where(reflected, -1, 1).astype(x.dtype)
+    signs = jnp.where(reflected, -1, 1).astype(x.dtype)
+    return jnp.where(inside, x, folded), signs
 
 
 def _check_bounds(path: Any, lower: Any, upper: Any) -> None:

@@ -27,21 +27,24 @@ from langevax.samplers.metropolis import MALA
 
 EXAMPLE = "langevax.MALA(step_size=0.1, temperature=np.geomspace(1.0, 100.0, 6))"
 
+PerPair = Float[Array, " pairs"]
+PerReplica = Float[Array, " replicas"]
+
 
 class SwapTally(NamedTuple):
     """Sums over the run, from which rates follow."""
 
-    probabilities: Float[Array, " pairs"]
-    attempts: Float[Array, " pairs"]
-    acceptance: Float[Array, " replicas"]
+    probabilities: PerPair
+    attempts: PerPair
+    acceptance: PerReplica
     """Of the steps of each replica."""
     num_steps: FloatScalar
 
     def plus(
         self,
-        probabilities: Float[Array, " pairs"],
-        attempts: Float[Array, " pairs"],
-        acceptance: Float[Array, " replicas"],
+        probabilities: PerPair,
+        attempts: PerPair,
+        acceptance: PerReplica,
     ) -> "SwapTally":
         """Return the sums after one step more."""
         step = SwapTally(probabilities, attempts, acceptance, self.num_steps)
@@ -53,12 +56,12 @@ class SwapTally(NamedTuple):
         return jax.tree.map(lambda sums: jnp.asarray(sums).sum(0), self)
 
     @property
-    def swap_rates(self) -> Float[Array, " pairs"]:
+    def swap_rates(self) -> PerPair:
         """Mean swap probability of each pair of neighbours."""
         return self.probabilities / self.attempts.clip(1)
 
     @property
-    def acceptance_rates(self) -> Float[Array, " replicas"]:
+    def acceptance_rates(self) -> PerReplica:
         """Mean acceptance probability of the steps of each replica."""
         return self.acceptance / self.num_steps.clip(1)
 
@@ -149,7 +152,7 @@ class ReplicaExchange(Algorithm):
         return len(self.temperatures)
 
     @property
-    def temperatures(self) -> Float[Array, " replicas"]:
+    def temperatures(self) -> PerReplica:
         """T_1 < ... < T_K."""
         return jnp.asarray(self._number_of("temperature"))
 
@@ -246,9 +249,9 @@ class ReplicaExchange(Algorithm):
 
 
 def log_swap_ratios(
-    temperatures: Float[Array, " replicas"],
-    energies: Float[Array, " replicas"],
-) -> Float[Array, " pairs"]:
+    temperatures: PerReplica,
+    energies: PerReplica,
+) -> PerPair:
     """Return r of each pair; NaN is -inf."""
     d = -jnp.diff(1 / temperatures).astype(energies.dtype)
     ratios = -d * jnp.diff(energies)

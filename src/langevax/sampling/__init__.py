@@ -6,9 +6,9 @@ from langevax.sampling.hyperparameters import HierarchicalInverseProblem
 from langevax.sampling.inverse import InverseProblem, SolverWarning
 from langevax.sampling.inverse_problems import inverse_problem
 from langevax.sampling.learning_coefficient import learning_coefficient
+from langevax.sampling.moves import HMC
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.nuts import NUTS
-from langevax.sampling.plans.host import HMC
 from langevax.sampling.sample import sample
 from langevax.sampling.samples import Samples, SamplingWarning
 from langevax.sampling.solve_cache import SolveCacheError

@@ -15,9 +15,8 @@ from typing import Any, Literal, NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from langevax._typing import PRNGKey
+from langevax._typing import PRNGKey, Vector
 from langevax.problems.problem import Problem
 from langevax.sampling.evaluations import evaluate
 from langevax.sampling.starts import normal_deviates
@@ -77,7 +76,7 @@ class NormalFit(NamedTuple):
     def of(
         cls,
         problem: Problem,
-        mode: Float[Array, " d"],
+        mode: Vector,
         temperature: float,
         key: PRNGKey,
         num_draws: int = 32,
@@ -88,9 +87,11 @@ class NormalFit(NamedTuple):
             [np.zeros((1, len(mode))), np.sqrt(temperature) * xi]
         ) + np.asarray(mode, np.float64)
         values, _ = evaluate(problem, points.astype(mode.dtype))
-        log_weights = (values[0] - values[1:]) / temperature + np.sum(xi**2, 1) / 2
+        falls = (values[0] - values[1:]) / temperature
+        log_weights = falls + np.sum(xi**2, 1) / 2
         spread = np.std(log_weights) if np.isfinite(log_weights).all() else np.inf
-        return cls(float(np.median(np.abs(log_weights))), float(spread), len(mode))
+        typical = np.median(np.abs(log_weights))
+        return cls(float(typical), float(spread), len(mode))
 
     @property
     def is_usable(self) -> bool:
@@ -109,9 +110,7 @@ class NormalFit(NamedTuple):
         return f"log densities depart by {self.typical:.2g} (median) from those of the normal law about the mode"
 
 
-def operations_of_row(
-    problem: Problem, position: Float[Array, " d"], num_rows: int = 256
-) -> float:
+def operations_of_row(problem: Problem, position: Vector, num_rows: int = 256) -> float:
     """Return the floating-point operations of the gradient of a component, as XLA counts them for a batch of rows."""
     gradient: Any = eqx.filter_jit(
         lambda problem, x, indices: problem.gradient_at(x, indices)

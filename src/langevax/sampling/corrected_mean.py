@@ -14,11 +14,13 @@ from jaxtyping import Float
 from langevax.sampling.coefficient import MAX_EXCESS
 from langevax.sampling.summary_table import of_draws
 
+Draws = Float[np.ndarray, "chain draw"]
+
 
 class CorrectedMean(NamedTuple):
     """The mean of the draws by their regression on variables of mean zero, where that has the smaller error."""
 
-    draws: Float[np.ndarray, "chain draw"]
+    draws: Draws
     """Corrected."""
     error: float
     excess: float
@@ -27,7 +29,7 @@ class CorrectedMean(NamedTuple):
     @classmethod
     def of(
         cls,
-        draws: Float[np.ndarray, "chain draw"],
+        draws: Draws,
         controls: Float[np.ndarray, "chain draw k"],
         draws_per_control: int = 25,
         stretches: Sequence[int] = (5, 2, 1),
@@ -85,14 +87,14 @@ def _coefficients(
     )[0]
 
 
-def _error_of_halves(draws: Float[np.ndarray, "chain draw"]) -> float:
+def _error_of_halves(draws: Draws) -> float:
     """Return the standard error of the mean from those of the halves of chains."""
     means = [half.mean() for chain in draws for half in np.array_split(chain, 2)]
     return float(np.std(means, ddof=1)) / math.sqrt(len(means))
 
 
 def _jackknife(
-    draws: Float[np.ndarray, "chain draw"],
+    draws: Draws,
     controls: Float[np.ndarray, "chain draw k"],
     count: int,
 ) -> float:
@@ -112,8 +114,8 @@ def _jackknife(
 
 
 def localization_effect(
-    trace: Float[np.ndarray, "chain draw"],
-    penalty: Float[np.ndarray, "chain draw"],
+    trace: Draws,
+    penalty: Draws,
 ) -> tuple[float, float]:
     """Return by how much the mean of the trace falls with the logarithm of the localization, and its standard error.
 
@@ -123,13 +125,13 @@ def localization_effect(
     return float(products.mean()), standard_error_of(products)
 
 
-def standard_error_of(draws: Float[np.ndarray, "chain draw"]) -> float:
+def standard_error_of(draws: Draws) -> float:
     return float(of_draws("mcse", draws))
 
 
-def effective_draws_of(draws: Float[np.ndarray, "chain draw"]) -> float:
+def effective_draws_of(draws: Draws) -> float:
     return float(of_draws("ess", draws))
 
 
-def r_hat_of(draws: Float[np.ndarray, "chain draw"]) -> float:
+def r_hat_of(draws: Draws) -> float:
     return float(of_draws("rhat", draws))

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.summary_table import of_draws
+from langevax.trees import in_double
 
 
 def without_correlations(
@@ -36,7 +37,7 @@ def without_correlations(
         worthwhile: ratio of the largest and smallest eigenvalue of the correlations from which others pay their steps.
         least_draws: effective ones for each dimension, from which correlations are known.
     """
-    late = np.asarray(positions[:, positions.shape[1] // 3 :], np.float64)
+    late = in_double(positions[:, positions.shape[1] // 3 :])
     late = late - late.mean(axis=1, keepdims=True)
     _, steps, dimension = late.shape
     within = late.reshape(-1, dimension)
@@ -59,7 +60,7 @@ def without_correlations(
         @ vectors.T
         / np.sqrt(temperature)
     )
-    ends = np.linalg.solve(root, np.asarray(positions[:, -1], np.float64).T).T.astype(
+    ends = np.linalg.solve(root, in_double(positions[:, -1]).T).T.astype(
         positions.dtype
     )
     return coordinates.times(root), ends

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 
 from langevax.problems.problem import Problem
 from langevax.sampling.evaluations import Numbers, Points, evaluate
+from langevax.trees import in_double
 
 ARMIJO = 1e-4
 """Share of the expected decrease that a step has to reach."""
@@ -55,7 +56,7 @@ def descend(
     reach = np.full(len(starts), np.inf)
     if centre is not None:
         dtype = centre.dtype
-        reach = np.linalg.norm(starts - np.asarray(centre, np.float64), axis=1)
+        reach = np.linalg.norm(starts - in_double(centre), axis=1)
     x = np.array(starts, np.float64)
     f, g = _evaluated(problem, x, np.ones(len(x), bool), dtype)
     is_active = np.isfinite(f)
@@ -76,7 +77,8 @@ def descend(
         is_falling = f - value > least_decrease * temperature + noise
         share = np.where(is_taken, 1.0, share * _cut(value - f, slope))
         is_active &= np.where(is_taken, is_falling, share > shortest)
-        x[is_taken], g[is_taken] = trial[is_taken], gradient[is_taken]
+        x[is_taken] = trial[is_taken]
+        g[is_taken] = gradient[is_taken]
         f = np.where(is_taken, value, f)
         direction = np.where(is_taken[:, None], memory.directions(g, reach), direction)
     lowest_first = np.argsort(f, kind="stable")
@@ -86,7 +88,8 @@ def descend(
 def _cut(rise: Numbers, slope: Numbers) -> Numbers:
     """Return the factors by which steps are cut: to the minimum of a parabola, within a range."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.nan_to_num(-slope / (2 * (rise - slope))).clip(0.1, 0.5)
+        lowest = -slope / (2 * (rise - slope))
+    return np.nan_to_num(lowest).clip(0.1, 0.5)
 
 
 def _evaluated(
@@ -135,7 +138,8 @@ class Memory(NamedTuple):
     @classmethod
     def of(cls, x: Points, size: int = 8) -> "Memory":
         pairs = np.zeros((size, *x.shape))
-        return cls(pairs, pairs.copy(), np.zeros((size, len(x))), np.ones(len(x)))
+        weights = np.zeros((size, len(x)))
+        return cls(pairs, pairs.copy(), weights, np.ones(len(x)))
 
     def add(
         self,
@@ -168,7 +172,8 @@ class Memory(NamedTuple):
         for (step, change, weight), share in zip(pairs, shares[::-1], strict=True):
             q += step * (share - weight * _dot(change, q))[:, None]
         length = np.maximum(np.linalg.norm(q, axis=1), np.finfo(float).tiny)
-        return -q * (np.minimum(length, reach) / length)[:, None]
+        share = np.minimum(length, reach) / length
+        return -q * share[:, None]
 
 
 def _dot(one: Points, other: Points) -> Numbers:

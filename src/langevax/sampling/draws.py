@@ -13,13 +13,14 @@ from langevax.sampling.methods import (
     tune_acceptance,
     tune_bias,
 )
+from langevax.sampling.moves import HMC
 from langevax.sampling.survey import PilotSurvey, record_of
 
 
 class TunedChains(NamedTuple):
     """The recorded run of an algorithm, and what came before it."""
 
-    algorithm: Algorithm
+    algorithm: Algorithm | HMC
     result: Result
     step_size: float
     thinning: int

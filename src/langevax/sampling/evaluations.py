@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from langevax._typing import IntScalar
 from langevax.problems.problem import Problem
+from langevax.trees import in_double
 
 Points = Float[np.ndarray, "m d"]
 Numbers = Float[np.ndarray, " m"]
@@ -30,7 +31,8 @@ def evaluate(
     """
     num_points, dimension = points.shape
     places = places if places * dimension <= most_numbers else num_points
-    padded = np.pad(points, ((0, -num_points % max(places, 1)), (0, 0)))
+    missing = -num_points % max(places, 1)
+    padded = np.pad(points, ((0, missing), (0, 0)))
     values = []
     gradients = []
     for first in range(0, num_points, places):
@@ -40,8 +42,8 @@ def evaluate(
             jnp.asarray(padded[first : first + places]),
             jnp.asarray(np.int32(count)),
         )
-        values.append(np.asarray(both[0], np.float64)[:count])
-        gradients.append(np.asarray(both[1], np.float64)[:count])
+        values.append(in_double(both[0])[:count])
+        gradients.append(in_double(both[1])[:count])
     return np.concatenate([np.zeros(0), *values]), np.concatenate(
         [np.zeros((0, dimension)), *gradients]
     )
@@ -60,7 +62,8 @@ def _evaluated(
         results: tuple[Array, Array],
     ) -> tuple[Array, Array]:
         value, gradient = problem.potential_and_gradient(points[number])
-        return results[0].at[number].set(value), results[1].at[number].set(gradient)
+        values, gradients = results
+        return values.at[number].set(value), gradients.at[number].set(gradient)
 
     return lax.fori_loop(
         0, count, with_point, (jnp.zeros_like(points[:, 0]), jnp.zeros_like(points))

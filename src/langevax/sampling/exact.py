@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from langevax._typing import PRNGKey, PyTree
+from langevax._typing import HostVector, PRNGKey, PyTree
 from langevax.problems.blocks import row_weights
 from langevax.problems.coordinates import Raveled
 from langevax.problems.finite_sum import FiniteSum
@@ -22,6 +22,7 @@ from langevax.run import Run, simulate
 from langevax.sampling.draws import TunedChains
 from langevax.sampling.preconditioning import CoordinateMap, in_prior_units
 from langevax.sampling.reference import IndependentDraws, NearReference, NormalReference
+from langevax.trees import in_double
 
 MAX_COEFFICIENTS = (
     2048  # whose covariance is decomposed: a second of one core for 1,000 of them
@@ -45,8 +46,8 @@ def normal_posterior(
     ):
         return None
     features, targets = problem.data
-    precision = np.asarray(problem.precision, np.float64)
-    noise = np.asarray(problem.loss.likelihood.noise, np.float64)
+    precision = in_double(problem.precision)
+    noise = in_double(problem.loss.likelihood.noise)
     num_rows, num_modes = features.shape
     is_plain = problem.regularizer is None and problem.row_sharding is None
     has_prior = precision.ndim <= 1 and (precision > 0).all()
@@ -54,7 +55,7 @@ def normal_posterior(
         return None
     dtype = jnp.result_type(float)
     weights = row_weights(problem.weights, problem.count, num_rows, dtype)
-    shares = np.ones(num_rows) if weights is None else np.asarray(weights, np.float64)
+    shares = np.ones(num_rows) if weights is None else in_double(weights)
     shares = np.sqrt(shares / (float(problem.size) * temperature)) / float(noise)
     roots = np.sqrt(np.broadcast_to(temperature / precision, (num_modes,)))
     gram, right = _products(
@@ -72,18 +73,18 @@ def normal_posterior(
 def _products(
     features: Array | np.ndarray,
     targets: Array | np.ndarray,
-    roots: Float[np.ndarray, " d"],
+    roots: HostVector,
     shares: Float[np.ndarray, " n"],
     block: int,
-) -> tuple[Float[np.ndarray, "d d"], Float[np.ndarray, " d"]]:
+) -> tuple[Float[np.ndarray, "d d"], HostVector]:
     """Return A^T A and A^T b, of blocks of so many rows."""
     gram = np.zeros((len(roots), len(roots)))
     right = np.zeros(len(roots))
     for begin in range(0, len(shares), block):
         rows = slice(begin, begin + block)
-        scaled = np.asarray(features[rows], np.float64) * roots * shares[rows, None]
+        scaled = in_double(features[rows]) * roots * shares[rows, None]
         gram += scaled.T @ scaled
-        right += scaled.T @ (np.asarray(targets[rows], np.float64) * shares[rows])
+        right += scaled.T @ (in_double(targets[rows]) * shares[rows])
     return gram, right
 
 

@@ -65,7 +65,7 @@ def _axes(
     if points.ndim == 1:
         name = "node" if isinstance(basis, OnNodes) else "x"
         return (name,), (size,), {name: (name, points)}
-    columns = {
-        name: ("point", column) for name, column in zip(AXES, points.T, strict=False)
-    }
-    return ("point",), (size,), {"point": ("point", np.arange(size)), **columns}
+    columns = {"point": ("point", np.arange(size))}
+    for name, column in zip(AXES, points.T, strict=False):
+        columns[name] = "point", column
+    return ("point",), (size,), columns

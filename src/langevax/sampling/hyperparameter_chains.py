@@ -24,7 +24,7 @@ from scipy.linalg import cho_solve, solve_triangular
 
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem, Logarithms
 from langevax.sampling.reference import NormalReference
-from langevax.sampling.solver import ForwardSolver, Solve, Vector
+from langevax.sampling.solver import Coefficients, ForwardSolver, Solve
 from langevax.sampling.solver_walk import MoveRecord, SolverWalk, WalkStep, ends_stage
 
 LogDensity = Callable[[Logarithms], float]
@@ -44,7 +44,7 @@ class LinearData(NamedTuple):
         cls,
         solver: ForwardSolver,
         law: NormalReference,
-        scales: Vector,
+        scales: Coefficients,
         level: float,
     ) -> "LinearData":
         """Return those whose posterior is `law`, in the units of a solver: x = scales z, and noise of that level."""
@@ -65,13 +65,12 @@ class LinearData(NamedTuple):
             solver.data.size,
         )
 
-    def misfit(self, x: Vector, level: float) -> float:
+    def misfit(self, x: Coefficients, level: float) -> float:
         """Return that of the function."""
-        return (float(np.sum((self.rows @ x - self.data) ** 2)) + self.rest) / (
-            2 * level**2
-        )
+        square = float(np.sum((self.rows @ x - self.data) ** 2))
+        return (square + self.rest) / (2 * level**2)
 
-    def factor(self, mu: Vector, level: float) -> Float[np.ndarray, "r r"]:
+    def factor(self, mu: Coefficients, level: float) -> Float[np.ndarray, "r r"]:
         """Return the Cholesky factor of rows diag(mu) rows^T + level^2 I."""
         return np.linalg.cholesky(
             self.rows * mu @ self.rows.T + level**2 * np.eye(len(self.rows))
@@ -82,21 +81,23 @@ class LinearData(NamedTuple):
         white = solve_triangular(factor, self.data, lower=True)
         log_det = np.sum(np.log(np.diag(factor)))
         log_det += (self.size - len(factor)) * np.log(level)
-        return -float(log_det) - (float(white @ white) + self.rest / level**2) / 2
+        square = float(white @ white) + self.rest / level**2
+        return -float(log_det) - square / 2
 
     def draw(
         self,
         factor: Float[np.ndarray, "r r"],
-        mu: Vector,
+        mu: Coefficients,
         level: float,
         rng: np.random.Generator,
-    ) -> Vector:
+    ) -> Coefficients:
         """Draw the function given the hyperparameters."""
         x = np.sqrt(mu) * rng.standard_normal(len(mu))
-        gap = self.data - self.rows @ x - level * rng.standard_normal(len(self.data))
+        noise = level * rng.standard_normal(len(self.data))
+        gap = self.data - self.rows @ x - noise
         return x + mu * (self.rows.T @ cho_solve((factor, True), gap))
 
-    def law(self, mu: Vector, level: float) -> NormalReference:
+    def law(self, mu: Coefficients, level: float) -> NormalReference:
         """Return the posterior of z = x / sqrt(mu)."""
         if not len(self.rows):
             return NormalReference.standard(len(mu))
@@ -125,8 +126,9 @@ class ProposalLaw(NamedTuple):
 
     def log_density(self, u: Logarithms) -> float:
         """Return its log density up to a constant."""
-        square = np.sum(np.linalg.solve(self.root, u - self.centre) ** 2)
-        return -(self.degrees + len(u)) / 2 * float(np.log1p(square / self.degrees))
+        white = np.linalg.solve(self.root, u - self.centre)
+        log_kernel = np.log1p(np.sum(white**2) / self.degrees)
+        return -(self.degrees + len(u)) / 2 * float(log_kernel)
 
     def independent(
         self, u: Logarithms, rng: np.random.Generator
@@ -187,7 +189,7 @@ class HyperparameterWalk(ABC):
         """Return the next state of a chain, and the acceptance of the random walk to learn from."""
 
     @abstractmethod
-    def function(self, state: Any) -> Vector:
+    def function(self, state: Any) -> Coefficients:
         """Return the coefficients of a state."""
 
     def propose(
@@ -211,14 +213,15 @@ class HyperparameterWalk(ABC):
         self.visited.append([step.state.u for step in steps])
         rates = [step.learnt for step in steps if step.learnt is not None]
         if rates:
-            change = (float(np.mean(rates)) - self.acceptance) / np.sqrt(number + 1)
+            excess = float(np.mean(rates)) - self.acceptance
+            change = excess / np.sqrt(number + 1)
             self.length *= float(np.exp(change))
         if ends_stage(number, num_steps) and number + 1 < num_steps:
             later = self.visited[len(self.visited) // 2 :]
             self.law = self.law.with_moments_of(np.concatenate(later))
             self.length = 1.0
 
-    def coordinates(self, state: Any) -> Vector:
+    def coordinates(self, state: Any) -> Coefficients:
         """Return the numbers that are recorded of a state."""
         return np.concatenate([self.function(state) / self.target.scales, state.u])
 
@@ -244,7 +247,7 @@ class CollapsedState(NamedTuple):
     u: Logarithms
     log_density: float
     factor: Float[np.ndarray, "r r"]
-    x: Vector
+    x: Coefficients
 
 
 class CollapsedWalk(HyperparameterWalk):
@@ -297,14 +300,16 @@ class CollapsedWalk(HyperparameterWalk):
             if np.log(rng.uniform()) < log_ratio:
                 state = proposal
         mu = self.target.variances(state.u)
-        x = self.linear.draw(state.factor, mu, self.target.level(state.u), rng)
-        return WalkStep(state._replace(x=x), float(np.mean(rates)), learnt=rates[1])
+        level = self.target.level(state.u)
+        x = self.linear.draw(state.factor, mu, level, rng)
+        acceptance = float(np.mean(rates))
+        return WalkStep(state._replace(x=x), acceptance, learnt=rates[1])
 
-    def function(self, state: CollapsedState) -> Vector:
+    def function(self, state: CollapsedState) -> Coefficients:
         """Return the coefficients of a state."""
         return state.x
 
-    def is_linear_at(self, coordinates: Vector, nats: float = 0.1) -> bool:
+    def is_linear_at(self, coordinates: Coefficients, nats: float = 0.1) -> bool:
         """True where the misfit of the map at a draw is that of the linear one, to so many nats."""
         number = len(self.target.scales)
         x = self.target.scales * coordinates[:number]
@@ -347,7 +352,7 @@ class InterwovenWalk(HyperparameterWalk):
         """The map near the mode, whose posterior at u is the reference there."""
         self.dynamics = function_walk.dynamics
 
-    def function(self, state: InterwovenState) -> Vector:
+    def function(self, state: InterwovenState) -> Coefficients:
         """Return the coefficients of a state."""
         return self.target.units(state.u).deviations * state.solve.z
 
@@ -398,7 +403,8 @@ class InterwovenWalk(HyperparameterWalk):
                 log_prior = self.target.log_prior(moved)
                 if not np.isfinite(log_prior):
                     return -np.inf
-                mu, level = self.target.variances(moved), self.target.level(moved)
+                mu = self.target.variances(moved)
+                level = self.target.level(moved)
                 log_function = -float(np.sum(np.log(mu) + x**2 / mu)) / 2
                 log_noise = -energy / level**2 - size * float(np.log(level))
                 return log_prior + log_function + log_noise
@@ -426,7 +432,9 @@ class InterwovenWalk(HyperparameterWalk):
         proposal = InterwovenState(u, solve)
         log_ratio += self._log_density(proposal, new_law)
         log_ratio -= self._log_density(state, law)
-        rate = float(np.exp(min(log_ratio, 0.0))) if np.isfinite(log_ratio) else 0.0
+        rate = 0.0
+        if np.isfinite(log_ratio):
+            rate = float(np.exp(min(log_ratio, 0.0)))
         is_accepted = np.log(rng.uniform()) < log_ratio
         return proposal if is_accepted else state, rate
 
@@ -434,5 +442,6 @@ class InterwovenWalk(HyperparameterWalk):
         """Return that of u and w."""
         u, solve = state
         log_volume = float(np.sum(np.log(law.scales)))
-        log_noise = self.solver.data.size * float(np.log(self.target.level(u)))
+        level = self.target.level(u)
+        log_noise = self.solver.data.size * float(np.log(level))
         return self.target.log_prior(u) - solve.energy + log_volume - log_noise

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jax import random
-from jaxtyping import Float
 
 from langevax import checks
 from langevax._typing import PRNGKey, PyTree
@@ -29,6 +28,7 @@ from langevax.sampling.hyperparameters import (
 )
 from langevax.sampling.inverse import solver_of
 from langevax.sampling.inverse_draws import SolverUse
+from langevax.sampling.moves import HMC
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.reference import (
     IndependentDraws,
@@ -38,7 +38,7 @@ from langevax.sampling.reference import (
     find_references,
 )
 from langevax.sampling.samples import Samples
-from langevax.sampling.solver import ForwardSolver
+from langevax.sampling.solver import Coefficients, ForwardSolver
 from langevax.sampling.solver_chains import HostLoop, generator
 from langevax.sampling.solver_walk import SolverWalk, dynamics_of
 from langevax.sampling.starts import Lengths
@@ -82,7 +82,7 @@ class HierarchicalRun(NamedTuple):
         use: SolverUse,
         walk: HyperparameterWalk,
         result: Result,
-        algorithm: Algorithm,
+        algorithm: Algorithm | HMC,
         reason: str,
     ) -> Samples:
         coordinates = HierarchicalCoordinates(self.target, self.target.scales)
@@ -150,7 +150,7 @@ class HierarchicalRun(NamedTuple):
     def _interwoven(
         self,
         use: SolverUse,
-        x: Float[np.ndarray, " modes"],
+        x: Coefficients,
         u: Logarithms,
         rng: np.random.Generator,
         key: PRNGKey,
@@ -224,7 +224,7 @@ def collapsed_states(
 def find_modes(
     target: HierarchicalInverseProblem,
     solver: ForwardSolver,
-    x: Float[np.ndarray, " modes"],
+    x: Coefficients,
     u: Logarithms,
     rng: np.random.Generator,
     max_rounds: int = 5,

@@ -21,14 +21,15 @@ from jax import random
 from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax._typing import FloatScalar, PRNGKey, PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree, Vector
 from langevax.problems.coordinates import Reparametrised
 from langevax.problems.problem import Problem
 from langevax.sampling.inverse import InverseProblem
 from langevax.sampling.noise import GaussianNoise
-from langevax.sampling.solver import ForwardSolver, Solve
+from langevax.sampling.solver import Coefficients, ForwardSolver, Solve
 from langevax.spaces import GaussianPrior, MaternPrior
 from langevax.spaces.matern_prior import Hyperprior
+from langevax.trees import in_double
 
 FUNCTION = "function"
 NOISE = "noise"
@@ -39,7 +40,7 @@ Logarithms = Float[np.ndarray, " hyperparameters"]
 class Units(NamedTuple):
     """Units of a solve: deviations of the prior, and the level of the noise."""
 
-    deviations: Float[np.ndarray, " modes"]
+    deviations: Coefficients
     level: float
 
     def rescaled(self, solve: Solve, units: "Units") -> Solve:
@@ -117,10 +118,10 @@ class HierarchicalInverseProblem:
         exponential = np.exp(u) if isinstance(u, np.ndarray) else jnp.exp(u)
         return dict(zip(self.names, exponential, strict=True))
 
-    def variances(self, u: Logarithms) -> Float[np.ndarray, " modes"]:
+    def variances(self, u: Logarithms) -> Coefficients:
         """Return mu."""
         if isinstance(self.prior, GaussianPrior):
-            return np.asarray(self.prior.eigenvalues, np.float64)
+            return in_double(self.prior.eigenvalues)
         values = self.values(u)
         return self.prior.eigenvalues(
             {name: values[name] for name in self.prior.hyperpriors}
@@ -135,7 +136,7 @@ class HierarchicalInverseProblem:
         return Units(np.sqrt(self.variances(u)), self.level(u))
 
     @property
-    def scales(self) -> Float[np.ndarray, " modes"]:
+    def scales(self) -> Coefficients:
         """Deviations of the base problem's prior: units of the draws, and of the solver's coefficients."""
         return self.base.scales
 
@@ -167,9 +168,7 @@ class HierarchicalInverseProblem:
         """Prior deviations of u."""
         return np.array([law.standard_deviation for law in self.hyperpriors.values()])
 
-    def start_from(
-        self, start: PyTree
-    ) -> tuple[Float[np.ndarray, " modes"], Logarithms]:
+    def start_from(self, start: PyTree) -> tuple[Coefficients, Logarithms]:
         """Return coefficients and logarithms of a position, or the typical ones; raise where it is not a position."""
         if start is None:
             return np.zeros(self.prior.num_modes), self.centre
@@ -186,7 +185,7 @@ class HierarchicalInverseProblem:
             raise ValueError(
                 "start has hyperparameters at which their prior is zero; start within its support."
             )
-        return np.asarray(start[FUNCTION], np.float64), u
+        return in_double(start[FUNCTION]), u
 
 
 class HierarchicalCoordinates(Reparametrised):
@@ -197,24 +196,24 @@ class HierarchicalCoordinates(Reparametrised):
     scales: Float[Array, " modes"]
     precision: FloatScalar
 
-    def __init__(
-        self, target: HierarchicalInverseProblem, scales: Float[np.ndarray, " modes"]
-    ):
+    def __init__(self, target: HierarchicalInverseProblem, scales: Coefficients):
         dtype = target.base.prior.eigenvalues.dtype
         self.problem = target.base.problem
         self.target = target
-        self.scales, self.precision = jnp.asarray(scales, dtype), jnp.zeros((), dtype)
+        self.scales = jnp.asarray(scales, dtype)
+        self.precision = jnp.zeros((), dtype)
 
-    def to_position(self, z: Float[Array, " d"]) -> dict[str, Array]:
+    def to_position(self, z: Vector) -> dict[str, Array]:
         """The position of coordinates z."""
         number = len(self.scales)
         return {
             FUNCTION: self.scales.astype(z.dtype) * z[:number]
         } | self.target.values(z[number:])
 
-    def from_position(self, position: Mapping[str, Array]) -> Float[Array, " d"]:
+    def from_position(self, position: Mapping[str, Array]) -> Vector:
         """The coordinates of a position."""
-        logarithms = jnp.log(jnp.stack([position[name] for name in self.target.names]))
+        values = jnp.stack([position[name] for name in self.target.names])
+        logarithms = jnp.log(values)
         return jnp.concatenate([position[FUNCTION] / self.scales, logarithms])
 
     def pull_back(self, gradient: PyTree) -> PyTree:

@@ -27,6 +27,7 @@ from langevax.sampling.fields import field_dataset
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.solver import Adjoint, ForwardSolver, NumpyMap, check_shape
 from langevax.spaces import GaussianPrior
+from langevax.trees import in_double
 
 if TYPE_CHECKING:
     import xarray
@@ -61,7 +62,7 @@ class InverseProblem(NamedTuple):
     @property
     def scales(self) -> Float[np.ndarray, " modes"]:
         """Standard deviations of the prior: units of the solver's coefficients."""
-        return np.sqrt(np.asarray(self.prior.eigenvalues, np.float64))
+        return np.sqrt(in_double(self.prior.eigenvalues))
 
     def check_start(self, start: PyTree) -> None:
         """Raise unless `start` has one coefficient for each mode."""
@@ -104,7 +105,7 @@ class InverseProblem(NamedTuple):
                 lambda x: self.forward_map(self.functions(x)), flat, batch_size=64
             )
         else:
-            places = np.asarray(flat, np.float64) / self.scales
+            places = in_double(flat) / self.scales
             solves = self.solver.each(self.solver.predict, places)
             predicted = jnp.asarray(np.stack(solves), jnp.result_type(float))
         return predicted.reshape(*positions.shape[:-1], *self.data.shape)
@@ -149,7 +150,7 @@ def solver_of(target: InverseProblem) -> ForwardSolver:
 def compiled_map(forward_map: ForwardMap, dtype: Any) -> NumpyMap:
     """Return a map in JAX as one on NumPy arrays."""
     compiled = jax.jit(forward_map)
-    return lambda values: np.asarray(compiled(jnp.asarray(values, dtype)), np.float64)
+    return lambda values: in_double(compiled(jnp.asarray(values, dtype)))
 
 
 def transposed_derivative(forward_map: ForwardMap, dtype: Any) -> Adjoint:

@@ -19,6 +19,7 @@ from langevax.sampling.choice import Requested
 from langevax.sampling.draws import TunedChains
 from langevax.sampling.exact import independent_chains, reference_coordinates
 from langevax.sampling.inverse import InverseProblem, solver_of
+from langevax.sampling.moves import HMC
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.reference import (
     NormalReference,
@@ -26,12 +27,10 @@ from langevax.sampling.reference import (
     find_references,
 )
 from langevax.sampling.samples import Samples
-from langevax.sampling.solver import ForwardSolver, SolveCounts, Vector
+from langevax.sampling.solver import Coefficients, ForwardSolver, SolveCounts
 from langevax.sampling.solver_chains import HostLoop, HostWalk, generator
 from langevax.sampling.solver_walk import (
     FEW_MODES,
-    HOST_DYNAMICS,
-    Dynamics,
     SolverWalk,
     dynamics_of,
 )
@@ -47,7 +46,7 @@ class SolverUse(NamedTuple):
 
     def chains(
         self,
-        algorithm: Algorithm,
+        algorithm: Algorithm | HMC,
         result: Result,
         thinning: int,
     ) -> TunedChains:
@@ -167,7 +166,7 @@ class InverseRun(NamedTuple):
     def _walk(self, use: SolverUse, keys: list[PRNGKey]) -> Samples:
         solver = use.solver
         dynamics = dynamics_of(self.dynamics, solver, "hmc")
-        self._check(dynamics)
+        self._check()
         reason = (
             f"the forward map has {'no' if solver.adjoint is None else 'an'} adjoint"
         )
@@ -176,7 +175,8 @@ class InverseRun(NamedTuple):
         rng = generator(keys[0])
         references = self._references(solver, rng)
         walk = SolverWalk(solver, references, dynamics, self.step_size)
-        loop = HostLoop(*self.lengths[:2], self.lengths.spacing(1), self.run.progress)
+        lengths = self.lengths
+        loop = HostLoop(*lengths[:2], lengths.spacing(1), self.run.progress)
         starts = self._start_of_chain(keys[1])
         states = walk.first_states(references, loop.num_chains, starts, rng)
         steps = self.lengths.warmup(self.default_warmup)
@@ -194,7 +194,7 @@ class InverseRun(NamedTuple):
             walk,
         )
 
-    def _check(self, dynamics: Dynamics) -> None:
+    def _check(self) -> None:
         """Raise where an argument asks for what chains on the host do not have."""
         if self.run.checkpoint is not None:
             remedy = (
@@ -204,12 +204,6 @@ class InverseRun(NamedTuple):
             )
             raise ValueError(
                 f"checkpoint is for chains in JAX, and these run on the host: {remedy}."
-            )
-        longest = HOST_DYNAMICS[dynamics].longest
-        if not isinstance(self.step_size, str) and self.step_size > longest:
-            raise ValueError(
-                f"step_size={self.step_size:g} is beyond {longest:.4g}, at which proposals of "
-                f"{dynamics.upper()} are independent of the state; pass less, or 'auto'."
             )
 
     def _references(
@@ -221,7 +215,7 @@ class InverseRun(NamedTuple):
         start = np.asarray(self.start, np.float64) / self.target.scales
         return find_references(solver, start, rng)
 
-    def _start_of_chain(self, key: PRNGKey) -> Callable[[int], Vector] | None:
+    def _start_of_chain(self, key: PRNGKey) -> Callable[[int], Coefficients] | None:
         start = self.chain_start
         if start is None:
             return None

@@ -21,10 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.core import Tracer
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from langevax import checks, trees
-from langevax._typing import PRNGKey, PyTree
+from langevax._typing import HostVector, PRNGKey, PyTree, Vector
 from langevax.problems.coordinates import Raveled
 from langevax.problems.problem import Problem, Scalar
 from langevax.renamed import refuse_former
@@ -58,6 +58,7 @@ from langevax.sampling.subsampled_hmc import (
     within_limits,
 )
 from langevax.sampling.tempered_loss import Observation, TemperedLoss, tempered_loss
+from langevax.trees import in_double
 
 STEPS_PER_RECORD = 2
 """Along batches: a record costs a pass, as a step does."""
@@ -195,7 +196,7 @@ class _Minimum(NamedTuple):
     localization: float
     loss: float
     lowest: float
-    displacement: Float[Array, " d"]
+    displacement: Vector
     """Of the mode."""
     passes: int
     is_automatic: bool = False
@@ -283,7 +284,7 @@ class _Target(NamedTuple):
 
     minimum: _Minimum
     coordinates: CoordinateMap
-    mode: Float[Array, " d"]
+    mode: Vector
     observation: Observation
     evaluations: int
     units: Units
@@ -336,7 +337,7 @@ class _Target(NamedTuple):
 
     def check_resolution(
         self,
-        scales: float | Float[np.ndarray, " d"],
+        scales: float | HostVector,
         key: PRNGKey,
     ) -> None:
         """Raise where the parameters are too far apart for the law, whose coordinates have scales in sqrt(T)."""
@@ -476,7 +477,7 @@ def _units(
     warm: Result,
     temperature: float,
     steps_for_one: float = 50,
-) -> Float[np.ndarray, " d"]:
+) -> HostVector:
     """Return the standard deviations of the draws of all chains, in units of sqrt(T); shrunk towards 1.
 
     So many steps weigh as much as the curvature, whose unit is 1.
@@ -485,28 +486,27 @@ def _units(
     return np.sqrt((count * _variance(warm) / temperature + 1) / (count + 1))
 
 
-def _variance(warm: Result) -> Float[np.ndarray, " d"]:
+def _variance(warm: Result) -> HostVector:
     """Return the variances of the draws of all chains."""
     assert warm.average is not None
     means, variances = (
-        np.asarray(a, np.float64) for a in (warm.average.mean, warm.average.variance)
+        in_double(a) for a in (warm.average.mean, warm.average.variance)
     )
     return variances.mean(0) + means.var(0)
 
 
 def _squared_scales(
     coordinates: CoordinateMap,
-    mode: Float[Array, " d"],
-) -> Float[np.ndarray, " d"]:
+    mode: Vector,
+) -> HostVector:
     """Return the squared length of a unit of each coordinate, in the parameters; 1 / curvature at the mode."""
     dimension = len(mode)
     if dimension > MAX_COORDINATES:  # a rotation, then a scaling
         scales = getattr(coordinates.problem, "matrix", np.ones(dimension))
-        return np.asarray(scales, np.float64) ** 2
+        return in_double(scales) ** 2
     moves = coordinates.to_positions(jnp.eye(dimension, dtype=mode.dtype)[None])
     squares = [
-        np.asarray(leaf, np.float64).reshape(dimension, -1) ** 2
-        for leaf in jax.tree.leaves(moves)
+        in_double(leaf).reshape(dimension, -1) ** 2 for leaf in jax.tree.leaves(moves)
     ]
     return np.concatenate(squares, axis=1).sum(1)
 
@@ -518,7 +518,7 @@ def _summary(
 ) -> LearningCoefficient:
     minimum = target.minimum
     temperature = minimum.temperature
-    records = np.asarray(chains.result.positions, np.float64)
+    records = in_double(chains.result.positions)
     if not np.isfinite(records[..., 0]).all():
         raise _no_minimum("chains from there lower it without bound")
     trace = (records[..., 0] - minimum.loss) / temperature

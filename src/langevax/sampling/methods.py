@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from scipy.stats import t
 
 from langevax import checks, gradients
-from langevax._typing import PRNGKey
+from langevax._typing import PRNGKey, Vector
 from langevax.algorithm import Algorithm
 from langevax.gradients import GradientEstimator, batches
 from langevax.problems.problem import Problem
@@ -116,7 +116,7 @@ def check_batches(gradient: GradientEstimator, problem: Problem) -> None:
 def with_sizes(
     gradient: GradientEstimator,
     problem: Problem,
-    mode: Float[Array, " d"],
+    mode: Vector,
     temperature: float,
     key: PRNGKey,
 ) -> GradientEstimator:
@@ -147,7 +147,7 @@ def with_sizes(
 
 def choose_batch_size(
     problem: Problem,
-    mode: Float[Array, " d"],
+    mode: Vector,
     temperature: float,
     key: PRNGKey,
     is_reduced: bool = True,

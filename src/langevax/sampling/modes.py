@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from langevax._typing import PRNGKey, PyTree
+from langevax._typing import HostMatrix, HostVector, PRNGKey, PyTree, Vector
 from langevax.problems.problem import Problem
 from langevax.sampling.choice import CHEAP_ROWS, NormalFit
 from langevax.sampling.descents import descend
@@ -34,6 +34,7 @@ from langevax.sampling.starts import (
     normal_deviates,
 )
 from langevax.sampling.tolerances import LEAST_WEIGHT
+from langevax.trees import in_double
 
 Points = Float[np.ndarray, "n d"]
 Numbers = Float[np.ndarray, " n"]
@@ -92,8 +93,8 @@ class Mode(NamedTuple):
 class End(NamedTuple):
     """The end of descents, in the coordinates of the search."""
 
-    position: Float[np.ndarray, " d"]
-    root: Float[np.ndarray, "d d"]
+    position: HostVector
+    root: HostMatrix
     """Of the inverse Hessian; 0 where there is one end."""
     weight: float
     barrier: float
@@ -114,15 +115,16 @@ class ModeSearch(NamedTuple):
 
 def find_modes(
     problem: Problem,
-    mode: Float[Array, " d"],
+    mode: Vector,
     temperature: float,
     key: PRNGKey,
     elsewhere: Points | None = None,
 ) -> ModeSearch:
     """Return the modes that descents end in; they start `elsewhere`, too."""
-    centre = np.asarray(mode, np.float64)
+    centre = in_double(mode)
     is_cheap = int(problem.size) <= CHEAP_ROWS
-    widths = np.repeat(PLAN.heat, PLAN.descents if is_cheap else PLAN.few_descents)
+    repeats = PLAN.descents if is_cheap else PLAN.few_descents
+    widths = np.repeat(PLAN.heat, repeats)
     deviates = normal_deviates(key, (len(widths), len(centre)))
     starts = centre + np.sqrt(temperature) * widths[:, None] * deviates
     if elsewhere is not None:
@@ -143,13 +145,13 @@ class DistinctModes:
     def __init__(
         self,
         problem: Problem,
-        mode: Float[Array, " d"],
+        mode: Vector,
         temperature: float,
     ):
         self.problem = problem
         self.temperature = temperature
         self.mode = mode
-        self.positions = np.asarray(mode, np.float64)[None]
+        self.positions = in_double(mode)[None]
         self.levels = evaluate(problem, np.asarray(mode)[None])[0]
         self.barriers = np.full(1, np.inf)
         self.evaluations = 1
@@ -162,7 +164,7 @@ class DistinctModes:
             self.add(end)
         return descents.evaluations
 
-    def add(self, end: Float[np.ndarray, " d"]) -> None:
+    def add(self, end: HostVector) -> None:
         """Add the end of a descent, unless no valley parts it from a mode that is there, or its weight is negligible.
 
         The volume about the first mode is 1, and none that `_laplace` reports exceeds the flattest one's.
@@ -205,16 +207,17 @@ class DistinctModes:
         spent = (self.evaluations + 2 * dimension * count) * size
         shares = weights / weights.sum()
         numbers = self.positions, roots, shares.tolist(), self.barriers.tolist()
-        return ModeSearch([End(*each) for each in zip(*numbers, strict=True)], spent)
+        ends = [End(*each) for each in zip(*numbers, strict=True)]
+        return ModeSearch(ends, spent)
 
     def _laplace(
         self,
-        position: Float[np.ndarray, " d"],
-    ) -> tuple[Float[np.ndarray, "d d"], float]:
+        position: HostVector,
+    ) -> tuple[HostMatrix, float]:
         """Return a root of the inverse Hessian, and log det(H)^(-1/2), -inf where the end is not a minimum."""
         point = jnp.asarray(position, self.mode.dtype)
         _, gradients = evaluate(self.problem, np.asarray(point)[None])
-        hessian = np.asarray(hessian_at(self.problem, point), np.float64)
+        hessian = in_double(hessian_at(self.problem, point))
         if not np.isfinite(hessian).all():
             return np.zeros_like(hessian), -np.inf
         values, vectors = np.linalg.eigh(hessian)
@@ -222,14 +225,15 @@ class DistinctModes:
         root = vectors / np.sqrt(clipped)
         step = np.linalg.norm(gradients @ root) / np.sqrt(self.temperature)
         is_minimum = values.min() > PLAN.curvatures[0] and step <= PLAN.arrived
-        log_volume = -np.log(clipped).sum() / 2 if is_minimum else -np.inf
-        return root, float(log_volume)
+        if not is_minimum:
+            return root, -np.inf
+        return root, float(-np.log(clipped).sum() / 2)
 
 
 def rises_between(
     problem: Problem,
     places: Points,
-    end: Float[np.ndarray, " d"],
+    end: HostVector,
     dtype: jnp.dtype,
 ) -> tuple[Numbers, float]:
     """Return how far the potential rises above both ends of straight ways from the places to the end, and that there."""
@@ -237,7 +241,8 @@ def rises_between(
     ways = places[:, None] + shares * (end - places[:, None])
     values, _ = evaluate(problem, ways.reshape(-1, len(end)).astype(dtype))
     values = values.reshape(len(places), -1)
-    rises = values.max(axis=1) - np.maximum(values[:, 0], values[:, -1])
+    higher_end = np.maximum(values[:, 0], values[:, -1])
+    rises = values.max(axis=1) - higher_end
     return rises, float(values[0, -1])
 
 
@@ -248,7 +253,7 @@ class Exploration(NamedTuple):
     """The coordinates of the pilot."""
     pilot: Pilot
     coordinates: CoordinateMap
-    mode: Float[Array, " d"]
+    mode: Vector
     fit: NormalFit | None = None
     search: ModeSearch | None = None
 
@@ -274,7 +279,7 @@ class Exploration(NamedTuple):
             for end in heaviest_first
         ]
 
-    def _position(self, point: Float[np.ndarray, " d"]) -> PyTree:
+    def _position(self, point: HostVector) -> PyTree:
         return self.coordinates.to_position(jnp.asarray(point, self.mode.dtype))
 
     def unvisited(
@@ -297,7 +302,8 @@ class Exploration(NamedTuple):
         dtype = self.mode.dtype
         dimension = len(self.mode)
         change = np.linalg.solve(self.coordinates.matrix, coordinates.matrix)
-        draws = np.asarray(draws, np.float64).reshape(-1, dimension) @ change.T
+        draws = in_double(draws).reshape(-1, dimension)
+        draws = draws @ change.T
         draws = draws[:: max(1, len(draws) // PLAN.draws)]
         deviations = np.maximum(draws.std(axis=0), np.finfo(float).tiny)
         problem = self.coordinates.problem
@@ -305,11 +311,12 @@ class Exploration(NamedTuple):
         highest = np.quantile(at_draws, PLAN.as_dense)
         modes = []
         for end, root, _, _ in self.search.ends:
-            log_width = np.linalg.slogdet(root / deviations[:, None])[1] / dimension
-            if log_width <= np.log(PLAN.narrowest):
+            log_volume = np.linalg.slogdet(root / deviations[:, None])[1]
+            if log_volume / dimension <= np.log(PLAN.narrowest):
                 continue
             distances = np.sum(((draws - end) / deviations) ** 2, axis=1)
-            nearest = draws[np.argsort(distances)[: PLAN.nearest]]
+            nearest_first = np.argsort(distances)
+            nearest = draws[nearest_first[: PLAN.nearest]]
             rises, level = rises_between(problem, nearest, end, dtype)
             rise = float(rises.min()) / temperature
             if level <= highest and rise > PLAN.barrier:
@@ -357,7 +364,7 @@ class Explorer(NamedTuple):
     elsewhere: Points | None = None
     """Positions, laid out as vectors, from which descents start, too."""
 
-    def explore(self, vector: Float[Array, " d"]) -> Exploration:
+    def explore(self, vector: Vector) -> Exploration:
         """Run the pilot, and again from the heaviest mode where its own has nearly none of the weight.
 
         The first one stays where the law about the other is not nearly normal, or has less mass.
@@ -373,8 +380,8 @@ class Explorer(NamedTuple):
         except ValueError:  # the curvature says nothing there
             return first
         is_usable = second.fit is None or second.fit.is_usable
-        masses = [law.log_mass(self.temperature) for law in (first, second)]
-        if is_usable and masses[1] > masses[0]:
+        mass = first.log_mass(self.temperature)
+        if is_usable and second.log_mass(self.temperature) > mass:
             spent = first.evaluations + second.pilot.evaluations
             return second._replace(pilot=second.pilot._replace(evaluations=spent))
         # other ends may be of a peak, at any place of which rounding holds descents up
@@ -382,7 +389,7 @@ class Explorer(NamedTuple):
         pilot = first.pilot._replace(evaluations=spent)
         return first._replace(pilot=pilot, search=None)
 
-    def _from(self, vector: Float[Array, " d"]) -> Exploration:
+    def _from(self, vector: Vector) -> Exploration:
         options = self.temperature, self.key
         flat = coordinates = self.base
         if self.wishes.is_preconditioned:

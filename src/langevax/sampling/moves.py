@@ -14,10 +14,12 @@ for every reference law.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
+import equinox as eqx
 import numpy as np
 
+from langevax import checks
 from langevax.samplers import PCN, PCNL, PCNLState
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import ForwardSolver, Solve
@@ -94,6 +96,31 @@ class Around(NamedTuple):
         )
 
 
+class HMC(eqx.Module):
+    """Hamiltonian dynamics about a normal law: exact, for inverse problems with a gradient; for `sample` alone.
+
+    Args:
+        step_size: the angle of a part of a turn, in (0, pi / 2]; "auto" follows the acceptance rate.
+        temperature: that of the target, "auto" for `langevax.sample`.
+
+    Raises:
+        ValueError: a step size outside (0, pi / 2].
+
+    Example:
+        >>> import langevax
+        >>> langevax.sampling.HMC(step_size=0.5)
+        HMC(step_size=0.5)
+    """
+
+    step_size: float | Literal["auto"] = "auto"
+    temperature: float | Literal["auto"] = "auto"
+    largest_step_size: ClassVar[float] = np.pi / 2
+
+    def __check_init__(self) -> None:
+        most = self.largest_step_size
+        checks.number("step_size", self.step_size, positive=True, auto=True, most=most)
+
+
 class Rotation(NamedTuple):
     """A turn of Hamiltonian dynamics about the reference, in parts of angle `length`."""
 
@@ -119,7 +146,9 @@ class Rotation(NamedTuple):
         energies = [psi + (w @ w + v @ v) / 2]
         for _ in range(rng.integers((parts + 1) // 2, parts + parts // 2 + 1)):
             v = v - h / 2 * slope
-            w, v = np.cos(h) * w + np.sin(h) * v, np.cos(h) * v - np.sin(h) * w
+            ahead = np.cos(h) * w + np.sin(h) * v
+            v = np.cos(h) * v - np.sin(h) * w
+            w = ahead
             arrived = solver.at(reference.to_prior_units(w), needs_gradient=True)
             if arrived is None:
                 return REFUSED

@@ -15,10 +15,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from langevax import checks
-from langevax._typing import FloatScalar, IntScalar, PRNGKey
+from langevax._typing import FloatScalar, IntScalar, PRNGKey, Vector
 from langevax.algorithm import Algorithm, Info
 from langevax.problems.problem import Problem
 
@@ -41,13 +41,13 @@ class Adaptation(NamedTuple):
     """Mean of target less acceptance."""
     centre: FloatScalar
     num_steps: FloatScalar
-    variance: Float[Array, " d"]
-    mean: Float[Array, " d"]
-    squares: Float[Array, " d"]
+    variance: Vector
+    mean: Vector
+    squares: Vector
     num_positions: FloatScalar
 
     @classmethod
-    def of(cls, step_size: FloatScalar, variance: Float[Array, " d"]) -> "Adaptation":
+    def of(cls, step_size: FloatScalar, variance: Vector) -> "Adaptation":
         zero = jnp.zeros_like(step_size)
         zeros = jnp.zeros_like(variance)
         log_step = jnp.log(step_size)
@@ -82,7 +82,7 @@ class Adaptation(NamedTuple):
             log_step=log_step, mean_log_step=mean_log_step, error=error, num_steps=t
         )
 
-    def with_position(self, x: Float[Array, " d"]) -> "Adaptation":
+    def with_position(self, x: Vector) -> "Adaptation":
         """Welford's update."""
         count = self.num_positions + 1
         mean = self.mean + (x - self.mean) / count
@@ -106,9 +106,9 @@ class Adaptation(NamedTuple):
 class NUTSState(NamedTuple):
     """Position, log density and its gradient there, and the adaptation."""
 
-    position: Float[Array, " d"]
+    position: Vector
     log_density: FloatScalar
-    gradient: Float[Array, " d"]
+    gradient: Vector
     adaptation: Adaptation
 
 
@@ -141,7 +141,7 @@ class NUTS(Algorithm):
     step_size: FloatScalar | float | Literal["auto"] = "auto"
     temperature: FloatScalar | float | Literal["auto"] = "auto"
     target_accept: FloatScalar | float = TARGET_ACCEPT
-    variance: Float[Array, " d"] | float = eqx.field(default=1.0, repr=False)
+    variance: Vector | float = eqx.field(default=1.0, repr=False)
     stages: Int[Array, " w"] | None = eqx.field(default=None, repr=False)
     max_doublings: ClassVar[int] = 10
 

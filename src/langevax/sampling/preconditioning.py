@@ -16,7 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from langevax import trees
-from langevax._typing import PRNGKey, PyTree
+from langevax._typing import HostMatrix, HostVector, PRNGKey, PyTree, Vector
 from langevax.problems.coordinates import (
     Affine,
     Raveled,
@@ -32,6 +32,7 @@ from langevax.problems.problem import (
 )
 from langevax.sampling.evaluations import evaluate
 from langevax.sampling.tolerances import NEAR_MODE, UNINFORMED
+from langevax.trees import in_double
 
 MAX_COORDINATES = 512
 """Coordinates up to which the whole Hessian is formed, from as many products with it."""
@@ -118,15 +119,18 @@ class CoordinateMap(eqx.Module):
         return self._is_open and len(self.layers) == 2
 
     @property
-    def matrix(self) -> Float[np.ndarray, "d d"]:
+    def matrix(self) -> HostMatrix:
         """Of the last layer, where it is one."""
-        return np.asarray(self.layers[-1].matrix, np.float64)  # pyright: ignore
+        return in_double(self.layers[-1].matrix)  # pyright: ignore
 
     @property
     def log_volume(self) -> float:
         """Logarithm of the volume of a unit cube, in the numbers of the position."""
-        matrices = [a.matrix for a in self.layers if isinstance(a, Affine)]
-        matrices = [as_matrix(np.asarray(a, np.float64)) for a in matrices]
+        matrices = [
+            as_matrix(in_double(layer.matrix))
+            for layer in self.layers
+            if isinstance(layer, Affine)
+        ]
         return float(sum(np.linalg.slogdet(matrix)[1] for matrix in matrices))
 
     def preconditioned(
@@ -139,8 +143,8 @@ class CoordinateMap(eqx.Module):
         assert pilot.scales is not None
         layers = self.layers
         if self._is_open:
-            matrix = as_matrix(np.asarray(pilot.scales, np.float64))
-            mode = np.linalg.solve(matrix, np.asarray(pilot.mode, np.float64))
+            matrix = as_matrix(in_double(pilot.scales))
+            mode = np.linalg.solve(matrix, in_double(pilot.mode))
             return self.times(matrix), jnp.asarray(mode, pilot.mode.dtype)
         if pilot.directions is not None:
             layers = (*layers, Rotated(layers[-1], pilot.directions))
@@ -158,7 +162,7 @@ class CoordinateMap(eqx.Module):
         dtype = jnp.result_type(float)
         last = layers[-1]
         if isinstance(last, Affine):
-            before = np.asarray(last.matrix, np.float64)
+            before = in_double(last.matrix)
             if before.ndim < scales.ndim:
                 before = np.diag(before)
             product = before * scales
@@ -171,21 +175,21 @@ class CoordinateMap(eqx.Module):
         layer = eqx.tree_at(lambda layer: layer.precision, layer, jnp.zeros(()))
         return CoordinateMap((*layers, layer))
 
-    def with_units(self, curvatures: Float[np.ndarray, " d"]) -> "CoordinateMap":
+    def with_units(self, curvatures: HostVector) -> "CoordinateMap":
         """Measure each coordinate in a unit in which its curvature is 1."""
         return self.times(_units(curvatures))
 
     def with_units_at(
         self,
-        vector: Float[Array, " d"],
+        vector: Vector,
         temperature: float,
         key: PRNGKey,
     ) -> "CoordinateMap":
         """Measure each coordinate in a unit from its curvature at a point, and of at most the size of the point."""
         diagonal = _diagonal(self.problem, vector, key)
-        curvatures = np.abs(np.asarray(diagonal, np.float64))
+        curvatures = np.abs(in_double(diagonal))
         curvatures = np.where(np.isfinite(curvatures), curvatures, 0)
-        least = temperature / (1 + np.abs(np.asarray(vector, np.float64))) ** 2
+        least = temperature / (1 + np.abs(in_double(vector))) ** 2
         return self.with_units(np.maximum(curvatures, least))
 
     def with_matrix(self) -> "CoordinateMap":
@@ -198,7 +202,7 @@ class CoordinateMap(eqx.Module):
         return self.times(np.eye(self.dimension))
 
     @eqx.filter_jit
-    def to_position(self, z: Float[Array, " d"]) -> PyTree:
+    def to_position(self, z: Vector) -> PyTree:
         """Return the position in the user's coordinates."""
         for layer in reversed(self.layers):
             z = layer.to_position(z)
@@ -221,7 +225,7 @@ class CoordinateMap(eqx.Module):
         return np.asarray(place(jnp.asarray(vectors, dtype)))
 
     @eqx.filter_jit
-    def from_position(self, position: PyTree, after: int = 0) -> Float[Array, " d"]:
+    def from_position(self, position: PyTree, after: int = 0) -> Vector:
         """Return the coordinates of a position that is given in those of the first `after` layers."""
         for layer in self.layers[after:]:
             position = layer.from_position(position)
@@ -273,20 +277,20 @@ def pilot_coordinates(
 class Pilot(NamedTuple):
     """The mode of a problem on vectors, and its preconditioner."""
 
-    mode: Float[Array, " d"]
+    mode: Vector
     scales: Float[Array, "d ..."] | None
     """A: (d,) or (d, d), or None without a preconditioner."""
     evaluations: int
     """Component gradients used; a product with the Hessian counts as two."""
     directions: Float[Array, "d r"] | None = None
     """Orthonormal columns that are rotated to the first axes before `scales`."""
-    curvatures: Float[np.ndarray, " d"] | None = None
+    curvatures: HostVector | None = None
     """Absolute curvature of each coordinate at the mode, where the whole Hessian was formed."""
 
 
 def run_even_pilot(
     flat: CoordinateMap,
-    start: Float[Array, " d"],
+    start: Vector,
     temperature: float,
     key: PRNGKey,
     exact_prior: bool,
@@ -311,7 +315,7 @@ def run_even_pilot(
 
 def run_pilot(
     problem: Problem,
-    start: Float[Array, " d"],
+    start: Vector,
     temperature: float,
     key: PRNGKey,
 ) -> Pilot:
@@ -341,7 +345,7 @@ def run_pilot(
 
 def _whole_pilot(
     problem: Problem,
-    mode: Float[Array, " d"],
+    mode: Vector,
     temperature: float,
     passes: int,
     max_newton: int = 3,
@@ -350,7 +354,7 @@ def _whole_pilot(
     potential, gradient = _at(problem, mode)
     is_quadratic = bool(np.any(np.asarray(problem.precision)))
     while True:
-        hessian = np.asarray(hessian_at(problem, mode), np.float64)
+        hessian = in_double(hessian_at(problem, mode))
         passes += 2 * len(mode)
         if not (np.isfinite(hessian).all() and hessian.any()):
             raise ValueError(
@@ -361,9 +365,10 @@ def _whole_pilot(
         scales = _root(hessian, is_quadratic)
         slopes = scales.T @ gradient
         max_newton -= 1
-        if not max_newton or np.linalg.norm(slopes) <= NEAR_MODE * np.sqrt(temperature):
+        is_near = np.linalg.norm(slopes) <= NEAR_MODE * np.sqrt(temperature)
+        if is_near or not max_newton:
             break
-        nearer = np.asarray(mode, np.float64) - scales @ slopes
+        nearer = in_double(mode) - scales @ slopes
         nearer = jnp.asarray(nearer, mode.dtype)
         value, slope = _at(problem, nearer)
         passes += 1
@@ -377,9 +382,9 @@ def _whole_pilot(
 
 
 def _root(
-    hessian: Float[np.ndarray, "d d"],
+    hessian: HostMatrix,
     is_quadratic: bool,
-) -> Float[np.ndarray, "d d"]:
+) -> HostMatrix:
     """Return A with A A^T = H^-1, symmetric up to units, as coordinates near to the user's are.
 
     Its columns are orthogonal for a problem with a quadratic part, which stays diagonal then.
@@ -389,21 +394,22 @@ def _root(
         return vectors * _inverse_roots(curvatures)
     units = _units(np.diagonal(hessian))
     curvatures, vectors = np.linalg.eigh(hessian * np.outer(units, units))
-    return units[:, None] * vectors * _inverse_roots(curvatures) @ vectors.T
+    scaled = units[:, None] * vectors * _inverse_roots(curvatures)
+    return scaled @ vectors.T
 
 
 def find_mode(
     problem: Problem,
-    start: Float[Array, " d"],
+    start: Vector,
     max_iterations: int = 500,
-) -> tuple[Float[Array, " d"], int]:
+) -> tuple[Vector, int]:
     """Return a local minimum of the potential, by L-BFGS from `start`, and the passes over the data that it took."""
     from scipy.optimize import minimize
 
     def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
         return _at(problem, x.astype(start.dtype))
 
-    x0 = np.asarray(start, np.float64)
+    x0 = in_double(start)
     options = {"maxiter": max_iterations}
     optimum = minimize(
         value_and_gradient, x0, jac=True, method="L-BFGS-B", options=options
@@ -428,20 +434,21 @@ def _informed_directions(
     """
     level = float(problem.precision)
     random = jax.random.normal(key, (LOW_RANK, len(mode)), mode.dtype)
-    basis = products = np.asarray(random, np.float64)
+    basis = products = in_double(random)
     for _ in range(NUM_ITERATIONS):
         basis = np.linalg.qr(products.T)[0].T
         images = _products(problem, mode, jnp.asarray(basis, mode.dtype))
-        products = np.asarray(images, np.float64) - level * basis
+        products = in_double(images) - level * basis
     projected = basis @ products.T
     informed, rotation = np.linalg.eigh((projected + projected.T) / 2)
-    order = np.argsort(-np.abs(informed))
-    order = order[: max(1, int(np.sum(np.abs(informed) > UNINFORMED * level)))]
+    sizes = np.abs(informed)
+    number = max(1, np.sum(sizes > UNINFORMED * level))
+    order = np.argsort(-sizes)[:number]
     return (informed + level)[order], basis.T @ rotation[:, order]
 
 
 def _inverse_roots(
-    curvatures: Float[Array, " d"] | np.ndarray,
+    curvatures: Vector | np.ndarray,
     flattest: float = 1e-6,
 ) -> np.ndarray:
     """Return 1 / sqrt(curvature), of at least `flattest` of the largest."""
@@ -449,22 +456,21 @@ def _inverse_roots(
     return 1 / np.sqrt(sizes.clip(flattest * sizes.max()))
 
 
-def _units(curvatures: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
+def _units(curvatures: HostVector) -> HostVector:
     """Return 1 / sqrt(curvature), whatever their ratios; a coordinate without curvature is like the flattest."""
-    sizes = np.abs(np.asarray(curvatures, np.float64))
-    return 1 / np.sqrt(
-        np.where(sizes > 0, sizes, sizes[sizes > 0].min() if sizes.any() else 1.0)
-    )
+    sizes = np.abs(in_double(curvatures))
+    least = sizes[sizes > 0].min() if sizes.any() else 1.0
+    return 1 / np.sqrt(np.where(sizes > 0, sizes, least))
 
 
-def as_matrix(scales: Float[np.ndarray, "d ..."]) -> Float[np.ndarray, "d d"]:
+def as_matrix(scales: Float[np.ndarray, "d ..."]) -> HostMatrix:
     return scales if scales.ndim == 2 else np.diag(scales)
 
 
 def _at(
     problem: Problem,
-    x: Float[Array, " d"] | np.ndarray,
-) -> tuple[float, Float[np.ndarray, " d"]]:
+    x: Vector | np.ndarray,
+) -> tuple[float, HostVector]:
     """Return the potential and its gradient at a point."""
     values, gradients = evaluate(problem, np.asarray(x)[None])
     return float(values[0]), gradients[0]
@@ -487,7 +493,7 @@ def _products(
     return lax.map(lambda u: hessian_product(problem, x, u), directions)
 
 
-def _diagonal(problem: Problem, x: Array, key: PRNGKey) -> Float[Array, " d"]:
+def _diagonal(problem: Problem, x: Array, key: PRNGKey) -> Vector:
     """Return that of the Hessian; of one that is not formed the mean of u * H u over random signs u (Hutchinson)."""
     if len(x) <= MAX_COORDINATES:
         return jnp.diagonal(hessian_at(problem, x))

@@ -16,12 +16,12 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Float
 
-from langevax._typing import IntScalar, PRNGKey
+from langevax._typing import IntScalar, PRNGKey, Vector
 from langevax.algorithm import Algorithm, Info
 from langevax.problems.coordinates import Reparametrised
 from langevax.problems.problem import Problem
 from langevax.sampling.preconditioning import QuadraticInValue
-from langevax.sampling.solver import DIFFERENCE, ForwardSolver, Solve, Vector
+from langevax.sampling.solver import DIFFERENCE, Coefficients, ForwardSolver, Solve
 from langevax.sampling.tolerances import LEAST_WEIGHT, NEAR_MODE, UNINFORMED
 
 FULL_RANK = 1000
@@ -31,7 +31,7 @@ FULL_RANK = 1000
 class NormalReference(NamedTuple):
     """N(mean, I + V diag(scales^2 - 1) V^T)."""
 
-    mean: Vector
+    mean: Coefficients
     directions: Float[np.ndarray, "modes r"]
     """V, orthonormal columns."""
     scales: Float[np.ndarray, " r"]
@@ -40,11 +40,12 @@ class NormalReference(NamedTuple):
     @classmethod
     def standard(cls, num_modes: int) -> "NormalReference":
         """Return N(0, I), the prior."""
-        return cls(np.zeros(num_modes), np.zeros((num_modes, 1)), np.ones(1))
+        none = np.zeros((num_modes, 1))
+        return cls(np.zeros(num_modes), none, np.ones(1))
 
     def stretch(self, w: np.ndarray) -> np.ndarray:
         """Return C^{1/2} w, for w with leading axes."""
-        return w + (w @ self.directions * (self.scales - 1)) @ self.directions.T
+        return self._scaled(w, self.scales)
 
     def to_prior_units(self, w: np.ndarray) -> np.ndarray:
         """Return z = mean + C^{1/2} w."""
@@ -56,7 +57,11 @@ class NormalReference(NamedTuple):
 
     def shrink(self, v: np.ndarray) -> np.ndarray:
         """Return C^{-1/2} v, for v with leading axes."""
-        return v + (v @ self.directions * (1 / self.scales - 1)) @ self.directions.T
+        return self._scaled(v, 1 / self.scales)
+
+    def _scaled(self, w: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        along = w @ self.directions
+        return w + along * (scales - 1) @ self.directions.T
 
     def in_all_directions(self) -> "NormalReference":
         """Return the same law with as many directions as there are modes."""
@@ -106,19 +111,22 @@ class Information(NamedTuple):
         """Take J times each column apart; eigenvalues below `least` are left out."""
         white = np.stack([_white(solver, product) for product in products])
         rotation, roots, _ = np.linalg.svd(white, full_matrices=False)
-        number = max(1, int(np.sum(roots**2 > least)))
-        return cls(basis @ rotation[:, :number], roots[:number] ** 2, basis, white)
+        number = max(1, np.sum(roots**2 > least))
+        directions = basis @ rotation[:, :number]
+        return cls(directions, roots[:number] ** 2, basis, white)
 
-    def reference(self, mean: Vector) -> NormalReference:
+    def reference(self, mean: Coefficients) -> NormalReference:
         """Return the normal law of this information."""
-        return NormalReference(mean, self.directions, 1 / np.sqrt(1 + self.eigenvalues))
+        scales = 1 / np.sqrt(1 + self.eigenvalues)
+        return NormalReference(mean, self.directions, scales)
 
-    def newton_step(self, gradient: Vector) -> Vector:
+    def newton_step(self, gradient: Coefficients) -> Coefficients:
         """Return -(I + V diag(eigenvalues) V^T)^-1 gradient."""
         shares = self.eigenvalues / (1 + self.eigenvalues)
-        return -gradient + self.directions @ (shares * (self.directions.T @ gradient))
+        along = self.directions.T @ gradient
+        return -gradient + self.directions @ (shares * along)
 
-    def misfit_gradient(self, solver: ForwardSolver, solve: Solve) -> Vector:
+    def misfit_gradient(self, solver: ForwardSolver, solve: Solve) -> Coefficients:
         """Return the gradient of the misfit: by the adjoint, or in the span of the basis."""
         assert solve.residual is not None
         if solver.adjoint is not None:
@@ -203,14 +211,14 @@ class PosteriorMode(NamedTuple):
         return distance < 1 and solve.energy > self.energy - 1
 
 
-def find_reference(solver: ForwardSolver, start: Vector) -> NormalReference:
+def find_reference(solver: ForwardSolver, start: Coefficients) -> NormalReference:
     """Return the normal law at a mode of the posterior, by Gauss-Newton with halved steps."""
     return find_references(solver, start, np.random.default_rng(0), num_pairs=0)[0]
 
 
 def find_references(
     solver: ForwardSolver,
-    start: Vector,
+    start: Coefficients,
     rng: np.random.Generator,
     num_pairs: int = 2,
 ) -> list[NormalReference]:
@@ -323,7 +331,7 @@ class NearReference(Reparametrised):
     """
 
     problem: Problem
-    mean: Float[Array, " d"]
+    mean: Vector
     directions: Float[Array, "d r"]
     scales: Float[Array, " r"]
     precision: float
@@ -336,21 +344,19 @@ class NearReference(Reparametrised):
         self.scales = jnp.asarray(reference.scales, dtype)
         self.precision = 0.0
 
-    def to_position(self, z: Float[Array, " d"]) -> Float[Array, " d"]:
+    def to_position(self, z: Vector) -> Vector:
         """The position, in units of the prior."""
         return self.mean + self.pull_back(z)
 
-    def from_position(self, position: Float[Array, " d"]) -> Float[Array, " d"]:
+    def from_position(self, position: Vector) -> Vector:
         """The coordinates of a position in units of the prior."""
         return self._stretched(position - self.mean, 1 / self.scales)
 
-    def pull_back(self, gradient: Float[Array, " d"]) -> Float[Array, " d"]:
+    def pull_back(self, gradient: Vector) -> Vector:
         """The gradient times the symmetric root of the covariance."""
         return self._stretched(gradient, self.scales)
 
-    def _stretched(
-        self, vector: Float[Array, " d"], scales: Float[Array, " r"]
-    ) -> Float[Array, " d"]:
+    def _stretched(self, vector: Vector, scales: Float[Array, " r"]) -> Vector:
         along = self.directions.T @ vector
         return vector + self.directions @ ((scales - 1) * along)
 
@@ -358,7 +364,7 @@ class NearReference(Reparametrised):
 class IndependentState(NamedTuple):
     """A draw."""
 
-    position: Float[Array, " d"]
+    position: Vector
 
 
 class IndependentDraws(Algorithm):

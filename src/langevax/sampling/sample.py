@@ -8,8 +8,8 @@ from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
 from langevax.renamed import refuse_former
 from langevax.run import Run
+from langevax.sampling.moves import HMC
 from langevax.sampling.plans import check_algorithm, planned
-from langevax.sampling.plans.host import HMC
 from langevax.sampling.request import Request
 from langevax.sampling.samples import Samples
 from langevax.sampling.starts import Lengths

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from langevax import checks
+from langevax import checks, trees
 from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
 from langevax.problems.coordinates import Reparametrised
@@ -26,6 +26,7 @@ from langevax.samplers import ReplicaExchange
 from langevax.sampling.draws import TunedChains
 from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.modes import Mode
+from langevax.sampling.moves import HMC
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.solver import SolveCounts
 from langevax.sampling.solver_chains import HostLoop, HostWalk, counts_of
@@ -55,7 +56,8 @@ class Samples:
     draws: Float[np.ndarray, "chain draw d"]
     problem: Problem
     """In the coordinates of `draws`."""
-    algorithm: Algorithm
+    algorithm: Algorithm | HMC
+    """As it ran, with the step size that was chosen."""
     temperature: float
     step_size: float
     method: str
@@ -119,7 +121,7 @@ class Samples:
         chains, draws, dimension = self.draws.shape
         return (
             f"Samples({chains} chains, {draws:,} draws of {dimension:,} coordinates; {self.method}; step size "
-            f"{self.step_size:.3g}; {self.evaluations:,} component gradients, {self.seconds:.1f} s)"
+            f"{self.step_size:.3g}; {self.evaluations:,} component gradients, {self.seconds:.1f} s; {self.reason})"
         )
 
     @refuse_former
@@ -154,6 +156,7 @@ class Samples:
             loop = HostLoop(num_samples, chains, self.thinning, run.progress)
             further = loop.record(self.walk, self.result.state, key)
         else:
+            assert isinstance(self.algorithm, Algorithm)
             further = simulate(
                 self.algorithm,
                 self.problem,
@@ -195,7 +198,8 @@ class Samples:
         names = []
         columns = []
         for name, leaf in named_leaves(self.positions).items():
-            columns.append(np.asarray(leaf, np.float64).reshape(*leaf.shape[:2], -1))
+            numbers = trees.in_double(leaf)
+            columns.append(numbers.reshape(*leaf.shape[:2], -1))
             indices = map(list, np.ndindex(leaf.shape[2:]))
             names += [f"{name}{index or ''}" for index in indices]
         return names, np.concatenate(columns, axis=2)
@@ -335,9 +339,7 @@ class Samples:
         size = chains * draws * finite_sum.max_size
         checks.fits_memory("the number of log likelihoods", size, 4)
         positions = self.user_coordinates.to_positions(jnp.asarray(self.draws))
-        flat = jax.tree.map(
-            lambda a: a.reshape(chains * draws, *a.shape[2:]), positions
-        )
+        flat = trees.without_chains(positions)
         values = _log_likelihoods(finite_sum.loss.log_likelihood, finite_sum.data, flat)
         return np.asarray(values).reshape(chains, draws, -1)
 

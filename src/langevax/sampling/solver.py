@@ -31,7 +31,7 @@ from langevax.sampling.solve_threads import Returned, SolveThreads, alternating
 from langevax.sampling.umbridge import ServerUnreachable
 from langevax.spaces import GaussianPrior
 
-Vector = Float[np.ndarray, " modes"]
+Coefficients = Float[np.ndarray, " modes"]
 NumpyMap = Callable[[np.ndarray], object]
 Adjoint = Callable[[np.ndarray, np.ndarray], object]
 DIFFERENCE = 3e-3
@@ -41,12 +41,12 @@ DIFFERENCE = 3e-3
 class Solve(NamedTuple):
     """One solve: where, and what came of it."""
 
-    z: Vector
+    z: Coefficients
     misfit: float
     """Infinite where the solve failed."""
     residual: np.ndarray | None
     """G(f) - y; None where the solve failed."""
-    gradient: Vector | None = None
+    gradient: Coefficients | None = None
     """Of the misfit, where it was asked for."""
 
     @property
@@ -146,7 +146,7 @@ class ForwardSolver:
         """Of all solves so far."""
         return self.tally.counts
 
-    def in_units(self, scales: Vector, noise: GaussianNoise) -> "ForwardSolver":
+    def in_units(self, scales: Coefficients, noise: GaussianNoise) -> "ForwardSolver":
         """Return this solver with coefficients in units of `scales` times the present ones, and with other noise.
 
         It has the same counters.
@@ -169,11 +169,11 @@ class ForwardSolver:
         with SolveThreads(min(self.parallel, len(items))) as threads:
             return list(threads.map(function, items))
 
-    def function(self, z: Vector) -> np.ndarray:
+    def function(self, z: Coefficients) -> np.ndarray:
         """Return the values of the function on the grid."""
         return self.mean + (z @ self.synthesis).reshape(self.grid_shape)
 
-    def predict(self, z: Vector) -> np.ndarray:
+    def predict(self, z: Coefficients) -> np.ndarray:
         """Return the predictions; exceptions of the map pass."""
         returned: Any = self._call(z)
         predicted = np.array(
@@ -182,7 +182,7 @@ class ForwardSolver:
         check_shape(predicted.shape, self.data.shape)
         return predicted
 
-    def _call(self, z: Vector) -> object:
+    def _call(self, z: Coefficients) -> object:
         self.tally.add(SolveCounts(forward=1))
         return self.forward_map(self.function(z))
 
@@ -200,7 +200,7 @@ class ForwardSolver:
             )
         self.cache: SolveCache | None = cache
 
-    def solve(self, z: Vector) -> Solve:
+    def solve(self, z: Coefficients) -> Solve:
         """Return the misfit, infinite where the map raises or returns what is not finite."""
         residual = self._finite(
             lambda: _real("forward_map", self.predict(z)) - self.data,
@@ -211,7 +211,7 @@ class ForwardSolver:
         misfit = np.sum(self.noise.whitened(residual) ** 2) / 2
         return Solve(z, float(misfit), residual)
 
-    def at(self, z: Vector, needs_gradient: bool = False) -> Solve | None:
+    def at(self, z: Coefficients, needs_gradient: bool = False) -> Solve | None:
         """Return the solve at a place, with its gradient where one is needed; None where either fails."""
         solve = self.solve(z)
         if needs_gradient:
@@ -250,7 +250,7 @@ class ForwardSolver:
         self.tally.add(SolveCounts(failed=1, first_failure=reason))
         return None
 
-    def transposed(self, z: Vector, residual: np.ndarray) -> Vector:
+    def transposed(self, z: Coefficients, residual: np.ndarray) -> Coefficients:
         """Return Phi^T J^T residual; exceptions of the adjoint pass."""
         assert self.adjoint is not None
         self.tally.add(SolveCounts(adjoint=1))
@@ -265,8 +265,8 @@ class ForwardSolver:
 
     def directional(
         self,
-        z: Vector,
-        direction: Vector,
+        z: Coefficients,
+        direction: Coefficients,
         at: np.ndarray,
         step: float = DIFFERENCE,
     ) -> np.ndarray:
@@ -313,7 +313,7 @@ class ForwardSolver:
             "posterior is taken as zero."
         )
 
-    def _check_threads(self, places: list[Vector], seconds: float = 0.2) -> None:
+    def _check_threads(self, places: list[Coefficients], seconds: float = 0.2) -> None:
         """Raise where solves at once disturb each other, as they do where a solver works in memory of its own.
 
         For so long each thread repeats its solve, and they alternate between lines of Python: what differs seldom in a
@@ -341,14 +341,14 @@ class ForwardSolver:
                 "behind a UM-Bridge server, or leave parallel out."
             )
 
-    def _solved(self, z: Vector) -> Solve:
+    def _solved(self, z: Coefficients) -> Solve:
         """Return a solve, with its gradient where there is one."""
         solve = self.solve(z)
         return solve if self.adjoint is None else self.with_gradient(solve) or solve
 
     def _check_adjoint(
         self,
-        z: Vector,
+        z: Coefficients,
         rng: np.random.Generator,
         largest: float = 0.02,
     ) -> None:
@@ -381,8 +381,8 @@ class ForwardSolver:
 
 def _agree(numbers: np.ndarray, others: np.ndarray, rounding: float = 1e-6) -> bool:
     """True where they differ by the rounding of the largest of them."""
-    largest = max(float(np.abs(others).max()), np.finfo(np.float64).tiny)
-    return float(np.abs(numbers - others).max()) <= rounding * largest
+    largest = max(np.abs(others).max(), np.finfo(np.float64).tiny)
+    return bool(np.abs(numbers - others).max() <= rounding * largest)
 
 
 def _same(solve: Solve, other: Solve) -> bool:

@@ -18,7 +18,7 @@ from langevax.run.options import ProgressOption
 from langevax.run.progress import report_to
 from langevax.run.result import Trace
 from langevax.sampling.solve_threads import SolveThreads
-from langevax.sampling.solver import ForwardSolver, SolveCounts, Vector
+from langevax.sampling.solver import Coefficients, ForwardSolver, SolveCounts
 from langevax.sampling.solver_walk import WalkStep
 
 SOLVE_COUNTS = "solves", "adjoint_solves", "failed_solves"
@@ -43,7 +43,7 @@ class HostWalk(Protocol):
         number: int,
         num_steps: int,
     ) -> None: ...
-    def coordinates(self, state: Any) -> Vector: ...
+    def coordinates(self, state: Any) -> Coefficients: ...
 
 
 def generator(key: PRNGKey) -> np.random.Generator:
@@ -81,7 +81,7 @@ class HostLoop(NamedTuple):
         """Return every `thinning`-th state of the chains; positions are in the coordinates of the walk."""
         began = time.perf_counter()
         num_steps = self.num_samples * self.thinning
-        draws: list[list[Vector]] = []
+        draws: list[list[Coefficients]] = []
         rates: list[list[float]] = []
         counts: list[list[tuple[int, ...]]] = []
         for steps in self._steps(walk, states, num_steps, generator(key)):

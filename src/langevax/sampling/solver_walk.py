@@ -6,7 +6,6 @@ which the misfit is bounded below, so that no part of the posterior is out of re
 squared distance that they go for a solve, adapts the reference to the moments of the draws, and adds a fit.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -15,9 +14,9 @@ from jaxtyping import Float
 
 from langevax.samplers import PCN, PCNL
 from langevax.sampling.choice import Requested
-from langevax.sampling.moves import Around, ByFit, FromModes, Move, Rotation
+from langevax.sampling.moves import HMC, Around, ByFit, FromModes, Move, Rotation
 from langevax.sampling.reference import NormalReference
-from langevax.sampling.solver import ForwardSolver, Solve, SolveCounts, Vector
+from langevax.sampling.solver import Coefficients, ForwardSolver, Solve, SolveCounts
 from langevax.sampling.surrogate import MOST_RESIDUALS, fitted_misfit
 
 Dynamics = Literal["pcn", "pcnl", "hmc"]
@@ -29,14 +28,14 @@ class HostDynamics(NamedTuple):
 
     move: Callable[[float], Move]
     """By its length."""
-    longest: float
-    """At which proposals are independent of the state."""
+    algorithm: type[PCN | PCNL | HMC]
+    """What describes it in the result."""
 
 
 HOST_DYNAMICS: dict[Dynamics, HostDynamics] = {
-    "pcn": HostDynamics(lambda h: Around(PCN(h, 1.0)), 1.0),
-    "pcnl": HostDynamics(lambda h: Around(PCNL(h, 1.0)), 2.0),
-    "hmc": HostDynamics(Rotation, math.pi / 2),
+    "pcn": HostDynamics(lambda h: Around(PCN(h, 1.0)), PCN),
+    "pcnl": HostDynamics(lambda h: Around(PCNL(h, 1.0)), PCNL),
+    "hmc": HostDynamics(Rotation, HMC),
 }
 
 
@@ -104,7 +103,8 @@ class SolverWalk:
         if isinstance(step_size, str):
             prior = NormalReference.standard(solver.num_modes)
             lengths = 0.5 ** np.arange(self.num_lengths)
-            moves = [kind.move(float(kind.longest * length)) for length in lengths]
+            longest = kind.algorithm.largest_step_size
+            moves = [kind.move(float(longest * length)) for length in lengths]
             moves += [Around(PCN(float(length), 1.0), prior) for length in lengths]
             if solver.num_modes <= FEW_MODES:
                 self.reference = self.reference.in_all_directions()
@@ -113,7 +113,7 @@ class SolverWalk:
         else:
             moves = [kind.move(step_size)]
         self._set_moves(moves)
-        self.draws: list[Vector] = []
+        self.draws: list[Coefficients] = []
         """Of the steps since moves were adapted."""
         self.solves: list[Solve] = []
         self.visited: list[bool] = []
@@ -123,9 +123,9 @@ class SolverWalk:
         """The mean length of a step."""
         return float(self.weights @ [move.length for move in self.moves])
 
-    def algorithm(self, temperature: float) -> PCN | PCNL:
+    def algorithm(self, temperature: float) -> PCN | PCNL | HMC:
         """Return what describes the steps in the result."""
-        kind = PCN if self.dynamics == "pcn" else PCNL
+        kind = HOST_DYNAMICS[self.dynamics].algorithm
         return kind(self.step_size, temperature)
 
     def _set_moves(self, moves: list[Move]) -> None:
@@ -143,7 +143,7 @@ class SolverWalk:
         self,
         references: Sequence[NormalReference],
         num_chains: int,
-        start: Callable[[int], Vector] | None,
+        start: Callable[[int], Coefficients] | None,
         rng: np.random.Generator,
         num_tries: int = 20,
     ) -> list[Solve]:
@@ -249,6 +249,6 @@ class SolverWalk:
         self.weights = (1 - self.least_share) * shares + self.least_share * others
         return gains
 
-    def coordinates(self, state: Solve) -> Vector:
+    def coordinates(self, state: Solve) -> Coefficients:
         """Return the numbers that are recorded of a state."""
         return self.reference.from_prior_units(state.z)

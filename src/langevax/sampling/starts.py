@@ -153,7 +153,8 @@ class UniformStart(eqx.Module):
     def __call__(self, key: PRNGKey, num_chains: int) -> Positions:
         assert self.coordinates is not None
         _, tries, potentials = self._tries(key, num_chains, self.coordinates)
-        return jnp.asarray(tries[np.arange(num_chains), np.argmin(potentials, axis=1)])
+        best = np.argmin(potentials, axis=1)
+        return jnp.asarray(tries[np.arange(num_chains), best])
 
     def _tries(
         self,

@@ -22,7 +22,7 @@ from jax import lax, random
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from langevax._typing import FloatScalar, IntScalar, PRNGKey
+from langevax._typing import FloatScalar, IntScalar, PRNGKey, Vector
 from langevax.algorithm import Algorithm, Info
 from langevax.gradients import batches
 from langevax.problems.problem import Problem
@@ -38,9 +38,9 @@ errors of both ends, 2 Phi(-0.5 / sqrt(2)) = 0.72."""
 class SubsampledState(NamedTuple):
     """Position, potential there, gradient of the value at 0, and the adaptation of the step size."""
 
-    position: Float[Array, " d"]
+    position: Vector
     potential: FloatScalar
-    centre_gradient: Float[Array, " d"]
+    centre_gradient: Vector
     adaptation: Adaptation
 
 
@@ -62,7 +62,7 @@ class SubsampledHMC(Algorithm):
     temperature: FloatScalar | float
     num_adapted: IntScalar
     ceiling: FloatScalar | float
-    scales: Float[Array, " d"]
+    scales: Vector
     batch_size: int
     mean_path: ClassVar[float] = math.pi / 2
     """Time of a trajectory, where the curvature is 1: a quarter of a period. Times vary from 0 to twice as long."""
@@ -164,12 +164,12 @@ class SubsampledHMC(Algorithm):
 
 def leapfrog(
     slope: Callable[[Array], Array],
-    x: Float[Array, " d"],
-    p: Float[Array, " d"],
-    moves: Float[Array, " d"],
+    x: Vector,
+    p: Vector,
+    moves: Vector,
     h: FloatScalar,
     count: IntScalar,
-) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+) -> tuple[Vector, Vector]:
     """Return position and momentum after `count` steps of h; `moves` is h in units of the coordinates."""
 
     def step(
@@ -235,7 +235,7 @@ def _row_changes(
 ) -> Float[Array, "m b"]:
     at_centre = problem.gradients_at(jnp.zeros_like(points[0]), indices)
 
-    def changes(x: Float[Array, " d"]) -> Float[Array, " b"]:
+    def changes(x: Vector) -> Float[Array, " b"]:
         halfway, whole = (
             problem.gradients_at(x * share, indices) - at_centre for share in (0.5, 1.0)
         )

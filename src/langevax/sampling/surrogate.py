@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from langevax.log_weights import log_mean_exp
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.reference import NormalReference
-from langevax.sampling.solver import Solve, Vector
+from langevax.sampling.solver import Coefficients, Solve
 
 MOST_RESIDUALS = 2**25
 """Numbers of the residuals of all solves that are fitted."""
@@ -54,7 +54,8 @@ class InformedDirections(NamedTuple):
 
     def energy(self, c: Float[np.ndarray, "n r"]) -> Float[np.ndarray, " n"]:
         """Return by how much the prior's energy exceeds the reference's along the directions."""
-        return (np.sum(self.to_prior_units(c) ** 2, axis=1) - np.sum(c**2, axis=1)) / 2
+        z = self.to_prior_units(c)
+        return (np.sum(z**2, axis=1) - np.sum(c**2, axis=1)) / 2
 
 
 class FittedMisfit(NamedTuple):
@@ -77,12 +78,12 @@ class FittedMisfit(NamedTuple):
 
     def end_of_chain(
         self,
-        w: Vector,
+        w: Coefficients,
         rng: np.random.Generator,
         num_rounds: int = 8,
         num_places: int = 48,
         num_lengths: int = 4,
-    ) -> tuple[Vector, float]:
+    ) -> tuple[Coefficients, float]:
         """Return where a chain on the fitted posterior ends, and the rise of fitted psi.
 
         Each round draws a centre near the state, and places near the centre; with the state they are exchangeable under
@@ -110,7 +111,8 @@ class FittedMisfit(NamedTuple):
                 heights -= along.energy(places)
             chosen = int(np.argmax(rng.gumbel(size=len(heights)) - heights))
             c = places[chosen]
-        rest = share * w + math.sqrt(1 - share**2) * rng.standard_normal(len(w))
+        noise = rng.standard_normal(len(w))
+        rest = share * w + math.sqrt(1 - share**2) * noise
         rest -= along.directions @ (rest @ along.directions)
         psi = self.psi(np.stack([start, c]))
         return rest + along.directions @ c, float(psi[1] - psi[0])

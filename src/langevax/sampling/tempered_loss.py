@@ -104,7 +104,8 @@ class Observation(eqx.Module):
         for layer in reversed(layers):
             pulled = layer.pull_back(pulled)
         own = state.position * pulled - 1
-        grouped = jnp.zeros(len(self.borders) + 1, value.dtype).at[self.groups].add(own)
+        grouped = jnp.zeros(len(self.borders) + 1, value.dtype)
+        grouped = grouped.at[self.groups].add(own)
         half_square = trees.dot(position, position) / 2
         first = jnp.stack([value, half_square])
         return jnp.concatenate([first, grouped, jnp.stack(controls)])

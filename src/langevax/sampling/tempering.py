@@ -75,7 +75,8 @@ def tempered_chains(
                 sizes = adapted_step_sizes(sizes, tally)
             before = np.log(ladder)
             ladder = adapted_ladder(ladder, 1 - np.asarray(tally.swap_rates))
-            sizes = np.exp(np.interp(np.log(ladder), before, np.log(sizes)))
+            log_sizes = np.interp(np.log(ladder), before, np.log(sizes))
+            sizes = np.exp(log_sizes)
         algorithm = replace(
             exchange, algorithm=MALA(sizes, ladder * survey.temperature)
         )
@@ -94,7 +95,8 @@ def num_temperatures(reach: float, dimension: int) -> int:
         >>> num_temperatures(1000.0, 2), num_temperatures(1000.0, 30)
         (7, 24)
     """
-    count = 1 + math.ceil(math.log(reach) * math.sqrt(dimension) / LADDER.spacing)
+    length = math.log(reach) * math.sqrt(dimension)
+    count = 1 + math.ceil(length / LADDER.spacing)
     return min(LADDER.most_replicas, count)
 
 
@@ -105,7 +107,8 @@ def adapted_ladder(ladder: Rungs, rejections: Float[np.ndarray, " pairs"]) -> Ru
         >>> adapted_ladder(np.array([1.0, 10.0, 100.0]), np.array([0.9, 0.3])).round(2)
         array([  1.  ,   4.64, 100.  ])
     """
-    barrier = np.concatenate([[0.0], np.cumsum(np.maximum(rejections, 0.01))])
+    rises = np.cumsum(np.maximum(rejections, 0.01))
+    barrier = np.concatenate([[0.0], rises])
     shares = np.linspace(0, barrier[-1], len(ladder))
     return np.exp(np.interp(shares, barrier, np.log(ladder)))
 

@@ -3,7 +3,7 @@
 import copy
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
@@ -21,7 +21,8 @@ from langevax.meanfield.mfld import stop_at_plateau
 from langevax.meanfield.moves import Proposal
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.neurons import Tanh, TanhTanh
-from langevax.run.options import Run
+from langevax.run.options import Run, check_unsaved
+from langevax.run.progress import report_to
 from langevax.run.simulate import Callback
 from langevax.sklearn.baselines import LinearPart
 from langevax.sklearn.column_maps import Pieces
@@ -204,7 +205,11 @@ class MeanFieldEstimator(RowEstimator):
         task = self._task(rows.targets, rows.weights)
         root = root_key(self._seed())
         choice_key, path_key, run_key = random.split(root, 3)
-        trial = self._best_trial(rows, task, choice_key, path_key)
+        run = run_of(self.run)
+        if self.solver_ == "path":
+            check_unsaved(run, "solver='path', which takes seconds,")
+        with report_to(run.progress) as report:
+            trial = self._best_trial(rows, task, choice_key, path_key, report)
         columns, network, _, temperature, choice, self.linear_part_ = trial
         self.scaling_ = columns.scaling
         self.leave_one_out_ = columns.leave_one_out
@@ -229,9 +234,10 @@ class MeanFieldEstimator(RowEstimator):
 
     def _follow_path(self, trial: Trial, key: PRNGKey) -> None:
         """Set the fitted attributes of the networks along a path down to the temperature."""
-        followed = follow_path(
-            trial.network, trial.temperature, int(self.num_particles), key
-        )
+        with report_to(run_of(self.run).progress) as report:
+            followed = follow_path(
+                trial.network, trial.temperature, int(self.num_particles), key, report
+            )
         neuron = trial.network.task.neuron
         assert isinstance(neuron, TanhTanh)
         neuron = wide_enough(neuron, followed.positions)
@@ -307,6 +313,7 @@ class MeanFieldEstimator(RowEstimator):
         task: TrainingTask,
         choice_key: PRNGKey,
         path_key: PRNGKey,
+        report: Callable[[str, float], None],
     ) -> Trial:
         """Return the columns, the scale, the temperature and the linear part that are best on folds, if compared."""
         linear = self._linear_option()
@@ -335,12 +342,13 @@ class MeanFieldEstimator(RowEstimator):
                 )
 
             best = best_search(
-                [search(columns, 1.0, linear is True) for columns in candidates]
+                [search(columns, 1.0, linear is True) for columns in candidates],
+                report,
             )
             assert best.columns is not None
             if isinstance(self.output_scale, str):
                 larger = search(best.columns, LARGER_SCALE, linear is True)
-                best = best_search([best, larger])
+                best = best_search([best, larger], report)
             choice = best.choice()
             if linear == "auto" and choice.linear_is_ahead:
                 assert best.columns is not None

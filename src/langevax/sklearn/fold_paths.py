@@ -5,6 +5,7 @@ networks at their optimum. n T is what carries over between numbers of rows.
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,6 +37,14 @@ CLEAR = 2.0
 """Standard errors by which a candidate has to be worse to leave the race."""
 RISEN = 2
 """Temperatures in a row that have not paid, after which a path ends."""
+
+
+Report = Callable[[str, float], None]
+"""Of words and the share done."""
+
+
+def silent(words: str, share: float) -> None:
+    """Report nothing."""
 
 
 @dataclass(frozen=True)
@@ -314,12 +323,14 @@ class FoldSearch:
         )
 
 
-def best_search(searches: list[FoldSearch]) -> FoldSearch:
+def best_search(searches: list[FoldSearch], report: Report = silent) -> FoldSearch:
     """Return that of the least loss on the rows left out.
 
     They race: after each fold those stay that are not clearly worse than the best, each at its own best temperature.
     """
-    for num_folds in range(1, len(searches[0].split.folds) + 1):
+    of = len(searches[0].split.folds)
+    for num_folds in range(1, of + 1):
+        report(f"{len(searches)} networks, fold {num_folds} of {of}", num_folds / of)
         best = [search.best_losses(num_folds) for search in searches]
         held = searches[0].held(num_folds)
         weights = searches[0].rows.weights[held]

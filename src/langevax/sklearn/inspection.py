@@ -119,9 +119,10 @@ class MeanFieldInspection:
                 "the network of this fit is trained on the residuals of a linear model, and has no kernel machine of "
                 "its own; fit with linear_part=False."
             )
-        penalty = float(self._fitted_network().weights.sum()) * self.temperature_
+        network = self._fitted_network()
+        penalty = float(network.weights.sum()) * self.temperature_
         features = NeuronFeatures(
-            self.neuron_,
+            network.task.neuron,
             self.standardiser_,
             self.prior_precision,
             num_features,

@@ -34,53 +34,58 @@ class MeanFieldRegressor(
 ):
     """Least squares by a two-layer network in the mean-field limit, without early stopping or tuning.
 
-    Minimises over laws q of neurons theta, by Langevin dynamics on `num_particles` of them
-    (Nitanda, Wu, Suzuki, AISTATS 2022),
+    Minimises over laws q of neurons theta (Nitanda, Wu, Suzuki, AISTATS 2022)
 
         1/(2n) sum_i |E_q h(theta, x_i) - y_i|^2 + T KL(q || N(0, I / prior_precision)),
         h = R tanh(a) tanh(<w, x> + b)
 
     with columns and targets standardised. The problem is convex in q: `certificate()` bounds its
-    global optimum from both sides. The noise of temperature T does what early stopping does elsewhere.
+    global optimum from both sides. The temperature T does what early stopping does elsewhere.
 
     Args:
-        solver: "mfld", "pda" or "psdca": all minimise the same objective, and one certificate serves all.
-            docs/solvers.md compares them by measurement. "auto" is "mfld".
-        num_particles: neurons N; the seed-to-seed spread of predictions falls like N^-1/2.
-        temperature: T, in units of the standardised targets' variance; "auto" chooses it as `validation` says, from the
-            leave-one-out optimum of the kernel limit on (kernel ridge with alpha = n T), known in closed form.
-        relative_step_size: in units of the inverse curvature, below 2; "auto" is 1.5, or 1 with batches. Where outputs
-            alternate from step to step it is halved, and training goes on.
-        num_steps: at most so many; "auto" is 1000, or 10,000 with batches, of "mfld"; about as many passes over
-            the table of the others, whose steps are rounds ("pda") or single rows ("psdca").
-        batch_size: rows of one step, None for all; "auto" uses 512 where rows times neurons exceed 4 million.
+        solver: "path" follows the optimum while the temperature falls, by Newton's steps in the dual
+            (`meanfield/network_path.py`); the last five networks of the path predict together. "mfld" (Langevin
+            dynamics), "pda" and "psdca" train by steps at one temperature; docs/solvers.md compares them by
+            measurement. All minimise the same objective, and one certificate serves all. "auto" is "path", and "mfld"
+            where step size, steps, batches, `sharding`, neuron="tanh" or stop="certified" are passed, or rows are more
+            than 20,000.
+        num_particles: neurons N; the seed-to-seed spread of predictions falls like N^-1/2. A path adds more where its
+            steps stay short.
+        temperature: T, in units of the standardised targets' variance; "auto" chooses it as `validation` says.
+        relative_step_size: of solvers by steps: in units of the inverse curvature, below 2; "auto" is 1.5, or 1 with
+            batches. Where outputs alternate from step to step it is halved, and training goes on.
+        num_steps: of solvers by steps: at most so many; "auto" is 1000, or 10,000 with batches, of "mfld"; about as
+            many passes over the table of the others, whose steps are rounds ("pda") or single rows ("psdca").
+        batch_size: of "mfld": rows of one step, None for all; "auto" uses 512 where rows times neurons exceed 4 million.
         neuron: "tanh-tanh", or "tanh": h = R tanh(<w, x> + b), one output.
-        output_scale: R; "auto" is 10. Towards 3 the network learns features more freely, towards 100 it becomes its
-            kernel.
+        output_scale: R; "auto" is 10, or 30 where networks on folds are better for it. Towards 3 the network learns
+            features more freely, towards 100 it becomes its kernel.
         prior_precision: inverse variance of each weight, for inputs scaled to unit norm.
         scaling: "columns" divides each column by its own deviation, "global" all columns by one, which suits pixels
             and is the only one that depends on the columns' units;
             "robust" first maps columns to bounded ones (`column_maps`), which suits heavy tails; "pieces" adds to each
             column of many values eight bounded ones, of the pieces between its quantiles, which suits jumps and bends;
-            "auto" chooses by leave-one-out errors. Other scalings are transformers of scikit-learn before this one.
+            "auto" chooses by leave-one-out errors of the kernel limit, in closed form, and by the networks of folds.
+            Other scalings are transformers of scikit-learn before this one.
         learn_scales: True multiplies columns by scales learned from the slopes of the kernel limit
             (`langevax.sklearn.learned_scales`), so that those on which the target depends count more; "auto" does where
             the networks of the folds are better for it, or kernel machines by two standard errors.
-        validation: "folds" trains a network of at most 80 neurons without each of 5 folds of the rows (of at most
-            4,000 of them), from hot to cold, and chooses the hottest temperature whose mean loss on the rows left out
-            is within a quarter of a standard error of the least, or for classes half of one and at most that of their
-            shares; the path goes on to temperatures of constant outputs where these may be as good. The intervals come
-            from the same networks.
-            "path" chooses the output scale, too (the one passed, or three times that), by 3 folds of whole networks.
-            None takes the leave-one-out optimum as it is. "auto" is "folds", or None where a temperature is passed.
-        stop: "plateau" ends training once the dual vector no longer drifts; "certified" once the outputs are as near to
-            those of a certified optimum as these are known, for which the optimum is bounded first, in ten to thirty
-            seconds of a small table; where that fails, a plateau ends it. None: after `num_steps`.
+        validation: "folds" follows the path of a network without each of 5 folds of the rows (of at most 2,000 of
+            them), until losses on the rows left out have risen, and chooses the hottest temperature whose mean loss is
+            within a quarter of a standard error of the least, or for classes half of one and at most that of their
+            shares. What is left to choose of columns, output scale and linear part is compared so, and the intervals
+            come from the same networks. None takes the leave-one-out optimum of the kernel limit (kernel ridge with
+            alpha = n T). "auto" is "folds", or None where a temperature or neuron="tanh" is passed.
+        stop: of solvers by steps: "plateau" ends training once the dual vector no longer drifts; "certified" once the
+            outputs are as near to those of a certified optimum as these are known, for which the optimum is bounded
+            first, in ten to thirty seconds of a small table; where that fails, a plateau ends it. None: after
+            `num_steps`.
         linear_part: True trains the network on the residuals of a ridge regression, whose predictions are added; "auto"
             does where that regression predicts the rows left out of folds better than the network alone, and so do both
             together. A linear part goes on beyond the range of the rows.
         run: a `langevax.Run`: where the training is saved, whether a saved one goes on, and whether a progress line is
-            shown; None is `Run()`. Another problem and other parameters are refused. It is not part of a saved model.
+            shown; None is `Run()`. Another problem and other parameters are refused. A path saves nothing, and refuses
+            a checkpoint. It is not part of a saved model.
         sharding: devices that share the particles, as `simulate` takes them: a mesh, such as
             `jax.make_mesh((4,), ("particles",))`, whose axis "rows" splits the rows if it has one; None: one device. The
             numbers are the same up to the order of sums. It is not part of a saved model.
@@ -88,16 +93,19 @@ class MeanFieldRegressor(
 
     Attributes:
         particles_: (N, size) at the end: (a, w, b), w on standardised columns over sqrt(number of columns).
-        dual_: (n,) or (n, C), mean over the last half of loss'(z_i): negative where the output is pulled up.
-        history_: arrays over records: "steps", "particles", "dual" (of distinct rows), "loss".
-        temperature_, n_iter_: T, and steps made.
+        neuron_: of these particles; its scale is at least R, and larger where a neuron of a path needs it.
+        clouds_: (clouds, N, size) late particles, which predict together.
+        dual_: (n,) or (n, C), mean over the last networks, or the last half of the steps, of loss'(z_i): negative where
+            the output is pulled up.
+        history_: arrays over the networks of a path: "steps" (1, 2, ...), "temperature", "loss" and "particles"; by
+            steps, over records: "steps", "loss", "particles", "dual" (of distinct rows) and "relative_step_size".
+        temperature_, n_iter_: T, and networks on the path or steps made.
         solver_: the solver of the fit.
-        converged_: whether `stop` ended training, and outputs do not alternate from step to step.
+        converged_: whether the path reached T, or `stop` ended steps whose outputs do not alternate.
         certificate_: the interval that `stop="certified"` compared the network with; None without.
-        relative_step_size_: the last one of training.
-        outputs_alternate_: whether they do, although it was halved.
-        seconds_to_first_step_: seconds of the fit that went into tracing and compiling, or loading, its programs.
-        leave_one_out_: penalties and errors of the kernel limit, from which the temperature was chosen.
+        relative_step_size_, outputs_alternate_: by steps: the last one, and whether they do although it was halved.
+        seconds_to_first_step_: by steps: seconds that went into tracing and compiling, or loading, the programs.
+        leave_one_out_: penalties and errors of the kernel limit; None where nothing was left to choose.
         scaling_: the scaling chosen; `scaling_reason_` says it in a sentence, with the columns that count most.
         learned_scales_: `scales` (d,) of the columns, of mean square 1, and the ridge `penalties` at which they were
             learned; None where all columns count alike.
@@ -105,7 +113,7 @@ class MeanFieldRegressor(
             the certificate are of the network, on what it leaves.
         path_: of each temperature tried, by name: "output_scale", "temperature", the mean "loss" of the rows left out
             and its standard "error", the "excess" over the least and its "excess_error"; None without folds.
-        temperature_reason_: why this temperature, in a sentence, and where the kernel limit promised too much.
+        temperature_reason_: why this temperature, in a sentence; None without folds.
         held_out_: the networks of the folds, which `predict_interval` needs.
         scores_: (n,) or (n, C) absolute errors on the rows left out, in deviations of the targets.
         held_out_scores_: on the rows left out: "loss" with "loss_error", "linear_loss" of ridge regression on the same
@@ -139,7 +147,7 @@ class MeanFieldRegressor(
         return self._in_units(self._outputs(columns) + self._line(columns))
 
     def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
-        """Yield the predictions of the particles at each step of `history_["steps"]`."""
+        """Yield the predictions of the particles at each of `history_["steps"]`."""
         line = self._line(self._columns(X))
         return (self._in_units(z + line) for z in self.staged_outputs(X))
 
@@ -213,14 +221,12 @@ class MeanFieldClassifier(
 ):
     """Classification by a two-layer network in the mean-field limit, without early stopping or tuning.
 
-    Minimises over laws q of neurons theta, by Langevin dynamics on `num_particles` of them
-    (Nitanda, Wu, Suzuki, AISTATS 2022),
+    Minimises over laws q of neurons theta (Nitanda, Wu, Suzuki, AISTATS 2022)
 
         1/n sum_i loss(E_q h(theta, x_i), y_i) + T KL(q || N(0, I / prior_precision)),
         h = R tanh(a) tanh(<w, x> + b)
 
-    with the logistic loss for two classes and softmax, one weight `a` per class, for more. Step sizes follow the
-    curvature of the loss at the network's outputs, which is smaller the better the classes are separated.
+    with the logistic loss for two classes and softmax, one weight `a` per class, for more.
 
     Args:
         solver, num_particles, temperature, relative_step_size, num_steps, batch_size, neuron, output_scale,
@@ -228,7 +234,7 @@ class MeanFieldClassifier(
             random_state: see `MeanFieldRegressor`.
         class_weight: "balanced" gives all classes the same weight in the loss; {label: weight} multiplies the weights
             of rows, which still count as so many rows as before where one is left out. Probabilities are then those of
-            a population with these weights.
+            a population with these weights: a class of 1 % may have .3 on average.
         threshold: of two classes, the probability of `classes_[1]` from which it is predicted; "balanced" is that of
             the best balanced accuracy on the rows left out of folds. Probabilities stay as they are.
 
@@ -237,8 +243,8 @@ class MeanFieldClassifier(
         threshold_: the threshold in use.
         held_out_scores_: on the rows left out of folds: "loss" (log loss) with "loss_error", "linear_loss" of logistic
             regression, "base_loss" of the classes' shares, "accuracy", "calibration_error" (15 bins).
-        particles_, dual_, history_, temperature_, n_iter_, converged_, relative_step_size_, outputs_alternate_,
-            seconds_to_first_step_, leave_one_out_: see `MeanFieldRegressor`.
+        particles_, dual_, history_, temperature_, n_iter_, converged_, path_ and the others: see
+            `MeanFieldRegressor`.
 
     Raises:
         ValueError: one class only, a weight of a label that there is not, a balanced threshold without folds.
@@ -276,11 +282,11 @@ class MeanFieldClassifier(
         return self._labels(self.outputs(X))
 
     def staged_predict_proba(self, X: Table) -> Iterator[np.ndarray]:
-        """Yield the probabilities by the particles at each step of `history_["steps"]`."""
+        """Yield the probabilities by the particles at each of `history_["steps"]`."""
         return map(probabilities, self.staged_outputs(X))
 
     def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
-        """Yield the labels by the particles at each step of `history_["steps"]`."""
+        """Yield the labels by the particles at each of `history_["steps"]`."""
         return map(self._labels, self.staged_outputs(X))
 
     def _labels(self, z: np.ndarray) -> np.ndarray:

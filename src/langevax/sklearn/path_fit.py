@@ -1,12 +1,13 @@
 """The fit of a table by the path of networks down to one temperature."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from langevax._typing import PRNGKey
-from langevax.meanfield.homotopy import hottest_temperature
+from langevax.meanfield.homotopy import Neurons, hottest_temperature
 from langevax.meanfield.network_path import NetworkPath
 from langevax.sklearn.baselines import row_losses
 from langevax.sklearn.training import Network
@@ -41,16 +42,20 @@ def steps_down(network: Network, temperature: float) -> list[float]:
 
 
 def follow_path(
-    network: Network, temperature: float, num_particles: int, key: PRNGKey
+    network: Network,
+    temperature: float,
+    num_particles: int,
+    key: PRNGKey,
+    report: Callable[[str, float], None],
 ) -> Followed:
     """Go down to the temperature, and make the last rounds there."""
     path = NetworkPath(network.risk(1.0), num_particles, key)
+    steps = steps_down(network, temperature)
+    passed: list[Neurons] = []
     try:
-        passed = [
-            neurons
-            for hotter in steps_down(network, temperature)
-            for neurons in path.down_to(hotter)
-        ]
+        for number, hotter in enumerate(steps):
+            report(f"network at temperature {hotter:.2g}", number / (len(steps) + 1))
+            passed += path.down_to(hotter)
         passed += path.passed(temperature, LAST_ROUNDS)
     finally:
         path.close()

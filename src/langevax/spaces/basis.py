@@ -92,8 +92,8 @@ class Interval(Basis):
     ):
         num_modes = checks.whole("num_modes", num_modes)
         ends = checks.real_array("domain", domain)
-        left, right = ends.tolist() if ends.shape == (2,) else (0.0, 0.0)
-        if not (np.isfinite(left) and np.isfinite(right) and left < right):
+        is_pair = ends.shape == (2,) and np.isfinite(ends).all()
+        if not (is_pair and ends[0] < ends[1]):
             raise ValueError(
                 f"domain must be two finite numbers, the smaller first, got {checks.shown(domain)}."
             )
@@ -109,7 +109,7 @@ class Interval(Basis):
             )
         self.num_modes = num_modes
         self.num_points = num_points
-        self.domain = (left, right)
+        self.domain = tuple(ends.tolist())
 
     @property
     def grid(self) -> np.ndarray:
@@ -181,8 +181,15 @@ class Interval(Basis):
     def _unit_frequencies(self) -> np.ndarray: ...
 
     @abstractmethod
+    def _waves(self, xp: ModuleType, angles: Any) -> Any:
+        """Sines or cosines of (points, N) angles, by the array module xp."""
+
     def _functions(self, xp: ModuleType, t: Any) -> Any:
         """(points, N) by the array module xp at t in [0, 1]."""
+        frequencies = self._unit_frequencies()
+        angles = xp.asarray(frequencies, t.dtype) * t[:, None]
+        heights = np.where(frequencies > 0, np.sqrt(2), 1)
+        return xp.asarray(heights, t.dtype) * self._waves(xp, angles)
 
 
 def _is_split(array: Array) -> bool:
@@ -205,8 +212,8 @@ def points_of_line(points: ArrayLike) -> tuple[Any, ModuleType]:
 
 def check_modes(coefficients: Array, num_modes: int) -> None:
     """Raise unless the last axis holds one coefficient for each mode."""
-    if jnp.ndim(coefficients) == 0 or coefficients.shape[-1] != num_modes:
-        shape = jnp.shape(coefficients)
+    shape = jnp.shape(coefficients)
+    if shape[-1:] != (num_modes,):
         raise ValueError(
             f"coefficients must have {num_modes} modes on the last axis, got shape {shape}."
         )
@@ -214,8 +221,8 @@ def check_modes(coefficients: Array, num_modes: int) -> None:
 
 def check_values(values: Array, num_points: int) -> None:
     """Raise unless the last axis holds one value for each point of the grid."""
-    if jnp.ndim(values) == 0 or values.shape[-1] != num_points:
-        shape = jnp.shape(values)
+    shape = jnp.shape(values)
+    if shape[-1:] != (num_points,):
         raise ValueError(
             f"values must have the grid's {num_points} points on the last axis, got shape {shape}."
         )
@@ -223,5 +230,6 @@ def check_values(values: Array, num_points: int) -> None:
 
 def pad_modes(coefficients: Array, length: int) -> Array:
     """Append zeros for higher modes, up to `length`."""
-    widths = [(0, 0)] * (coefficients.ndim - 1) + [(0, length - coefficients.shape[-1])]
+    widths = [(0, 0)] * coefficients.ndim
+    widths[-1] = 0, length - coefficients.shape[-1]
     return jnp.pad(coefficients, widths)

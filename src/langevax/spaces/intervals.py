@@ -1,6 +1,7 @@
 """Bases on an interval, by fast transforms: cosines, sines and waves."""
 
 import functools
+import math
 from types import ModuleType
 from typing import Any
 
@@ -53,21 +54,19 @@ class Cosine(Interval):
     def _unit_frequencies(self) -> np.ndarray:
         return np.pi * np.arange(self.num_modes)
 
-    def _functions(self, xp: ModuleType, t: Any) -> Any:
-        k = np.arange(self.num_modes)
-        heights = xp.asarray(np.where(k > 0, np.sqrt(2), 1.0), t.dtype)
-        return heights * xp.cos(xp.asarray(np.pi * k, t.dtype) * t[:, None])
+    def _waves(self, xp: ModuleType, angles: Any) -> Any:
+        return xp.cos(angles)
 
 
 @functools.partial(jax.jit, static_argnames="num_points")
 def _cosine_values(coefficients: Coefficients, num_points: int) -> Values:
     padded = pad_modes(coefficients, num_points)
-    return idct(padded, norm="ortho") * jnp.asarray(np.sqrt(num_points), padded.dtype)
+    return idct(padded, norm="ortho") * math.sqrt(num_points)
 
 
 @functools.partial(jax.jit, static_argnames="num_modes")
 def _cosine_coefficients(values: Values, num_modes: int) -> Coefficients:
-    scale = jnp.asarray(np.sqrt(1 / values.shape[-1]), values.dtype)
+    scale = math.sqrt(1 / values.shape[-1])
     return dct(values, norm="ortho")[..., :num_modes] * scale
 
 
@@ -111,27 +110,28 @@ class Sine(Interval):
     def _unit_frequencies(self) -> np.ndarray:
         return np.pi * np.arange(1, self.num_modes + 1)
 
-    def _functions(self, xp: ModuleType, t: Any) -> Any:
-        waves = xp.asarray(np.pi * np.arange(1, self.num_modes + 1), t.dtype)
-        return xp.asarray(np.sqrt(2), t.dtype) * xp.sin(waves * t[:, None])
+    def _waves(self, xp: ModuleType, angles: Any) -> Any:
+        return xp.sin(angles)
 
 
 def _sine_transform(array: Values) -> Values:
     """Return `sum_j x_j sin(pi (j + 1) (k + 1) / (G + 1))`, by the Fourier transform of the odd extension."""
     zero = jnp.zeros_like(array[..., :1])
-    odd = jnp.concatenate([zero, array, zero, -jnp.flip(array, -1)], axis=-1)
-    return -jnp.fft.rfft(odd)[..., 1 : array.shape[-1] + 1].imag / 2
+    mirrored = -jnp.flip(array, -1)
+    odd = jnp.concatenate([zero, array, zero, mirrored], axis=-1)
+    spectrum = jnp.fft.rfft(odd)[..., 1:-1]
+    return -spectrum.imag / 2
 
 
 @functools.partial(jax.jit, static_argnames="num_points")
 def _sine_values(coefficients: Coefficients, num_points: int) -> Values:
     padded = pad_modes(coefficients, num_points)
-    return _sine_transform(padded) * jnp.asarray(np.sqrt(2), padded.dtype)
+    return _sine_transform(padded) * math.sqrt(2)
 
 
 @functools.partial(jax.jit, static_argnames="num_modes")
 def _sine_coefficients(values: Values, num_modes: int) -> Coefficients:
-    scale = jnp.asarray(np.sqrt(2) / (values.shape[-1] + 1), values.dtype)
+    scale = math.sqrt(2) / (values.shape[-1] + 1)
     return _sine_transform(values)[..., :num_modes] * scale
 
 
@@ -177,11 +177,10 @@ class Fourier(Interval):
     def _unit_frequencies(self) -> np.ndarray:
         return 2 * np.pi * ((np.arange(self.num_modes) + 1) // 2)
 
-    def _functions(self, xp: ModuleType, t: Any) -> Any:
+    def _waves(self, xp: ModuleType, angles: Any) -> Any:
         j = np.arange(self.num_modes)
-        heights = xp.asarray(np.where(j > 0, np.sqrt(2), 1.0), t.dtype)
-        angle = xp.asarray(2 * np.pi * ((j + 1) // 2), t.dtype) * t[:, None]
-        return heights * xp.where((j == 0) | (j % 2 == 1), xp.cos(angle), xp.sin(angle))
+        is_cosine = (j == 0) | (j % 2 == 1)
+        return xp.where(is_cosine, xp.cos(angles), xp.sin(angles))
 
 
 @functools.partial(jax.jit, static_argnames="num_points")
@@ -190,19 +189,17 @@ def _fourier_values(coefficients: Coefficients, num_points: int) -> Values:
     padded = pad_modes(coefficients, 2 * num_waves + 1)
     mean = padded[..., :1]
     waves = padded[..., 1:].reshape(*padded.shape[:-1], num_waves, 2)
-    waves = waves * jnp.asarray(np.sqrt(0.5), padded.dtype)
+    waves = waves * math.sqrt(0.5)
     spectrum = lax.complex(waves[..., 0], -waves[..., 1])
-    spectrum = jnp.concatenate(
-        [lax.complex(mean, jnp.zeros_like(mean)), spectrum], axis=-1
-    )
+    real = lax.complex(mean, jnp.zeros_like(mean))
+    spectrum = jnp.concatenate([real, spectrum], axis=-1)
     return jnp.fft.irfft(spectrum, num_points, norm="forward")
 
 
 @functools.partial(jax.jit, static_argnames="num_modes")
 def _fourier_coefficients(values: Values, num_modes: int) -> Coefficients:
     spectrum = jnp.fft.rfft(values, norm="forward")
-    pairs = jnp.stack([spectrum.real, -spectrum.imag], axis=-1) * jnp.asarray(
-        np.sqrt(2), values.dtype
-    )
+    pairs = jnp.stack([spectrum.real, -spectrum.imag], axis=-1) * math.sqrt(2)
     waves = pairs[..., 1:, :].reshape(*values.shape[:-1], -1)
-    return jnp.concatenate([spectrum[..., :1].real, waves], axis=-1)[..., :num_modes]
+    coefficients = jnp.concatenate([spectrum[..., :1].real, waves], axis=-1)
+    return coefficients[..., :num_modes]

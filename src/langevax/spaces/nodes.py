@@ -114,7 +114,8 @@ class MatrixBasis(InMass):
             raise ValueError(
                 f"column {bad[0]} of matrix has the squared norm {sizes[bad[0]]:.3g}; drop empty modes."
             )
-        cosines = np.abs(gram) / np.sqrt(sizes[:, None] * sizes) - np.eye(len(sizes))
+        lengths = np.sqrt(sizes[:, None] * sizes)
+        cosines = np.abs(gram) / lengths - np.eye(len(sizes))
         i, j = np.unravel_index(np.argmax(cosines), cosines.shape)
         if cosines[i, j] > ORTHOGONAL:
             raise ValueError(

@@ -23,6 +23,7 @@ from langevax._typing import PRNGKey
 from langevax.spaces.basis import ArrayLike, Basis, Coefficients, Interval, check_modes
 from langevax.spaces.intervals import Fourier
 from langevax.spaces.spectra import LEAST_EIGENVALUE
+from langevax.trees import in_double
 
 Points = Array | np.ndarray
 
@@ -173,7 +174,8 @@ def trapezoid_weights(
     if periodic:
         gaps = np.diff(grid, append=grid[0] + right - left)
         return (gaps + np.roll(gaps, 1)) / 2 / (right - left)
-    borders = np.concatenate([[left], (grid[1:] + grid[:-1]) / 2, [right]])
+    middles = (grid[1:] + grid[:-1]) / 2
+    borders = np.concatenate([[left], middles, [right]])
     return np.diff(borders) / (right - left)
 
 
@@ -264,9 +266,9 @@ def regress(
             f"noise must be one number or have shape ({len(points)},), got {np.shape(noise)}."
         )
     with jax.enable_x64():
-        functions = np.asarray(prior.basis.evaluate(points), np.float64)
-    noise = np.broadcast_to(np.asarray(noise, np.float64), len(points))
-    deviations = np.sqrt(np.asarray(prior.eigenvalues, np.float64))
+        functions = in_double(prior.basis.evaluate(points))
+    noise = np.broadcast_to(in_double(noise), len(points))
+    deviations = np.sqrt(in_double(prior.eigenvalues))
     rows = (
         functions * deviations / noise[:, None]
     )  # of standard normal unknowns and noise
@@ -305,7 +307,7 @@ def _finite_points(points: Points) -> Points:
 
 def _trapezoid_law(basis: Basis, points: Points) -> Float[np.ndarray, " points"]:
     """Return the weights of the trapezoidal rule, for points in any order."""
-    points = np.asarray(points, np.float64)
+    points = in_double(points)
     if points.ndim != 1 or basis.dim != 1:
         raise ValueError(
             f"weights must be given for a basis of {basis.dim} variables; pass (n,) numbers of sum 1."

@@ -162,4 +162,5 @@ class TensorProduct(Basis):
         squares = np.meshgrid(
             *(basis.frequencies**2 for basis in self.bases), indexing="ij"
         )
-        return np.sort(np.stack(squares, axis=-1), axis=-1).sum(axis=-1).ravel()
+        terms = np.sort(np.stack(squares, axis=-1), axis=-1)
+        return terms.sum(axis=-1).ravel()

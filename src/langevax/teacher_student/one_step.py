@@ -22,7 +22,7 @@ from jax import lax, random
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from langevax import checks
+from langevax import checks, trees
 from langevax._typing import PRNGKey
 from langevax.keys import unrolled
 from langevax.renamed import refuse_former
@@ -252,12 +252,12 @@ def _averaged(block: Callable[[Any, Array], Any], key: PRNGKey, samples: Array) 
         used = (
             k * ROWS_PER_BLOCK + jnp.arange(ROWS_PER_BLOCK, dtype=jnp.int32) < samples
         ).astype(jnp.float64)
-        return jax.tree.map(jnp.add, total, block(random.fold_in(key, k), used))
+        return trees.add(total, block(random.fold_in(key, k), used))
 
     shapes = jax.eval_shape(
         block, key, jax.ShapeDtypeStruct((ROWS_PER_BLOCK,), jnp.float64)
     )
-    zero = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+    zero = trees.zeros_like(shapes)
     total = lax.fori_loop(
         jnp.int32(0), (samples + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK, add, zero
     )
@@ -288,4 +288,5 @@ def _runs(
 
 
 def _alignment(weights: Array) -> Array:
-    return jnp.sqrt(jnp.mean(weights[0] ** 2 / jnp.sum(weights**2, axis=0)))
+    shares = weights[0] ** 2 / jnp.sum(weights**2, axis=0)
+    return jnp.sqrt(jnp.mean(shares))

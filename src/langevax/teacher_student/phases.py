@@ -270,5 +270,6 @@ def curvature_bound(
     """
     x = np.asarray(inputs, np.float64)
     shares = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64)
-    moments = x.T @ (x * shares[:, None]) / max(shares.sum(), np.finfo(float).tiny)
+    total = max(shares.sum(), np.finfo(float).tiny)
+    moments = x.T @ (x * shares[:, None]) / total
     return num_neurons * float(np.linalg.eigvalsh(moments)[-1])

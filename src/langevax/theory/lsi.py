@@ -137,7 +137,8 @@ def logistic_smoothness(inputs: Float[np.ndarray, "n d"], precision: float) -> f
     1.5
     """
     nonnegative(precision=precision)
-    return float(np.max(np.sum(np.asarray(inputs, float) ** 2, axis=1)) / 4 + precision)
+    squares = np.sum(np.asarray(inputs, float) ** 2, axis=1)
+    return float(np.max(squares) / 4 + precision)
 
 
 def logistic_target(inputs: Float[np.ndarray, "n d"], prior_precision: float) -> Target:
@@ -281,9 +282,10 @@ def _within(
     bound: str,
     good: np.ndarray,
 ) -> None:
-    good = good & np.isfinite(np.asarray(value, float))
+    numbers = np.asarray(value, float)
+    good = good & np.isfinite(numbers)
     if not good.all():
-        worst = np.broadcast_to(np.asarray(value, float), good.shape)[~good].flat[0]
+        worst = np.broadcast_to(numbers, good.shape)[~good].flat[0]
         raise ValueError(
             f"{name} must be finite and {bound}, got {worst}; pass numbers {bound}."
         )

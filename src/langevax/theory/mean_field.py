@@ -72,7 +72,8 @@ def linear_optimum(
     x = np.asarray(inputs, float)
     y = np.asarray(targets, float)
     n, d = x.shape
-    mean = np.linalg.solve(x.T @ x / n + 2 * ridge * np.eye(d), x.T @ y / n)
+    precision = x.T @ x / n + 2 * ridge * np.eye(d)
+    mean = np.linalg.solve(precision, x.T @ y / n)
     outputs = x @ mean
     kl_objective = float(np.mean((outputs - y) ** 2) / 2 + ridge * mean @ mean)
     objective = kl_objective - temperature * linear_log_partition(

@@ -12,6 +12,7 @@ from langevax.app.evaluation.metrics import METRICS, measure
 from langevax.app.report import summary
 from langevax.app.report.contents import (
     ColumnReading,
+    CoolingContents,
     CurveContents,
     FitContents,
     FunctionBand,
@@ -188,6 +189,14 @@ def regression(trustworthy=True, **size):
         optimum=summary.optimum(certificate(trustworthy), 0.0031, 294),
         certificate=certificate(trustworthy),
         relevance=Relevance(names, mean, 0.004 + 0.12 * np.abs(mean), 148),
+        cooling=CoolingContents(
+            temperature=np.array([4.0, 1.4, 0.49, 0.17, 0.06]),
+            loss=np.array([0.5, 0.34, 0.26, 0.243, 0.25]),
+            error=np.array([0.02, 0.01, 0.004, 0.0, 0.003]),
+            chosen=3,
+            trained_temperature=np.array([4.0, 1.4, 0.49, 0.17, 0.17]),
+            trained_loss=np.array([0.49, 0.33, 0.24, 0.21, 0.212]),
+        ),
         settings=SETTINGS,
         command="langevax fit diabetes.csv --target progression --seed 0 --report report.html",
         versions=VERSIONS,

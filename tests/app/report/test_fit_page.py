@@ -175,6 +175,7 @@ def test_the_data_of_a_figure_is_a_table(pages):
         "certificate.csv",
         "relevance.csv",
         "predictions.csv",
+        "temperatures.csv",
     }
     text = base64.b64decode(links["scores.csv"].split(",")[1]).decode()
     rows = list(csv.DictReader(io.StringIO(text)))

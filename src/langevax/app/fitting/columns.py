@@ -15,13 +15,19 @@ from langevax.app.fitting.prepared import (
     without_target,
 )
 from langevax.app.fitting.reading import ColumnsRead, table_reading
-from langevax.app.fitting.splitting import HELD_OUT, copies_of, row_groups, split_rows
+from langevax.app.fitting.splitting import (
+    HELD_OUT,
+    copies_of,
+    of_repeated_names,
+    row_groups,
+    split_rows,
+)
 from langevax.app.options import FitOptions
 from langevax.app.report.summary import split_sizes
 from langevax.app.tables.columns import (
     of_far_values,
+    of_kinds,
     of_last_row,
-    of_plain_numbers,
     of_rows_apart,
     read_columns,
 )
@@ -48,7 +54,8 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         *table.decisions,
         *of_last_row(read.readings),
         *of_rows_apart(read.readings),
-        *of_plain_numbers(table.frame, read.readings),
+        *([] if options.group else of_repeated_names(read.readings, read.styles)),
+        *of_kinds(table.frame, read.readings),
         *of_far_values(read.readings),
         *read.readings[options.target].decisions,
         *read.left_out,
@@ -102,8 +109,7 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
     choices = Choices.parse(options.read, table.frame.columns)
     group = [options.group] if options.group else []
     frame = table.frame.drop([*options.drop, *group])
-    columns = read_columns(frame, choices, table.separator)
-    readings = dict(zip(frame.columns, columns, strict=True))
+    readings = read_columns(frame, choices, table.separator)
     task, asked_by = options.asked
     reading = readings[options.target]
     target = read_target(frame, options.target, task, reading, asked_by)
@@ -115,9 +121,8 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
             f"--threshold {options.threshold} is for two classes, and --target {options.target!r} has {number}; leave "
             "it out."
         )
-    inputs = frame.drop(options.target)
-    of_inputs = [readings[name] for name in inputs.columns]
-    frame, styles, left_out = useful(inputs, of_inputs, options.keep, target.rows)
+    inputs = {name: one for name, one in readings.items() if name != options.target}
+    frame, styles, left_out = useful(inputs, options.keep, target.rows)
     if options.exposure is not None:
         check_column(styles, options.exposure)
         where = option("--exposure", options.exposure)

@@ -129,8 +129,7 @@ def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
     """Return the curves of a table with a row for each."""
     group = [options.group] if options.group else []
     table = loaded.frame.drop([*options.drop, *group])
-    read = read_columns(table, choices, loaded.separator)
-    readings = dict(zip(table.columns, read, strict=True))
+    readings = read_columns(table, choices, loaded.separator)
     reading = readings[options.target]
     target = read_target(table, options.target, options.task, reading)
     inputs = table.drop(options.target)
@@ -200,8 +199,7 @@ def _long(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
     ):
         check_names(table, option, names)
     used = table.select(time, *options.value, options.target)
-    columns = read_columns(used, choices, loaded.separator)
-    read = dict(zip(used.columns, columns, strict=True))
+    read = read_columns(used, choices, loaded.separator)
     readings = readings_of(table, id, time, options.value, read)
     _check_constant("--target", options.target, table, readings, id)
     if options.group is not None:

@@ -13,7 +13,7 @@ from langevax.app.fitting.prepared import FitData
 from langevax.app.folder import Folder
 from langevax.app.options import FitOptions
 from langevax.app.output import Output
-from langevax.app.report.contents import CurveContents, LawContents
+from langevax.app.report.contents import CoolingContents, CurveContents, LawContents
 
 
 class Fit(ABC):
@@ -89,6 +89,10 @@ class Fit(ABC):
     @abstractmethod
     def guarantee(self, certificate: dict[str, Any]) -> str:
         """Return what is known of how far its training could still go, in a sentence."""
+
+    def cooling(self) -> CoolingContents | None:
+        """Return the losses at all temperatures tried; None where these are not known."""
+        return None
 
     def curves(self) -> CurveContents | None:
         """Return the curves and the functions that were learned from them; None of rows."""

@@ -23,7 +23,7 @@ from langevax.app.folder import Folder
 from langevax.app.options import FitOptions
 from langevax.app.output import Output
 from langevax.app.report import summary
-from langevax.app.report.contents import CurveContents
+from langevax.app.report.contents import CoolingContents, CurveContents
 from langevax.app.report.measure import curves_of
 from langevax.app.report.numbers import day
 from langevax.run import CheckpointError, DivergenceError
@@ -48,7 +48,7 @@ def caution(message: str, category: type[Warning]) -> str | None:
         evidence = evidence.replace("+-", "±")
         return f"Compare it with a linear model. {evidence}."
     if issubclass(category, ConvergenceWarning):
-        typed = re.sub(r"\bnum_steps=(\d+)", r"--num-steps \1", message)
+        typed = re.sub(r"\bnum_(steps|particles)=(\d+)", r"--num-\1 \2", message)
         return f"The fit has not converged. {typed[0].upper()}{typed[1:]}"
     return None
 
@@ -79,12 +79,16 @@ class NetworkFit(Fit):
             raise BadInput(str(error)) from error
 
     def train(self, folder: Folder) -> None:
-        """Fit the estimator; the folder holds the checkpoints, from which an interrupted run goes on."""
+        """Fit the estimator; a training by steps goes on from the checkpoints in the folder, a path begins again."""
         data = self.data
         train = self.data.split.train
-        model = estimator_for(
-            self.options, data.schema, run=Run(folder.checkpoints, resume=True)
-        )
+        model = estimator_for(self.options, data.schema)
+        network = getattr(model, "estimator", model)
+        if data.axes is None:
+            shape = len(train), len(data.split.names)
+            network.set_params(solver=network._solver_name(*shape))
+        if network.solver != "path":  # which takes seconds, and saves nothing
+            network.set_params(run=Run(folder.checkpoints, resume=True))
         began = time.perf_counter()
         try:
             with self.cautious(ConvergenceWarning, LinearModelWarning):
@@ -109,8 +113,8 @@ class NetworkFit(Fit):
             raise BadInput(f"TABLE {table!r}: {error}") from error
         self.seconds = time.perf_counter() - began
         self.model, self.network = model, holdout.on_columns(model)
-        for network in (getattr(model, "estimator", model), self.network):
-            network.set_params(run=None)
+        for one in (network, self.network):
+            one.set_params(run=None)
         if data.axes is None:
             sentence = model.scaling_sentence(data.split.names)
             model.scaling_reason_ = with_days(sentence, data.split.dates)
@@ -118,19 +122,11 @@ class NetworkFit(Fit):
             self.data = with_inputs_of(model, data)
 
     def training(self) -> list[tuple[str, str]]:
-        """Return steps, scaling, temperature and time, in labels and sentences."""
+        """Return steps or path, scaling, temperature and time, in labels and sentences."""
         model = self.network
         temperature = f"{self.network.temperature_:.3g}"
-        until = "until nothing drifted"
-        if not model.converged_:
-            until = "while its outputs still moved"
-        lines = [
-            (
-                "Training",
-                f"{int(model.n_iter_):,} steps at temperature {temperature}, {until}; {self.seconds:.1f} s, including "
-                f"{model.seconds_to_first_step_:.1f} s of compiling",
-            )
-        ]
+        how = path_sentence if model.solver_ == "path" else steps_sentence
+        lines = [("Training", f"{how(model)}; {self.seconds:.1f} s")]
         if self.data.axes is not None:
             words = inputs_sentence(self.model, self.data.split.grouped_by)
             lines.append(("Inputs", words))
@@ -149,7 +145,9 @@ class NetworkFit(Fit):
             "temperature": model.temperature_,
             "scaling": model.scaling_,
             "learn_scales": model.learned_scales_ is not None,
-            "output_scale": float(model.neuron_.scale),
+            "output_scale": float(model.network_.task.neuron.scale),
+            "linear_part": model.linear_part_ is not None,
+            "solver": model.solver_,
             "validation": None,
             "threshold": 0.5,
         }
@@ -186,6 +184,24 @@ class NetworkFit(Fit):
         temperature = self.network.temperature_
         return summary.optimum(certificate, temperature, len(split.train), split.unit)
 
+    def cooling(self) -> CoolingContents | None:
+        """Return the losses at all temperatures tried on folds; None where it was passed, or known in closed form."""
+        model = self.network
+        tried = model.path_
+        if tried is None:
+            return None
+        path: dict[str, np.ndarray] = {}
+        if model.solver_ == "path":
+            path = model.history_
+        return CoolingContents(
+            tried["temperature"],
+            tried["loss"],
+            tried["excess_error"],
+            int(np.argmin(np.abs(tried["temperature"] - model.temperature_))),
+            path.get("temperature", np.empty(0)),
+            path.get("loss", np.empty(0)),
+        )
+
     def curves(self) -> CurveContents | None:
         """Return the curves and the functions that were learned from them; None of rows."""
         data = self.data
@@ -201,8 +217,10 @@ class NetworkFit(Fit):
             "temperature_reason": model.temperature_reason_,
             "scaling_reason": model.scaling_reason_,
             "held_out_scores": model.held_out_scores_,
+            "solver": model.solver_,
             "steps": model.n_iter_,
-            "seconds_to_first_step": model.seconds_to_first_step_,
+            "seconds_to_first_step": getattr(model, "seconds_to_first_step_", None),
+            "temperatures": model.path_,
         }
 
     def settings(self) -> dict[str, Any]:
@@ -217,8 +235,30 @@ class NetworkFit(Fit):
         }
         return plain | {
             "temperature (fitted)": float(self.network.temperature_),
+            "solver (used)": self.network.solver_,
+            "output scale (fitted)": float(self.network.network_.task.neuron.scale),
             "steps (done)": int(self.network.n_iter_),
         }
+
+
+def steps_sentence(model: Any) -> str:
+    """Return how a network was trained by steps at its temperature."""
+    until = "until nothing drifted"
+    if not model.converged_:
+        until = "while its outputs still moved"
+    steps = f"{int(model.n_iter_):,} steps at temperature {model.temperature_:.3g}"
+    compiling = f"{model.seconds_to_first_step_:.1f} s of compiling included"
+    return f"{steps}, {until}, {compiling}"
+
+
+def path_sentence(model: Any) -> str:
+    """Return which temperatures a network was led through."""
+    first, *_, last = (f"{value:.3g}" for value in model.history_["temperature"])
+    ends = f"from temperature {first} down to {last}"
+    if not model.converged_:
+        ends += f" instead of {model.temperature_:.3g}"
+    last_ones = f"the last {len(model.clouds_)} predict together"
+    return f"a path of {len(model.history_['loss'])} networks {ends}; {last_ones}"
 
 
 ENCODERS = {

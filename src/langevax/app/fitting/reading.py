@@ -11,7 +11,7 @@ from langevax.app.options import FitOptions
 from langevax.app.report.contents import ColumnReading, TableReading
 from langevax.app.report.numbers import day, hours, number
 from langevax.app.tables.columns import ReadColumn
-from langevax.app.tables.records import Decision, sentences
+from langevax.app.tables.records import Decision, gathered
 from langevax.app.tables.styles import Kind, Style
 from langevax.app.tables.targets import TargetColumn
 
@@ -76,7 +76,7 @@ def table_reading(
         description,
         tuple(columns),
         tuple(remarks.get("", ())),
-        tuple(sentences(suspects)),
+        tuple(gathered(suspects)),
     )
 
 

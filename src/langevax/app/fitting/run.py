@@ -93,7 +93,9 @@ def _fit(output: Output, fit: Fit, folder: Folder) -> dict[str, Any]:
                 folder.search.rename(new / CERTIFICATE)
     except KeyboardInterrupt as interrupt:
         command = fit.options.command()
-        interrupt.args = (f"What was saved goes on with\n  {command}",)
+        saved = folder.checkpoints.exists()
+        then = "What was saved goes on" if saved else "The fit begins again"
+        interrupt.args = (f"{then} with\n  {command}",)
         raise
     return result
 
@@ -139,6 +141,7 @@ def evaluate(
         cautions=tuple(fit.cautions),
         training=tuple(fit.training()),
         law=law,
+        cooling=fit.cooling(),
     )
     console.print_worth(output, contents)
     certificate = fit.certificate(output, search)

@@ -1,10 +1,14 @@
 """Training rows and held-out rows: classes in equal shares, rows that belong together on one side."""
 
+from collections.abc import Container, Mapping
+
 import numpy as np
 import polars as pl
 from sklearn.model_selection import train_test_split
 
-from langevax.app.errors import BadInput, count, listing
+from langevax.app.errors import BadInput, count, enumerated, listing
+from langevax.app.tables.columns import IDENTIFIER, ReadColumn
+from langevax.app.tables.records import Decision, option
 from langevax.app.tables.styles import as_words, stands_for_missing
 from langevax.app.tables.targets import TargetColumn
 from langevax.sklearn.folds import FEWEST_GROUPS, folds_of
@@ -135,6 +139,68 @@ def _split_groups(
             "--group leaves fewer than 2 rows to hold out; leave it out, or pass another --seed."
         )
     return train, test, notes
+
+
+def of_repeated_names(
+    readings: Mapping[str, ReadColumn],
+    used: Container[str],
+    fewest: int = 20,
+    most: int = 2000,
+    columns: int = 100,
+) -> list[Decision]:
+    """Return a warning where columns may name patients, sites or batches of which there are several rows.
+
+    Rows of one value then agree in another column where neighbours in the order of the values do not: in the sex of a
+    patient, not in the decade of a year. Or the name of the column says so. Names are words or whole numbers.
+
+    Args:
+        readings: of all columns.
+        used: names of those that are inputs.
+        fewest: pairs of rows that would differ by chance, ten times as many as do.
+        most: rows, in the order of each column, that are looked at.
+        columns: the same, from the first on.
+
+    Example:
+        >>> from langevax.app.tables.columns import read_columns
+        >>> visits = [(f"P{7 * k % 50}", "fm"[7 * k % 50 % 3 % 2], k % 9) for k in range(150)]
+        >>> frame = pl.DataFrame(visits, ["patient", "sex", "score"], orient="row")
+        >>> of_repeated_names(read_columns(frame), ["patient"])[0].sentence[:61]
+        "Several rows have the same 'patient' (then also 'sex'): if th"
+    """
+    names = list(readings)[:columns]
+    frame = pl.DataFrame([readings[name].values.alias(name) for name in names])
+    ranks = frame.unique(maintain_order=True).select(pl.all().rank("dense"))
+    codes = ranks.fill_null(0).to_numpy()
+    named: dict[str, str] = {}
+    for place, name in enumerate(names):
+        reading = readings[name]
+        if name not in used or not (reading.whole or reading.kind == "categorical"):
+            continue
+        start = np.count_nonzero(codes[:, place] == 0)
+        rows = codes[np.argsort(codes[:, place], kind="stable")[start : start + most]]
+        differs = rows[1:] != rows[:-1]
+        other = differs[:, place]
+        values = 1 + other.sum()
+        pairs = len(rows) - values
+        if pairs < fewest or values < FEWEST_GROUPS:
+            continue
+        changes = differs[other].sum(0)
+        by_chance = pairs * changes / other.sum()
+        alike = by_chance >= np.maximum(fewest, 10 * differs[~other].sum(0))
+        alike &= changes >= 2 * codes.max(0)  # not in the order of the values
+        agreeing = [names[i] for i in np.flatnonzero(alike)]
+        if agreeing:
+            named[name] = f"{name!r} (then also {listing(agreeing)})"
+        elif IDENTIFIER.fullmatch(name):
+            named[name] = repr(name)
+    if not named:
+        return []
+    sentence = (
+        f"Several rows have the same {enumerated(named.values())}: if they are of one patient, site or batch, keep them on "
+        f"one side of every split with {option('--group', next(iter(named)))}; otherwise scores are those of ones seen "
+        "before."
+    )
+    return [Decision("warning", sentence)]
 
 
 def copies_of(

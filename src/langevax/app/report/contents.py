@@ -37,6 +37,23 @@ class CurveContents:
 
 
 @dataclass(frozen=True)
+class CoolingContents:
+    """Mean losses of a network at falling temperatures."""
+
+    temperature: np.ndarray
+    """(tried,) of networks trained without a fold of the rows each."""
+    loss: np.ndarray
+    """(tried,) of the rows left out."""
+    error: np.ndarray
+    """(tried,) standard error of the difference from the least."""
+    chosen: int
+    trained_temperature: np.ndarray
+    """(networks,) of those that were trained on all rows; empty where only one temperature was."""
+    trained_loss: np.ndarray
+    """(networks,) of these rows."""
+
+
+@dataclass(frozen=True)
 class ColumnReading:
     """A column of the table as it was read."""
 
@@ -175,3 +192,5 @@ class FitContents:
     """How the model was trained, in labels and sentences, as the terminal prints them."""
     law: LawContents | None = None
     """Of a regression."""
+    cooling: CoolingContents | None = None
+    """Of a network whose temperature was chosen on folds."""

@@ -12,7 +12,7 @@ import numpy as np
 from langevax.app.evaluation.comparison import Comparison
 from langevax.app.evaluation.metrics import LEVEL_ERRORS, positive_class
 from langevax.app.report import curve_figures, law, summary
-from langevax.app.report.contents import ColumnReading, FitContents
+from langevax.app.report.contents import ColumnReading, CoolingContents, FitContents
 from langevax.app.report.numbers import fixed, number, short, whole, with_error
 from langevax.app.report.page import (
     MOST_DRAWN,
@@ -109,6 +109,9 @@ def _sections(contents: FitContents) -> list[Section]:
         sections.append(Section("What does it look at?", parts))
     sections.append(Section("Was the table read right?", _reading(contents)))
     sections.append(Section("How sure is it?", _certainty(contents, scored)))
+    if contents.cooling is not None:
+        parts = [_cooling(contents.cooling, contents)]
+        sections.append(Section("How was it trained?", parts))
     sections.append(Section("How far is it from the optimum?", _optimum(contents)))
     return sections
 
@@ -376,6 +379,35 @@ def _calibration(contents: FitContents) -> Figure:
         "rows": one.num_rows,
     }
     return drawn(picture, words, text, "calibration", columns, square=True)
+
+
+def _cooling(cooling: CoolingContents, contents: FitContents) -> Figure:
+    """Losses along falling temperatures, and where one was chosen."""
+    picture = interactive.cooling(
+        cooling.temperature,
+        cooling.loss,
+        cooling.error,
+        cooling.chosen,
+        cooling.trained_temperature,
+        cooling.trained_loss,
+        "mean log loss" if contents.classes else "mean square error / 2, standardised",
+    )
+    temperature = short(cooling.temperature[cooling.chosen])
+    loss = short(cooling.loss[cooling.chosen])
+    words = f"Temperatures fall to the right; {temperature} was chosen, where {contents.unit}s left out have {loss}."
+    text = (
+        f"The temperature falls from left to right. Diamonds are the {contents.unit}s left out of folds, with one "
+        "standard error of the difference from the least; the vertical line is the temperature chosen."
+    )
+    if cooling.trained_loss.size:
+        text += f" Grey is the network of this page on the {contents.unit}s that it was trained on."
+    columns = {
+        "temperature": [*cooling.temperature, *cooling.trained_temperature],
+        "rows": ["left out"] * len(cooling.loss)
+        + ["trained on"] * len(cooling.trained_loss),
+        "loss": [*cooling.loss, *cooling.trained_loss],
+    }
+    return drawn(picture, words, text, "temperatures", columns)
 
 
 def _optimum(contents: FitContents) -> list[Text | Figure]:

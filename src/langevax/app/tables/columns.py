@@ -65,6 +65,12 @@ DIGIT = r"\d"
 """Any digit, those of other scripts too: a word with one does not stand for a missing value."""
 RESPELT = r"^\+|\.[0-9]*[1-9]0$"
 """Numbers of which the value does not keep the spelling, as versions and telephone numbers."""
+DOUBTS = {
+    r"^[1-9][0-9]?:[1-5][0-9]$": "a ratio",
+    r"^[12][0-9](?:00-01|01-02|02-03|03-04|04-05|05-06|06-07|07-08|08-09|09-10|10-11|11-12)$": "a season or fiscal year",
+    DATED: "a date, which is written 2024-01 or 2024-01-31",
+}
+"""What cells of numbers, dates or times may be instead where all of a column are written so: the user is asked."""
 SHORT_YEAR = r"^[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2}(?:[ T].*)?$"
 HOW_TO_WRITE = "write numbers as 1234.5 and dates as 2024-01-31"
 WORD_STYLES = {
@@ -93,6 +99,8 @@ class ReadColumn:
     """Whether it is useless because it identifies rows, a guess that the user may override."""
     strays: int = 0
     """Words that count as missing in a column of numbers or dates."""
+    why_words: str = ""
+    """Of words that look like numbers or dates: why they are not."""
     shows: str = ""
     """What its values show of how the file is written: an answer of --read."""
     whole: bool = False
@@ -180,8 +188,8 @@ def _shown(way: Reading, row: int) -> str:
 
 def read_columns(
     frame: pl.DataFrame, choices: Choices | None = None, separator: str = ","
-) -> list[ReadColumn]:
-    """Decide what kind each column is, and whether it is useful; raise `BadInput` where the user has to be asked.
+) -> dict[str, ReadColumn]:
+    """Return by name of what kind each column is, and whether it is useful; raise `BadInput` where the user has to be asked.
 
     Args:
         frame: the columns as they are in the file.
@@ -190,7 +198,7 @@ def read_columns(
 
     Example:
         >>> frame = pl.DataFrame({"price": ["1,5", "2"] * 2, "sold": ["1,234", "0"] * 2})
-        >>> [column.values.to_list() for column in read_columns(frame, separator=";")]
+        >>> [column.values.to_list() for column in read_columns(frame, separator=";").values()]
         [[1.5, 2.0, 1.5, 2.0], [1.234, 0.0, 1.234, 0.0]]
     """
     choices = choices or Choices()
@@ -205,7 +213,7 @@ def read_columns(
     known = [column for column in read if isinstance(column, ReadColumn)]
     shown = {column.shows: column.values.name for column in known if column.shows}
     only_commas = "decimal-comma" in shown and "decimal-point" not in shown
-    columns = []
+    columns = {}
     for column in read:
         try:
             if isinstance(column, Question):
@@ -215,7 +223,7 @@ def read_columns(
         else:
             if column.whole and only_commas:
                 column = replace(column, style=replace(column.style, decimal=","))
-            columns.append(_judged(column))
+            columns[column.values.name] = _judged(column)
     if questions:
         raise all_asked(questions)
     return columns
@@ -275,7 +283,10 @@ def _typed(column: pl.Series) -> ReadColumn:
     if dtype.is_numeric():
         values = parse(column, Style("numeric"))
         return ReadColumn(
-            values, Style("numeric"), strays=values.null_count() - column.null_count()
+            values,
+            Style("numeric"),
+            strays=values.null_count() - column.null_count(),
+            whole=dtype.is_integer(),
         )
     if not dtype.is_temporal():
         return _words(column)
@@ -370,14 +381,10 @@ def _inferred(
         _ask_about_others(words, best)
         return _one_way(words, best.best_ways(), separator)
     digits = present & words.str.contains(DIGIT)
-    if not recognised and 2 * digits.sum() < number:
-        return _words(column)
-    looks_so = best.recognised if recognised else digits
-    why = (
-        f"{recognised or 'none'} of {count(number, 'cell')}, such as {first_place(words, looks_so)}, can be read so; "
-        f"where they are meant, {HOW_TO_WRITE}"
-    )
-    return _words(column, why=why)
+    if recognised:
+        return _words(column, why=f"{places(words, best.recognised)} can be read so")
+    often = 2 * digits.sum() >= number
+    return _words(column, why=first_place(words, digits) if often else "")
 
 
 def _as_chosen(words: pl.Series, choice: str) -> ReadColumn | Question:
@@ -420,15 +427,14 @@ def _why_codes(words: pl.Series) -> str:
     for reason, pattern in CODES.items():
         rows = words.str.contains(pattern).fill_null(False)
         if rows.any():
-            remedy = option("--read", words.name, "numbers")
-            return f"{first_place(words, rows)} {reason}; else pass {remedy}"
+            return f"{first_place(words, rows)} {reason}"
     return ""
 
 
 def _ask_about_others(
     words: pl.Series, evidence: KindEvidence, lenient: bool = False
 ) -> None:
-    """Raise `BadInput` about the cells that are not read as most of a column are.
+    """Raise `BadInput` about cells that may be something else, or are not read as most of a column are.
 
     Args:
         words: the cells.
@@ -445,7 +451,17 @@ def _ask_about_others(
             as_they_are,
         )
     way = evidence.best_ways()[0]
-    others = words.is_not_null() & ~stands_for_missing(words) & way.values.is_null()
+    read = way.values.is_not_null()
+    as_kind = option("--read", name, evidence.noun)
+    either = option("--read", name, f"{evidence.noun}/words")
+    for pattern, other in DOUBTS.items():
+        if not lenient and words.filter(read).str.contains(pattern).all():
+            raise Asked(
+                f"column {name!r} can be read in two ways: {first_place(words, read)} is {way.style.describe()} or {other}, "
+                f"and no value shows which; pass {as_kind} or {as_they_are}.",
+                either,
+            )
+    others = words.is_not_null() & ~stands_for_missing(words) & ~read
     unlike = others & words.str.contains(DIGIT)
     if not (unlike if lenient else others).any():
         return
@@ -454,12 +470,11 @@ def _ask_about_others(
     if unlike.any():
         others = unlike
     else:
-        as_kind = option("--read", name, evidence.noun)
-        answer = option("--read", name, f"{evidence.noun}/words")
+        answer = either
         remedy = f"{as_kind} to count others as missing, or {as_they_are}"
     raise Asked(
         f"column {name!r} holds {way.style.describe()} in {count(way.values.count(), 'row')}, but also "
-        f"{places(words, others)}; {HOW_TO_WRITE} in all cells, or pass {remedy}.",
+        f"{places(words, others)}; write all cells alike, or pass {remedy}.",
         answer,
         words if others.sum() == 1 else None,
         int(others.arg_true()[0]),
@@ -500,10 +515,6 @@ def _read(
         if rows.any() and not why:
             row = int(rows.arg_true()[0])
             why = f"{first_place(words, rows)} is {_shown(way, row)}"
-        read = values.is_not_null()
-        if not why and words.filter(read).str.contains(DATED).all():
-            place = first_place(words, read)
-            why = f"{place} is a number and not a date; {HOW_TO_WRITE}"
         if why:
             how = style.describe().removeprefix("a number")
             sentence = f"Column {name!r} holds numbers{how}: {why}."
@@ -565,9 +576,6 @@ def _words(column: pl.Series, style: Style | None = None, why: str = "") -> Read
         remedy = f"if it is a word, pass {option('--read', name, 'words')}"
         sentence = f"{as_missing(text, missing)}; {remedy}."
         decisions.append(Decision("missing", sentence, name))
-    if why:
-        sentence = f"Column {name!r} holds words, not numbers or dates: {why}."
-        decisions.append(Decision("words", sentence, name))
     if style.truth and text.filter(~missing).n_unique() > 2:
         spellings = text.filter(~missing).drop_nulls().unique(maintain_order=True)
         sentence = f"Column {name!r} holds {style.truth.replace('/', ' and ')}, written {listing(spellings)}."
@@ -578,9 +586,8 @@ def _words(column: pl.Series, style: Style | None = None, why: str = "") -> Read
             f"{option('--read', name, 'ignore-case')}."
         )
         decisions.append(Decision("warning", sentence, name))
-    return ReadColumn(
-        values, style, tuple(decisions), strays=int(missing.sum()) if style.truth else 0
-    )
+    strays = int(missing.sum()) if style.truth else 0
+    return ReadColumn(values, style, tuple(decisions), strays=strays, why_words=why)
 
 
 def _truth_of(words: pl.Series) -> str:
@@ -662,31 +669,42 @@ def use_it(name: str, reading: ReadColumn) -> str:
     return f"use it with {option('--read', name, kind)}"
 
 
-def of_plain_numbers(
-    frame: pl.DataFrame, readings: Mapping[str, ReadColumn]
-) -> list[Decision]:
-    """Return the sentence that names the columns of numbers of which no other decision says how they are read.
+def of_kinds(frame: pl.DataFrame, readings: Mapping[str, ReadColumn]) -> list[Decision]:
+    """Return sentences on columns of which no other decision says how they are read: of plain numbers, and of words with digits.
 
     Example:
-        >>> frame = pl.DataFrame({"version": ["2.9", "2.10"] * 2})
-        >>> of_plain_numbers(frame, dict(zip(frame.columns, read_columns(frame))))[0].sentence
-        "Read as numbers: 'version' ('2.10' is 2.1)."
+        >>> frame = pl.DataFrame({"version": ["2.9", "2.10"] * 2, "zip": ["01234", "90210"] * 2})
+        >>> numbers, words = of_kinds(frame, read_columns(frame))
+        >>> numbers.sentence, words.sentence[:65]
+        ("Read as numbers: 'version' ('2.10' is 2.1).", "Read as words: 'zip' ('01234' in data row 1 starts with a zero). ")
     """
-    named = []
+    numbers = []
+    words = []
     for name, reading in readings.items():
         is_plain = frame.schema[name] == pl.String and reading.kind == "numeric"
+        if reading.why_words:
+            words.append(f"{name!r} ({reading.why_words})")
         if not is_plain or reading.decisions or reading.useless:
             continue
         cells = as_text(frame[name])
         changed = cells.str.contains(RESPELT).fill_null(False)
         changed &= reading.values.is_not_null()
-        named.append(repr(name))
+        numbers.append(repr(name))
         if changed.any():
             row = int(changed.arg_true()[0])
-            named[-1] += f" ({quoted(cells[row])} is {reading.values[row]:.15g})"
-    named.sort(key=lambda one: not one.endswith(")"))
-    sentence = f"Read as numbers: {enumerated(named)}."
-    return [Decision("numbers", sentence)] if named else []
+            numbers[-1] += f" ({quoted(cells[row])} is {reading.values[row]:.15g})"
+    numbers.sort(key=lambda one: not one.endswith(")"))
+    decisions = []
+    if numbers:
+        sentence = f"Read as numbers: {enumerated(numbers)}."
+        decisions.append(Decision("numbers", sentence))
+    if words:
+        sentence = (
+            f"Read as words: {enumerated(words, len(words))}. Where numbers or dates are meant, {HOW_TO_WRITE}, or pass "
+            "--read COLUMN=numbers."
+        )
+        decisions.append(Decision("words", sentence))
+    return decisions
 
 
 def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
@@ -696,21 +714,19 @@ def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
 
     Example:
         >>> frame = pl.DataFrame({"place": list("abt"), "kg": ["1.5", "2", "3.5"]})
-        >>> len(of_last_row(dict(zip(frame.columns, read_columns(frame)))))
+        >>> len(of_last_row(read_columns(frame)))
         1
     """
     used = [one for one in readings.values() if one.useless != "it has no values"]
-    numbers = [one.values.to_numpy() for one in used if one.kind == "numeric"]
-    values = np.stack(numbers, 1) if numbers else np.zeros((1, 1))
-    values = values[:, ~np.isnan(values[-1])]
-    sums = np.nansum(values[:-1], 0)
+    present = [one for one in used if one.values[-1] is not None]
+    numbers = [one.values.fill_null(0) for one in present if one.kind == "numeric"]
+    values = np.stack(numbers or [[0.0]], 1)
     last = values[-1]
     several = np.count_nonzero(values[:-1]) > len(last)
-    present = [one.values[-1] is not None for one in used]
     what = ""
-    if several and np.any(last) and np.allclose(sums, last):
+    if several and np.any(last) and np.allclose(values[:-1].sum(0), last):
         what = "is the sum of the others in each column of numbers; if it is a total"
-    elif len(used) > 2 and sum(present) == 1:
+    elif len(present) == 1 and len(used) > 2:
         what = "has a value in one column only; if it is a remark"
     return [Decision("warning", f"The last row {what}, delete it.")] if what else []
 
@@ -725,7 +741,7 @@ def of_rows_apart(
     Example:
         >>> rows = [(f"n{k}", "a", "b", "1") for k in range(30)] + [("Total", None, None, "30")]
         >>> frame = pl.DataFrame(rows, ["id", "x", "y", "z"], orient="row")
-        >>> of_rows_apart(dict(zip(frame.columns, read_columns(frame))))[0].sentence[:49]
+        >>> of_rows_apart(read_columns(frame))[0].sentence[:49]
         'Data row 31 lacks the words and dates that nearly'
     """
     named = [one for one in readings.values() if one.kind != "numeric"]
@@ -744,46 +760,59 @@ def of_rows_apart(
 
 
 def of_far_values(readings: Mapping[str, ReadColumn]) -> list[Decision]:
-    """Return a warning on each column with values that may stand for missing ones, such as -999 or 9999-12-31.
-
-    These repeat, and are further from the others than the others are from each other.
+    """Return a warning on each column with values that may stand for missing ones, such as -999, or be in another unit.
 
     Example:
         >>> frame = pl.DataFrame({"age": ["31", "54", "-999", "40", "-999"]})
-        >>> of_far_values(dict(zip(frame.columns, read_columns(frame))))[0].sentence
-        "Column 'age': '-999' is repeated and far from the others, 31 to 54; where it stands for missing, empty the cells."
+        >>> of_far_values(read_columns(frame))[0].sentence
+        "Column 'age': 2 rows with -999, far from the others, 31 to 54; check the unit, and empty cells that stand for missing."
     """
     decisions = []
     for name, reading in readings.items():
         if reading.kind == "categorical" or reading.useless or reading.style.clock:
             continue
-        far, others = _far_values(reading.values.drop_nulls().to_numpy())
-        if len(far):
-            shown = as_date if reading.kind == "date" else "{:.15g}".format
-            verb = "is" if len(far) == 1 else "are"
+        numbers = reading.values.drop_nulls().to_numpy()
+        values, rows = np.unique(numbers, return_counts=True)
+        shown = as_date if reading.kind == "date" else "{:.15g}".format
+        far = []
+        while len(values) > 3 and (beyond := _beyond_a_gap(values, rows)).any():
+            ends = dict.fromkeys(map(shown, values[beyond][[0, -1]]))
+            far.append(f"{count(rows[beyond].sum(), 'row')} with {' to '.join(ends)}")
+            values = values[~beyond]
+            rows = rows[~beyond]
+        if far:
             sentence = (
-                f"Column {name!r}: {listing(map(shown, far))} {verb} repeated and far from the others, "
-                f"{shown(others[0])} to {shown(others[-1])}; where it stands for missing, empty the cells."
+                f"Column {name!r}: {enumerated(far)}, far from the others, {shown(values[0])} to {shown(values[-1])}; check "
+                "the unit, and empty cells that stand for missing."
             )
             decisions.append(Decision("warning", sentence, name))
     return decisions
 
 
-def _far_values(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct values that repeat beyond a gap wider than the others, and these others."""
-    others, rows = np.unique(numbers, return_counts=True)
-    far = others[:0]
-    while len(others) > 3:
-        gaps = np.diff(others)
-        cut = int(gaps.argmax()) + 1
-        low = np.arange(len(others)) < cut
-        beyond = low if 2 * cut <= len(others) else ~low
-        if gaps.max() <= np.ptp(others[~beyond]) or rows[beyond].min() < 2:
-            break
-        far = np.union1d(far, others[beyond])
-        others = others[~beyond]
-        rows = rows[~beyond]
-    return far, others
+def _beyond_a_gap(values: np.ndarray, rows: np.ndarray, fewest: int = 3) -> np.ndarray:
+    """Return which of the values in increasing order, each with a number of rows, are beyond the widest gap.
+
+    They all repeat, and the gap is wider than the range of the others; or all are positive, and they are `fewest` or more
+    and another factor away than most of the others are from each other, of 2 at least.
+    """
+    beyond, gap = _fewer(values, np.ones(len(values)))
+    if rows[beyond].min() > 1 and gap > np.ptp(values[~beyond]):
+        return beyond
+    if values[0] <= 0:
+        return np.zeros(len(values), bool)
+    logarithms = np.log2(values)
+    beyond, gap = _fewer(logarithms, rows)
+    most = np.quantile(np.repeat(logarithms, rows * ~beyond), (0.1, 0.9))
+    is_far = beyond.sum() >= fewest and gap > max(1, np.ptp(most))
+    return beyond & is_far
+
+
+def _fewer(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return which values are on the side of the widest gap that weighs less, and this gap."""
+    gaps = np.diff(values)
+    cut = int(gaps.argmax()) + 1
+    low = np.arange(len(values)) < cut
+    return low if 2 * weights[low].sum() <= weights.sum() else ~low, gaps.max()
 
 
 # New tables

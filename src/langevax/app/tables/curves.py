@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from langevax.app.tables.records import (
     check_columns,
     data_row,
     first_place,
+    gathered,
     option,
 )
 from langevax.app.tables.styles import Style, as_words
@@ -58,7 +59,7 @@ def curve_columns(
         (('X850', 'X852'), array([850., 852.]), ["Columns are sorted by the numbers in their names: 'X850' at 850."])
     """
     if readings is None:
-        readings = dict(zip(frame.columns, read_columns(frame), strict=True))
+        readings = read_columns(frame)
     times = _times_of(frame.columns)
     words = [name for name in frame.columns if name not in times]
     left_out = [name for name in words if readings[name].identifies_rows]
@@ -149,21 +150,6 @@ def cells_of(
         if reading.style != Style("numeric") and reading.kind == "numeric":
             styles[column.name] = reading.style
     return CurveCells(values, styles, gathered(decisions))
-
-
-def gathered(decisions: Iterable[Decision], most: int = 3) -> list[str]:
-    """Return the sentences of decisions; where a topic has many, the first ones and the names of the other columns."""
-    by_topic: dict[str, list[Decision]] = {}
-    for decision in decisions:
-        by_topic.setdefault(decision.topic, []).append(decision)
-    notes = list[str]()
-    for alike in by_topic.values():
-        notes += [decision.sentence for decision in alike[:most]]
-        if others := [decision.column for decision in alike[most:]]:
-            notes.append(
-                f"Likewise {count(len(others), 'other column')}: {listing(others, most)}."
-            )
-    return notes
 
 
 @dataclass(frozen=True)
@@ -257,7 +243,7 @@ def _cells_of_readings(
     if styles is not None:
         values, notes = reread_all(used, styles)
         return CurveCells(values, dict(styles), notes)
-    readings = readings or dict(zip(used.columns, read_columns(used), strict=True))
+    readings = readings or read_columns(used)
     remedy = "correct it, or name another column"
     of_time = readings[time]
     if of_time.kind != "date":

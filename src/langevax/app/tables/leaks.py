@@ -31,6 +31,8 @@ def leaks(
     """
     if frame.height < fewest_rows or len(np.unique(target)) < 2:
         return []
+    if task == "regression":  # in order, so that no single row, as of totals, decides
+        target = pl.Series(target).rank().to_numpy()
     distinct = frame.select(pl.all().n_unique()).row(0)
     ranks = frame.select((~pl.selectors.string()).rank()).to_dict()
     decisions = []
@@ -59,7 +61,7 @@ def _by_its_values(column: pl.Series, target: np.ndarray, task: Task) -> str:
         means = np.bincount(codes, target) / np.maximum(sizes, 1)
         unexplained = (target - means[codes]).var() / target.var()
         if unexplained < ALMOST_NONE:
-            return f"its values explain {1 - unexplained:.1%} of the variance"
+            return f"its values explain {1 - unexplained:.1%} of the variance of ranks"
         places = np.argsort(np.argsort(means))[codes]
         astray = np.mean(places[np.argsort(target)] != np.sort(places))
         apart = sizes[sizes > 0].min() > 2 and astray < 1 - ALMOST_ALL
@@ -80,19 +82,13 @@ def _by_its_order(ranks: np.ndarray, target: np.ndarray, task: Task) -> str:
     present = ~np.isnan(ranks)
     ranks = ranks[present]
     y = target[present]
-    if not np.ptp(ranks):
+    if not np.ptp(ranks) or not np.ptp(y):
         return ""
     if task == "regression":
-        of_target = pl.Series(y).rank().to_numpy()
-        if not np.ptp(of_target):
+        correlation = float(np.corrcoef(ranks, pl.Series(y).rank())[0, 1])
+        if abs(correlation) <= 1 - ALMOST_NONE:
             return ""
-        correlation = float(np.corrcoef(ranks, of_target)[0, 1])
-        explains = abs(correlation) > 1 - ALMOST_NONE
-        return (
-            f"its rank correlation with the target is {correlation:.4f}"
-            if explains
-            else ""
-        )
+        return f"its rank correlation with the target is {correlation:.4f}"
     sizes = np.bincount(y)
     if len(sizes) != 2 or not sizes.min() > 2:
         return ""

@@ -30,6 +30,21 @@ def sentences(decisions: Iterable[Decision]) -> list[str]:
     return [decision.sentence for decision in decisions]
 
 
+def gathered(decisions: Iterable[Decision], most: int = 3) -> list[str]:
+    """Return the sentences of decisions; where a topic has many, the first ones and the names of the other columns."""
+    by_topic: dict[str, list[Decision]] = {}
+    for decision in decisions:
+        by_topic.setdefault(decision.topic, []).append(decision)
+    notes = list[str]()
+    for alike in by_topic.values():
+        notes += [decision.sentence for decision in alike[:most]]
+        if others := [decision.column for decision in alike[most:]]:
+            notes.append(
+                f"Likewise {count(len(others), 'other column')}: {listing(others, most)}."
+            )
+    return notes
+
+
 @dataclass(frozen=True)
 class Examples:
     """Rows or curves to predict for."""
@@ -142,12 +157,15 @@ def all_asked(questions: Sequence[Asked]) -> BadInput:
         for row, unlike in cells.items()
     ]
     answers = " ".join(question.answer for question in questions)
-    return BadInput(
-        "\n- ".join(
-            [f"{count(len(lines), 'question')} on how to read the table:", *lines]
-        )
-        + f"\nPass one answer of each: {answers}"
-    )
+    asked = in_lines(lines, f"{count(len(lines), 'question')} on how to read the table")
+    return BadInput(f"{asked}\nPass one answer of each: {answers}")
+
+
+def in_lines(problems: Sequence[object], heading: str) -> str:
+    """Return messages a line each below a heading; one alone as it is."""
+    if len(problems) == 1:
+        return str(problems[0])
+    return "\n- ".join([f"{heading}:", *map(str, problems)])
 
 
 def check_columns(

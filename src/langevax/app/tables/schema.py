@@ -6,7 +6,7 @@ input of their own, and whether training rows had missing values. Decisions on r
 """
 
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from langevax.app.tables.columns import (
 )
 from langevax.app.tables.curves import LongCurves, WideCurves
 from langevax.app.tables.exposures import check_values
-from langevax.app.tables.records import Decision, Examples, check_columns
+from langevax.app.tables.records import Decision, Examples, check_columns, in_lines
 from langevax.app.tables.styles import Kind, Style, as_words
 from langevax.data.integrity import HASH, hash_of
 
@@ -185,6 +185,7 @@ class Schema:
         names = [column.name for column in self.columns]
         check_columns(frame, names, argument, self.target)
         notes = list[str]()
+        problems = list[BadInput]()
         converted = []
         imputed = list[str]()
         outside = list[str]()
@@ -192,7 +193,8 @@ class Schema:
             try:
                 values, remarks = column.convert(frame[column.name])
             except BadInput as error:
-                raise BadInput(f"{argument}: {error}") from error
+                problems.append(error)
+                continue
             notes += remarks
             converted.append(values.alias(column.name))
             if column.kind != "categorical" and values.null_count():
@@ -202,6 +204,9 @@ class Schema:
                 outside.append(
                     f"{column.name!r} ({count(number, 'row')}; trained on {low:.6g} to {high:.6g})"
                 )
+        if problems:
+            several = f"{count(len(problems), 'column')} cannot be read"
+            raise BadInput(f"{argument}: {in_lines(problems, several)}")
         if imputed:
             notes.append(
                 f"Missing values replaced by the median of the training rows: {enumerated(imputed)}."
@@ -214,24 +219,22 @@ class Schema:
 
 
 def useful(
-    frame: pl.DataFrame,
-    readings: Sequence[ReadColumn],
+    readings: Mapping[str, ReadColumn],
     keep: Container[str] = (),
     rows: np.ndarray | None = None,
 ) -> tuple[pl.DataFrame, dict[str, Style], list[Decision]]:
     """Return the useful columns as numbers and words, how they are written, and decisions on all columns.
 
     Args:
-        frame: the columns as they are in the file.
-        readings: the same, as `read_columns` returned them.
+        readings: as `read_columns` returned them.
         keep: names of columns to use although they identify rows.
-        rows: of the frame, those to return; None for all.
+        rows: those to return; None for all.
     """
     columns = []
     styles = {}
     decisions = []
     places = None if rows is None else pl.Series(rows)
-    for name, reading in zip(frame.columns, readings, strict=True):
+    for name, reading in readings.items():
         values = reading.values
         useless = reading.useless
         if places is not None:
@@ -244,7 +247,6 @@ def useful(
             styles[name] = reading.style
             decisions += reading.decisions
             continue
-        decisions += [one for one in reading.decisions if one.topic == "words"]
         guess = reading.identifies_rows and not is_wanted
         remedy = f"; {use_it(name, reading)}" if guess else ""
         sentence = f"Column {name!r} is left out: {useless}{remedy}."

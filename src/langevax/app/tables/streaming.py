@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from langevax.app.errors import BadInput, quoted
+from langevax.app.errors import BadInput
 from langevax.app.tables.columns import ReadColumn, read_columns, reread
 from langevax.app.tables.files import (
     MAGIC,
@@ -79,9 +79,7 @@ def readings_of_head(
 ) -> dict[str, ReadColumn]:
     """Return how the columns of the first rows are read; raise `BadInput` where one holds words."""
     frame = table.frame.drop(drop)
-    readings = dict(
-        zip(frame.columns, read_columns(frame, choices, table.separator), strict=True)
-    )
+    readings = read_columns(frame, choices, table.separator)
     words = [
         name
         for name, reading in readings.items()
@@ -150,9 +148,8 @@ def _as_numbers(column: pl.Series, style: Style, start: int) -> pl.Series:
     )
     others = values.is_null() & words.is_not_null()
     if others.any():
-        row = int(others.arg_true()[0])
         raise BadInput(
-            f"column {column.name!r} holds {quoted(words[row])} in {data_row(start + row)}, which is neither {first!r} nor "
-            f"{second!r} as in the first rows; correct or empty it."
+            f"column {column.name!r} holds {first_place(words, others, start)}, which is neither {first!r} nor {second!r} as "
+            "in the first rows; correct or empty it."
         )
     return values

@@ -56,7 +56,7 @@ def read_target(
         raise BadInput(
             f"{where} is not a column of the table; {nearest(name, frame.columns)}"
         )
-    reading = reading or read_columns(frame.select(name))[0]
+    reading = reading or read_columns(frame.select(name))[name]
     numeric = reading.kind == "numeric"
     if reading.kind == "date" or reading.useless.startswith("it holds"):
         raise BadInput(

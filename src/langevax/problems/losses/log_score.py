@@ -40,7 +40,8 @@ class LogScore(Loss):
         checks.number("weight", self.weight, positive=True)
 
     def __call__(self, z: Scalar, y: Example) -> Scalar:
-        return jnp.where(z < 0, jnp.inf, -self._weight(z) * jnp.log(_floored(z)))
+        score = -self._weight(z) * jnp.log(_floored(z))
+        return jnp.where(z < 0, jnp.inf, score)
 
     def derivative(self, z: Scalar, y: Example) -> Scalar:
         return self.project(-self._weight(z) / _floored(z), y)
@@ -96,9 +97,8 @@ class LogScore(Loss):
         gap = weight * relative_entropy(
             jnp.ones_like(z), ratio, jnp.log(output) + jnp.log(share), 1 - ratio
         )
-        return jnp.where(
-            (z < 0) | (dual >= 0), jnp.inf, jnp.where(inside, gap, jnp.nan)
-        )
+        gap = jnp.where(inside, gap, jnp.nan)
+        return jnp.where((z < 0) | (dual >= 0), jnp.inf, gap)
 
     def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
         check_scalar(self, output_shape)

@@ -64,6 +64,10 @@ class Loss(eqx.Module):
         """True where l*(dual; y) is finite, up to rounding."""
         raise self._without_conjugate()
 
+    def infinite_outside(self, value: Scalar, dual: Output, y: Example) -> Scalar:
+        """Return the value in the domain of l*, infinity outside."""
+        return jnp.where(self.in_domain(dual, y), value, jnp.inf)
+
     def project(self, dual: Output, y: Example) -> Output:
         """The nearest feasible dual."""
         raise self._without_conjugate()

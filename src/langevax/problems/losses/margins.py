@@ -33,7 +33,7 @@ class MarginLoss(Loss):
         return (share >= -slack) & (share <= 1 + slack)
 
     def project(self, dual: Scalar, y: Label) -> Scalar:
-        return _dual(jnp.clip(_share(dual, y), 0.0, 1.0), y)
+        return _dual(_clipped_share(dual, y), y)
 
     def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
         check_scalar(self, output_shape)
@@ -82,8 +82,8 @@ class Logistic(MarginLoss):
         return p * (1 - p)
 
     def conjugate(self, dual: Scalar, y: Label) -> Scalar:
-        s = jnp.clip(_share(dual, y), 0.0, 1.0)
-        return jnp.where(self.in_domain(dual, y), -entr(s) - entr(1 - s), jnp.inf)
+        s = _clipped_share(dual, y)
+        return self.infinite_outside(-entr(s) - entr(1 - s), dual, y)
 
     def dual_step(
         self,
@@ -102,10 +102,10 @@ class Logistic(MarginLoss):
         u = b - wright_omega(b + jnp.log(c))
         for _ in range(LOGISTIC_STEPS):
             p = jax.nn.sigmoid(u)
-            u = jnp.clip(
-                u - (u + c * p - b) / (1 + c * p * (1 - p)), b - c, jnp.minimum(b, 0.0)
-            )
-        return _dual(jax.nn.sigmoid(jnp.where(reflected, -u, u)), y)
+            newton = (u + c * p - b) / (1 + c * p * (1 - p))
+            u = jnp.clip(u - newton, b - c, jnp.minimum(b, 0.0))
+        u = jnp.where(reflected, -u, u)
+        return _dual(jax.nn.sigmoid(u), y)
 
     def fenchel_young(
         self,
@@ -114,7 +114,7 @@ class Logistic(MarginLoss):
         y: Label,
     ) -> Scalar:
         m = _margin(z, y)
-        s = jnp.clip(_share(dual, y), 0.0, 1.0)
+        s = _clipped_share(dual, y)
         # The rarer of the two outcomes comes first: its probability, and s - p, keep all their digits.
         m, s, rest = (
             jnp.where(m >= 0, m, -m),
@@ -125,7 +125,7 @@ class Logistic(MarginLoss):
         q = jax.nn.sigmoid(m)
         gap = relative_entropy(s, p, -jax.nn.softplus(m), s - p)
         gap += relative_entropy(rest, q, -jax.nn.softplus(-m), p - s)
-        return jnp.where(self.in_domain(dual, y), gap, jnp.inf)
+        return self.infinite_outside(gap, dual, y)
 
 
 class SmoothedHinge(MarginLoss):
@@ -153,25 +153,21 @@ class SmoothedHinge(MarginLoss):
         return k * (r - k / 2) / width
 
     def derivative(self, z: Scalar, y: Label) -> Scalar:
-        return _dual(
-            jnp.clip((1 - _margin(z, y)) / jnp.asarray(self.width, z.dtype), 0.0, 1.0),
-            y,
-        )
+        s = (1 - _margin(z, y)) / jnp.asarray(self.width, z.dtype)
+        return _dual(jnp.clip(s, 0.0, 1.0), y)
 
     @property
     def curvature(self) -> float | Scalar:
         return 1.0 / self.width
 
     def local_curvature(self, z: Scalar, y: Label) -> Scalar:
-        return jnp.where(_margin(z, y) < 1, 1 / jnp.asarray(self.width, z.dtype), 0.0)
+        curvature = 1 / jnp.asarray(self.width, z.dtype)
+        return jnp.where(_margin(z, y) < 1, curvature, 0.0)
 
     def conjugate(self, dual: Scalar, y: Label) -> Scalar:
-        s = jnp.clip(_share(dual, y), 0.0, 1.0)
-        return jnp.where(
-            self.in_domain(dual, y),
-            s * (jnp.asarray(self.width, s.dtype) * s / 2 - 1),
-            jnp.inf,
-        )
+        s = _clipped_share(dual, y)
+        width = jnp.asarray(self.width, s.dtype)
+        return self.infinite_outside(s * (width * s / 2 - 1), dual, y)
 
     def dual_step(
         self,
@@ -193,11 +189,15 @@ class SmoothedHinge(MarginLoss):
     ) -> Scalar:
         width = jnp.asarray(self.width, z.dtype)
         r = 1 - _margin(z, y)
-        short = jnp.clip(r / width, 0.0, 1.0) - jnp.clip(_share(dual, y), 0.0, 1.0)
+        short = jnp.clip(r / width, 0.0, 1.0) - _clipped_share(dual, y)
         # The excess of r over [0, mu] is zero on the quadratic piece and has the sign of `short` outside: both
         # terms are >= 0, but for the rounding of a width that divides inexactly.
         gap = width * short**2 / 2 + short * (r - jnp.clip(r, 0.0, width))
-        return jnp.where(self.in_domain(dual, y), jnp.maximum(gap, 0.0), jnp.inf)
+        return self.infinite_outside(jnp.maximum(gap, 0.0), dual, y)
+
+
+def _clipped_share(dual: Scalar, y: Label) -> Scalar:
+    return jnp.clip(_share(dual, y), 0.0, 1.0)
 
 
 def _margin(z: Scalar, y: Label) -> Scalar:

@@ -41,8 +41,10 @@ class Softmax(Loss):
 
     def __call__(self, z: Vector, y: Class) -> Scalar:
         # log(1 + sum of the others' odds): keeps its digits where the label is all but certain.
-        others = logsumexp(jnp.where(_is_label(z, y), -jnp.inf, z))
-        return jax.nn.softplus(others - jnp.sum(jnp.where(_is_label(z, y), z, 0.0)))
+        is_label = _is_label(z, y)
+        others = logsumexp(jnp.where(is_label, -jnp.inf, z))
+        own = jnp.sum(jnp.where(is_label, z, 0.0))
+        return jax.nn.softplus(others - own)
 
     @staticmethod
     def probabilities(z: np.ndarray) -> np.ndarray:
@@ -57,12 +59,13 @@ class Softmax(Loss):
         return 0.5
 
     def local_curvature(self, z: Vector, y: Class) -> Vector:
-        p = jnp.maximum(jax.nn.softmax(z), jnp.where(_is_label(z, y), 0.5, 0.0))
+        least = jnp.where(_is_label(z, y), 0.5, 0.0)
+        p = jnp.maximum(jax.nn.softmax(z), least)
         return 2 * p * (1 - p)  # l'' = diag(p) - p p^T
 
     def conjugate(self, dual: Vector, y: Class) -> Scalar:
         s = jnp.clip(_on_simplex(dual, y), 0.0, 1.0)
-        return jnp.where(self.in_domain(dual, y), -jnp.sum(entr(s)), jnp.inf)
+        return self.infinite_outside(-jnp.sum(entr(s)), dual, y)
 
     def in_domain(self, dual: Vector, y: Class) -> Domain:
         slack = domain_slack(dual)
@@ -73,9 +76,8 @@ class Softmax(Loss):
     def project(self, dual: Vector, y: Class) -> Vector:
         s = jnp.maximum(_on_simplex(dual, y), 0.0)
         total = jnp.sum(s)
-        return _off_simplex(
-            jnp.where(total > 0, s / jnp.where(total > 0, total, 1.0), 1 / s.size), y
-        )
+        shares = s / jnp.where(total > 0, total, 1.0)
+        return _off_simplex(jnp.where(total > 0, shares, 1 / s.size), y)
 
     def dual_step(
         self,
@@ -90,13 +92,13 @@ class Softmax(Loss):
         # log s_k + c s_k = a_k - nu, hence nu = logsumexp(a - c s) and the first bounds; at the last one no s_k
         # exceeds 1/C. The sum of s(nu) is convex and falling: Newton from the lower bound rises to the root.
         lower = logsumexp(a) - c
-        upper = jnp.minimum(logsumexp(a), float(np.log(a.size)) - c / a.size)
+        even = float(np.log(a.size)) - c / a.size
+        upper = jnp.minimum(logsumexp(a), even)
 
         def newton(_: Integer[Array, ""], nu: Scalar) -> Scalar:
             s = _share_at(a - nu, c)
-            return jnp.clip(
-                nu + (jnp.sum(s) - 1) / jnp.sum(s / (1 + c * s)), lower, upper
-            )
+            slope = jnp.sum(s / (1 + c * s))
+            return jnp.clip(nu + (jnp.sum(s) - 1) / slope, lower, upper)
 
         nu = jax.lax.fori_loop(0, SOFTMAX_STEPS, newton, lower)
         return _off_simplex(_share_at(a - nu, c), y)
@@ -112,7 +114,7 @@ class Softmax(Loss):
         # s - p keeps its digits where p is small, the difference of the complements where the label's is not.
         difference = jnp.where(p > 0.5, dual - self.derivative(z, y), s - p)
         terms = relative_entropy(s, p, jax.nn.log_softmax(z), difference)
-        return jnp.where(self.in_domain(dual, y), jnp.sum(terms), jnp.inf)
+        return self.infinite_outside(jnp.sum(terms), dual, y)
 
     def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
         if len(output_shape) != 1:
@@ -145,8 +147,9 @@ def _on_simplex(dual: Vector, y: Class) -> Vector:
 
 def _off_simplex(s: Vector, y: Class) -> Vector:
     """s - e_y, the label's entry from the others: a nearly certain label keeps its digits, entries sum to zero."""
-    others = jnp.where(_is_label(s, y), 0.0, s)
-    return jnp.where(_is_label(s, y), -jnp.sum(others), s)
+    is_label = _is_label(s, y)
+    others = jnp.where(is_label, 0.0, s)
+    return jnp.where(is_label, -jnp.sum(others), s)
 
 
 def _share_at(x: Vector, c: Scalar) -> Vector:

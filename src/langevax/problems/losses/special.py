@@ -12,13 +12,15 @@ from scipy.special import bernoulli
 OMEGA_STEPS = 2
 """Quartic steps; the start is close enough that these reach rounding in float64 (the tests hold it)."""
 
+Numbers = Float[Array, "*k"]
+
 
 def relative_entropy(
-    s: Float[Array, "*k"],
-    p: Float[Array, "*k"],
-    log_p: Float[Array, "*k"],
-    difference: Float[Array, "*k"],
-) -> Float[Array, "*k"]:
+    s: Numbers,
+    p: Numbers,
+    log_p: Numbers,
+    difference: Numbers,
+) -> Numbers:
     """s log(s/p) - s + p >= 0, given p, its logarithm (finite where p underflows) and an accurate s - p.
 
     Near s = p the series of Loader (Fast and accurate computation of binomial probabilities, 2000) in
@@ -27,9 +29,8 @@ def relative_entropy(
     positive = s > 0
     normal = p >= jnp.finfo(p.dtype).tiny
     safe = jnp.where(positive, s, 1.0)
-    log_ratio = jnp.where(
-        normal, jnp.log(safe / jnp.where(normal, p, 1.0)), jnp.log(safe) - log_p
-    )
+    direct_ratio = jnp.log(safe / jnp.where(normal, p, 1.0))
+    log_ratio = jnp.where(normal, direct_ratio, jnp.log(safe) - log_p)
     direct = jnp.where(positive, s * log_ratio, 0.0) - difference
     total = s + p
     v = difference / jnp.where(total > 0, total, 1.0)
@@ -41,18 +42,18 @@ def relative_entropy(
     return jnp.where(near, v * (difference + 2 * s * tail), direct)
 
 
-def wright_omega(x: Float[Array, "*k"]) -> Float[Array, "*k"]:
+def wright_omega(x: Numbers) -> Numbers:
     """The omega > 0 with omega + log(omega) = x, by the quartic steps of Fritsch, Shafer, Crowley (CACM 1973)."""
     floor = -50.0  # below, omega = e^x to rounding in any precision
     inside = jnp.maximum(x, floor)
-    omega = jnp.where(
-        inside > 1, inside - jnp.log(jnp.maximum(inside, 1.0)), jax.nn.sigmoid(inside)
-    )
+    of_large = inside - jnp.log(jnp.maximum(inside, 1.0))
+    omega = jnp.where(inside > 1, of_large, jax.nn.sigmoid(inside))
     for _ in range(OMEGA_STEPS):
         r = inside - omega - jnp.log(omega)
         q = (1 + omega) * (1 + omega + 2 * r / 3)
         omega = omega * (1 + r / (1 + omega) * (q - r / 2) / (q - r))
-    return jnp.where(x > floor, omega, jnp.exp(jnp.minimum(x, floor)))
+    below = jnp.exp(jnp.minimum(x, floor))
+    return jnp.where(x > floor, omega, below)
 
 
 def _stirling(x: jax.Array) -> tuple[int, list[float]]:
@@ -97,7 +98,9 @@ def _(
     factors = jnp.ones_like(x)
     slope = jnp.zeros_like(x)
     for j in range(1, steps):
-        factors, slope = factors * (1 - j * t), slope * (1 - j * t) - j * factors
+        factor = 1 - j * t
+        slope = slope * factor - j * factors
+        factors = factors * factor
     of_series = _polynomial(
         [(2 * k + 1) * one for k, one in enumerate(coefficients)], t * t
     )

@@ -24,7 +24,7 @@ class Squared(Loss):
     """
 
     def __call__(self, z: Output, y: Target) -> Scalar:
-        return jnp.sum((z - y.astype(z.dtype)) ** 2) / 2
+        return jnp.sum(self.derivative(z, y) ** 2) / 2
 
     def derivative(self, z: Output, y: Target) -> Output:
         return z - y.astype(z.dtype)
@@ -50,7 +50,7 @@ class Squared(Loss):
         c: float | Scalar,
     ) -> Output:
         c = jnp.asarray(c, z.dtype)
-        return (z - y.astype(z.dtype) + c * dual) / (1 + c)
+        return (self.derivative(z, y) + c * dual) / (1 + c)
 
     def fenchel_young(
         self,
@@ -58,7 +58,7 @@ class Squared(Loss):
         dual: Output,
         y: Target,
     ) -> Scalar:
-        return jnp.sum((z - y.astype(z.dtype) - dual) ** 2) / 2
+        return jnp.sum((self.derivative(z, y) - dual) ** 2) / 2
 
 
 class LinearLoss(Loss):
@@ -83,7 +83,7 @@ class LinearLoss(Loss):
         return 0.0
 
     def conjugate(self, dual: Output, y: Target) -> Scalar:
-        return jnp.where(self.in_domain(dual, y), jnp.zeros((), dual.dtype), jnp.inf)
+        return self.infinite_outside(jnp.zeros((), dual.dtype), dual, y)
 
     def in_domain(self, dual: Output, y: Target) -> Domain:
         return jnp.all(dual == y.astype(dual.dtype))

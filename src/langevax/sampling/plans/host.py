@@ -1,33 +1,11 @@
 """Inverse problems in a loop on the host: maps in Python, few coefficients, several modes, unknown hyperparameters."""
 
-from typing import Literal
-
-import equinox as eqx
-
-from langevax import checks
 from langevax.sampling.hyperparameter_draws import HierarchicalRun
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem
+from langevax.sampling.moves import HMC
 from langevax.sampling.plans.plan import SamplingPlan, Verdict
 from langevax.sampling.request import Request
 from langevax.sampling.samples import Samples
-
-
-class HMC(eqx.Module):
-    """Hamiltonian dynamics about a normal law: exact, for inverse problems with a gradient; for `sample` alone.
-
-    Args:
-        step_size: the angle of a part of a turn, in (0, pi / 2]; "auto" follows the acceptance rate.
-
-    Example:
-        >>> import langevax
-        >>> langevax.sampling.HMC(step_size=0.5)
-        HMC(step_size=0.5)
-    """
-
-    step_size: float | Literal["auto"] = "auto"
-
-    def __check_init__(self) -> None:
-        checks.number("step_size", self.step_size, positive=True, auto=True)
 
 
 class OnHost(SamplingPlan):

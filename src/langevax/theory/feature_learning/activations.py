@@ -56,7 +56,8 @@ class Activation:
         """Return its derivatives in NumPy."""
         with jax.enable_x64():
             ones = jnp.ones(x.shape)
-            return np.asarray(jax.jvp(self.traced, (jnp.asarray(x),), (ones,))[1])
+            _, slopes = jax.jvp(self.traced, (jnp.asarray(x),), (ones,))
+            return np.asarray(slopes)
 
 
 Function = str | Activation | Callable[[Array], Array]
@@ -147,9 +148,8 @@ def _coefficients(made: Activation, agreement: float = 1e-7) -> Coefficients:
     z, weights = gaussian_nodes(made.kinks)
     values = made.values(z)
     first = _moments_of(z, weights, values)
-    second = _moments_of(
-        *(shifted := gaussian_nodes(made.kinks, again=True)), made.values(shifted[0])
-    )
+    others = gaussian_nodes(made.kinks, again=True)
+    second = _moments_of(*others, made.values(others[0]))
     off = np.max(np.abs(first - second)) / (1 + np.max(np.abs(first)))
     if not off < agreement:
         raise ValueError(
@@ -163,9 +163,9 @@ def _coefficients(made: Activation, agreement: float = 1e-7) -> Coefficients:
         slope_rest = np.inf  # it jumps, and E s'^2 with it
     else:
         slope_rest = float(np.sqrt(weights @ (slopes - linear) ** 2))
-    return Coefficients(
-        mean, linear, float(np.sqrt(rest)) if rest > 1e-28 * square else 0.0, slope_rest
-    )
+    if rest <= 1e-28 * square:
+        rest = 0.0
+    return Coefficients(mean, linear, float(np.sqrt(rest)), slope_rest)
 
 
 def gaussian_moments(made: Activation, shift: Array, scale: Array) -> tuple[Array, ...]:
@@ -277,7 +277,8 @@ def tau_star(student: Function, teacher: Function) -> LargeStep:
     slopes = np.geomspace(0.05, 100, 12)
     grid = np.concatenate([-slopes[::-1], [0.0], slopes])
     best = int(np.argmin([distance(slope) for slope in grid]))
-    around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    last = len(grid) - 1
+    around = grid[max(best - 1, 0)], grid[min(best + 1, last)]
     minimum: Any = minimize_scalar(
         distance, bounds=around, method="bounded", options={"xatol": 1e-9}
     )

@@ -79,10 +79,10 @@ def classify_gaussian_design(
     V, q, m = of_weights(
         _settled(lambda hats: rows.respond(*of_weights(hats))[0], start, ridge)
     )
-    error = np.arccos(np.clip(m / np.sqrt(q * design.target_variance), -1, 1)) / np.pi
-    return Classification(
-        float(error), rows.respond(V, q, m)[1], float(np.sqrt(q)), float(m)
-    )
+    cosine = m / np.sqrt(q * design.target_variance)
+    error = float(np.arccos(np.clip(cosine, -1, 1)) / np.pi)
+    _, training = rows.respond(V, q, m)
+    return Classification(error, training, float(np.sqrt(q)), float(m))
 
 
 class _Rows(NamedTuple):
@@ -118,7 +118,8 @@ class _Rows(NamedTuple):
 def _trapezoids(nodes: int = 1201, width: float = 8.0) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of the trapezoidal rule under N(0, 1), at which kinks of the hinge cost 1e-6."""
     xi = np.linspace(-width, width, nodes)
-    return xi, np.exp(-(xi**2) / 2) / np.sqrt(2 * np.pi) * (xi[1] - xi[0])
+    density = np.exp(-(xi**2) / 2) / np.sqrt(2 * np.pi)
+    return xi, density * (xi[1] - xi[0])
 
 
 def _settled(

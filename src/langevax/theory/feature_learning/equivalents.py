@@ -90,7 +90,8 @@ def gaussian_equivalent(
     (_, s) = centred("student", student)
     (_, target) = centred("teacher", teacher)
     w = np.asarray(weights, float)
-    covariance = s.linear**2 * w.T @ w + s.rest**2 * np.eye(w.shape[1])
+    linear = s.linear**2 * w.T @ w
+    covariance = linear + s.rest**2 * np.eye(len(linear))
     return GaussianDesign(
         covariance,
         s.linear * target.linear * (w.T @ direction),
@@ -284,7 +285,8 @@ def random_features(
     )
     learned = eigenvalues / (eigenvalues + nu2)
     t = jnp.sum(learned**2)
-    chi = (jnp.sum(eigenvalues / (eigenvalues + nu2) ** 2) + tail / nu2**2) / (p - t)
+    chi = jnp.sum(eigenvalues / (eigenvalues + nu2) ** 2)
+    chi = (chi + tail / nu2**2) / (p - t)
     U = p / n * ((1 - fraction) ** 2 + fraction**2 * t / (p - t))
     unlearned = (
         nu2**2 * jnp.sum(energies * (1 + chi * eigenvalues) / (eigenvalues + nu2) ** 2)
@@ -410,7 +412,8 @@ class _GivenWeights(NamedTuple):
         lower = self.factor(q)
         a = cho_solve((lower, True), q @ with_target)
         bent = self.slope * a
-        quadratic = (self.mean @ a) ** 2 + np.sum((bent @ self.gram) * bent, 1)
+        quadratic = (self.mean @ a) ** 2
+        quadratic += np.sum((bent @ self.gram) * bent, 1)
         quadratic += self.own @ a**2
         squared = weights / (1 + self.spread(lower)) ** 2
         left = np.eye(len(weights)) - self.curvature(lower) * squared
@@ -456,7 +459,8 @@ def errors_given_weights(
     cosine = float(beta @ u)
     v = beta - cosine * u
     sine = max(float(np.linalg.norm(v)), 1e-300)
-    f0, f1, f2, _ = moments_in_numpy(target, cosine * at, np.full(len(at), sine))
+    scales = np.full(len(at), sine)
+    f0, f1, f2, _ = moments_in_numpy(target, cosine * at, scales)
     along = weights.T @ (v / sine)
     with_target = layer.mean * f0[:, None] + layer.slope * along * f1[:, None]
     e, squared = layer.errors(shares, with_target, f2 + noise**2)

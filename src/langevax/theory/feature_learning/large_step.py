@@ -288,7 +288,8 @@ def _newton_step(x: Array, point: _Point, tables: Tables) -> Array:
     """In the logarithms of q and Q."""
     eqs = _equations(x, point, tables)
     q = jnp.exp(x[: len(tables.weights)])
-    above = jnp.concatenate([eqs.V_q * q, eqs.V_Q], 1) / (1 + eqs.V)[:, None]
+    slopes = jnp.concatenate([eqs.V_q * q, eqs.V_Q], 1)
+    above = slopes / (1 + eqs.V)[:, None]
     below = (
         jnp.concatenate([eqs.inverse_q * q, eqs.inverse_Q], 1) / eqs.inverse[:, None]
     )

@@ -357,10 +357,11 @@ def _least(
 
     grid = jnp.linspace(jnp.log(low), jnp.log(high), num_points)
     best = jnp.argmin(lax.map(at, grid))
-    ends = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, num_points - 1)]
+    low = grid[jnp.maximum(best - 1, 0)]
+    high = grid[jnp.minimum(best + 1, num_points - 1)]
 
     def falls(x: Array) -> Array:
         return jax.jvp(at, (x,), (jnp.ones_like(x),))[1] < 0
 
-    best = jnp.exp(bisected(falls, ends, halvings))
+    best = jnp.exp(bisected(falls, (low, high), halvings))
     return Optimum(best, risk(best))

@@ -65,7 +65,8 @@ def traces(a: Array, w: Array, neurons_per_dim: Array) -> Traces:
         (root - middle) / (2 * aw),
     )
     m = a * outer
-    return Traces(outer, 1 / (w * (1 + m)), neurons_per_dim * m / (1 + m), m / (1 + m))
+    share = m / (1 + m)
+    return Traces(outer, 1 / (w * (1 + m)), neurons_per_dim * m / (1 + m), share)
 
 
 class ClosedForm(NamedTuple):
