@@ -29,7 +29,7 @@ from langevax.sklearn.table import Standardiser, subsample
 from langevax.sklearn.training import Network
 
 NUM_FOLDS = 5
-MOST_ROWS = 2000
+SPLIT_ROWS = 2000
 """That are split into folds, drawn at random where there are more."""
 FOLD_PARTICLES = 256
 MOST_TEMPERATURES = 17
@@ -66,7 +66,7 @@ class SplitRows:
         groups: np.ndarray | None,
     ) -> "SplitRows":
         """Split rows with these labels, multiplicities and groups."""
-        places = subsample(len(copies), MOST_ROWS)
+        places = subsample(len(copies), SPLIT_ROWS)
         parts = np.ones(len(places), int)
         if groups is None:
             parts = np.minimum(copies[places], NUM_FOLDS).astype(int)
@@ -219,8 +219,9 @@ class FoldSearch:
         above, error = above_least(losses, rows.weights, groups)
         beyond = above - self.slack * error
         if rows.task.labels is not None:
+            base = mean_loss(rows, base_rate(rows))
             mean = losses @ rows.weights / rows.weights.sum()
-            beyond = np.maximum(beyond, mean - max(base_loss(rows), mean.min()))
+            beyond = np.maximum(beyond, mean - max(base, mean.min()))
         return int(np.argmax(beyond <= 0))
 
     def close(self) -> None:
@@ -279,62 +280,67 @@ class FoldSearch:
         )
         return learned_scales(problem, learned.penalties) / learned.scales
 
-    def choice(self) -> Choice:
-        """Return the hottest temperature as good as any, within `SLACK` errors."""
-        rows, split = self.rows, self.split
-        folds = split.folds
+    def outputs(self) -> np.ndarray:
+        """Return (temperatures, n, ...) outputs at each row of the networks trained without it."""
+        folds = range(len(self.split.folds))
         self.losses()
-        number = min(len(self.path(fold).networks) for fold in range(len(folds)))
-        order = np.argsort(np.concatenate([held for _, held in folds]))
+        number = min(len(self.path(fold).networks) for fold in folds)
         parts = [
-            [self.path(fold).outputs(j, 0.0) for j in range(number)]
-            for fold in range(len(folds))
+            np.stack([self.path(fold).outputs(j, 0.0) for j in range(number)])
+            for fold in folds
         ]
-        z = np.concatenate([np.stack(part) for part in parts], axis=1)[:, order]
-        losses = np.stack([row_losses(rows, values) for values in z])
-        shares = rows.weights / rows.weights.sum()
-        is_class = rows.task.labels is not None
-        above, error = above_least(losses, rows.weights, split.groups)
-        mean = losses @ shares
-        chosen = number - 1
-        if self.passed is None:
-            chosen = self._hottest_as_good(losses, rows, split.groups)
-        temperatures = np.array([self.temperature(j) for j in range(number)])
-        history = {
-            "output_scale": np.full(number, float(rows.task.neuron.scale)),
-            "temperature": temperatures,
+        return np.concatenate(parts, axis=1)[:, np.argsort(self.held(len(folds)))]
+
+    def history(self, losses: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what is reported of each temperature, by losses (temperatures, n)."""
+        weights, groups = self.rows.weights, self.split.groups
+        mean, error = excess(losses, 0 * losses[0], weights, groups)
+        above, above_error = above_least(losses, weights, groups)
+        number = len(losses)
+        return {
+            "output_scale": np.full(number, float(self.rows.task.neuron.scale)),
+            "temperature": np.array([self.temperature(j) for j in range(number)]),
             "loss": mean,
-            "error": excess(losses, 0 * losses[0], rows.weights, split.groups)[1],
+            "error": error,
             "excess": above,
-            "excess_error": error,
+            "excess_error": above_error,
         }
+
+    def choice(self) -> Choice:
+        """Return the hottest temperature as good as any, within `SLACK` errors, or the one that was passed."""
+        rows, split = self.rows, self.split
+        weights, groups, folds = rows.weights, split.groups, split.folds
+        z = self.outputs()
+        losses = np.stack([row_losses(rows, values) for values in z])
+        history = self.history(losses)
+        chosen = len(losses) - 1
+        if self.passed is None:
+            chosen = self._hottest_as_good(losses, rows, groups)
         offsets = None
         constant = np.zeros_like(z[0])
-        if not is_class:
+        if rows.task.labels is None:
             offsets = np.stack([mean_target(rows, trained) for trained, _ in folds])
             constant = offsets[split.fold_of]
         linear = row_losses(rows, linear_outputs(rows, self.of_lines, folds))
-        difference, linear_error = excess(
-            losses[chosen], linear, rows.weights, split.groups
-        )
+        difference, error = excess(losses[chosen], linear, weights, groups)
         return Choice(
             network=self.network,
-            temperature=float(temperatures[chosen]),
+            temperature=float(history["temperature"][chosen]),
             history=history,
             chosen=chosen,
             networks=[self.path(fold).positions(chosen) for fold in range(len(folds))],
             fold=split.fold_of,
-            weights=rows.weights,
+            weights=weights,
             offsets=offsets,
             lines=self.lines or None,
             outputs=z[chosen],
             row_losses=losses[chosen],
             places=split.places,
-            above_linear=(float(difference), float(linear_error)),
-            untrained_loss=float(row_losses(rows, constant) @ shares),
-            base_loss=base_loss(rows),
+            above_linear=(float(difference), float(error)),
+            untrained_loss=mean_loss(rows, constant),
+            base_loss=mean_loss(rows, base_rate(rows)),
             slack=self.slack,
-            groups=split.groups,
+            groups=groups,
         )
 
 
@@ -379,10 +385,9 @@ def above_least(
     return above, np.maximum(error, 1e-6 * (weights @ least) / weights.sum())
 
 
-def base_loss(rows: Network) -> float:
-    """Return the mean loss of `base_rate`."""
-    losses = row_losses(rows, base_rate(rows))
-    return float(losses @ rows.weights / rows.weights.sum())
+def mean_loss(rows: Network, outputs: np.ndarray) -> float:
+    """Return the weighted mean loss of outputs."""
+    return float(row_losses(rows, outputs) @ rows.weights / rows.weights.sum())
 
 
 def mean_target(network: Network, trained: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Regression and classification of tables by a mean-field network."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
@@ -235,8 +236,9 @@ class MeanFieldClassifier(
         class_weight: "balanced" gives all classes the same weight in the loss; {label: weight} multiplies the weights
             of rows, which still count as so many rows as before where one is left out. Probabilities are then those of
             a population with these weights: a class of 1 % may have .3 on average.
-        threshold: of two classes, the probability of `classes_[1]` from which it is predicted; "balanced" is that of
-            the best balanced accuracy on the rows left out of folds. Probabilities stay as they are.
+        threshold: of two classes, the probability of `classes_[1]` from which it is predicted: with costs of a false
+            alarm and of a miss, alarm / (alarm + miss); "balanced" is that of the best balanced accuracy on the rows
+            left out of folds. Probabilities stay as they are.
 
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.
@@ -309,6 +311,15 @@ class MeanFieldClassifier(
         if isinstance(weights, str):
             totals = np.bincount(labels, rows.weights)
             factors = totals.sum() / (len(totals) * totals)
+            if factors.max() > 2:
+                rarest = int(factors.argmax())
+                share = totals[rarest] / totals.sum()
+                warnings.warn(
+                    f"class_weight='balanced' moves probabilities: they are those of classes that are alike frequent, "
+                    f"not of these rows, of which {share:.2g} are {self.classes_[rarest]!r}; leave class_weight out, and "
+                    "pass threshold='balanced' to call the rare class more often.",
+                    stacklevel=3,
+                )
         else:
             if unknown := [label for label in weights if label not in self.classes_]:
                 raise ValueError(
