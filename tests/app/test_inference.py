@@ -185,6 +185,22 @@ def test_thousands_that_one_odd_cell_makes_decimals_are_named():
     tells(sentence(reading), "'8.804' 8.804")
 
 
+def test_one_mark_of_three_digits_beside_the_other_is_asked_about():
+    with refuses(BadInput, "'x' '7,234' 3 '2.257' 1"):
+        read(x=["2.257", "8.654", "7,234", "5"])
+    assert read(x=["2.257", "8.5", "7,234"])["x"].values.to_list() == [2.257, 8.5, 7234]
+
+
+def test_new_thousands_are_refused_where_training_had_none():
+    """A point may be theirs, or another program's decimal point."""
+    style = read(x=["5,684", "0,200", "9500,000"])["x"].style
+    with refuses(BadInput, "'x' '1.250' 2"):
+        reread(pl.Series("x", ["1,250", "1.250"]), style, "the training rows")
+    grouped = read(x=["5,68", "1.250", "9.500,5"])["x"].style
+    new = pl.Series("x", ["1.250"])
+    assert reread(new, grouped, "the training rows")[0].to_list() == [1250]
+
+
 def test_dates_of_eight_digits_are_not_numbers_because_one_does_not_exist():
     cells = ["20240115", "20240302", "20240231", "20240704"]
     with refuses(BadInput, "'20240231' --read x=words"):

@@ -222,6 +222,7 @@ def test_a_schema_is_plain_json(tmp_path):
             "kind": "numeric",
             "decimal": ".",
             "unit": "",
+            "grouped": False,
             "order": "year-first",
             "mark": "",
             "zoned": False,

@@ -109,6 +109,7 @@ def test_invalid_tables_are_refused_in_one_line(tmp_path, name, content, facts):
         ('x,y\n1,"2\n3,4\n', "2"),
         ('x,y\n1,"2" inch\n3,4\n', "2"),
         ("Sales,\nx,y\n1,2\n", "2 'y' 1"),
+        ("x,y\na,b\nx, y\nc,d\nx,y\n", "2 2 4"),
         ("1,a\n2,b\n3,a\n", "'a'"),
         ("5,1,9\n7,8,9\n", "'5'"),
         ("<html></html>", "XML JSON"),

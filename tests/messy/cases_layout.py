@@ -143,7 +143,7 @@ LAYOUT = [
         "header repeated where two files were joined",
         b"side,sales\nnorth,12.5\nsouth,7.25\nside,sales\nnorth,3\nsouth,8.5\n",
         {"side": SIDES, "sales": number(12.5, 7.25, 3, 8.5)},
-        refusal=("'sales' in data row 3",),
+        refusal=("repeats its header", "data row 3"),
     ),
     Case(
         "blank lines and lines of delimiters between the rows",

@@ -159,8 +159,9 @@ class FitOptions:
     and --dry-run prints them and stops. What can be read in two ways, such as 1,234, 01/02/2024 or 1:10, is refused,
     and --read answers; numbers or dates in two notations are, too. Text is UTF-8; for others pass --encoding. Missing
     numbers are replaced by the median and marked; a missing word is a category of its own. Columns that only number
-    the rows are left out. Columns that may leak the target, columns of which several rows have one value as the visits
-    of a patient do, words that look like numbers or dates, and values far from all others, such as -999, are named.
+    the rows are left out. Columns that may leak the target, columns whose values stand for others in several rows, as a
+    patient's name does for the sex, words that look like numbers or dates, and values that repeat far from all others,
+    such as -999, are named; subtotals within the table are not.
 
     A fifth of the rows is held out for the scores. Where several rows belong to one patient, batch or site, --group
     COLUMN keeps them on one side of every split; otherwise scores and intervals are those of patients already seen.

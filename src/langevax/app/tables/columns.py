@@ -23,7 +23,7 @@ from langevax.app.tables.dates import (
 )
 from langevax.app.tables.numbers import (
     DATED,
-    GROUPED,
+    ONE_GROUP,
     PLAIN,
     POINT,
     SHAPES,
@@ -249,7 +249,7 @@ def _plain_columns(
         plain=cells.str.contains(PLAIN).fill_null(True),
         point=cells.str.contains(".", literal=True).fill_null(False),
         certain=cells.str.contains(POINT).fill_null(False),
-        grouped=cells.str.contains(GROUPED).fill_null(False),
+        grouped=cells.str.contains(ONE_GROUP[","]).fill_null(False),
         dated=cells.str.contains(DATED).fill_null(True),
     )
     present, all_plain, points, certain, grouped, dated = (
@@ -461,6 +461,22 @@ def _ask_about_others(
                 f"and no value shows which; pass {as_kind} or {as_they_are}.",
                 either,
             )
+    points, commas = (
+        words.str.contains(ONE_GROUP[mark]).fill_null(False) for mark in (",", ".")
+    )
+    marked = words.str.contains("[.,]").fill_null(False)
+    if (
+        evidence.noun == "numbers"
+        and not lenient
+        and points.any()
+        and commas.any()
+        and (points | commas | ~marked).all()
+    ):
+        raise Asked(
+            f"column {name!r} holds {first_place(words, points)} and {first_place(words, commas)}: which mark is of "
+            f"thousands no value shows; write all cells alike, or pass {as_they_are}.",
+            as_they_are,
+        )
     others = words.is_not_null() & ~stands_for_missing(words) & ~read
     unlike = others & words.str.contains(DIGIT)
     if not (unlike if lenient else others).any():
@@ -507,9 +523,13 @@ def _read(
         style = replace(style, mark=_mark_of(words.filter(values.is_not_null())))
         decisions.append(Decision("dates", _of_days(words, way, why), name))
     else:
+        other = {".": ",", ",": "."}[style.decimal]
+        style = replace(
+            style, grouped=bool(words.str.contains(other, literal=True).any())
+        )
         plain = words.cast(pl.Float64, strict=False)
         rows = values.is_not_null() & (plain.is_null() | (plain != values))
-        grouped = words.str.contains(GROUPED).fill_null(False)
+        grouped = words.str.contains(ONE_GROUP[","]).fill_null(False)
         if 2 * grouped.sum() > words.str.contains(".", literal=True).sum():
             rows |= grouped
         if rows.any() and not why:

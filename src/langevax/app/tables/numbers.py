@@ -21,12 +21,17 @@ SHAPES: dict[Decimal, str] = {
 """Digits with their separators, by the decimal separator; 01.2022 and 08.30 are a month and a time, not numbers."""
 PLAIN = r"^[-+]?(?:0|[1-9][0-9]{0,6})(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?$"
 """Numbers that nothing else could be: codes and dates of eight digits may have more."""
-GROUPED = r"^[-+]?[1-9][0-9]{0,2}\.[0-9]{3}$"
-"""Plain numbers whose point may separate thousands."""
 DATED = r"^(?:(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])|(?:[012]?[0-9]|3[01])(?:0[1-9]|1[0-2])(?:19|20)[0-9]{2})$"
 """Numbers that may be months, 202401, or days, 31012024."""
 POINT = r"^[-+]?0\.|\.[0-9]{1,2}(?:e|$)|\.[0-9]{4}|[0-9]{4}\."
 """In plain numbers, a point that cannot separate thousands."""
+
+
+ONE_GROUP: dict[Decimal, str] = {
+    ".": r"^[-+]?[1-9][0-9]{0,2},[0-9]{3}$",
+    ",": r"^[-+]?[1-9][0-9]{0,2}\.[0-9]{3}$",
+}
+"""Thousands by the decimal separator, which would be decimals by the other."""
 
 
 def take_apart(words: pl.Series) -> pl.DataFrame:
@@ -58,8 +63,12 @@ def unit_of(parts: pl.DataFrame) -> str:
     return by_number["unit"][0] if by_number.height else ""
 
 
-def numbers_of(parts: pl.DataFrame, decimal: Decimal, unit: str) -> pl.Series:
+def numbers_of(
+    parts: pl.DataFrame, decimal: Decimal, unit: str, grouped: bool = True
+) -> pl.Series:
     """Return float64, null where a cell is not a number with this decimal separator and this unit.
+
+    Unless thousands are known to be `grouped`, cells that the other separator would make decimals are none.
 
     Example:
         >>> parts = take_apart(pl.Series(["1.234,5 €", "-7 €", "3"]))
@@ -70,6 +79,8 @@ def numbers_of(parts: pl.DataFrame, decimal: Decimal, unit: str) -> pl.Series:
     digits = pl.col("body").str.replace_all(grouping, "").str.replace(",", ".")
     number = (digits + pl.col("exponent")).cast(pl.Float64, strict=False)
     fits = pl.col("body").str.contains(SHAPES[decimal]) & (pl.col("unit") == unit)
+    if not grouped:
+        fits &= ~pl.col("body").str.contains(ONE_GROUP[decimal])
     signed = pl.when(pl.col("negative")).then(-number).otherwise(number)
     finite = pl.when(fits & number.is_finite()).then(signed)
     return parts.select(value=finite)["value"]

@@ -46,6 +46,8 @@ class Style:
     decimal: Decimal = "."
     unit: str = ""
     """Of numbers: what stands beside each of them, such as a currency or a percent sign."""
+    grouped: bool = True
+    """Of numbers: whether some have marks between thousands."""
     order: Order = "year-first"
     """Of dates."""
     mark: str = ""
@@ -186,7 +188,9 @@ def parse(column: pl.Series, style: Style) -> pl.Series:
     if style.decimal == "." and plain.null_count() == column.null_count():
         return _finite(plain)
     words = as_words(column)
-    return numbers_of(take_apart(words), style.decimal, style.unit).alias(column.name)
+    parts = take_apart(words)
+    numbers = numbers_of(parts, style.decimal, style.unit, style.grouped)
+    return numbers.alias(column.name)
 
 
 def _finite(numbers: pl.Series) -> pl.Series:
