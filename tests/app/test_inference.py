@@ -186,7 +186,7 @@ def test_thousands_that_one_odd_cell_makes_decimals_are_named():
 
 
 def test_one_mark_of_three_digits_beside_the_other_is_asked_about():
-    with refuses(BadInput, "'x' '7,234' 3 '2.257' 1"):
+    with refuses(BadInput, "'x' '2.257' 1 '7,234' 3"):
         read(x=["2.257", "8.654", "7,234", "5"])
     assert read(x=["2.257", "8.5", "7,234"])["x"].values.to_list() == [2.257, 8.5, 7234]
 

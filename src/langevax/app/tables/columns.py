@@ -461,22 +461,8 @@ def _ask_about_others(
                 f"and no value shows which; pass {as_kind} or {as_they_are}.",
                 either,
             )
-    points, commas = (
-        words.str.contains(ONE_GROUP[mark]).fill_null(False) for mark in (",", ".")
-    )
-    marked = words.str.contains("[.,]").fill_null(False)
-    if (
-        evidence.noun == "numbers"
-        and not lenient
-        and points.any()
-        and commas.any()
-        and (points | commas | ~marked).all()
-    ):
-        raise Asked(
-            f"column {name!r} holds {first_place(words, points)} and {first_place(words, commas)}: which mark is of "
-            f"thousands no value shows; write all cells alike, or pass {as_they_are}.",
-            as_they_are,
-        )
+    if evidence.noun == "numbers" and not lenient:
+        _ask_about_marks(words)
     others = words.is_not_null() & ~stands_for_missing(words) & ~read
     unlike = others & words.str.contains(DIGIT)
     if not (unlike if lenient else others).any():
@@ -495,6 +481,23 @@ def _ask_about_others(
         words if others.sum() == 1 else None,
         int(others.arg_true()[0]),
     )
+
+
+def _ask_about_marks(words: pl.Series) -> None:
+    """Raise `BadInput` where points and commas before three digits may each be of thousands or of decimals."""
+    points, commas = (
+        words.str.contains(ONE_GROUP[mark]).fill_null(False) for mark in (",", ".")
+    )
+    marked = words.str.contains("[.,]").fill_null(False)
+    if points.any() and commas.any() and (points | commas | ~marked).all():
+        name = words.name
+        answers = [*ANSWERS.values(), "words"]
+        ways = " or ".join(option("--read", name, answer) for answer in answers)
+        raise Asked(
+            f"column {name!r} holds {first_place(words, points)} and {first_place(words, commas)}: which mark is of "
+            f"thousands no value shows; write all cells alike, or pass {ways}.",
+            option("--read", name, "/".join(answers)),
+        )
 
 
 def _read(

@@ -284,7 +284,7 @@ def _refuse_line(
 
 
 def _check_header(header: list[str], frame: pl.DataFrame, where: str) -> None:
-    """Refuse a first line that does not name the columns: it lacks a name, or is like the rows below it, or repeated.
+    """Refuse a first line that does not name the columns: it lacks a name, or is like the rows below it.
 
     The first name may be lacking, as programs write the numbers of rows. Names that are values in order are those of
     curves: years, positions or wavelengths.
@@ -296,14 +296,7 @@ def _check_header(header: list[str], frame: pl.DataFrame, where: str) -> None:
                 f"{first_place(column, column != '')}; it must name every column, so name it or delete the lines above the "
                 "header."
             )
-    names = zip(header, frame.columns, strict=True)
-    same = [pl.col(column).str.strip_chars() == name.strip() for name, column in names]
-    again = frame.select(pl.all_horizontal(same).fill_null(False)).to_series()
-    if again.any() and frame.width > 1:
-        rows = ", ".join(map(data_row, again.arg_true().head(3)))
-        raise BadInput(
-            f"{where} repeats its header in {count(int(again.sum()), 'row')}: {rows}; delete such lines."
-        )
+    _check_repeated(header, frame, where)
     values = [
         name for name in frame.columns if re.fullmatch("[-+]?[0-9][-+0-9.,/: ]*", name)
     ]
@@ -314,6 +307,18 @@ def _check_header(header: list[str], frame: pl.DataFrame, where: str) -> None:
         raise BadInput(
             f"{where} seems to have no header: {(repeated or values)[0]!r} in its first line is like the values below it; "
             "add a line with the names of the columns."
+        )
+
+
+def _check_repeated(header: list[str], frame: pl.DataFrame, where: str) -> None:
+    """Refuse rows that are the header again, as of pages or of files that were joined."""
+    names = zip(header, frame.columns, strict=True)
+    same = [pl.col(column).str.strip_chars() == name.strip() for name, column in names]
+    again = frame.select(pl.all_horizontal(same).fill_null(False)).to_series()
+    if again.any() and frame.width > 1:
+        rows = ", ".join(map(data_row, again.arg_true().head(3)))
+        raise BadInput(
+            f"{where} repeats its header in {count(int(again.sum()), 'row')}: {rows}; delete such lines."
         )
 
 

@@ -25,8 +25,6 @@ DATED = r"^(?:(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])|(?:[012]?[0-9]|3[01])(?:0[1-9]|
 """Numbers that may be months, 202401, or days, 31012024."""
 POINT = r"^[-+]?0\.|\.[0-9]{1,2}(?:e|$)|\.[0-9]{4}|[0-9]{4}\."
 """In plain numbers, a point that cannot separate thousands."""
-
-
 ONE_GROUP: dict[Decimal, str] = {
     ".": r"^[-+]?[1-9][0-9]{0,2},[0-9]{3}$",
     ",": r"^[-+]?[1-9][0-9]{0,2}\.[0-9]{3}$",
