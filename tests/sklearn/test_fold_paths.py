@@ -18,7 +18,7 @@ from langevax.sklearn.fold_paths import (
     clearly_above,
 )
 from langevax.sklearn.training import Network, TrainingTask
-from tests.sentences import warns
+from tests.sentences import refuses, warns
 from tests.sklearn.tables import QUICK, fold_search, outputs_left_out
 
 N = 60

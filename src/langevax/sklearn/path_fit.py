@@ -80,7 +80,7 @@ def follow_path(
     return Followed(
         [network.rotated(neurons.positions(path.law), back=True) for neurons in passed],
         len(last),
-        np.mean(path.rung.last, axis=0)[:n].astype(np.float32),
+        np.mean(path.rung.last or [path.dual], axis=0)[:n].astype(np.float32),
         {
             "steps": np.arange(1, len(passed) + 1),
             "temperature": temperatures,
