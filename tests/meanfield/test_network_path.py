@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 from scipy.optimize import minimize
 
 from langevax import MeanFieldRisk, losses, neurons
@@ -102,11 +103,20 @@ def random_covariance(size, rows, outputs):
     return OutputCovariance(features, slopes, curvatures, 0.2)
 
 
-def test_the_root_of_the_covariance_is_one():
-    covariance = random_covariance(10, 30, 1)
-    B = covariance.root
-    assert B.shape == (10, 30)
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_the_root_of_the_covariance_is_one(outputs):
+    rows, size = 30, 10
+    covariance = random_covariance(size, rows, outputs)
+    root = covariance.root
+    B = np.stack([root @ row for row in np.eye(rows * outputs)], axis=1)
+    assert B.shape == (size * outputs, rows * outputs)
     np.testing.assert_allclose(B.T @ B, covariance.matrix, atol=1e-10)
+    back = [root.transposed(particle) for particle in np.eye(size * outputs)]
+    np.testing.assert_allclose(np.stack(back), B, atol=1e-12)
+    factors = np.random.default_rng(4).normal(size=(rows, outputs, outputs))
+    weights = factors @ factors.transpose(0, 2, 1)
+    whole = scipy.linalg.block_diag(*weights)
+    np.testing.assert_allclose(root.gram(weights), B @ whole @ B.T, atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -35,10 +35,10 @@ from langevax.problems.mean_field import MeanFieldRisk
 
 COUNTED_DUALS = 5
 """The last rounds, whose mean is the dual."""
-WIDE = 2**22
+WIDE = 2**25
 """Features up to which products are in double precision."""
 DIRECT = 1200
-"""Outputs times rows up to which the Newton matrix is factorised."""
+"""Outputs times rows, or particles, up to which the Newton matrix is factorised."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,82 @@ class Ascent:
     """log Z of the last round's law by the weights on the way from the prior; NaN where the climb began elsewhere."""
 
 
+class CovarianceRoot(NamedTuple):
+    """B with K = B^T B, a row for each output of a particle: f_p R_p less its mean.
+
+    With R_p^2 = s s^T + diag(c) / (n T), v_p = R_p^-1 s_p, the square root of I - v v^T / N is I - b v v^T.
+    """
+
+    features: np.ndarray
+    """(N, n) f."""
+    blocks: np.ndarray
+    """(N, C, C) R."""
+    v: np.ndarray
+    """(N C,)."""
+    b: float
+
+    @classmethod
+    def of(
+        cls,
+        features: np.ndarray,
+        slopes: np.ndarray,
+        curvatures: np.ndarray,
+        scale: float,
+    ) -> "CovarianceRoot":
+        """Return the root of scale times the sum over particles."""
+        count = slopes.shape[1]
+        moments = slopes[:, :, None] * slopes[:, None, :] + curvatures[
+            :, :, None
+        ] * np.eye(count)
+        values, vectors = np.linalg.eigh(moments.astype(np.float64))
+        heights = np.sqrt(np.maximum(values, 0))[:, None, :]
+        inverse = np.divide(
+            vectors, heights, out=0 * vectors, where=values[:, None, :] > 1e-12
+        )
+        turned = vectors.transpose(0, 2, 1)
+        v = (inverse @ (turned @ slopes[:, :, None])).reshape(-1)
+        length = max(v @ v, np.finfo(float).tiny)
+        b = (1 - np.sqrt(max(0, 1 - length / len(features)))) / length
+        return cls(features, np.sqrt(scale) * (vectors * heights) @ turned, v, b)
+
+    def __matmul__(self, x: np.ndarray) -> np.ndarray:
+        """Return B x."""
+        outputs = self.features @ self._narrow(x.reshape(-1, self.blocks.shape[1]))
+        return self._centred((self.blocks @ outputs[:, :, None]).reshape(-1))
+
+    def transposed(self, y: np.ndarray) -> np.ndarray:
+        """Return B^T y."""
+        by_particle = self._centred(y).reshape(len(self.blocks), -1, 1)
+        slopes = (self.blocks @ by_particle)[:, :, 0]
+        return (self.features.T @ self._narrow(slopes)).reshape(-1)
+
+    def gram(self, weights: np.ndarray) -> np.ndarray:
+        """Return B W B^T for blocks (n, C, C) of each row, none negative.
+
+        In double precision: its eigenvalues reach far above the 1 that is added to them.
+        """
+        size, count = self.blocks.shape[:2]
+        inner = np.empty((size, count, size, count))
+        for a in range(count):
+            half = self.features * np.sqrt(weights[:, a, a])
+            inner[:, a, :, a] = half @ half.T
+            for b in range(a):
+                other = self.features * weights[:, a, b]
+                inner[:, a, :, b] = inner[:, b, :, a] = other @ self.features.T
+
+        def times(x: np.ndarray) -> np.ndarray:
+            blocks = self.blocks @ x.reshape(size, count, -1)
+            return self._centred(blocks.reshape(size * count, -1))
+
+        return times(times(inner).T)
+
+    def _centred(self, y: np.ndarray) -> np.ndarray:
+        return y - np.multiply.outer(self.b * self.v, self.v @ y)
+
+    def _narrow(self, x: np.ndarray) -> np.ndarray:
+        return x.astype(self.features.dtype, copy=False)
+
+
 class OutputCovariance:
     """K = Cov_{p_g} h / (n T) of the rows in use, as a product with vectors; rows vary slower than outputs.
 
@@ -230,19 +306,12 @@ class OutputCovariance:
         return self.slopes - self.scale * len(self.features) * inner
 
     @cached_property
-    def root(self) -> np.ndarray:
-        """B with K = B^T B, one row a particle, for one output.
-
-        With d = s^2 + c, the second moments, and v = s / d^(1/2): the square root of I - v v^T / N is I - b v v^T.
-        """
-        deviations = np.sqrt(self.slopes[:, 0] ** 2 + self.curvatures[:, 0])
-        deviations = deviations.astype(np.float64)
-        v = self.slopes[:, 0] / np.where(deviations > 0, deviations, 1)
-        length = max(v @ v, np.finfo(float).tiny)
-        b = (1 - np.sqrt(max(0, 1 - length / len(v)))) / length
-        rows = (np.sqrt(self.scale) * deviations)[:, None] * self.features
-        self.products += len(self.features)
-        return rows - np.outer(b * v, v @ rows)
+    def root(self) -> CovarianceRoot:
+        """The root of K, for few particles."""
+        self.products += len(self.slopes) * self.slopes.shape[1]
+        return CovarianceRoot.of(
+            self.features, self.slopes, self.curvatures, self.scale
+        )
 
     @cached_property
     def matrix(self) -> np.ndarray:
@@ -385,11 +454,14 @@ class Newton:
             return (root.transpose(0, 2, 1) @ blocks).reshape(x.shape)
 
         solve: Callable[[np.ndarray], np.ndarray]
-        if count == 1 and len(covariance.features) < size:
-            particles = covariance.root * root[:, 0, 0]
-            inner = particles @ particles.T
-            factor = cho_factor(inner + np.eye(len(inner)))
-            solve = lambda x: x - particles.T @ cho_solve(factor, particles @ x)
+        of_particles = covariance.slopes.size
+        if of_particles < min(size, DIRECT):
+            half = covariance.root
+            inner = half.gram(root @ root.transpose(0, 2, 1))
+            factor = cho_factor(inner + np.eye(of_particles))
+            solve = lambda x: (
+                x - transposed(half.transposed(cho_solve(factor, half @ times(x))))
+            )
         elif size <= DIRECT:
             inner = transposed(transposed(covariance.matrix).T)
             if not np.isfinite(inner).all():

@@ -37,6 +37,7 @@ class NetworkPath:
         key: of the cloud.
         hottest: temperature at which it begins; `hottest_temperature` of the risk by default.
         most_doublings: of the cloud, where steps stay short.
+        most_rounds: on the way from one temperature that is asked for to the next.
     """
 
     def __init__(
@@ -45,7 +46,8 @@ class NetworkPath:
         num_particles: int,
         key: PRNGKey,
         hottest: float | None = None,
-        most_doublings: int = 2,
+        most_doublings: int = 1,
+        most_rounds: int = 30,
     ):
         law = GibbsLaw.of(risk, 1.0)
         rows = int(np.count_nonzero(np.asarray(risk.row_weights()) > 0))
@@ -53,7 +55,9 @@ class NetworkPath:
         clouds = Clouds(law, rows, key, block=min(block, 1024))
         newton = Newton(risk, law, clouds.generator())
         settings = replace(
-            CLIMB, largest_cloud=num_particles << most_doublings, most_rounds=30
+            CLIMB,
+            largest_cloud=num_particles << most_doublings,
+            most_rounds=most_rounds,
         )
         self.law = law
         first = hottest_temperature(risk) if hottest is None else hottest

@@ -32,7 +32,12 @@ NUM_FOLDS = 5
 SPLIT_ROWS = 2000
 """That are split into folds, drawn at random where there are more."""
 FOLD_PARTICLES = 256
+FOLD_ROUNDS = 5
+"""Between temperatures of a fold: a path that needs more has come as far as so few particles lead."""
 MOST_TEMPERATURES = 17
+import os
+RACED_ROWS = int(os.environ.get("RR","100000"))
+"""Left out by the folds that candidates race on, at most: that of the least loss there wins."""
 CLEAR = 2.0
 """Standard errors by which a candidate has to be worse to leave the race."""
 RISEN = 2
@@ -261,7 +266,13 @@ class FoldSearch:
         own = network.subset(trained, num_rows=network.length)
         risk = own.risk(1.0, and_at=network.inputs[held])
         share = self.share * float(network.weights.sum() / own.weights.sum())
-        path = NetworkPath(risk, self.num_particles, key, share * self.hottest, 1)
+        path = NetworkPath(
+            risk,
+            self.num_particles,
+            key,
+            share * self.hottest,
+            most_rounds=FOLD_ROUNDS,
+        )
         return FoldPath(own, len(held), path, added, share, scales)
 
     def _own_scales(
@@ -362,7 +373,7 @@ def best_search(searches: list[FoldSearch], report: Report = silent) -> FoldSear
             for j in order
             if not clearly_above(best[j], best[order[0]], weights)
         ]
-        if len(searches) == 1:
+        if len(searches) == 1 or len(held) >= RACED_ROWS:
             break
     return searches[0]
 

@@ -57,8 +57,12 @@ def follow_path(
     try:
         for number, hotter in enumerate(steps):
             report(f"network at temperature {hotter:.2g}", number / (len(steps) + 1))
-            passed += path.down_to(hotter)
-        passed += path.passed(temperature, LAST_ROUNDS)
+            arrived = path.down_to(hotter)
+            passed += arrived
+            if not arrived:
+                break
+        else:
+            passed += path.passed(temperature, LAST_ROUNDS)
     finally:
         path.close()
     n = len(network.inputs)
@@ -73,18 +77,21 @@ def follow_path(
         )
         for neurons in passed
     ]
-    last = [
-        neurons for neurons in passed if neurons.temperature <= passed[-1].temperature
-    ]
+    reached = passed[-1].temperature <= temperature * (1 + 1e-9)
+    if not reached:
+        # at falling temperatures optima have falling losses: what is above a hotter one is none
+        end = int(np.argmin(losses)) + 1
+        passed, losses = passed[:end], losses[:end]
     temperatures = np.array([neurons.temperature for neurons in passed])
+    num_last = int(np.count_nonzero(temperatures == temperatures[-1]))
     return Followed(
         [network.rotated(neurons.positions(path.law), back=True) for neurons in passed],
-        len(last),
+        num_last,
         np.mean(path.rung.last or [path.dual], axis=0)[:n].astype(np.float32),
         {
             "steps": np.arange(1, len(passed) + 1),
             "temperature": temperatures,
             "loss": np.array(losses),
         },
-        bool(temperatures[-1] <= temperature * (1 + 1e-9)) and len(last) == LAST_ROUNDS,
+        reached and num_last == LAST_ROUNDS,
     )
