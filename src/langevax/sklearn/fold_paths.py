@@ -35,8 +35,7 @@ FOLD_PARTICLES = 256
 FOLD_ROUNDS = 5
 """Between temperatures of a fold: a path that needs more has come as far as so few particles lead."""
 MOST_TEMPERATURES = 17
-import os
-RACED_ROWS = int(os.environ.get("RR","100000"))
+RACED_ROWS = 300
 """Left out by the folds that candidates race on, at most: that of the least loss there wins."""
 CLEAR = 2.0
 """Standard errors by which a candidate has to be worse to leave the race."""
