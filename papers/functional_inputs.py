@@ -130,7 +130,7 @@ def risk_of(num_modes: int) -> MeanFieldRisk:
 
 
 def learners(steps: int) -> dict[str, tuple[Algorithm, int, int]]:
-    """P-SDCA, and five on fewer numbers of modes with about `steps` passes: method, steps, every how many are recorded.
+    """P-SDCA, and four on fewer numbers of modes with about `steps` passes: method, steps, every how many are recorded.
 
     A dual is the mean over the later half of the records; that of PDA, an average already, is recorded at the end.
     """
@@ -150,7 +150,6 @@ def learners(steps: int) -> dict[str, tuple[Algorithm, int, int]]:
             rounds,
             rounds,
         ),
-        "PDA, pCNL": (PDA(PROPOSAL, TEMPERATURE, proposal="pcnl"), rounds, rounds),
     }
 
 

@@ -57,9 +57,7 @@ def test_each_damaged_path_is_named(folder, rows, tmp_path):
     tells(words, "model.safetensors rows.json run.json server.safetensors")
 
 
-@pytest.mark.parametrize(
-    "name", ["certificate.npz", "holdout.csv", "report.html", "result.json"]
-)
+@pytest.mark.parametrize("name", ["holdout.csv", "report.html", "result.json"])
 def test_each_file_of_a_fit_is_checked(folder, name):
     flip(folder / name, (folder / name).stat().st_size // 2)
     answer = langevax("check", folder)

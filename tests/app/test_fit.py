@@ -150,7 +150,6 @@ def test_json_prints_only_the_result_with_all_peers(tables, tmp_path):
     result = json.loads(answer.stdout)
     stored = json.loads((tmp_path / "o" / "result.json").read_text())
     assert set(stored["files"]) == {
-        "certificate.npz",
         "holdout.csv",
         "model.safetensors",
         "report.html",
@@ -194,7 +193,6 @@ def test_comparison_and_certificate_can_be_left_out(tables, tmp_path):
     result = json.loads((tmp_path / "o" / "result.json").read_text())
     assert (result["certificate"], len(result["scores"])) == ({}, 2)
     assert result["optimum"].startswith("Not certified")
-    assert not (tmp_path / "o" / "certificate.npz").exists()
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ EULER, PASSES = "runs of explicit Euler", "spread of P-SDCA's"
             changed("dual_value", 0.02, learner=functional_inputs.ASCENT, modes=64),
             {OPTIMUM, OTHERS},
         ),
-        (changed("dual_value", 0.02, learner="PDA, pCNL"), {OTHERS}),
+        (changed("dual_value", 0.02, learner="PDA, exponential"), {OTHERS}),
         (changed("dual_value", -0.02, learner="MFLD, exponential"), {OTHERS}),
         (changed("gap", 0.004, learner=functional_inputs.ASCENT, modes=8), {GAP}),
         (changed("gap", 0.004, learner="PDA, semi-implicit"), {GAP}),

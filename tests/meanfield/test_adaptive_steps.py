@@ -16,7 +16,6 @@ from langevax.meanfield.adaptive_steps import (
     LossCurvatureSteps,
 )
 from langevax.meanfield.mfld import steps_at
-from langevax.samplers import Underdamped
 from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
@@ -154,18 +153,12 @@ def test_rows_are_measured_in_turn_and_fall_by_at_most_the_growth():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["overdamped", "underdamped"])
-def test_a_step_is_that_of_the_dynamics_with_these_step_sizes(kind):
+def test_a_step_is_that_of_the_dynamics_with_these_step_sizes():
     risk = weighted_risk(neurons.TanhTanh(3.0))
-    make = {"overdamped": MFLD, "underdamped": Underdamped}[kind]
     start = risk.prior(TEMPERATURE, 20)
-    end = states(LossCurvatureSteps(make(1.0, TEMPERATURE), 1.5, 40), risk, start, 1)
-    step_size = (
-        end.state.step_size if kind == "overdamped" else jnp.sqrt(end.state.step_size)
-    )
-    expected = simulate(
-        make(step_size, TEMPERATURE), risk, start, key=jax.random.key(1), num_steps=1
-    )
+    end = states(LossCurvatureSteps(MFLD(1.0, TEMPERATURE), 1.5, 40), risk, start, 1)
+    mfld = MFLD(end.state.step_size, TEMPERATURE)
+    expected = simulate(mfld, risk, start, key=jax.random.key(1), num_steps=1)
     np.testing.assert_allclose(end.position, expected.position, rtol=1e-6, atol=1e-7)
 
 

@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_info
 from langevax import MeanFieldRisk, Run, losses, neurons
 from langevax.meanfield import Certificate, certificate, certify, interval_search, wells
 from langevax.meanfield.clouds import MOVES_PER_LAW as MOVES
-from langevax.meanfield.clouds import EffortSpent
 from langevax.meanfield.homotopy import Ascent
 from langevax.meanfield.interval_search import IntervalSearch
 from langevax.meanfield.upper_bound import (
@@ -24,7 +23,6 @@ from langevax.meanfield.upper_bound import (
     _by_cells,
     _Shares,
 )
-from langevax.run import CheckpointError
 from tests.meanfield.known_optima import Odd, Problem, needle, odd_values, smooth
 from tests.sentences import refuses, tells
 
@@ -105,34 +103,16 @@ def test_the_lower_end_takes_the_largest_log_z_and_never_a_mean(monkeypatch):
 
 def test_a_new_start_has_more_moves():
     """Where wells outweigh what a climb holds; one that goes on has as many as before."""
-    known = interval_search.Known(size=64, num_particles=512)
-    anew = known.after_round(None)
-    assert (anew.moves, anew.size, anew.num_particles) == (4 * MOVES, 128, 1024)
-    further = known.after_round(Ascent(np.zeros(6), np.zeros((4, 2)), [], 0.5, True))
-    assert (further.moves, further.size) == (MOVES, 128)
-
-
-def test_a_climb_that_the_effort_ends_is_gone_on_with(monkeypatch):
-    """The next call begins where the first one was."""
-    problem, starts = smooth("squared", 0.02), []
-    search = search_of(problem)
-    reached = Ascent(np.zeros(6), np.zeros((4, 2)), [], 0.5, False)
-
-    def climb(*_, start, **options):
-        starts.append(start)
-        spent = EffortSpent()
-        spent.ascent = reached
-        raise spent
-
-    monkeypatch.setattr(interval_search, "climb", climb)
-    search.known = dataclasses.replace(
-        search.known, prior_objective=1.0, size=64, num_particles=512
+    search = search_of(smooth())
+    search.run_size, search.num_particles = 64, 512
+    search.end_round(None)
+    assert (search.moves, search.run_size, search.num_particles) == (
+        4 * MOVES,
+        128,
+        1024,
     )
-    search.allow(1e6, None)
-    for expected in (None, reached):
-        interval_search.close(search)
-        assert starts[-1] is expected
-        assert search.known.ascent is reached
+    search.end_round(Ascent(np.zeros(6), np.zeros((4, 2)), [], 0.5, True))
+    assert (search.moves, search.run_size) == (4 * MOVES, 256)
 
 
 @pytest.mark.parametrize(("rows", "limited"), [(6, True), (1300, False)])
@@ -171,11 +151,11 @@ def test_estimates_err_with_a_small_probability_in_all_rounds_together():
     search = search_of(smooth())
     levels = []
     for rounds in range(8):
-        search.known = interval_search.Known(rounds=rounds)
-        levels.append(search.known.level)
-        estimate = search.log_partition(2.0, 0.1, "walks")
+        search.rounds = rounds
+        levels.append(search.level)
+        estimate = search.log_partition(2.0, 0.1)
         assert estimate.high == pytest.approx(
-            2 + 0.1 * student.ppf(1 - search.known.level, RUNS - 1)
+            2 + 0.1 * student.ppf(1 - search.level, RUNS - 1)
         )
     assert 0.045 < sum(levels) <= 0.05
     bound = UpperBound(1.0, 0.1, 5, np.zeros(3))
@@ -187,22 +167,22 @@ def test_the_ends_that_are_kept_are_the_best():
     search, dual = search_of(problem), problem.optimal_dual().astype(np.float32)
     for value in (3.0, 1.0, 2.0, math.nan):
         search.keep_upper(UpperBound(value, 0.0, 5, np.full(3, value)))
-    assert search.known.upper[0] == 1
-    assert search.known.upper[1].outputs[0] == 1
+    assert search.upper[0] == 1
+    assert search.upper[1].outputs[0] == 1
     noisy = UpperBound(0.5, 10.0, 5, np.zeros(3))  # the least value
     search.keep_upper(noisy, UpperBound(0.9, 0.001, 5, np.zeros(3)))
     # the least of two ends holds where both do: each has half of the level
-    assert search.known.upper[0] == pytest.approx(
-        0.9 + 0.001 * student.ppf(1 - search.known.level / 10, 5)
+    assert search.upper[0] == pytest.approx(
+        0.9 + 0.001 * student.ppf(1 - search.level / 10, 5)
     )
-    log_partition = search.log_partition(problem.log_partition(dual), 0.0, "walks")
+    log_partition = search.log_partition(problem.log_partition(dual), 0.0)
     for share in (0.0, 1.0, 0.5):
         search.keep_lower(
             dual * np.float32(share),
             log_partition._replace(high=log_partition.value * (share == 1)),
         )
-    assert search.known.lower[0] == pytest.approx(problem.lower(dual), abs=1e-5)
-    np.testing.assert_array_equal(search.known.lower[1], dual)
+    assert search.lower[0] == pytest.approx(problem.lower(dual), abs=1e-5)
+    np.testing.assert_array_equal(search.lower[1], dual)
 
 
 def noisy_runs(num_cells=2):
@@ -325,9 +305,8 @@ def test_a_lower_end_is_nearer_to_the_upper_one_than_to_that_of_any_network(
     """D(0) = 0 with squared loss; an interval of the prior's own objective is narrow in any case."""
     search = search_of(smooth())
     dual, bound = np.zeros(6, np.float32), UpperBound(upper, 0.0, 5, np.zeros(6))
-    search.known = dataclasses.replace(
-        search.known, prior_objective=10.0, lower=(lower, dual), upper=(upper, bound)
-    )
+    search.prior_objective = 10.0
+    search.lower, search.upper = (lower, dual), (upper, bound)
     assert search.bound_of_any == 0
     assert search.is_two_sided() is trusted
     assert search.narrow(0.1) is trusted
@@ -393,6 +372,36 @@ def test_clouds_of_trained_networks_are_searched():
         one.upper_bound, two.upper_bound
     )
     assert (two.num_descents - one.num_descents) % 50 == 0
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_a_climb_goes_on_from_the_dual_of_a_training(near):
+    """The interval holds from the dual of the optimum, and from one that is far from it."""
+    problem = smooth("squared", 0.02)
+    dual = problem.optimal_dual()
+    cloud = np.float32(
+        np.random.default_rng(0).normal(size=(200, problem.risk.particle_size))
+    )
+    start = {"clouds": [cloud], "dual": dual if near else -dual}
+    result = certified(problem, **start)
+    assert result.lower_bound <= problem.optimum <= result.upper_bound
+    assert result.trustworthy
+    assert result.lower_bound <= problem.lower(result.dual) + 1e-5
+
+
+def test_a_dual_comes_with_a_cloud_of_its_law():
+    problem = smooth()
+    cloud = np.zeros((4, problem.risk.particle_size), np.float32)
+    for dual, clouds in ((np.zeros(6), []), (np.zeros(5), [cloud])):
+        with refuses(ValueError, "dual"):
+            certified(problem, dual=dual, clouds=clouds)
+    with refuses(ValueError, "dual"):
+        certified(problem, dual=np.full(6, np.nan), clouds=[cloud])
+
+
+def test_nothing_is_saved(tmp_path):
+    with refuses(ValueError, "checkpoint"):
+        certified(smooth(), run=Run(checkpoint=tmp_path / "search"))
 
 
 def test_an_interval_is_an_immutable_record_of_its_width():
@@ -510,57 +519,6 @@ def test_seconds_become_an_effort_that_repeats_the_result(by_seconds):
         by_seconds.work,
     )
     np.testing.assert_array_equal(again.dual, by_seconds.dual)
-
-
-@pytest.mark.slow
-def test_a_search_goes_on_from_its_file(tmp_path):
-    """Interrupted in the homotopy, then in the bounds: no call loses what was known, and the last has nothing to do."""
-    problem, file = smooth("squared", 0.02), tmp_path / "search.npz"
-    results = []
-    for effort in (3e4, 2e5, 3e6, 3e6, 3e6):
-        results.append(
-            certified(problem, effort=effort, run=Run(checkpoint=file, resume=True))
-        )
-        assert results[-1].lower_bound <= problem.optimum <= results[-1].upper_bound
-    lower, upper, work = np.array(
-        [(r.lower_bound, r.upper_bound, r.work) for r in results]
-    ).T
-    assert np.all(np.diff(lower) >= 0)
-    assert np.all(np.diff(upper) <= 0)
-    assert np.all(np.diff(work)[:2] > 0)
-    assert np.all(np.diff(work) <= [2e5, 3e6, 3e6, 3e6])
-    assert not results[1].num_descents
-    assert results[-1].trustworthy
-    assert results[-1].unknown_share < 0.02
-    assert work[-1] == work[-2]
-
-
-@pytest.mark.slow
-def test_the_file_of_another_search_is_refused(tmp_path):
-    problem, file = smooth("squared", 0.02), tmp_path / "search.npz"
-    certified(problem, effort=2e5, run=Run(checkpoint=file))
-    with refuses(CheckpointError, "resume=True"):
-        certified(problem, effort=2e5, run=Run(checkpoint=file))
-    for other in (smooth("squared", 0.03), smooth("logistic", 0.02)):
-        with refuses(CheckpointError):
-            certified(other, effort=2e5, run=Run(checkpoint=file, resume=True))
-    whole, refused = file.read_bytes(), 0
-    for place in np.random.default_rng(0).integers(len(whole), size=60):
-        damaged = bytearray(whole)
-        damaged[place] ^= 16
-        file.write_bytes(damaged)
-        try:
-            result = certified(
-                problem, effort=1.0, run=Run(checkpoint=file, resume=True)
-            )
-        except CheckpointError:
-            refused += 1
-        else:  # a byte that says nothing, such as a date in the archive
-            assert result.lower_bound <= problem.optimum <= result.upper_bound
-    assert refused > 40
-    file.write_bytes(whole[: len(whole) // 2])
-    with refuses(CheckpointError):
-        certified(problem, effort=2e5, run=Run(checkpoint=file, resume=True))
 
 
 @pytest.mark.slow

@@ -11,21 +11,18 @@ import numpy as np
 import pytest
 
 import langevax
-from langevax import MALA, MeanFieldRisk, gradients, integrators, losses, neurons
-from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay, duality_gap
+from langevax import MALA, MeanFieldRisk, integrators, losses, neurons
+from langevax.meanfield import MFLD, PDA, PSDCA, duality_gap
 from langevax.meanfield.mfld import coordinate_steps
 from langevax.meanfield.moves import (
     LONGEST_PCNL_STEP,
     adapted_step_size,
-    check_inner_loop,
-    check_proposal,
     pcnl_moves,
     prior_shares,
 )
 from langevax.samplers import PCNLState
 from tests.errorbars import LIMIT, assert_mean
 from tests.papers import tiny
-from tests.sentences import refuses
 from tests.theory.grids import fenchel_young
 
 T, RIDGE = tiny.TEMPERATURE, tiny.RIDGE
@@ -189,27 +186,6 @@ def test_averaging_takes_a_precision_for_each_coordinate(integrator):
 
 
 @pytest.mark.slow
-def test_inner_loops_of_pcnl_reach_the_exact_optimum():
-    """Exact moves of a large step: fewer rounds than with Langevin steps do."""
-    averaged = run(PDA(0.8, T, proposal="pcnl"), 200, 2000)
-    assert true_gap(averaged.state.dual) < 1e-4
-    assert (
-        averaged.evaluations == 200 * (1 + 11) * N
-    )  # values and gradients of the first are one pass more than moves
-    assert 0.4 < averaged.metrics["acceptance"] < 0.95
-    played = run(
-        FictitiousPlay(0.8, T, proposal="pcnl"),
-        200,
-        2000,
-        record=dual_of,
-        record_every=5,
-    )
-    assert true_gap(later(played)) < 1e-4
-    assert played.evaluations == N + 200 * (1 + 11) * N
-    assert 0.4 < played.metrics["acceptance"] < 0.95
-
-
-@pytest.mark.slow
 def test_a_duality_gap_is_that_of_quadrature():
     """At half the optimal dual: D, and the gap with its small upward bias."""
     dual, grid = 0.5 * np.asarray(optimal_dual()), tiny.exact("squared")
@@ -348,34 +324,3 @@ def test_a_step_does_not_grow_beyond_forgetting():
         0.75
     )
     assert float(adapted_step_size(jnp.float32(1.9), 0.99)) == pytest.approx(1.9 * 1.3)
-
-
-# Mistakes.
-
-
-@pytest.mark.parametrize(
-    ("make", "facts"),
-    [
-        (lambda: check_proposal("pcn"), "proposal 'mala' 'pcnl' 'pcn'"),
-        (
-            lambda: check_inner_loop("mala", 0.1, gradients.Full()),
-            "proposal 'langevin' 'pcnl' 'mala'",
-        ),
-        (
-            lambda: PDA(2.5, T, proposal="pcnl"),
-            "step_size 2",
-        ),
-        (
-            lambda: FictitiousPlay(lambda t: 0.1, T, proposal="pcnl"),
-            "step_size 2",
-        ),
-        (
-            lambda: PDA(0.5, T, gradient=gradients.Minibatch(2), proposal="pcnl"),
-            "",
-        ),
-    ],
-    ids=["moves", "inner loop", "long step", "schedule", "batches"],
-)
-def test_a_mistake_is_named(make, facts):
-    with refuses(ValueError, facts):
-        make()

@@ -1,12 +1,17 @@
 """Leave-one-out errors of the kernel limit, against refits without the row."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from sklearn.kernel_ridge import KernelRidge
 
 from langevax import neurons
-from langevax.meanfield.kernel_limit import leave_one_out, prior_features, ridge, slopes
+from langevax.meanfield.kernel_limit import (
+    features_of,
+    leave_one_out,
+    prior_particles,
+    ridge,
+    slopes,
+)
 
 
 def data(n=12, seed=0):
@@ -71,13 +76,11 @@ def test_of_equally_good_penalties_the_largest_is_taken():
 def test_features_have_the_kernel_of_the_prior():
     """E tanh(a)^2 E tanh(<w, x> + b) tanh(<w, x'> + b) by quadrature; 4.5 standard errors."""
     inputs, variance, scale = np.array([[0.5, -0.2], [0.3, 0.9]]), 1.3, 2.0
-    features = prior_features(
-        neurons.TanhTanh(scale, 3),
-        jnp.asarray(inputs, jnp.float32),
-        variance,
-        200_000,
-        key=jax.random.key(0),
+    neuron, x = neurons.TanhTanh(scale, 3), np.float32(inputs)
+    drawn = prior_particles(
+        neuron, 2, 2, variance, 200_000, x.dtype, key=jax.random.key(0)
     )
+    features = features_of(neuron, drawn, x)
     products = (
         np.asarray(features, np.float64)[:, 0] * np.asarray(features, np.float64)[:, 1]
     )

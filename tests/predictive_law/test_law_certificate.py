@@ -212,9 +212,9 @@ def test_an_upper_end_needs_likelihoods_that_are_numbers(law):
     )
     clouds.close()
     search.keep_upper(bound)
-    assert search.known.upper is None
+    assert search.upper is None
     search.keep_upper(bound._replace(outputs=np.array([1.0, 1e-30])))
-    assert search.known.upper is not None
+    assert search.upper is not None
 
 
 def test_newton_steps_on_a_weighted_grid_reach_its_dual():

@@ -9,20 +9,19 @@ from langevax.app.evaluation import holdout
 from langevax.app.fitting.data import prepare
 from langevax.app.fitting.family import FamilyFit
 from langevax.app.fitting.prepared import FitData
-from langevax.app.folder import CERTIFICATE, MODEL, RESULT, SCHEMA, locked
+from langevax.app.folder import MODEL, RESULT, SCHEMA
 from langevax.app.options import CertifyOptions, FitOptions
 from langevax.app.output import Output, plain
 from langevax.app.predict import load_model, model_hash
 from langevax.app.report import summary
 from langevax.app.tables.schema import read_schema
-from langevax.meanfield.certificate_file import read_search
-from langevax.run import CheckpointError, keep_compiled_programs
+from langevax.run import keep_compiled_programs
 from langevax.run.options import Run
 from langevax.sklearn.law_estimator import PredictiveEstimator
 
 
 def run(options: CertifyOptions) -> None:
-    """Search on, and print what the certificate says."""
+    """Search with another budget, and print what the certificate says."""
     output = Output(options.json)
     keep_compiled_programs()
     folder = options.model
@@ -30,26 +29,35 @@ def run(options: CertifyOptions) -> None:
     data = _rows(options, _result(folder))
     _attach(estimator, data, options)
     split = data.split
-    if isinstance(estimator, PredictiveEstimator):
-        certificate = _of_a_law(estimator, options, output)
+    effort = options.effort
+    is_law = isinstance(estimator, PredictiveEstimator)
+    if is_law and options.cpu_seconds is None:
+        effort = effort or 10 * FamilyFit.effort
+    try:
+        with output.progress("Certificate") as line:
+            certificate = estimator.certificate(
+                effort,
+                cpu_seconds=options.cpu_seconds,
+                random_state=0,
+                run=Run(progress=line.show),
+            )
+    except ValueError as error:  # a network without a certificate
+        raise BadInput(f"DIR {str(folder)!r}: {error}") from error
+    if is_law:
         sentence = summary.law_optimum(
             certificate.verdict, len(split.train), split.unit
         )
-        about = ""
-        unit = "gradients of rows"
     else:
-        certificate, before = _of_a_network(estimator, options, output)
         sentence = summary.optimum(
             holdout.certified(certificate),
             holdout.on_columns(estimator).temperature_,
             len(split.train),
             split.unit,
         )
-        unit = "neuron gradients"
-        about = f"{before}; kept in {folder / CERTIFICATE}"
+    unit = "gradients of rows" if is_law else "neuron gradients"
     output.say("Certificate", sentence)
     output.note(
-        f"{certificate.work:.2g} {unit} in {certificate.cpu_seconds:.1f} CPU seconds{about}."
+        f"{certificate.work:.2g} {unit} in {certificate.cpu_seconds:.1f} CPU seconds."
     )
     content = holdout.certified(certificate) | {
         "optimum": sentence,
@@ -57,53 +65,6 @@ def run(options: CertifyOptions) -> None:
         "cpu_seconds": certificate.cpu_seconds,
     }
     output.result(plain(content))
-
-
-def _of_a_network(
-    estimator: Any, options: CertifyOptions, output: Output
-) -> tuple[Any, str]:
-    """Return the certificate of a network, whose search is kept, and what was spent before."""
-    folder = options.model
-    file = options.model / CERTIFICATE
-    before = ""
-    try:
-        with locked(folder, "DIR"), output.progress("Certificate") as line:
-            if options.force:
-                file.unlink(missing_ok=True)
-            elif file.exists():
-                spent = read_search(file)[0]
-                before = f", {spent['work']:.2g} of them in {spent['seconds']:.1f} before this call"
-            certificate = estimator.certificate(
-                options.effort,
-                cpu_seconds=options.cpu_seconds,
-                random_state=0,
-                run=Run(checkpoint=file, resume=True, progress=line.show),
-            )
-    except CheckpointError as error:
-        raise BadInput(f"{error} Or pass --force to begin again.") from error
-    except BadInput:
-        raise
-    except ValueError as error:  # a network without a certificate
-        raise BadInput(f"DIR {str(folder)!r}: {error}") from error
-    return certificate, before
-
-
-def _of_a_law(estimator: Any, options: CertifyOptions, output: Output) -> Any:
-    """Return the certificate of the law of a regression, from the beginning."""
-    if options.force:
-        raise BadInput(
-            "--force forgets the search of a network, and a regression keeps none; leave it out."
-        )
-    effort = options.effort
-    if options.cpu_seconds is None:
-        effort = effort or 10 * FamilyFit.effort
-    with output.progress("Certificate") as line:
-        return estimator.certificate(
-            effort,
-            cpu_seconds=options.cpu_seconds,
-            random_state=0,
-            run=Run(progress=line.show),
-        )
 
 
 def _model(folder: Path) -> Any:

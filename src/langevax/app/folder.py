@@ -5,7 +5,6 @@
     DIR/result.json         every number that was printed; written last: where it exists, the model is complete
     DIR/report.html         the report
     DIR/holdout.csv         the held-out rows, observed and predicted
-    DIR/certificate.npz     the search of the certificate, from which `langevax certify` goes on; where there is one
     DIR/training/           during training only: options and checkpoints, from which the same command continues
 
 One process at a time writes DIR. New files are written to DIR/training/new and renamed once complete: an interrupted
@@ -33,8 +32,7 @@ SCHEMA = "schema.json"
 RESULT = "result.json"
 REPORT = "report.html"
 HOLDOUT = "holdout.csv"
-CERTIFICATE = "certificate.npz"
-PARTS = (MODEL, SCHEMA, REPORT, HOLDOUT, CERTIFICATE, RESULT)
+PARTS = (MODEL, SCHEMA, REPORT, HOLDOUT, RESULT)
 """In the order of renaming."""
 WRITER = "langevax fit"
 
@@ -56,10 +54,10 @@ def _not_writable(folder: Path, error: OSError) -> BadInput:
 
 
 @contextmanager
-def locked(folder: Path, argument: str = "--out") -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder, which exists; raise `BadInput` where another run holds it."""
     try:
-        lock = Lock(folder / LOCK_FILE, f"{argument} {str(folder)!r}")
+        lock = Lock(folder / LOCK_FILE, f"--out {str(folder)!r}")
     except LockedError as error:
         raise BadInput(str(error)) from error
     except OSError as error:
@@ -76,7 +74,6 @@ class Folder:
         self.training: Path = path / "training"
         self.settings: Path = self.training / "settings.json"
         self.checkpoints: Path = self.training / "checkpoints"
-        self.search: Path = self.training / CERTIFICATE
         self.new: Path = self.training / "new"
 
     @property
@@ -143,9 +140,8 @@ class Folder:
         """Delete the settings and checkpoints of the training run."""
         for folder in (self.checkpoints, self.new):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.search, self.settings):  # the mark last
-            _half(file).unlink(missing_ok=True)
-            file.unlink(missing_ok=True)
+        _half(self.settings).unlink(missing_ok=True)
+        self.settings.unlink(missing_ok=True)  # the mark last
         with suppress(OSError):
             self.training.rmdir()
 
@@ -191,11 +187,9 @@ class Folder:
         ]
 
     def _is_whole(self, part: str, digest: str) -> bool:
-        """Return whether a part is as written, or a search that `langevax certify` went on with."""
+        """Return whether a part is as written."""
         file = self.path / part
-        if not file.is_file():
-            return False
-        return file_digest(file) == digest or (part == CERTIFICATE and _is_search(file))
+        return file.is_file() and file_digest(file) == digest
 
     def check_settings(self) -> None:
         """Raise `BadInput` where the settings of the training in DIR cannot be read."""
@@ -250,18 +244,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(
             file, lambda: hashlib.blake2b(digest_size=16)
         ).hexdigest()
-
-
-def _is_search(path: Path) -> bool:
-    """Return whether a file is the undamaged search of a certificate."""
-    from langevax.meanfield.certificate_file import read_search
-    from langevax.run import CheckpointError
-
-    try:
-        read_search(path)
-    except CheckpointError:
-        return False
-    return True
 
 
 def _read_json(path: Path) -> dict[str, Any]:

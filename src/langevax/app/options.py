@@ -173,8 +173,8 @@ class FitOptions:
     With --curves wide each row is a curve, and columns named by numbers are its values at these times (wavelengths,
     hours); with --curves long each row is a reading. Missing cells are interpolated.
 
-    DIR then holds report.html (open it in a browser), model.safetensors, schema.json, result.json, holdout.csv with
-    the predictions for the held-out rows, and certificate.npz, from which `langevax certify DIR` goes on. An
+    DIR then holds report.html (open it in a browser), model.safetensors, schema.json, result.json, and holdout.csv with
+    the predictions for the held-out rows. An
     interrupted run begins again when the same command is run; where it trains by steps, it goes on from DIR/training.
 
     Settings that are not options here are parameters of langevax.sklearn.MeanFieldRegressor and MeanFieldClassifier.
@@ -469,9 +469,6 @@ class CertifyOptions:
     says how far training could still go, and nothing about how well the model predicts. The training rows are not in
     DIR: they are read again from TABLE, by default the one of the fit, and compared with the hash that the model holds.
 
-    The search is kept in DIR/certificate.npz: the first call goes on where `langevax fit` ended, each later one where
-    the last call did, and what they spent adds up. Interrupt it at any time: what the file holds is not lost.
-
     Of a regression (`langevax fit --family`) the interval holds the least objective of all distributions of its
     coefficients at the share of Bayes of the fit. No search is kept: each call begins anew.
     """
@@ -488,7 +485,6 @@ class CertifyOptions:
         "NUMBER",
         "Instead: gradients of one neuron, or of one particle, at one row; 3e9 by default.",
     )
-    force: bool = _flag("--force", "Forget the search in DIR and begin again.")
     json: bool = _json()
 
     def __post_init__(self) -> None:

@@ -25,7 +25,7 @@ from langevax.meanfield.fictitious_play import FictitiousPlay
 from langevax.meanfield.mfld import steps_at
 from langevax.meanfield.pda import PDA
 from langevax.problems.mean_field import MeanFieldRisk, check_risk
-from langevax.samplers import Langevin, Underdamped
+from langevax.samplers import Langevin
 
 
 class AdaptiveState(NamedTuple):
@@ -62,14 +62,14 @@ class CurvatureSteps(Algorithm):
 
 
 class LossCurvatureSteps(CurvatureSteps):
-    """`Langevin` or `Underdamped` dynamics whose step sizes follow the curvature of the loss.
+    """`Langevin` dynamics whose step sizes follow the curvature of the loss.
 
     Every fifth step measures `Loss.local_curvature` at the outputs of the next `num_rows` rows, in turn.
     Cost: `num_rows` activations a particle each time, at most 3 % of the steps with `num_rows` as `rows_to_measure` has
     it.
 
     Args:
-        inner: its `step_size` is replaced; that of `Underdamped` by the square root.
+        inner: its `step_size` is replaced.
         relative_step_size: > 0, in units of the inverse curvature; see `mfld.RELATIVE_STEP_SIZE`.
         num_rows: rows of a measurement.
 
@@ -89,7 +89,7 @@ class LossCurvatureSteps(CurvatureSteps):
     growth: ClassVar[float] = 4.0
     """Factor by which the curvature of a row may fall between its measurements; it may rise by any."""
 
-    inner: Langevin | Underdamped
+    inner: Langevin
     relative_step_size: ArrayLike
     num_rows: int
 
@@ -120,8 +120,7 @@ class LossCurvatureSteps(CurvatureSteps):
             lambda: self._measured(problem, state, step // self.every),
             lambda: (state.curvatures, state.step_size),
         )
-        own = jnp.sqrt(step_size) if isinstance(self.inner, Underdamped) else step_size
-        inner, info = eqx.tree_at(_step_size, self.inner, own).step(
+        inner, info = eqx.tree_at(_step_size, self.inner, step_size).step(
             problem, state.inner, key, step
         )
         return AdaptiveState(inner, curvatures, step_size), info

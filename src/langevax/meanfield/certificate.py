@@ -24,7 +24,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
@@ -34,15 +34,14 @@ from jaxtyping import Float
 
 from langevax import checks
 from langevax._typing import PRNGKey
-from langevax.meanfield.certificate_file import SearchFile
 from langevax.meanfield.clouds import Clouds
-from langevax.meanfield.duality_gap import check_bounded
+from langevax.meanfield.duality_gap import check_problem
 from langevax.meanfield.gibbs_law import GibbsLaw
 from langevax.meanfield.homotopy import DIRECT, RowRisk
 from langevax.meanfield.interval_search import TRUSTED, IntervalSearch, close
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.renamed import refuse_former
-from langevax.run.options import Run, check_run
+from langevax.run.options import Run, check_unsaved
 from langevax.run.progress import report_to
 
 DEFAULT_EFFORT = 3e9
@@ -131,6 +130,7 @@ def certify(
     effort: float | None = None,
     cpu_seconds: float | None = None,
     clouds: Sequence[Float[ArrayLike, "particles size"]] = (),
+    dual: Float[ArrayLike, "n ..."] | None = None,
     run: Run = Run(),
 ) -> Certificate:
     """Bound the least objective of all networks of this kind from both sides.
@@ -142,14 +142,14 @@ def certify(
             half a minute on one core. It ends sooner where the interval is narrow.
         cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
         clouds: particles of trained networks, from which wells are searched for as well.
-        run: a `langevax.Run`, whose `checkpoint` is a file in which the search is kept as it goes. The share that
-            `progress` shows is that of the effort.
+        dual: (n,) or (n, C) of a training, whose law the first of `clouds` is of: the climb goes on from there. None
+            begins at the prior.
+        run: a `langevax.Run`; nothing is saved. The share that `progress` shows is that of the effort.
 
     Raises:
         ValueError: an unbounded neuron, a risk without a prior, an effort that is not positive, both `effort` and
-            `cpu_seconds`, clouds of another width or not finite.
-        CheckpointError: the checkpoint holds a search and `resume` is False, holds that of another problem, or is
-            damaged.
+            `cpu_seconds`, clouds of another width or not finite, a dual of another shape or without clouds, a
+            checkpoint.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -159,12 +159,7 @@ def certify(
         >>> certificate.trustworthy, certificate.width < 0.01
         (True, True)
     """
-    checks.not_forked()
-    checks.instance(
-        "risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)"
-    )
-    checks.typed_key(key)
-    checks.number("temperature", temperature, positive=True)
+    check_problem(risk, temperature, key)
     if effort is not None and cpu_seconds is not None:
         raise ValueError(
             f"effort={effort} and cpu_seconds={cpu_seconds} are two budgets; pass one of them."
@@ -173,8 +168,7 @@ def certify(
     checks.number(
         "cpu_seconds", 1.0 if cpu_seconds is None else cpu_seconds, positive=True
     )
-    check_run(run)
-    check_bounded(risk)
+    check_unsaved(run, "a certificate")
     risk.prior(temperature, 1)  # refuses a risk without a prior
     began = time.process_time()
     law = GibbsLaw.of(risk, float(temperature))
@@ -184,18 +178,13 @@ def certify(
     with blas_threads(risk), report_to(run.progress) as report:
         search = IntervalSearch(risk, float(temperature), moves, report, trained)
         try:
-            if run.checkpoint is not None:
-                file = SearchFile.of(run.checkpoint, risk, float(temperature))
-                search.save = file.save
-                search.known = file.load(moves, bool(run.resume))
+            if dual is not None:
+                search.go_on_from(dual)
             search.allow(DEFAULT_EFFORT if effort is None else effort, cpu_seconds)
             close(search)
         finally:
             moves.close()
-    seconds = search.known.seconds + time.process_time() - began
-    search.known = replace(search.known, seconds=seconds)
-    search.save(search.known, moves)
-    return _certificate(search)
+    return _certificate(search, time.process_time() - began)
 
 
 def blas_threads(risk: RowRisk) -> AbstractContextManager[Any]:
@@ -229,26 +218,25 @@ def _inner(risk: MeanFieldRisk, law: GibbsLaw, cloud: ArrayLike) -> np.ndarray:
     return particles / np.asarray(law.deviations)
 
 
-def _certificate(search: IntervalSearch) -> Certificate:
-    known = search.known
-    lower = known.lower[0] if known.lower is not None else -math.inf
-    upper = known.upper[0] if known.upper is not None else math.inf
+def _certificate(search: IntervalSearch, seconds: float) -> Certificate:
+    lower = search.lower[0] if search.lower is not None else -math.inf
+    upper = search.upper[0] if search.upper is not None else math.inf
     trusted = math.isfinite(upper - lower) and search.narrow(TRUSTED)
     nothing = np.zeros(search.output_shape)
     return Certificate(
         lower_bound=lower,
         upper_bound=upper,
-        prior_objective=known.prior_objective,
+        prior_objective=search.prior_objective,
         trustworthy=trusted,
         verdict=_verdict(search, lower, upper, trusted),
-        dual=known.lower[1] if known.lower is not None else nothing,
-        outputs=known.upper[1].outputs if known.upper is not None else nothing,
-        num_descents=known.descents,
+        dual=search.lower[1] if search.lower is not None else nothing,
+        outputs=search.upper[1].outputs if search.upper is not None else nothing,
+        num_descents=search.descents,
         work=search.clouds.work,
-        cpu_seconds=known.seconds,
+        cpu_seconds=seconds,
         effort=search.effort,
         row_shares=_row_shares(search.risk),
-        history=known.history,
+        history=search.history,
     )
 
 
@@ -258,21 +246,20 @@ def _verdict(
     upper: float,
     trusted: bool,
 ) -> str:
-    known = search.known
     width = max(upper - lower, np.finfo(float).eps)
     places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 3
     between = f"between {lower:.{places}f} and {upper:.{places}f}"
     if trusted:
         promise = "95 % each end"
         # D(0) needs no search
-        if known.lower is not None and np.any(known.lower[1]):
+        if search.lower is not None and np.any(search.lower[1]):
             promise += "; the lower one " + (
-                f"unless a well was missed that holds less than {3 / known.descents:.1%} of {known.descents:,} searches"
-                if known.descents
+                f"unless a well was missed that holds less than {3 / search.descents:.1%} of {search.descents:,} searches"
+                if search.descents
                 else "by walks alone, since none of the searches for wells ended in one"
             )
         return f"The least training objective lies {between} ({promise})."
-    refusal = known.refusal.format(more=f"raise effort (it was {search.effort:.0e})")
+    refusal = search.refusal.format(more=f"raise effort (it was {search.effort:.0e})")
     if not math.isfinite(lower):
         return (
             f"Not certified: at most {upper:.3g}, with no lower end, since {refusal}."
@@ -282,7 +269,7 @@ def _verdict(
             f"Upper end only, at most {upper:.3g}: no lower end is known that is better than that of any network, "
             f"{search.bound_of_any:.3g}; raise effort (it was {search.effort:.0e})."
         )
-    share = (upper - lower) / max(known.prior_objective - lower, np.finfo(float).tiny)
+    share = (upper - lower) / max(search.prior_objective - lower, np.finfo(float).tiny)
     return f"Not certified: {between}, {min(share, 1):.0%} of what the untrained prior leaves, since {refusal}."
 
 

@@ -86,12 +86,7 @@ def duality_gap(
         >>> estimate.gap < 0.01
         True
     """
-    checks.instance(
-        "risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)"
-    )
-    checks.not_forked()
-    checks.typed_key(key)
-    checks.number("temperature", temperature, positive=True)
+    check_problem(risk, temperature, key)
     checks.positive_int("num_replicates", num_replicates, minimum=2)
     checks.positive_int("num_particles", num_particles, minimum=2)
     risk.prior(temperature, num_particles)  # refuses clouds beyond memory
@@ -102,7 +97,6 @@ def duality_gap(
             f"dual must have shape {shape}, one per row and output, got {dual.shape}; pass risk.dual(...)."
         )
     checks.finite("dual", dual, remedy="pass the dual of a finite network")
-    check_bounded(risk)
     dual = project(risk, dual)
     law = GibbsLaw.of(risk, float(temperature))
     tilt = law.tilt(dual, temperature)
@@ -134,8 +128,14 @@ def _gap(risk: MeanFieldRisk, outputs: np.ndarray, dual: Array) -> float:
     return float(mean_gap(risk, mean, dual))
 
 
-def check_bounded(risk: MeanFieldRisk) -> None:
-    """Raise unless the laws of all duals exist."""
+def check_problem(risk: MeanFieldRisk, temperature: float, key: PRNGKey) -> None:
+    """Raise unless it is one whose laws of all duals exist."""
+    checks.not_forked()
+    checks.instance(
+        "risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)"
+    )
+    checks.typed_key(key)
+    checks.number("temperature", temperature, positive=True)
     if not np.isfinite(float(risk.neuron.bound)):
         raise ValueError(
             f"{type(risk.neuron).__name__} is unbounded: its proximal Gibbs law need not exist, and no certificate "

@@ -23,9 +23,10 @@ from langevax._typing import IntScalar, PRNGKey
 from langevax.algorithm import Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
-from langevax.meanfield.moves import InnerProposal, Schedule
+from langevax.meanfield.moves import Schedule
 from langevax.meanfield.pda import FollowsGibbsLaws
 from langevax.problems.mean_field import MeanFieldRisk, check_risk
+from langevax.renamed import refuse_former
 
 
 class FictitiousPlayState(NamedTuple):
@@ -36,19 +37,17 @@ class FictitiousPlayState(NamedTuple):
     """loss'(z)."""
 
 
+@refuse_former
 class FictitiousPlay(FollowsGibbsLaws):
     """Rounds of best responses, each a few Langevin steps from the last one's particles.
 
     Args:
-        step_size: h of the inner steps, a number or one for each coordinate; of pCNL moves t <= 2, times the prior's
-            share of each coordinate's curvature.
+        step_size: h of the inner steps, a number or one for each coordinate.
         temperature: T, a number or a schedule of the round.
         rate: in (0, 1], a number or a schedule of the round: the share of the mixture that is replaced.
         num_inner_steps: Langevin steps of a round.
         gradient: estimator of the inner steps.
         integrator: of the ridge.
-        proposal: "langevin", or "pcnl" for exact moves, whose acceptance, then a metric, does not fall with the number
-            of modes.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -68,7 +67,6 @@ class FictitiousPlay(FollowsGibbsLaws):
     num_inner_steps: int = 10
     gradient: GradientEstimator = Full()
     integrator: Integrator = Exponential()
-    proposal: InnerProposal = "langevin"
 
     def __check_init__(self) -> None:
         checks.number("temperature", self.temperature, schedule=True)
@@ -83,8 +81,7 @@ class FictitiousPlay(FollowsGibbsLaws):
         check_risk(problem, "FictitiousPlay")
         outputs = problem.outputs(position)
         state = FictitiousPlayState(position, outputs, _dual(problem, outputs))
-        info: Info = {"evaluations": jnp.asarray(problem.size, jnp.int32)}
-        return state, self.first_info(info, position)
+        return state, {"evaluations": jnp.asarray(problem.size, jnp.int32)}
 
     def step(
         self,
@@ -96,7 +93,7 @@ class FictitiousPlay(FollowsGibbsLaws):
         temperature = at_step(self.temperature, step)
         rate = at_step(self.rate, step)
         frozen = problem.linearized(state.dual)
-        cloud, used, metrics = self.moved(
+        cloud, used = self.moved(
             frozen, state.position, temperature, self.num_inner_steps, key=key
         )
         response = problem.outputs(cloud)
@@ -106,7 +103,7 @@ class FictitiousPlay(FollowsGibbsLaws):
         used = used + jnp.asarray(problem.size, jnp.int32)
         return FictitiousPlayState(cloud, outputs, _dual(problem, outputs)), {
             "evaluations": used
-        } | metrics
+        }
 
 
 def _dual(risk: MeanFieldRisk, outputs: Array) -> Float[Array, "n ..."]:

@@ -103,26 +103,6 @@ def prior_particles(
     return np.insert(particles, unused, 0, axis=-1)
 
 
-def prior_features(
-    neuron: Neuron,
-    inputs: Float[np.ndarray | Array, "n features"],
-    prior_variance: float,
-    num_neurons: int,
-    *,
-    key: PRNGKey,
-    num_columns: int | None = None,
-) -> Float[Array, "neurons n"]:
-    """Return h(theta_r, x_i) of neurons drawn from N(0, prior_variance I); the first output of several.
-
-    Columns of `inputs` from `num_columns` on are zeros, for which no weights are drawn.
-    """
-    d = inputs.shape[-1] if num_columns is None else num_columns
-    particles = prior_particles(
-        neuron, d, inputs.shape[-1], prior_variance, num_neurons, inputs.dtype, key=key
-    )
-    return features_of(neuron, particles, inputs)
-
-
 def features_of(
     neuron: Neuron,
     particles: Float[np.ndarray, "neurons size"],

@@ -7,7 +7,7 @@ so that its acceptance does not depend on the number of modes where weights are 
 
     t_j = step_size share_j,      share_j = min(1, T precision_j / E (dU_j)^2),
 
-the share of the prior in the curvature. `inner_loop` is that of methods that freeze the dual vector for a while.
+the share of the prior in the curvature.
 """
 
 from collections.abc import Callable
@@ -18,14 +18,11 @@ import jax.numpy as jnp
 from jax import lax, random
 from jaxtyping import Array, Float
 
-from langevax import checks, trees
+from langevax import trees
 from langevax._typing import FloatScalar, IntScalar, PRNGKey
-from langevax.algorithm import Info, at_step
-from langevax.gradients import Full, GradientEstimator
 from langevax.problems.coordinates import affine
-from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.problem import Problem
-from langevax.samplers import MALA, PCNL, Langevin, LangevinState, MALAState, PCNLState
+from langevax.samplers import MALA, PCNL, MALAState, PCNLState
 
 Cloud = Float[Array, "particles size"]
 Scalar = float | Array
@@ -34,7 +31,6 @@ Schedule = Scalar | Callable[..., Any]
 
 Proposal = Literal["mala", "pcnl"]
 """Metropolis proposal: "pcnl" where weights are functions, with a prior precision for each mode."""
-InnerProposal = Literal["langevin", "pcnl"]
 
 FIRST_RELATIVE_STEP = 0.5  # to the inverse curvature
 LONGEST_PCNL_STEP = 2.0  # at which the proposal is independent of the current position
@@ -139,73 +135,3 @@ def adapted_step_size(
     return (
         step_size if proposal == "mala" else jnp.minimum(step_size, LONGEST_PCNL_STEP)
     )
-
-
-def inner_loop(
-    inner: Langevin,
-    proposal: InnerProposal,
-    frozen: MeanFieldRisk,
-    cloud: Cloud,
-    num_steps: int | IntScalar,
-    key: PRNGKey,
-) -> tuple[Cloud, IntScalar, Info]:
-    """Move the cloud under a frozen dual; return it, the component gradients used, and the acceptance of pCNL moves.
-
-    Langevin step k has key fold_in(key, k).
-    """
-    num_steps = jnp.asarray(num_steps, jnp.int32)
-    if proposal == "pcnl":
-        problem = frozen.of_one_particle(frozen.targets)
-        start = PCNLState(cloud, *jax.vmap(problem.value_and_gradient)(cloud))
-        heat, h = (
-            jnp.asarray(at_step(value, num_steps), cloud.dtype)
-            for value in (inner.temperature, inner.step_size)
-        )
-        end, acceptance = pcnl_moves(problem, start, heat, h, key, num_steps)
-        return (
-            end.position,
-            (1 + num_steps) * jnp.asarray(frozen.size, jnp.int32),
-            {"acceptance": acceptance},
-        )
-
-    def move(
-        k: Array, carry: tuple[LangevinState, Array]
-    ) -> tuple[LangevinState, Array]:
-        state, used = carry
-        state, info = inner.step(frozen, state, random.fold_in(key, k), k)
-        return state, used + jnp.asarray(info["evaluations"], jnp.int32)
-
-    state, used = inner.gradient.init(frozen, cloud)
-    end, used = lax.fori_loop(
-        0, num_steps, move, (LangevinState(cloud, state), jnp.asarray(used, jnp.int32))
-    )
-    return end.position, used, {}
-
-
-def check_proposal(proposal: str, known: tuple[str, ...] = ("mala", "pcnl")) -> None:
-    """Raise unless `proposal` is one of `known`."""
-    if proposal not in known:
-        raise ValueError(
-            f"proposal must be {' or '.join(map(repr, known))}, got {checks.shown(proposal)}."
-        )
-
-
-def check_inner_loop(
-    proposal: str, step_size: Schedule, gradient: GradientEstimator
-) -> None:
-    """Raise unless the settings of an inner loop go together."""
-    check_proposal(proposal, ("langevin", "pcnl"))
-    if proposal == "langevin":
-        return
-    if not isinstance(gradient, Full):
-        raise ValueError(
-            f"proposal='pcnl' accepts by the whole potential; leave gradient=Full(), not {gradient!r}."
-        )
-    largest = LONGEST_PCNL_STEP
-    if callable(step_size) or (
-        checks.is_concrete(step_size)
-        and bool(jnp.any(jnp.asarray(step_size) > largest))
-    ):
-        raise ValueError(
-            f"step_size must be a number of at most {largest:g} for proposal='pcnl', got {checks.shown(step_size)}."
-        )

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax import random
+from jax import lax, random
 from jaxtyping import Array, Float
 
 from langevax import checks
@@ -31,14 +31,12 @@ from langevax.gradients import Full, GradientEstimator, batches
 from langevax.gradients.estimator import check_estimator
 from langevax.integrators import Exponential, Integrator, check_integrator
 from langevax.meanfield.moves import (
-    InnerProposal,
     Scalar,
     Schedule,
-    check_inner_loop,
-    inner_loop,
 )
 from langevax.problems.mean_field import MeanFieldRisk, by_rows, check_risk, first_dual
-from langevax.samplers import Langevin
+from langevax.renamed import refuse_former
+from langevax.samplers import Langevin, LangevinState
 
 
 class PDAState(NamedTuple):
@@ -52,7 +50,7 @@ class PDAState(NamedTuple):
 class FollowsGibbsLaws(Algorithm):
     """Rounds in which the dual vector is fixed and particles move towards its Gibbs law, by a few inner steps.
 
-    Each has the fields `step_size`, `num_inner_steps`, `gradient`, `integrator` and `proposal` of these steps.
+    Each has the fields `step_size`, `num_inner_steps`, `gradient` and `integrator` of these steps.
     """
 
     def __check_init__(self: Any) -> None:
@@ -60,13 +58,6 @@ class FollowsGibbsLaws(Algorithm):
         checks.positive_int("num_inner_steps", self.num_inner_steps)
         check_estimator(self.gradient)
         check_integrator(self.integrator)
-        check_inner_loop(self.proposal, self.step_size, self.gradient)
-
-    def first_info(self: Any, counts: Info, position: Array) -> Info:
-        """The info of `init`: counts, and the acceptance of exact moves."""
-        if self.proposal == "langevin":
-            return counts
-        return counts | {"acceptance": jnp.ones((), position.dtype)}
 
     def moved(
         self: Any,
@@ -76,18 +67,29 @@ class FollowsGibbsLaws(Algorithm):
         num_steps: int | IntScalar,
         *,
         key: PRNGKey,
-    ) -> tuple[Array, IntScalar, Info]:
-        """Return the particles after the inner steps, the component gradients used, and metrics."""
+    ) -> tuple[Array, IntScalar]:
+        """Return the particles after the inner steps, step k with key fold_in(key, k), and the component gradients used."""
         inner = Langevin(self.step_size, temperature, self.gradient, self.integrator)
-        return inner_loop(inner, self.proposal, frozen, position, num_steps, key)
+
+        def move(
+            k: Array, carry: tuple[LangevinState, Array]
+        ) -> tuple[LangevinState, Array]:
+            state, used = carry
+            state, info = inner.step(frozen, state, random.fold_in(key, k), k)
+            return state, used + jnp.asarray(info["evaluations"], jnp.int32)
+
+        state, used = self.gradient.init(frozen, position)
+        start = LangevinState(position, state), jnp.asarray(used, jnp.int32)
+        end, used = lax.fori_loop(0, jnp.asarray(num_steps, jnp.int32), move, start)
+        return end.position, used
 
 
+@refuse_former
 class PDA(FollowsGibbsLaws):
     """Dual averaging outside, Langevin steps to the law of the average inside, each round from the last cloud.
 
     Args:
-        step_size: h of the inner steps, a number or one for each coordinate; of pCNL moves t <= 2, times the prior's
-            share of each coordinate's curvature.
+        step_size: h of the inner steps, a number or one for each coordinate.
         temperature: T, a number: a schedule would change the average.
         num_inner_steps: of outer step t, ceil(num_inner_steps t^growth); ten and no growth are enough in practice.
         growth: >= 0; the theorem asks for 2.
@@ -96,8 +98,6 @@ class PDA(FollowsGibbsLaws):
         gradient: estimator of the inner steps.
         integrator: of the ridge; `SemiImplicit()` is the scheme for functions of Nishikawa, Suzuki, Nitanda, Wu
             (NeurIPS 2022).
-        proposal: "langevin", or "pcnl" for exact moves, whose acceptance, then a metric, does not fall with the number
-            of modes.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -119,7 +119,6 @@ class PDA(FollowsGibbsLaws):
     tempered: bool = False
     gradient: GradientEstimator = Full()
     integrator: Integrator = Exponential()
-    proposal: InnerProposal = "langevin"
 
     def __check_init__(self) -> None:
         if callable(self.temperature):
@@ -143,8 +142,7 @@ class PDA(FollowsGibbsLaws):
             batches.check_batch_size(self.batch_size, problem)
         dual = first_dual(problem, position.dtype)
         state = PDAState(position, dual, jnp.zeros(problem.max_size, position.dtype))
-        info: Info = {"evaluations": jnp.int32(0), "inner_steps": jnp.int32(0)}
-        return state, self.first_info(info, position)
+        return state, {"evaluations": jnp.int32(0), "inner_steps": jnp.int32(0)}
 
     def step(
         self,
@@ -172,13 +170,13 @@ class PDA(FollowsGibbsLaws):
         number = jnp.ceil(number * (1 - 1e-6)).astype(
             jnp.int32
         )  # 30 that was rounded up is not 31
-        position, used_inside, metrics = self.moved(
+        position, used_inside = self.moved(
             frozen, state.position, self.temperature, number, key=inner_key
         )
         return PDAState(position, dual, weights), {
             "evaluations": used + used_inside,
             "inner_steps": number,
-        } | metrics
+        }
 
     def _averaged(
         self,

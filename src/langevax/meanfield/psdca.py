@@ -26,7 +26,7 @@ the step that changed them, but by the next one. Of a refresh: (num_inner_steps 
 where particles are split over devices, each receives the whole cloud once. No table of neurons by rows is kept.
 """
 
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +42,6 @@ from langevax.meanfield.moves import (
     Proposal,
     Schedule,
     adapted_step_size,
-    check_proposal,
     mala_moves,
     pcnl_moves,
 )
@@ -140,7 +139,7 @@ class PSDCA(Algorithm):
         checks.positive_int("num_inner_steps", self.num_inner_steps)
         checks.positive_int("period", self.period, auto=True)
         checks.one_of("curvature", self.curvature, ("bound", "variance"))
-        check_proposal(self.proposal)
+        checks.one_of("proposal", self.proposal, get_args(Proposal))
 
     def init(
         self,

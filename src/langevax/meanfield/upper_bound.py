@@ -68,12 +68,6 @@ class UpperBound(NamedTuple):
         return self.value - float(stdtrit(self.freedom, level)) * self.error
 
 
-def mean_losses(risk: RowRisk, outputs: np.ndarray) -> np.ndarray:
-    return np.asarray(
-        _mean_loss(risk, jnp.asarray(outputs, risk.inputs.dtype))[0], np.float64
-    )
-
-
 def local_runs(
     clouds: Clouds,
     tilt: Tilt,
@@ -174,11 +168,9 @@ def around_cloud(
     chosen = cloud[
         clouds.generator().choice(len(cloud), min(len(cloud), 4096), replace=False)
     ].astype(np.float64)
-    whitening = np.linalg.inv(np.linalg.cholesky(covariance(chosen)))
-    white = chosen @ whitening.T
     size = cloud.shape[1]
     count = max(1, min(most_normals, len(chosen) // (fewest * size)))
-    labels = Cells(_centres(clouds, white, count), whitening).of(chosen)
+    labels = parts_of(clouds, chosen, count).of(chosen)
     parts = [chosen[labels == part] for part in range(count)]
     parts = [members for members in parts if len(members) >= fewest]
     shares = [(1 - prior_share) * len(members) / len(chosen) for members in parts]
@@ -207,7 +199,9 @@ def judged(risk: RowRisk, outputs: np.ndarray, free: np.ndarray) -> UpperBound:
     """Return loss(mean outputs) + mean free over runs, with the jackknife's error."""
     count = len(free)
     means = [np.delete(outputs, r, 0).mean(0) for r in range(count)]
-    losses = mean_losses(risk, np.stack([*means, outputs.mean(0)]))
+    all_means = np.stack([*means, outputs.mean(0)])
+    z = jnp.asarray(all_means, risk.inputs.dtype)
+    losses = np.asarray(_mean_loss(risk, z)[0], np.float64)
     values = losses[:-1] + np.array([np.delete(free, r).mean() for r in range(count)])
     error = math.sqrt(
         (count - 1) / count * float(np.sum((values - values.mean()) ** 2))

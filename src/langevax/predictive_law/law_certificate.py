@@ -142,14 +142,16 @@ def certify(
                 missing = search.missing_share()
             finally:
                 clouds.close()
-    search.known = replace(search.known, seconds=time.process_time() - began)
-    return _certificate(search, posterior_share, missing, *_score(problem, points))
+    seconds = time.process_time() - began
+    score = _score(problem, points)
+    return _certificate(search, posterior_share, missing, seconds, *score)
 
 
 def _certificate(
     search: LawSearch,
     share: float,
     missing: float,
+    seconds: float,
     score: float,
     score_error: float,
 ) -> LawCertificate:
@@ -162,12 +164,11 @@ def _certificate(
     lower = -math.inf
     upper = math.inf
     outputs = np.ones(size)
-    known = search.known
-    if known.lower is not None and not search.is_capped:
-        lower = nats(known.lower[0])
-    if known.upper is not None:
-        upper = nats(known.upper[0])
-        outputs = known.upper[1].outputs
+    if search.lower is not None and not search.is_capped:
+        lower = nats(search.lower[0])
+    if search.upper is not None:
+        upper = nats(search.upper[0])
+        outputs = search.upper[1].outputs
     certified = references + np.log(np.maximum(outputs, np.finfo(float).tiny))
     bounds = -math.inf, math.inf
     if share < 1 and math.isfinite(upper - lower):
@@ -179,7 +180,7 @@ def _certificate(
     certificate = LawCertificate(
         lower_bound=lower,
         upper_bound=upper,
-        bayes_objective=nats(known.prior_objective),
+        bayes_objective=nats(search.prior_objective),
         posterior_share=share,
         score_bounds=bounds,
         law_score=score,
@@ -189,13 +190,13 @@ def _certificate(
         verdict="",
         missing_share=missing,
         log_scores=certified,
-        effective_draws=search.evidence.effective,
-        num_descents=known.descents,
+        effective_draws=search.effective,
+        num_descents=search.descents,
         work=search.clouds.work,
-        cpu_seconds=known.seconds,
+        cpu_seconds=seconds,
         effort=search.effort,
         history=tuple(
-            (work, nats(low), nats(high)) for work, low, high in known.history
+            (work, nats(low), nats(high)) for work, low, high in search.history
         ),
     )
     refusal = search.reason.format(more=MORE.format(effort=search.effort))

@@ -9,7 +9,7 @@ particles is about p_eff / (2 M) nats too low.
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from langevax.log_weights import effective_share, log_mean_exp, normalised, systematic
 from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, WalkTarget
 from langevax.meanfield.homotopy import COUNTED_DUALS, Ascent
-from langevax.meanfield.interval_search import FEWEST_CLOUD, IntervalSearch, Known
+from langevax.meanfield.interval_search import FEWEST_CLOUD, IntervalSearch
 from langevax.meanfield.upper_bound import (
     UpperBound,
     around_cloud,
@@ -85,7 +85,7 @@ class LawSearch(IntervalSearch):
 
     particles: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     """Those of the law."""
-    known: Known = field(default_factory=lambda: Known(refusal=NOT_REACHED))
+    refusal: str = NOT_REACHED
     is_capped: bool = False
     """Whether some likelihood ratio was cut, which no lower end allows."""
     outside = "parameters far from the particles"
@@ -108,11 +108,11 @@ class LawSearch(IntervalSearch):
         self.progress("the posterior")
         around = self.particles
         start = around_cloud(self.clouds, around)
-        runs = local_runs(self.clouds, posterior, start, around, self.known.size, False)
+        runs = local_runs(self.clouds, posterior, start, around, self.run_size, False)
         if runs is not None:
             bound = upper_bounds(self.risk, self.temperature, runs)[0]
             self.keep_upper(bound)
-            self.known = replace(self.known, prior_objective=bound.value)
+            self.prior_objective = bound.value
 
     @property
     def least_left(self) -> float:
@@ -132,8 +132,7 @@ class LawSearch(IntervalSearch):
     def choose_sizes(self) -> None:
         """Set the particles of the first round: the path of minimisers takes some forty laws."""
         super().choose_sizes()
-        fewer = max(FEWEST_CLOUD, self.known.num_particles // 2)
-        self.known = replace(self.known, num_particles=fewer)
+        self.num_particles = max(FEWEST_CLOUD, self.num_particles // 2)
 
     @property
     def reason(self) -> str:
@@ -143,7 +142,7 @@ class LawSearch(IntervalSearch):
                 f"the likelihood of a row varies by more than e^{MAX_EXPONENT:.0f} between parameters, beyond the numbers "
                 "of a certificate; use a likelihood with heavier tails, or certify none"
             )
-        return self.known.refusal
+        return self.refusal
 
     def is_sharp(self) -> bool:
         """Return whether J_a is known to a tenth of a nat."""
@@ -156,13 +155,13 @@ class LawSearch(IntervalSearch):
     @property
     def width_in_nats(self) -> float:
         """Of all rows."""
-        return self.tilted.num_activations * self.known.width
+        return self.tilted.num_activations * self.width
 
     def climbed(self) -> Ascent:
         """Return the best dual and a cloud of its law, from normals around the law's particles or from the last round."""
         clouds = self.clouds
         weight = 1 - float(self.tilted.posterior_share)
-        before = self.known.ascent
+        before = self.ascent
         if before is None:
             pilot, tilt = self._approached(weight)
             counted = ()
@@ -203,7 +202,7 @@ class LawSearch(IntervalSearch):
         clouds = self.clouds
         posterior_share = float(self.tilted.posterior_share)
         start = around_cloud(clouds, self.particles, 0.5)
-        pilot = PilotCloud.of(clouds.drawn(start, self.known.num_particles))
+        pilot = PilotCloud.of(clouds.drawn(start, self.num_particles))
         nothing = clouds.target(self.tilted.plain_tilt(0.0), 0.0, 0.0, start)
         share = 0.0
         tilt = np.zeros(self.tilted.num_activations)
@@ -243,7 +242,7 @@ class LawSearch(IntervalSearch):
     ) -> PilotCloud:
         """Return a weighted cloud after resampling and moves."""
         offset = self.clouds.generator().uniform()
-        parents = systematic(log_weights, offset, self.known.num_particles)
+        parents = systematic(log_weights, offset, self.num_particles)
         pilot = pilot.measured(normalised(log_weights)).resampled(parents)
         return pilot.moved(self.clouds, target, moves)[0]
 
@@ -253,7 +252,7 @@ class LawSearch(IntervalSearch):
         Both are compared in `num_parts` parts of space, where a share of `few` is next to none.
         """
         clouds = self.clouds
-        runs = self.evidence.walked
+        runs = self.walked
         if runs is None:
             return 0.0
         of_runs = runs.log_partition - log_mean_exp(runs.log_weights)

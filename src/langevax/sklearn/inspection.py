@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -15,16 +17,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from langevax.figures import charts
 from langevax.meanfield import Certificate, certify
-from langevax.meanfield.certificate import DEFAULT_EFFORT
-from langevax.meanfield.kernel_limit import prior_features
+from langevax.meanfield.kernel_limit import features_of, prior_particles
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.renamed import refuse_former
 from langevax.run.options import Run
 from langevax.sklearn.baselines import LinearPart
 from langevax.sklearn.parameters import RandomState, run_of
 from langevax.sklearn.stopping import at_rows
-from langevax.sklearn.table import Standardiser, Table, in_buckets
-from langevax.sklearn.training import Network, root_key
+from langevax.sklearn.table import Standardiser, Table, in_buckets, padded
+from langevax.sklearn.training import Network, outputs, root_key
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +44,9 @@ class MeanFieldInspection:
     neuron_: Tanh | TanhTanh
     standardiser_: Standardiser
     particles_: np.ndarray
+    clouds_: np.ndarray
+    solver_: str
+    converged_: bool
     temperature_: float
     linear_part_: LinearPart | None
 
@@ -58,20 +62,19 @@ class MeanFieldInspection:
         """Bound the least training objective from both sides; see `langevax.meanfield.certify`.
 
         In units of the loss of standardised targets, at the temperature of the fit. The interval is about all networks
-        of this kind. Entries of the result are those of the training rows: `output_error(model.outputs(X))` bounds how
-        far the outputs of this fit are from the best ones.
+        of this kind; where a path was followed, the search goes on from its end. Entries of the result are those of the
+        training rows: `output_error(model.outputs(X))` bounds how far the outputs of this fit are from the best ones.
 
         Args:
             effort: gradients of one neuron at one row that may be spent, 3e9 by default: about half a minute, and
                 longer beyond 64 columns. It ends sooner where the interval is narrow.
             cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
             random_state: of the walks; None uses the estimator's.
-            run: a `langevax.Run`, whose `checkpoint` is a file in which the search is kept as it goes. None saves
-                nothing, and shows what the estimator's does.
+            run: a `langevax.Run`, of which only `progress` counts. None shows what the estimator's does.
 
         Raises:
             AttributeError: a model that was loaded, which has no training rows; `attach_rows` returns them.
-            ValueError, CheckpointError: as in `certify`.
+            ValueError: as in `certify`.
 
         Example:
             >>> from sklearn.datasets import load_diabetes
@@ -84,16 +87,21 @@ class MeanFieldInspection:
         """
         network = self._fitted_network()
         places = self.row_places_
-        if effort is None and cpu_seconds is None:
-            effort = DEFAULT_EFFORT
         risk = network.risk(self.temperature_)
+        dual = None
+        if self.solver_ == "path" and self.converged_:
+            last = self.clouds_.reshape(-1, self.clouds_.shape[-1])
+            z = outputs(self.neuron_, last, network.inputs)
+            z = jnp.asarray(padded(z, len(risk.targets)))
+            dual = jax.vmap(risk.loss.derivative)(z, risk.targets)
         result = certify(
             risk,
             self.temperature_,
             key=root_key(self._seed(random_state)),
             effort=effort,
             cpu_seconds=cpu_seconds,
-            clouds=[self._stored_particles()],
+            clouds=[network.rotated(self.particles_)],
+            dual=dual,
             run=run_of(self.run).unsaved() if run is None else run,
         )
         return at_rows(result, places)
@@ -196,10 +204,6 @@ class MeanFieldInspection:
             )
         return self.network_
 
-    def _stored_particles(self) -> np.ndarray:
-        """Return the particles in the coordinates of the risk, whose rows are in the eigenbasis and padded."""
-        return self._fitted_network().rotated(self.particles_)
-
 
 @dataclass(eq=False, repr=False)
 class NeuronFeatures(TransformerMixin, BaseEstimator):
@@ -221,14 +225,17 @@ class NeuronFeatures(TransformerMixin, BaseEstimator):
         X = validate_data(self, X, dtype=np.float64, reset=False)
         inputs = in_buckets(self.standardiser(X))
         key = root_key(self.random_state)
-        features = prior_features(
+        variance = 1 / self.prior_precision
+        particles = prior_particles(
             self.neuron,
-            inputs,
-            1 / self.prior_precision,
+            X.shape[1],
+            inputs.shape[1],
+            variance,
             self.num_features,
+            inputs.dtype,
             key=key,
-            num_columns=X.shape[1],
         )
+        features = features_of(self.neuron, particles, inputs)
         return np.asarray(features).T[: len(X)] / np.float32(np.sqrt(self.num_features))
 
     def __sklearn_is_fitted__(self) -> bool:

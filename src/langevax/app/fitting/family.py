@@ -1,7 +1,6 @@
 """`langevax fit --family`: a regression that predicts by the best law of its coefficients."""
 
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -192,8 +191,8 @@ class FamilyFit(Fit):
             )
         return sentences
 
-    def certificate(self, output: Output, search: Path) -> dict[str, Any]:
-        """Return the numbers of the law's certificate, empty where none is wanted; it keeps no search."""
+    def certificate(self, output: Output) -> dict[str, Any]:
+        """Return the numbers of the law's certificate, empty where none is wanted."""
         if "certificate" in self.options.skip:
             return {}
         with output.progress("Certificate") as line:

@@ -4,7 +4,6 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ClassVar
 
 from langevax.app.evaluation.comparison import Comparison, Refit
@@ -83,8 +82,8 @@ class Fit(ABC):
         return []
 
     @abstractmethod
-    def certificate(self, output: Output, search: Path) -> dict[str, Any]:
-        """Return the numbers of a certificate, empty where none is wanted; its search may be left in a file."""
+    def certificate(self, output: Output) -> dict[str, Any]:
+        """Return the numbers of a certificate, empty where none is wanted."""
 
     @abstractmethod
     def guarantee(self, certificate: dict[str, Any]) -> str:

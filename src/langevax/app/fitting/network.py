@@ -4,7 +4,6 @@ import re
 import time
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -167,14 +166,13 @@ class NetworkFit(Fit):
 
         return refit
 
-    def certificate(self, output: Output, search: Path) -> dict[str, Any]:
-        """Return the numbers of the certificate, empty where none is wanted; leave its search in a file."""
-        search.unlink(missing_ok=True)  # of an interrupted run, with another result
+    def certificate(self, output: Output) -> dict[str, Any]:
+        """Return the numbers of the certificate, empty where none is wanted."""
         if "certificate" in self.options.skip:
             return {}
         with output.progress("Certificate") as line:
             certificate = self.network.certificate(
-                random_state=self.options.seed, run=Run(search, progress=line.show)
+                random_state=self.options.seed, run=Run(progress=line.show)
             )
         return holdout.certified(certificate)
 

@@ -1,7 +1,6 @@
 """`langevax fit` after its options: prepare, train, evaluate, certify, report."""
 
 import hashlib
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from langevax.app.fitting.family import FamilyFit
 from langevax.app.fitting.kinds import Fit
 from langevax.app.fitting.network import NetworkFit
 from langevax.app.folder import (
-    CERTIFICATE,
     HOLDOUT,
     MODEL,
     REPORT,
@@ -81,7 +79,7 @@ def _fit(output: Output, fit: Fit, folder: Folder) -> dict[str, Any]:
             output.warn(caution)
         for label, sentence in fit.training():
             output.say(label, sentence)
-        outputs, contents, coverage = evaluate(output, fit, folder.search)
+        outputs, contents, coverage = evaluate(output, fit)
         with output.progress("Report", 2, "part") as line, folder.filling() as new:
             contents = with_figures(fit, contents)
             line.advance("figures")
@@ -89,8 +87,6 @@ def _fit(output: Output, fit: Fit, folder: Folder) -> dict[str, Any]:
             line.advance("page")
             result = plain(result_of(fit, contents, coverage))
             write_model(new, fit, outputs, result)
-            with suppress(FileNotFoundError):
-                folder.search.rename(new / CERTIFICATE)
     except KeyboardInterrupt as interrupt:
         command = fit.options.command()
         saved = folder.checkpoints.exists()
@@ -101,7 +97,7 @@ def _fit(output: Output, fit: Fit, folder: Folder) -> dict[str, Any]:
 
 
 def evaluate(
-    output: Output, fit: Fit, search: Path
+    output: Output, fit: Fit
 ) -> tuple[np.ndarray, FitContents, Coverage | None]:
     """Predict and score rows that the model has not seen, fit other methods, and certify it.
 
@@ -144,7 +140,7 @@ def evaluate(
         cooling=fit.cooling(),
     )
     console.print_worth(output, contents)
-    certificate = fit.certificate(output, search)
+    certificate = fit.certificate(output)
     optimum = fit.guarantee(certificate)
     contents = replace(contents, certificate=certificate, optimum=optimum)
     console.print_evidence(output, contents)
