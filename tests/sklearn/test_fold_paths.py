@@ -230,15 +230,6 @@ def test_separable_classes_are_separated_with_finite_outputs():
     assert np.isfinite(model.decision_function(X)).all()
 
 
-def test_the_kernel_machine_has_the_output_scale_of_the_training_problem():
-    """Not that in which slopes are expressed, which is wide enough for the largest of them."""
-    X, y = table()
-    model = MeanFieldRegressor(**PLAIN, temperature=0.01).fit(X, y)
-    features, machine = (step for _, step in model.kernel_limit().steps)
-    assert float(features.neuron.scale) == 10 < float(model.neuron_.scale)
-    assert machine.regressor.alpha == pytest.approx(40 * 0.01)
-
-
 def test_a_loaded_model_has_the_training_problem_of_its_fit(tmp_path):
     X, y = table()
     model = MeanFieldRegressor(**PLAIN, temperature=0.01).fit(X, y)

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from langevax.problems.losses import logistic, softmax
-from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.sklearn.fold_choice import HeldOut
 from langevax.sklearn.parameters import COVERAGE, check_coverage
 from langevax.sklearn.table import Standardiser, Table, row_blocks
@@ -27,7 +26,6 @@ from langevax.sklearn.training import outputs
 class FoldPredictions:
     """Predictions of both estimators by the networks of their folds."""
 
-    neuron_: Tanh | TanhTanh
     standardiser_: Standardiser
     held_out_: HeldOut | None
     scores_: np.ndarray | None
@@ -38,7 +36,7 @@ class FoldPredictions:
         inputs = self.standardiser_(columns)
         return np.stack(
             [
-                outputs(self.neuron_, c, inputs) + folds.added(k, columns)
+                outputs(folds.neuron, c, inputs) + folds.added(k, columns)
                 for k, c in enumerate(folds.clouds)
             ]
         )
