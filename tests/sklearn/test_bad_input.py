@@ -85,8 +85,8 @@ def test_targets_of_mixed_type_are_refused():
         ({"relative_step_size": -1.0}, "'relative_step_size' -1.0"),
         ({"relative_step_size": 2.0}, "'relative_step_size' 2.0"),
         (
-            {"num_particles": 1},
-            "'num_particles' 1",
+            {"num_particles": 15},
+            "'num_particles' 15 16",
         ),
         (
             {"num_steps": 0},
@@ -136,7 +136,7 @@ def test_targets_that_are_not_numbers_or_labels_are_refused_with_a_remedy():
 @pytest.mark.slow
 def test_two_rows_are_fitted_without_warnings():
     X = np.array([[0.0], [1.0]])
-    model = MeanFieldRegressor(num_particles=10, num_steps=10, random_state=0).fit(
+    model = MeanFieldRegressor(num_particles=16, num_steps=10, random_state=0).fit(
         X, [0.0, 1.0]
     )
     assert np.isfinite(model.predict(X)).all()

@@ -134,7 +134,7 @@ def network():
 def test_batches_reach_the_gradient(solver, batch_size, estimator):
     risk = network().risk(0.01)
     assert risk.max_size == 448
-    steps = algorithm(risk, 0.1, Schedule(solver, 10, 1.0, batch_size, True))
+    steps = algorithm(risk, 0.1, Schedule(solver, 10, 1.0, batch_size))
     assert getattr(steps, "inner", steps).gradient == estimator
 
 
@@ -142,11 +142,11 @@ def test_batches_reach_the_gradient(solver, batch_size, estimator):
 def test_a_frozen_dual_takes_other_steps_than_an_interacting_cloud():
     """Neurons that do not see each other bend by |dual| / bound of what a cloud of them does."""
     risk = network().exact().risk(0.01)  # the prior alone bends what is padding
-    together = algorithm(risk, 0.1, Schedule("mfld", 10, 1.0, None, True)).step_size
+    together = algorithm(risk, 0.1, Schedule("mfld", 10, 1.0, None)).step_size
     start = jnp.zeros(
         (20, risk.particle_size)
     )  # its dual is minus the standardised targets
-    follow = algorithm(risk, 0.1, Schedule("pda", 10, 1.0, None, True))
+    follow = algorithm(risk, 0.1, Schedule("pda", 10, 1.0, None))
     alone = follow.init(risk, start, jax.random.key(0))[0].step_size
     precision = float(risk.precision)
     bends = [1 / np.asarray(steps) - precision for steps in (together, alone)]

@@ -18,7 +18,6 @@ from threadpoolctl import threadpool_limits
 
 from langevax._typing import PRNGKey
 from langevax.meanfield.mfld import stop_at_plateau
-from langevax.meanfield.moves import Proposal
 from langevax.problems.neurons import TanhTanh
 from langevax.run.options import Run, check_unsaved
 from langevax.run.progress import report_to
@@ -78,7 +77,7 @@ Stop = Literal["plateau"]
 LARGER_SCALE = 3.0
 """Of outputs, in units of the automatic one, which is compared on folds."""
 FEWEST_PARTICLES = 16
-"""Of a path: of fewer, weights leave too few effective to say how far a step may go."""
+"""Of fewer, the weights of a path leave too few effective to say how far a step may go."""
 MOST_PATH_ROWS = 20_000
 """Up to which all rows are kept together for the path; larger tables are visited in batches."""
 
@@ -99,21 +98,13 @@ class Trial(NamedTuple):
 class Automatic(NamedTuple):
     """Values of "auto" for one kind of columns; by default those of a table."""
 
-    ascent_columns: float = 0.0
-    """Columns up to which the solver is "psdca"; beyond them it is "mfld"."""
     output_scale: float = 10.0
     temperature_multiplier: float | None = None
     """Of the leave-one-out optimum; None: the mean curvature of the loss."""
-    num_steps_multiplier: float = 1.0
-    """Of the steps that the solver takes for a table."""
-    proposal: Proposal = "mala"
-    """Of Metropolis moves, in training and in the certificate."""
     scaling: Scaling | None = None
     """None: chosen by leave-one-out errors."""
     closed_form: bool = False
     """Whether networks of folds, learned scales and a linear part are left out."""
-    least_variance: float = 0.0
-    """Share of the variance of many columns whose directions are not seen."""
 
 
 @dataclass(eq=False, repr=False)
@@ -151,7 +142,7 @@ class MeanFieldEstimator(RowEstimator):
     )
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "solver": one_of("auto", "path", *SOLVERS),
-        "num_particles": count(2),
+        "num_particles": count(FEWEST_PARTICLES),
         "temperature": positive("auto"),
         "relative_step_size": [Number(Real, 0, 2, closed="neither"), *one_of("auto")],
         "num_steps": count(1, "auto"),
@@ -192,17 +183,12 @@ class MeanFieldEstimator(RowEstimator):
         """
         self._validate_params()
         rows = self._training_rows(X, y, sample_weight, groups)
-        self.solver_: str = self._solver_name(*rows.inputs.shape)
+        self.solver_: str = self._solver_name(len(rows.inputs))
         task = self._task(rows.targets, rows.weights)
         choice_key, path_key, run_key = random.split(root_key(self._seed()), 3)
         run = run_of(self.run)
         if self.solver_ == "path":
             check_unsaved(run, "solver='path', which takes seconds,")
-            if self.num_particles < FEWEST_PARTICLES:
-                raise ValueError(
-                    f"num_particles is {self.num_particles}, too few for solver='path'; pass {FEWEST_PARTICLES} or "
-                    "more, or name another solver."
-                )
         with report_to(run.progress) as report:
             trial = self._best_trial(rows, task, choice_key, path_key, report)
         columns, network, temperature, choice, self.linear_part_ = trial
@@ -478,42 +464,18 @@ class MeanFieldEstimator(RowEstimator):
         weights: np.ndarray,
     ) -> Network:
         """Return the training problem on these standardised columns."""
-        span = row_span(inputs)
-        directions = self._num_directions(inputs, weights)
-        network = Network(
-            task,
-            inputs,
-            weights,
-            float(self.prior_precision),
-            num_directions=directions,
-            span=span,
-        )
+        precision = float(self.prior_precision)
+        network = Network(task, inputs, weights, precision, span=row_span(inputs))
         return network if self.sharding is None else network.split_over(self.sharding)
 
-    def _num_directions(self, inputs: np.ndarray, weights: np.ndarray) -> int | None:
-        """Return how many principal directions are seen; None: all."""
-        share = self.automatic_.least_variance
-        few = self.automatic_.ascent_columns
-        if share == 0 or inputs.shape[1] <= few:
-            return None
-        span = row_span(inputs)
-        seen = inputs if span is None else inputs @ span
-        variances = np.linalg.eigvalsh((seen.T * weights) @ seen.astype(np.float64))
-        rest = np.cumsum(np.maximum(variances, 0.0))
-        return max(int(few), int(np.count_nonzero(rest > share * rest[-1])))
-
-    def _solver_name(self, num_rows: int, num_columns: int) -> str:
-        """Return the solver for a table of this shape."""
+    def _solver_name(self, num_rows: int) -> str:
+        """Return the solver for a table of so many rows."""
         if self.solver != "auto":
             return self.solver
-        if self.automatic_.closed_form:
-            few = num_columns <= self.automatic_.ascent_columns
-            return "psdca" if few else "mfld"
         of_steps = (self.relative_step_size, self.num_steps, self.batch_size)
         steps = any(value != "auto" for value in of_steps)
         large = num_rows > MOST_PATH_ROWS or self.sharding is not None
-        few = self.num_particles < FEWEST_PARTICLES
-        return "mfld" if steps or large or few else "path"
+        return "mfld" if steps or large else "path"
 
     def _scalings(self) -> tuple[Scaling, ...]:
         """Return the scalings that may be taken."""
@@ -544,13 +506,8 @@ class MeanFieldEstimator(RowEstimator):
                 1.0 if batch_size is None else BATCH_SHARE
             )
         if isinstance(num_steps, str):
-            num_steps = int(
-                self.automatic_.num_steps_multiplier * solver.num_steps(n, batch_size)
-            )
-        proposal = self.automatic_.proposal
-        return Schedule(
-            self.solver_, int(num_steps), float(relative), batch_size, proposal
-        )
+            num_steps = solver.num_steps(n, batch_size)
+        return Schedule(self.solver_, int(num_steps), float(relative), batch_size)
 
     def _make_neuron(self, num_outputs: int | None) -> TanhTanh:
         scale = self.output_scale

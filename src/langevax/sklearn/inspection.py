@@ -1,6 +1,5 @@
-"""Certificates, kernel limit and figures of a fitted mean-field network."""
+"""Certificates and figures of a fitted mean-field network."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,33 +9,18 @@ from sklearn.utils.validation import check_is_fitted
 from langevax.figures import charts
 from langevax.meanfield import Certificate, certify
 from langevax.meanfield.certificate import DEFAULT_EFFORT
-from langevax.problems.neurons import TanhTanh
 from langevax.renamed import refuse_former
 from langevax.run.options import Run
-from langevax.sklearn.baselines import LinearPart
+from langevax.sklearn.base import MeanFieldEstimator
 from langevax.sklearn.parameters import RandomState, run_of
-from langevax.sklearn.table import Standardiser
 from langevax.sklearn.training import Network, root_key
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class MeanFieldInspection:
-    """Certificates, kernel limit and `plot_*` methods, each of which returns the axes it drew on."""
-
-    prior_precision: float
-    _seed: Callable[..., int]
-    _column_names: Callable[[], list[str]]
-    _network_columns: Callable[[Sequence[str]], Sequence[str]]
-    network_: Network
-    row_places_: np.ndarray
-    run: Run | None
-    neuron_: TanhTanh
-    standardiser_: Standardiser
-    particles_: np.ndarray
-    temperature_: float
-    linear_part_: LinearPart | None
+class MeanFieldInspection(MeanFieldEstimator):
+    """Certificates and `plot_*` methods, each of which returns the axes it drew on."""
 
     @refuse_former
     def certificate(

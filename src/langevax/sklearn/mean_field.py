@@ -30,9 +30,7 @@ from langevax.sklearn.training import TrainingTask
 
 
 @dataclass(eq=False, repr=False)
-class MeanFieldRegressor(
-    NumberTargets, MeanFieldInspection, MeanFieldEstimator, Intervals
-):
+class MeanFieldRegressor(NumberTargets, MeanFieldInspection, Intervals):
     """Least squares by a two-layer network in the mean-field limit, without early stopping or tuning.
 
     Minimises over laws q of neurons theta (Nitanda, Wu, Suzuki, AISTATS 2022)
@@ -211,9 +209,7 @@ class MeanFieldRegressor(
 
 
 @dataclass(eq=False, repr=False)
-class MeanFieldClassifier(
-    LabelTargets, MeanFieldInspection, MeanFieldEstimator, ClassSets
-):
+class MeanFieldClassifier(LabelTargets, MeanFieldInspection, ClassSets):
     """Classification by a two-layer network in the mean-field limit, without early stopping or tuning.
 
     Minimises over laws q of neurons theta (Nitanda, Wu, Suzuki, AISTATS 2022)

@@ -18,7 +18,6 @@ from langevax.meanfield.adaptive_steps import (
     rows_to_measure,
 )
 from langevax.meanfield.mfld import RELATIVE_STEP_SIZE, coordinate_steps
-from langevax.meanfield.moves import Proposal
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
 
@@ -36,7 +35,6 @@ class Schedule(NamedTuple):
     num_steps: int
     relative_step_size: float
     batch_size: int | None
-    proposal: Proposal = "mala"
 
 
 class Solver(NamedTuple):
@@ -96,7 +94,6 @@ def _psdca(
         temperature,
         num_inner_steps=INNER_STEPS,
         curvature="variance",
-        proposal=schedule.proposal,
     )
 
 

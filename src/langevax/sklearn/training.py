@@ -103,8 +103,6 @@ class Network:
     """Rows to store; None is the bucket of n, or n where these are many."""
     num_columns: int | None = None
     """Columns to store; None is the bucket of `num_coordinates`."""
-    num_directions: int | None = None
-    """Principal directions that are seen, where the others vary too little to matter; None: all."""
     span: np.ndarray | None = None
     """(d, k) orthonormal columns that span all rows, where these are far fewer than columns; None: all directions."""
 
@@ -128,8 +126,7 @@ class Network:
     @property
     def num_coordinates(self) -> int:
         """Inputs of a neuron."""
-        every = self.inputs.shape[1] if self.span is None else self.span.shape[1]
-        return every if self.num_directions is None else min(every, self.num_directions)
+        return (self.inputs if self.span is None else self.span).shape[1]
 
     def risk(
         self, temperature: float, and_at: np.ndarray | None = None
@@ -161,19 +158,14 @@ class Network:
     def basis(self) -> np.ndarray:
         """Principal directions (d, coordinates) of the inputs."""
         if self.span is None:
-            return eigenbasis(self.inputs, self.weights)[:, -self.num_coordinates :]
-        return (
-            self.span
-            @ eigenbasis(self.inputs @ self.span, self.weights)[
-                :, -self.num_coordinates :
-            ]
-        )
+            return eigenbasis(self.inputs, self.weights)
+        return self.span @ eigenbasis(self.inputs @ self.span, self.weights)
 
     def rotated(self, particles: Any, back: bool = False) -> np.ndarray:
         """Return particles of the standardised columns as particles of the eigenbasis, padded, or `back`.
 
-        Back there, weights of directions that vary too little are 0. Those of directions outside of the span, on which
-        no output at a row depends, have the law of the prior.
+        Back there, weights of directions outside of the span, on which no output at a row depends, have the law of the
+        prior.
         """
         neuron = self.task.neuron
         k = self.num_coordinates
