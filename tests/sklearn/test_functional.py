@@ -214,7 +214,8 @@ def test_the_settings_of_a_network_without_its_own_are_those_of_curves():
 def test_any_transformer_is_an_encoder():
     X, y = waves()
     encoder = make_pipeline(StandardScaler(), PCA(5))
-    model = FunctionalMeanFieldRegressor(encoder, MeanFieldRegressor(**SMALL))
+    network = MeanFieldRegressor(num_particles=500, random_state=0)
+    model = FunctionalMeanFieldRegressor(encoder, network)
     assert model.fit(X, y).score(X, y) > 0.9
     assert model.encode(X).shape == (64, 5)
     assert model.n_features_in_ == 81

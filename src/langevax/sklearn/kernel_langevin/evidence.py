@@ -131,12 +131,14 @@ def fit_robust(
     """
     rows = EvidenceRows(*subsampled(MOST_ROWS, inputs, targets, weights))
     fitted, spread = robust_moments(rows.targets, rows.weights)
-    scale = 1.5 * spread
+    evidence = Evidence(None, 1.5 * spread, 0.0)
     for _ in range(2):
-        clipped = np.clip(rows.targets, fitted - 2 * scale, fitted + 2 * scale)
+        reach = 2 * evidence.noise
+        clipped = np.clip(rows.targets, fitted - reach, fitted + reach)
         evidence = fit_numbers(kernel, rows.inputs, clipped, rows.weights, noise)
         fitted, scale = rows.bulk(evidence, noise, 1e-3 * spread)
-    return evidence._replace(noise=float(scale))
+        evidence = evidence._replace(noise=float(scale))
+    return evidence
 
 
 @one_thread
