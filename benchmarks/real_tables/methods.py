@@ -58,14 +58,12 @@ class Method:
         make: make(split) returns the estimator, not fitted.
         inputs: which form of the table it is fitted to.
         max_rows: training rows above which it is left out, by task.
-        ranked: False for a row that is for information only.
     """
 
     label: str
     make: Callable[[Split], Any]
     inputs: Literal["matrix", "frame"] = "matrix"
     max_rows: dict[Task, int] | None = None
-    ranked: bool = True
 
     def takes(self, split: Split) -> bool:
         """Return False where the table has too many rows."""
@@ -252,34 +250,6 @@ def langevax(split: Split) -> Any:
     )
 
 
-class KernelLimit(BaseEstimator):
-    """The kernel limit of the default network at the temperature chosen for it."""
-
-    def __init__(self, network: Any):
-        self.network = network
-
-    def fit(self, X: ArrayLike, y: np.ndarray) -> "KernelLimit":
-        """Choose the temperature with a network of ten particles that takes one step, and fit the limit."""
-        small = clone(self.network).set_params(num_steps=1, num_particles=10)
-        if "linear_part" in small.get_params():
-            small.set_params(linear_part=False)  # the limit is of a network alone
-        self.model_ = small.fit(X, y).kernel_limit().fit(X, y)
-        return self
-
-    def predict(self, X: ArrayLike) -> np.ndarray:
-        """Return numbers or classes."""
-        return self.model_.predict(X)
-
-    def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Return the probabilities of a classifier."""
-        return self.model_.predict_proba(X)
-
-
-def kernel_limit(split: Split) -> KernelLimit:
-    """The limit of the estimator's defaults."""
-    return KernelLimit(langevax(split))
-
-
 OURS = "langevax"
 METHODS = {
     OURS: Method("langevax", langevax),
@@ -292,6 +262,5 @@ METHODS = {
     "kernel": Method("kernel machine", kernel),
     "mlp": Method("MLP", mlp),
     "gp": Method("Gaussian process", gaussian_process, max_rows=MAX_GP_ROWS),
-    "limit": Method("kernel limit", kernel_limit, ranked=False),
 }
 """By the name on the command line, ours first."""

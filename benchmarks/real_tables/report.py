@@ -85,12 +85,8 @@ def ranked_tables(records: Iterable[Record]) -> set[str]:
 
 
 def broad(scores: Scores) -> list[str]:
-    """Return the ranked methods that finished on most tables."""
-    counts = {
-        name: sum(name in row for row in scores.values())
-        for name, method in METHODS.items()
-        if method.ranked
-    }
+    """Return the methods that finished on most tables."""
+    counts = {name: sum(name in row for row in scores.values()) for name in METHODS}
     most = max(counts.values(), default=0)
     return [name for name, count in counts.items() if count and count >= BROAD * most]
 
@@ -163,18 +159,14 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def scores_part(records: Sequence[Record], metric: Metric) -> str:
-    """Scores by table and method, the best ranked one bold; held-out tables are marked."""
+    """Scores by table and method, the best one bold; held-out tables are marked."""
     scores = means(records, metric.key)
     methods = [name for name in METHODS if any(name in row for row in scores.values())]
     shapes = {record["table"]: f"{record['n']:,} x {record['d']}" for record in records}
     rows = []
     for table, row in scores.items():
-        candidates = [value for name, value in row.items() if METHODS[name].ranked]
-        best = (max if metric.higher else min)(candidates, default=None)
-        cells = [
-            _cell(row.get(name), METHODS[name].ranked and row.get(name) == best)
-            for name in methods
-        ]
+        best = (max if metric.higher else min)(row.values(), default=None)
+        cells = [_cell(row.get(name), row.get(name) == best) for name in methods]
         rows.append(
             [table + (" *" if TABLES[table].held_out else ""), shapes[table], *cells]
         )

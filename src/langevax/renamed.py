@@ -185,6 +185,9 @@ _add_arguments(
     "fit again, or raise num_steps; run=Run(checkpoint=FOLDER, resume=True) continues a fit that was interrupted",
 )
 _add_arguments(
+    "MeanField", "neuron", "neurons are R tanh(a) tanh(<w, x> + b); leave it out"
+)
+_add_arguments(
     "MeanField", "devices", "pass sharding=jax.make_mesh((4,), ('particles',))"
 )
 _add_arguments("Predictive", "bayes_shares", "pass posterior_shares")

@@ -83,9 +83,10 @@ def test_targets_of_mixed_type_are_refused():
             "'temperature' 0.0",
         ),
         ({"relative_step_size": -1.0}, "'relative_step_size' -1.0"),
+        ({"relative_step_size": 2.0}, "'relative_step_size' 2.0"),
         (
-            {"num_particles": 1},
-            "'num_particles' 1",
+            {"num_particles": 15},
+            "'num_particles' 15 16",
         ),
         (
             {"num_steps": 0},
@@ -93,8 +94,8 @@ def test_targets_of_mixed_type_are_refused():
         ),
         ({"batch_size": 1.5}, "'batch_size' 1.5"),
         (
-            {"neuron": "relu"},
-            "'neuron' 'tanh-tanh' 'relu'",
+            {"stop": "certified"},
+            "'stop' 'plateau' 'certified'",
         ),
         (
             {"scaling": "rows"},
@@ -117,14 +118,6 @@ def test_a_parameter_out_of_range_is_named_with_its_value(change, facts):
         MeanFieldRegressor(**QUICK | change).fit(*rows())
 
 
-@pytest.mark.slow
-def test_a_neuron_of_one_output_cannot_make_two():
-    X, y = rows()
-    with refuses(ValueError, "neuron='tanh' 2 neuron='tanh-tanh'"):
-        MeanFieldRegressor(neuron="tanh", **QUICK).fit(X, np.column_stack([y, y]))
-    assert MeanFieldRegressor(neuron="tanh", **QUICK).fit(X, y).score(X, y) > 0.4
-
-
 def test_weights_must_leave_something():
     X, y = rows()
     with refuses(ValueError, "weights"):
@@ -143,7 +136,7 @@ def test_targets_that_are_not_numbers_or_labels_are_refused_with_a_remedy():
 @pytest.mark.slow
 def test_two_rows_are_fitted_without_warnings():
     X = np.array([[0.0], [1.0]])
-    model = MeanFieldRegressor(num_particles=10, num_steps=10, random_state=0).fit(
+    model = MeanFieldRegressor(num_particles=16, num_steps=10, random_state=0).fit(
         X, [0.0, 1.0]
     )
     assert np.isfinite(model.predict(X)).all()

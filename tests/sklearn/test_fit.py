@@ -12,7 +12,6 @@ from sklearn.datasets import (
     load_linnerud,
     make_friedman1,
 )
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
@@ -20,9 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 import langevax
+from langevax.meanfield.kernel_limit import prior_features
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, base, training
 from langevax.sklearn.mean_field import probabilities
-from tests.sentences import warns
 from tests.sklearn.tables import (
     QUICK,
     STEPS,
@@ -69,11 +68,11 @@ def test_at_a_large_output_scale_it_is_its_kernel_machine():
     predictions = np.stack([fit.predict(grid) for fit in fits])
 
     def machine(alpha):
-        features = fits[0].kernel_limit(20_000)[0].fit(X)
-        K, k = (
-            features.transform(X).astype(float),
-            features.transform(grid).astype(float),
-        )
+        columns = fits[0].standardiser_(np.concatenate([X, grid]))
+        neuron = fits[0].neuron_
+        features = prior_features(neuron, columns, 1.0, 20_000, key=jax.random.key(0))
+        features = np.asarray(features, float).T / np.sqrt(20_000)
+        K, k = features[:60], features[60:]
         ridge = KernelRidge(alpha=alpha, kernel="linear").fit(
             K, (y - y.mean()) / y.std()
         )
@@ -102,19 +101,6 @@ def test_the_temperature_is_the_penalty_over_the_sum_of_weights():
     ):
         model = MeanFieldRegressor(**settings).fit(X[:300], y[:300], weights)
         assert model.temperature_ == pytest.approx(model.leave_one_out_.alpha / total)
-
-
-@pytest.mark.slow
-def test_kernel_limit_is_fitted_like_any_estimator():
-    X, y = diabetes()
-    limit = fitted_regressor().kernel_limit(1000).fit(X[:300], y[:300])
-    assert limit.score(X[300:], y[300:]) > 0.45
-    X, y = iris()
-    classifier = MeanFieldClassifier(**QUICK, scaling="columns").fit(X[:100], y[:100])
-    assert (
-        classifier.kernel_limit(1000).fit(X[:100], y[:100]).score(X[100:], y[100:])
-        > 0.9
-    )
 
 
 @pytest.mark.long
@@ -281,44 +267,6 @@ def test_classes_that_overlap_are_learned_by_default():
     assert log_loss(y[400:], model.predict_proba(X[400:])) < 0.585
 
 
-def test_outputs_that_alternate_are_cured_by_shorter_steps():
-    X, y = overlapping()
-    with warns(ConvergenceWarning, "relative_step_size=20"):
-        model = MeanFieldClassifier(
-            relative_step_size=20.0,
-            validation=None,
-            num_steps=200,
-            stop=None,
-            random_state=0,
-        ).fit(X[:400], y[:400])
-    used = model.history_["relative_step_size"]
-    assert used[0] == 20
-    assert used[-1] == model.relative_step_size_ < 20
-    assert set(np.log2(20 / used)) <= {0, 1, 2, 3, 4}
-    assert model.n_iter_ == 200 * len(set(used)) == model.history_["steps"][-1]
-    assert not model.outputs_alternate_
-    assert log_loss(y[400:], model.predict_proba(X[400:])) < 0.6
-
-
-def test_outputs_that_still_alternate_are_not_convergence(monkeypatch):
-    monkeypatch.setattr(training, "MOST_HALVINGS", 0)
-    X, y = overlapping()
-    with warns(ConvergenceWarning, "relative_step_size=20 relative_step_size=5"):
-        model = MeanFieldClassifier(
-            relative_step_size=20.0, validation=None, num_steps=200, random_state=0
-        ).fit(X[:400], y[:400])
-    assert model.outputs_alternate_
-    assert not model.converged_
-
-
-def test_a_step_size_beyond_the_limit_warns_on_short_runs_too():
-    X, y = diabetes()
-    with warns(ConvergenceWarning, "relative_step_size=2 2"):
-        MeanFieldRegressor(**QUICK | {"relative_step_size": 2.0, "num_steps": 1}).fit(
-            X[:300], y[:300]
-        )
-
-
 @pytest.mark.slow
 def test_a_fit_that_settled_is_converged():
     assert (
@@ -381,3 +329,8 @@ def test_batches_reach_what_all_rows_reach():
     assert batches.score(X[300:], y[300:]) == pytest.approx(
         whole.score(X[300:], y[300:]), abs=0.03
     )
+
+
+def test_a_network_predicts_by_clouds_of_the_last_half():
+    assert len(training.late_clouds(np.zeros((100, 3, 2)))) == training.NUM_CLOUDS
+    np.testing.assert_array_equal(training.late_clouds(np.arange(5)), [2, 3, 4])

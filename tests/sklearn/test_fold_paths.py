@@ -18,7 +18,7 @@ from langevax.sklearn.fold_paths import (
     clearly_above,
 )
 from langevax.sklearn.training import Network, TrainingTask
-from tests.sentences import refuses, warns
+from tests.sentences import warns
 from tests.sklearn.tables import QUICK, fold_search, outputs_left_out
 
 N = 60
@@ -230,29 +230,12 @@ def test_separable_classes_are_separated_with_finite_outputs():
     assert np.isfinite(model.decision_function(X)).all()
 
 
-def test_the_kernel_machine_has_the_output_scale_of_the_training_problem():
-    """Not that in which slopes are expressed, which is wide enough for the largest of them."""
-    X, y = table()
-    model = MeanFieldRegressor(**PLAIN, temperature=0.01).fit(X, y)
-    features, machine = (step for _, step in model.kernel_limit().steps)
-    assert float(features.neuron.scale) == 10 < float(model.neuron_.scale)
-    assert machine.regressor.alpha == pytest.approx(40 * 0.01)
-
-
 def test_a_loaded_model_has_the_training_problem_of_its_fit(tmp_path):
     X, y = table()
     model = MeanFieldRegressor(**PLAIN, temperature=0.01).fit(X, y)
     model.save(tmp_path / "model")
     loaded = load(tmp_path / "model").attach_rows(X, y)
     assert loaded.network_.task.neuron == model.network_.task.neuron
-
-
-def test_a_path_of_few_particles_is_refused():
-    X, y = table()
-    with refuses(ValueError, "num_particles 15 solver 16"):
-        MeanFieldRegressor(solver="path", num_particles=15).fit(X, y)
-    few = MeanFieldRegressor(**PLAIN | {"num_particles": 15}, temperature=1.0)
-    assert few.fit(X, y).solver_ == "mfld"
 
 
 def test_networks_of_folds_have_the_temperature_that_was_passed():

@@ -3,7 +3,6 @@
 import functools
 import pickle
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline, make_interp_spline
@@ -15,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
-from langevax import Run, spaces
+from langevax import spaces
 from langevax.sklearn import (
     CurveCoefficients,
     FunctionalMeanFieldClassifier,
@@ -35,7 +34,7 @@ pytestmark = pytest.mark.mostly_compiling
 
 GRID = np.linspace(2.0, 4.0, 81)
 FINE = np.linspace(2.0, 4.0, 321)
-SMALL = {"num_particles": 64, "num_steps": 640, "random_state": 0}
+SMALL = {"num_particles": 64, "random_state": 0}
 
 
 def regressor(settings=SMALL, encoder=CurveCoefficients, **of_encoder):
@@ -98,7 +97,6 @@ def test_the_certificate_is_that_of_functions():
     certificate = model.fit(X, y).estimator_.certificate(effort=4e8)
     assert certificate.trustworthy
     assert 0 < certificate.unknown_share < 0.25
-    assert model.estimator_.automatic_.proposal == "pcnl"
 
 
 @pytest.mark.parametrize("derivative", [0, 2])
@@ -154,7 +152,7 @@ def test_weight_functions_make_the_neurons():
         np.eye(12) / model.encoder_.scales_[0] ** 2, FINE
     )
     inner = np.trapezoid(thetas[:, None] * (curves - mean), FINE, axis=-1) / 2
-    outputs = 3 * np.mean(
+    outputs = network.neuron_.scale * np.mean(
         np.tanh(abs(a))[:, None] * np.tanh(inner + (np.sign(a) * b)[:, None]), axis=0
     )
     *_, last = network.staged_outputs(model.encode(X))
@@ -209,14 +207,15 @@ def test_parameters_of_the_encoder_are_searched():
 
 def test_the_settings_of_a_network_without_its_own_are_those_of_curves():
     network = fitted().estimator_
-    assert (network.solver_, network.scaling_) == ("psdca", "global")
-    assert (float(network.neuron_.scale), network.path_) == (3.0, None)
+    assert (network.solver_, network.scaling_) == ("path", "global")
+    assert (network.output_scale_, network.path_) == (3.0, None)
 
 
 def test_any_transformer_is_an_encoder():
     X, y = waves()
     encoder = make_pipeline(StandardScaler(), PCA(5))
-    model = FunctionalMeanFieldRegressor(encoder, MeanFieldRegressor(**SMALL))
+    network = MeanFieldRegressor(num_particles=500, random_state=0)
+    model = FunctionalMeanFieldRegressor(encoder, network)
     assert model.fit(X, y).score(X, y) > 0.9
     assert model.encode(X).shape == (64, 5)
     assert model.n_features_in_ == 81
@@ -350,31 +349,6 @@ def test_the_encoder_is_saved_with_its_network(tmp_path):
     assert encoder["object"] == "CurveCoefficients"
     assert encoder["attributes"]["bases_"]["list"][0]["object"] == "Cosine"
     np.testing.assert_array_equal(arrays[encoder["attributes"]["grid_"]["array"]], GRID)
-
-
-@pytest.mark.slow
-def test_of_many_columns_a_network_sees_the_directions_in_which_curves_vary():
-    t, random = np.linspace(0, 1, 20), np.random.default_rng(0)
-    phases = random.uniform(0, 2, size=(50, 4, 1))
-    X, y = np.sin(4 * t + phases), phases[:, 0, 0]
-    options = {
-        "num_particles": 100,
-        "num_steps": 300,
-        "random_state": 0,
-        "run": Run(progress=False),
-    }
-    model = regressor(options | {"solver": "mfld"}).fit(X[:35], y[:35])
-    network = model.estimator_
-    assert network.network_.inputs.shape == (35, 128)
-    assert network.network_.num_coordinates == 64
-    assert model.score(X[35:], y[35:]) > 0.8
-    risk = network.network_.risk(network.temperature_)
-    cloud = jnp.asarray(network.network_.rotated(network.particles_))
-    loss = network.history_["loss"][-1]
-    assert float(risk.value(cloud)) == pytest.approx(loss, rel=1e-3)
-    *_, last = network.staged_outputs(model.encode(X[:35]))
-    outputs = np.asarray(risk.outputs(cloud))[network.row_places_]
-    np.testing.assert_allclose(last, outputs, atol=1e-4)
 
 
 def test_a_file_of_another_version_s_parameters_is_refused_by_name(tmp_path):

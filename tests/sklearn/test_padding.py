@@ -162,34 +162,6 @@ def test_a_certificate_reads_off_particles_what_it_does_without_padding(kind):
     np.testing.assert_allclose(wide.outputs[:N], exact.outputs, atol=1e-6)
 
 
-def test_directions_that_are_not_seen_change_no_output():
-    few = dataclasses.replace(network(), num_directions=3)
-    risk = few.risk(TEMPERATURE)
-    assert risk.inputs.shape == (52, 4)
-    cloud = np.float32(
-        np.random.default_rng(1).standard_normal((40, risk.particle_size))
-    )
-    of_columns = few.rotated(cloud, back=True)
-    assert of_columns.shape == (40, 1 + D + 1)
-    variances = np.sort(
-        np.linalg.eigvalsh(np.cov(few.inputs.T, aweights=few.weights, bias=True))
-    )
-    assert few.basis.shape == (D, 3)
-    assert (
-        np.average((few.inputs @ few.basis) ** 2, axis=0, weights=few.weights)[-1]
-        > variances[-2]
-    )
-    expected = np.asarray(risk.outputs(jnp.asarray(cloud)))[:N]
-    np.testing.assert_allclose(
-        outputs(few.task.neuron, of_columns, few.inputs), expected, atol=1e-5
-    )
-    np.testing.assert_allclose(
-        training.narrowed(few.task.neuron, few.rotated(of_columns), 4, 3),
-        training.narrowed(few.task.neuron, cloud, 4, 3),
-        atol=1e-5,
-    )
-
-
 @pytest.mark.long
 def test_certificates_with_and_without_padding_agree_and_have_the_same_errors():
     (wide, exact), (_, same) = both(size=400)
@@ -281,11 +253,11 @@ def test_rotated_particles_come_back():
 
 
 @pytest.mark.slow
-def test_a_long_fit_is_not_padded(monkeypatch):
-    monkeypatch.setattr(training, "EXACT_SECONDS", 0.0)
+def test_rows_of_a_large_table_are_not_padded(monkeypatch):
+    monkeypatch.setattr(training, "MOST_PADDED", 90)
     X, y = diabetes()
     model = MeanFieldRegressor(**QUICK | {"num_steps": 2}).fit(X[:99, :5], y[:99])
-    assert (model.network_.length, model.network_.width) == (99, 5)
+    assert (model.network_.length, model.network_.width) == (99, 8)
     assert model.certificate(effort=1e6).dual.shape == (99,)
 
 

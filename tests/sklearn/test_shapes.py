@@ -191,11 +191,13 @@ def test_auto_takes_the_basis_where_a_level_counts():
     random = np.random.default_rng(0)
     levels, t = random.uniform(-1, 1, size=(40, 1)), np.linspace(0, 1, 40)
     X = levels + np.sin(9 * t + random.uniform(0, 6, size=(40, 1)))
-    model = FunctionalMeanFieldRegressor(estimator=MeanFieldRegressor(**SMALL))
+    model = FunctionalMeanFieldRegressor(
+        estimator=MeanFieldRegressor(num_particles=100, random_state=0)
+    )
     model.fit(X, levels[:, 0])
     assert isinstance(model.encoder_, CurveCoefficients)
     assert np.argmin(model.encoder_errors_) == 0
-    assert model.estimator_.solver_ == "psdca"
+    assert model.estimator_.solver_ == "path"
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from numbers import Real
 from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
@@ -16,14 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from langevax._typing import PRNGKey
-from langevax.meanfield import Certificate
 from langevax.meanfield.mfld import stop_at_plateau
-from langevax.meanfield.moves import Proposal
-from langevax.problems.mean_field import MeanFieldRisk
-from langevax.problems.neurons import Tanh, TanhTanh
+from langevax.problems.neurons import TanhTanh
 from langevax.run.options import Run, check_unsaved
 from langevax.run.progress import report_to
-from langevax.run.simulate import Callback
 from langevax.sklearn.baselines import LinearPart
 from langevax.sklearn.column_maps import Pieces
 from langevax.sklearn.fold_choice import Choice, HeldOut, LinearModelWarning
@@ -39,6 +36,7 @@ from langevax.sklearn.parameters import (
     FLAG,
     SHARED,
     Auto,
+    Number,
     RandomState,
     count,
     one_of,
@@ -53,7 +51,6 @@ from langevax.sklearn.solvers import (
     SOLVERS,
     Schedule,
 )
-from langevax.sklearn.stopping import CertifiedStop, Stop, at_rows, late_clouds
 from langevax.sklearn.table import (
     SCALING_PHRASES,
     SCALINGS,
@@ -65,23 +62,22 @@ from langevax.sklearn.table import (
     row_span,
 )
 from langevax.sklearn.training import (
-    STABLE_STEP,
     Network,
-    SteadyRun,
     TrainingTask,
+    late_clouds,
     outputs,
     root_key,
-    stored,
-    train_until_steady,
+    train,
     whole_neurons,
     wide_enough,
 )
 
 Validation = Literal["folds"]
+Stop = Literal["plateau"]
 LARGER_SCALE = 3.0
 """Of outputs, in units of the automatic one, which is compared on folds."""
 FEWEST_PARTICLES = 16
-"""Of a path: of fewer, weights leave too few effective to say how far a step may go."""
+"""Of fewer, the weights of a path leave too few effective to say how far a step may go."""
 MOST_PATH_ROWS = 20_000
 """Up to which all rows are kept together for the path; larger tables are visited in batches."""
 
@@ -91,7 +87,6 @@ class Trial(NamedTuple):
 
     columns: PreparedColumns
     network: Network
-    schedule: Schedule
     temperature: float
     choice: Choice | None
     """By which the temperature was chosen, unless it was passed."""
@@ -103,21 +98,13 @@ class Trial(NamedTuple):
 class Automatic(NamedTuple):
     """Values of "auto" for one kind of columns; by default those of a table."""
 
-    ascent_columns: float = 0.0
-    """Columns up to which the solver is "psdca"; beyond them it is "mfld"."""
     output_scale: float = 10.0
     temperature_multiplier: float | None = None
     """Of the leave-one-out optimum; None: the mean curvature of the loss."""
-    num_steps_multiplier: float = 1.0
-    """Of the steps that the solver takes for a table."""
-    proposal: Proposal = "mala"
-    """Of Metropolis moves, in training and in the certificate."""
     scaling: Scaling | None = None
     """None: chosen by leave-one-out errors."""
     closed_form: bool = False
     """Whether networks of folds, learned scales and a linear part are left out."""
-    least_variance: float = 0.0
-    """Share of the variance of many columns whose directions are not seen."""
 
 
 @dataclass(eq=False, repr=False)
@@ -131,7 +118,6 @@ class MeanFieldEstimator(RowEstimator):
     relative_step_size: float | Auto = "auto"
     num_steps: int | Auto = "auto"
     batch_size: int | Auto | None = "auto"
-    neuron: str = "tanh-tanh"
     output_scale: float | Auto = "auto"
     prior_precision: float = 1.0
     scaling: Scaling | Auto = "auto"
@@ -150,19 +136,17 @@ class MeanFieldEstimator(RowEstimator):
         "row_places_",
         "history_",
         "dual_",
-        "certificate_",
         "path_",
         "leave_one_out_",
         "seconds_to_first_step_",
     )
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "solver": one_of("auto", "path", *SOLVERS),
-        "num_particles": count(2),
+        "num_particles": count(FEWEST_PARTICLES),
         "temperature": positive("auto"),
-        "relative_step_size": positive("auto"),
+        "relative_step_size": [Number(Real, 0, 2, closed="neither"), *one_of("auto")],
         "num_steps": count(1, "auto"),
         "batch_size": [*count(1, "auto"), None],
-        "neuron": one_of("tanh", "tanh-tanh"),
         "output_scale": positive("auto"),
         "prior_precision": positive(),
         "scaling": one_of("auto", *SCALINGS),
@@ -191,33 +175,23 @@ class MeanFieldEstimator(RowEstimator):
                 group are left out together, so that temperature, scaling and intervals are those of new groups.
 
         Warns:
-            ConvergenceWarning: the path does not reach the temperature; of other solvers, the outputs alternate between
-                two values, or did until the step size was halved, or the step size passed is beyond the limit of
-                stability; with stop="certified", the optimum is not certified, or the network's outputs are not those
-                of the certified one.
+            ConvergenceWarning: the path does not reach the temperature.
 
         Raises:
             ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
-            DivergenceError: the step size is too large.
             CheckpointError: the checkpoint of `run` is of another fit, or holds one and its `resume` is False.
         """
         self._validate_params()
         rows = self._training_rows(X, y, sample_weight, groups)
-        self.solver_: str = self._solver_name(*rows.inputs.shape)
+        self.solver_: str = self._solver_name(len(rows.inputs))
         task = self._task(rows.targets, rows.weights)
-        root = root_key(self._seed())
-        choice_key, path_key, run_key = random.split(root, 3)
+        choice_key, path_key, run_key = random.split(root_key(self._seed()), 3)
         run = run_of(self.run)
         if self.solver_ == "path":
             check_unsaved(run, "solver='path', which takes seconds,")
-            if self.num_particles < FEWEST_PARTICLES:
-                raise ValueError(
-                    f"num_particles is {self.num_particles}, too few for solver='path'; pass {FEWEST_PARTICLES} or "
-                    "more, or name another solver."
-                )
         with report_to(run.progress) as report:
             trial = self._best_trial(rows, task, choice_key, path_key, report)
-        columns, network, _, temperature, choice, self.linear_part_ = trial
+        columns, network, temperature, choice, self.linear_part_ = trial
         self.scaling_ = columns.scaling
         self.leave_one_out_ = columns.leave_one_out
         self.learned_scales_: LearnedScales | None = columns.learned
@@ -227,17 +201,11 @@ class MeanFieldEstimator(RowEstimator):
         self.network_: Network = network
         self.output_scale_: float = float(network.task.neuron.scale)
         self.row_places_: np.ndarray = rows.places
-        self.certificate_: Certificate | None = None
         self._record_choice(choice, task)
         if self.solver_ == "path":
             self._follow_path(trial, run_key)
         else:
-            self._train(trial, root, path_key, run_key)
-        neuron = network.task.neuron
-        if isinstance(neuron, TanhTanh) and choice is not None:
-            wide = wide_enough(self.neuron_, choice.networks)
-            self._widen(wide)
-            self.held_out_ = choice.held_out(wide)
+            self._train(trial, run_key)
         return self
 
     def _follow_path(self, trial: Trial, key: PRNGKey) -> None:
@@ -246,18 +214,13 @@ class MeanFieldEstimator(RowEstimator):
             followed = follow_path(
                 trial.network, trial.temperature, int(self.num_particles), key, report
             )
-        neuron = trial.network.task.neuron
-        assert isinstance(neuron, TanhTanh)
-        neuron = wide_enough(neuron, followed.positions)
-        self.neuron_: Tanh | TanhTanh = neuron
+        neuron = wide_enough(trial.network.task.neuron, followed.positions)
+        self.neuron_: TanhTanh = neuron
         particles = whole_neurons(neuron, followed.positions)
         self.clouds_: np.ndarray = particles[-followed.num_last :].copy()
         self.particles_: np.ndarray = particles[-1].copy()
         self.history_: dict[str, Any] = followed.history | {"particles": particles}
-        dual = followed.dual
-        self.dual_: np.ndarray = np.append(dual, np.zeros_like(dual[:1]), axis=0)[
-            self.row_places_
-        ]
+        self.dual_: np.ndarray = self._of_rows(followed.dual)
         self.n_iter_: int = len(particles)
         self.converged_: bool = followed.reached
         if not followed.reached:
@@ -270,50 +233,49 @@ class MeanFieldEstimator(RowEstimator):
                 stacklevel=3,
             )
 
-    def _train(
-        self,
-        trial: Trial,
-        root: PRNGKey,
-        start_key: PRNGKey,
-        run_key: PRNGKey,
-    ) -> None:
-        """Set the fitted attributes of a run of the solver, and warn where it is not as it should be."""
-        _, network, schedule, temperature, _, _ = trial
+    def _train(self, trial: Trial, key: PRNGKey) -> None:
+        """Set the fitted attributes of a run of the solver; particles are rotated back to the standardised columns.
+
+        Averages are over the last half of the records.
+        """
+        network, temperature = trial.network, trial.temperature
+        schedule = self._schedule(len(network.inputs))
         risk = network.risk(temperature)
-        solver = SOLVERS[self.solver_]
-        start = risk.prior(temperature, int(self.num_particles), solver.antithetic)
-        stop = self._stop(risk, float(temperature), root)
-        record_size = 0
-        if network.span is not None:
-            record_size = int(self.num_particles) * network.inputs.shape[1]
-        trained = train_until_steady(
+        num_particles = int(self.num_particles)
+        antithetic = SOLVERS[schedule.solver].antithetic
+        result = train(
             risk,
             temperature,
             schedule,
-            start,
-            run_key,
+            risk.prior(temperature, num_particles, antithetic),
+            key,
+            stop=None if self.stop is None else stop_at_plateau,
+            record_size=num_particles * network.inputs.shape[1],
             run=run_of(self.run),
-            stop=stop,
             sharding=self.sharding,
-            record_size=record_size,
         )
-        self._record(network, trained)
-        cautions = [self._step_size_warning()]
-        if isinstance(stop, CertifiedStop):
-            self.certificate_ = at_rows(stop.certificate, self.row_places_)
-            assert trained.last.trace is not None
-            cautions.append(stop.warning(trained.last.trace))
-        for caution in cautions:
-            if caution is not None:
-                warnings.warn(caution, ConvergenceWarning, stacklevel=3)
+        values = result.positions
+        assert result.trace is not None
+        particles = network.rotated(values["particles"], back=True)
+        duals = np.asarray(values["dual"])[:, : len(network.inputs)]
+        self.neuron_ = network.task.neuron
+        self.clouds_ = late_clouds(particles).copy()
+        self.particles_ = particles[-1].copy()
+        self.history_ = {
+            "steps": result.trace.steps,
+            "particles": particles,
+            "dual": duals,
+            "loss": np.asarray(values["loss"]),
+        }
+        self.dual_ = self._of_rows(duals[len(duals) // 2 :].mean(0))
+        self.n_iter_ = int(result.steps)
+        self.seconds_to_first_step_: float = result.seconds_to_first_step
+        self.relative_step_size_: float = schedule.relative_step_size
+        self.converged_ = self.n_iter_ < schedule.num_steps
 
-    def _widen(self, neuron: TanhTanh) -> None:
-        """Express the particles in neurons of a larger output scale, which leaves all outputs as they are."""
-        columns = neuron.num_outputs or 1
-        ratio = float(self.neuron_.scale) / float(neuron.scale)
-        for cloud in (self.clouds_, self.particles_, self.history_["particles"]):
-            cloud[..., :columns] = np.arctanh(ratio * np.tanh(cloud[..., :columns]))
-        self.neuron_ = neuron
+    def _of_rows(self, dual: np.ndarray) -> np.ndarray:
+        """Return the dual vector of the rows passed, 0 at those of weight 0, from that of distinct rows."""
+        return np.append(dual, np.zeros_like(dual[:1]), axis=0)[self.row_places_]
 
     def _best_trial(
         self,
@@ -329,7 +291,10 @@ class MeanFieldEstimator(RowEstimator):
         with threadpool_limits(1, "blas"):
             candidates = self._prepared(rows, task, choice_key)
             if self._search() is None:
-                return self._trial(rows, task, candidates[0], linear is True)
+                columns = candidates[0]
+                inputs = columns.standardiser(rows.inputs)
+                network = self._network(task, inputs, rows.weights)
+                return self._trial(rows, network, columns, linear is True)
             plain = self._plain_columns(rows)
             split = SplitRows.of(task.labels, rows.copies, rows.groups)
 
@@ -364,18 +329,39 @@ class MeanFieldEstimator(RowEstimator):
                 neuron = best.network.task.neuron
                 ratio = float(neuron.scale) / float(task.neuron.scale)
                 other = search(best.columns, ratio, True)
-                with_line = other.choice()
-                if with_line.clearly_below(choice, 0.0):
-                    best, choice = other, with_line
-        network, line = best.network, None
-        if best.line_of is not None:
-            line = LinearPart.fit(plain, plain(rows.inputs), task.targets, rows.weights)
-            own = line.of_columns(plain(rows.inputs))
+                others = other.choice()
+                if others.clearly_below(choice, 0.0):
+                    best, choice = other, others
+        assert best.columns is not None
+        with_line = best.line_of is not None
+        return self._trial(rows, best.network, best.columns, with_line, choice)
+
+    def _trial(
+        self,
+        rows: DistinctRows,
+        network: Network,
+        columns: PreparedColumns,
+        with_line: bool,
+        choice: Choice | None = None,
+    ) -> Trial:
+        """Return the training problem without its linear part; the temperature is that passed, chosen or of the kernel limit."""
+        temperature = self._passed_temperature()
+        if temperature is None and choice is not None:
+            temperature = choice.temperature
+        if temperature is None:
+            errors = columns.leave_one_out
+            assert errors is not None
+            multiplier = self.automatic_.temperature_multiplier
+            multiplier = multiplier or network.task.curvature(errors.error)
+            temperature = multiplier * errors.alpha / float(rows.weights.sum())
+        line = None
+        if with_line:
+            plain = self._plain_columns(rows)
+            inputs = plain(rows.inputs)
+            line = LinearPart.fit(plain, inputs, network.task.targets, rows.weights)
+            own = line.of_columns(inputs)
             network = replace(network, task=network.task.without(own))
-        schedule = self._schedule(network)
-        network = stored(network, schedule, int(self.num_particles), self.sharding)
-        temperature = self._passed_temperature() or choice.temperature
-        return Trial(best.columns, network, schedule, temperature, choice, line)
+        return Trial(columns, network, float(temperature), choice, line)
 
     def _passed_temperature(self) -> float | None:
         """Return the temperature, unless it is to be chosen."""
@@ -411,11 +397,8 @@ class MeanFieldEstimator(RowEstimator):
         task = task._replace(neuron=neuron)
         if self.linear_part_ is not None:
             task = task.without(self.linear_part_(rows.inputs))
-        network = self._network(task, self.standardiser_(rows.inputs), rows.weights)
-        # padded as in the fit: the file in which a certificate keeps its search is of one problem
-        self.network_ = stored(
-            network, self._schedule(network), int(self.num_particles), None
-        )
+        inputs = self.standardiser_(rows.inputs)
+        self.network_ = self._network(task, inputs, rows.weights)
         self.row_places_ = rows.places
         return self
 
@@ -441,6 +424,7 @@ class MeanFieldEstimator(RowEstimator):
         if choice is None:
             return
         targets = task.targets[choice.places]
+        self.held_out_ = choice.held_out()
         self.scores_ = self._scores(choice.outputs, targets)
         self.held_out_scores_ = choice.losses | self._held_out_scores(
             choice.outputs, targets, choice.weights
@@ -449,74 +433,6 @@ class MeanFieldEstimator(RowEstimator):
             self.temperature_reason_ = choice.reason()
         if warning := choice.warning():
             warnings.warn(warning, LinearModelWarning, stacklevel=3)
-
-    def _record(self, network: Network, trained: SteadyRun) -> None:
-        """Set the fitted attributes of the run; particles are rotated back to the standardised columns.
-
-        Averages are over the last half of its last phase.
-        """
-        result = trained.result
-        values = result.positions
-        n = len(network.inputs)
-        particles = network.rotated(values["particles"], back=True)
-        duals = np.asarray(values["dual"])[:, :n]
-        assert result.trace is not None
-        assert trained.last.trace is not None
-        num_late = -(-len(trained.last.trace) // 2)
-        self.neuron_ = network.task.neuron
-        self.clouds_ = late_clouds(particles[-len(trained.last.trace) :]).copy()
-        self.particles_ = particles[-1].copy()
-        loss = np.asarray(values["loss"])
-        self.history_ = {
-            "steps": result.trace.steps,
-            "particles": particles,
-            "dual": duals,
-            "loss": loss,
-            "relative_step_size": trained.relative_step_sizes,
-        }
-        mean_dual = duals[-num_late:].mean(0)
-        self.dual_ = np.append(mean_dual, np.zeros_like(mean_dual[:1]), axis=0)[
-            self.row_places_
-        ]  # 0 at place -1, weight 0
-        self.n_iter_ = int(result.steps)
-        self.seconds_to_first_step_: float = result.seconds_to_first_step
-        self.relative_step_size_: float = trained.schedule.relative_step_size
-        self.outputs_alternate_: bool = trained.alternates
-        self.converged_ = trained.converged
-
-    def _stop(
-        self,
-        risk: MeanFieldRisk,
-        temperature: float,
-        key: PRNGKey,
-    ) -> Callback | None:
-        """Return the callback that ends the training."""
-        if self.stop == "certified":
-            return CertifiedStop.of(risk, temperature, key, run_of(self.run).unsaved())
-        return None if self.stop is None else stop_at_plateau
-
-    def _step_size_warning(self) -> str | None:
-        """Return what is wrong with the step size, and a better one."""
-        passed = self.relative_step_size
-        last = self.relative_step_size_
-        if self.outputs_alternate_:
-            return (
-                f"the outputs alternate between two values, at relative_step_size={last:g} too, and the fit has not "
-                f"converged; pass a smaller one, such as relative_step_size={last / 4:g}."
-            )
-        if isinstance(passed, str):
-            return None
-        if last < passed:
-            return (
-                f"the outputs alternated between two values: relative_step_size={passed:g} is too large for this "
-                f"table, and training went on with {last:g}, at which they are steady; pass relative_step_size='auto'."
-            )
-        if passed >= STABLE_STEP and not SOLVERS[self.solver_].from_prior:
-            return (
-                f"relative_step_size={passed:g} is not below {STABLE_STEP:g}, the limit up to which training is stable "
-                "on every table; pass relative_step_size='auto'."
-            )
-        return None
 
     def _prepared(
         self,
@@ -537,33 +453,6 @@ class MeanFieldEstimator(RowEstimator):
         standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
         return [PreparedColumns(standardiser, scaling, None, None)]
 
-    def _trial(
-        self,
-        rows: DistinctRows,
-        task: TrainingTask,
-        columns: PreparedColumns,
-        with_linear: bool,
-    ) -> Trial:
-        """Return the training problem on these columns and its temperature, as passed or of the kernel limit."""
-        temperature = self.temperature
-        errors = columns.leave_one_out
-        if errors is not None and isinstance(temperature, str):
-            multiplier = self.automatic_.temperature_multiplier or task.curvature(
-                errors.error
-            )
-            temperature = multiplier * errors.alpha / float(rows.weights.sum())
-        network = self._network(task, columns.standardiser(rows.inputs), rows.weights)
-        schedule = self._schedule(network)
-        network = stored(network, schedule, int(self.num_particles), self.sharding)
-        line = None
-        if with_linear:
-            plain = self._plain_columns(rows)
-            inputs = plain(rows.inputs)
-            line = LinearPart.fit(plain, inputs, task.targets, rows.weights)
-            own = line.of_columns(inputs)
-            network = replace(network, task=network.task.without(own))
-        return Trial(columns, network, schedule, float(temperature), None, line)
-
     def _linear_option(self) -> bool | Auto:
         """Return whether the network is trained on the residuals of a linear model."""
         return False
@@ -575,30 +464,18 @@ class MeanFieldEstimator(RowEstimator):
         weights: np.ndarray,
     ) -> Network:
         """Return the training problem on these standardised columns."""
-        span = row_span(inputs)
-        share = self.automatic_.least_variance
-        network = Network(task, inputs, weights, float(self.prior_precision), span=span)
-        few = self.automatic_.ascent_columns
-        if share == 0 or inputs.shape[1] <= few:
-            return network
-        seen = inputs if span is None else inputs @ span
-        variances = np.linalg.eigvalsh((seen.T * weights) @ seen.astype(np.float64))
-        rest = np.cumsum(np.maximum(variances, 0.0))
-        directions = np.count_nonzero(rest > share * rest[-1])
-        return replace(network, num_directions=max(int(few), int(directions)))
+        precision = float(self.prior_precision)
+        network = Network(task, inputs, weights, precision, span=row_span(inputs))
+        return network if self.sharding is None else network.split_over(self.sharding)
 
-    def _solver_name(self, num_rows: int, num_columns: int) -> str:
-        """Return the solver for a table of this shape."""
+    def _solver_name(self, num_rows: int) -> str:
+        """Return the solver for a table of so many rows."""
         if self.solver != "auto":
             return self.solver
-        if self.automatic_.closed_form:
-            few = num_columns <= self.automatic_.ascent_columns
-            return "psdca" if few else "mfld"
         of_steps = (self.relative_step_size, self.num_steps, self.batch_size)
-        steps = any(value != "auto" for value in of_steps) or self.stop == "certified"
+        steps = any(value != "auto" for value in of_steps)
         large = num_rows > MOST_PATH_ROWS or self.sharding is not None
-        few = self.neuron != "tanh-tanh" or self.num_particles < FEWEST_PARTICLES
-        return "mfld" if steps or large or few else "path"
+        return "mfld" if steps or large else "path"
 
     def _scalings(self) -> tuple[Scaling, ...]:
         """Return the scalings that may be taken."""
@@ -612,12 +489,11 @@ class MeanFieldEstimator(RowEstimator):
         if self.validation != "auto":
             return self.validation
         passed = self.automatic_.closed_form or self.temperature != "auto"
-        return None if passed or self.neuron != "tanh-tanh" else "folds"
+        return None if passed else "folds"
 
-    def _schedule(self, network: Network) -> Schedule:
+    def _schedule(self, n: int) -> Schedule:
         """Return steps, their relative size and the batch; large tables are visited in batches."""
-        n = len(network.inputs)
-        solver = SOLVERS["mfld" if self.solver_ == "path" else self.solver_]
+        solver = SOLVERS[self.solver_]
         batch_size = self.batch_size
         if isinstance(batch_size, str):
             batch_size = None if n * int(self.num_particles) <= FULL_BATCH else 512
@@ -630,26 +506,14 @@ class MeanFieldEstimator(RowEstimator):
                 1.0 if batch_size is None else BATCH_SHARE
             )
         if isinstance(num_steps, str):
-            num_steps = int(
-                self.automatic_.num_steps_multiplier * solver.num_steps(n, batch_size)
-            )
-        proposal = self.automatic_.proposal
-        name = "mfld" if self.solver_ == "path" else self.solver_
-        return Schedule(name, int(num_steps), float(relative), batch_size, proposal)
+            num_steps = solver.num_steps(n, batch_size)
+        return Schedule(self.solver_, int(num_steps), float(relative), batch_size)
 
-    def _make_neuron(self, num_outputs: int | None) -> Tanh | TanhTanh:
-        scale = (
-            self.automatic_.output_scale
-            if isinstance(self.output_scale, str)
-            else float(self.output_scale)
-        )
-        if self.neuron == "tanh-tanh":
-            return TanhTanh(scale, num_outputs)
-        if num_outputs is not None:
-            raise ValueError(
-                f"neuron='tanh' has one output, but {num_outputs} are needed; use neuron='tanh-tanh'."
-            )
-        return Tanh(scale)
+    def _make_neuron(self, num_outputs: int | None) -> TanhTanh:
+        scale = self.output_scale
+        if isinstance(scale, str):
+            scale = self.automatic_.output_scale
+        return TanhTanh(float(scale), num_outputs)
 
     def scaling_sentence(
         self, columns: Sequence[str] | None = None, most: int = 3

@@ -36,16 +36,8 @@ from langevax.sklearn.persistence import SavedEstimator
 from langevax.sklearn.training import root_key
 from langevax.sklearn.weight_functions import WeightFunctions
 
-CURVES = Automatic(
-    ascent_columns=64,
-    output_scale=3.0,
-    num_steps_multiplier=3.0,  # directions in which curves vary little are learned late
-    proposal="pcnl",
-    scaling="global",
-    closed_form=True,
-    least_variance=1e-4,
-)
-GRAPHS = Automatic(ascent_columns=np.inf, scaling="columns", closed_form=True)
+CURVES = Automatic(output_scale=3.0, scaling="global", closed_form=True)
+GRAPHS = Automatic(scaling="columns", closed_form=True)
 LABELS_TEMPERATURE = 0.15
 """Of the leave-one-out optimum, which is for squares and too hot for a few dozen labels."""
 
@@ -178,11 +170,6 @@ class EncodedEstimator(SavedEstimator):
         if self.random_state is not None:
             network.set_params(random_state=self.random_state)
         network.automatic_ = self.automatic
-        if not isinstance(fitted, CurveCoefficients | GraphFeatures):
-            # directions of patterns vary alike, and are learned as fast as columns of a table
-            network.automatic_ = self.automatic._replace(
-                num_steps_multiplier=1.0, least_variance=0.0
-            )
         return Candidate(fitted, network, _columns(fitted, X))
 
     def _norms(self, columns: np.ndarray) -> np.ndarray:
@@ -316,9 +303,8 @@ class FunctionalMeanFieldRegressor(CurveEstimator, EncodedRegressor):
             Grid, derivatives (derivative=2 suits spectra, whose shape matters and whose level does not), channels'
             noise and missing values are settings of the encoder.
         estimator: the `MeanFieldRegressor` of the columns, with all settings of the network; None has 1,000 particles.
-            What it leaves at "auto" is chosen for curves: solver="psdca" up to 64 columns and "mfld" beyond,
-            output_scale=3, at which the few directions that matter in curves are learned, scaling="global", and the
-            temperature of the leave-one-out optimum, without folds.
+            What it leaves at "auto" is chosen for curves: output_scale=3, at which the few directions that matter in curves
+            are learned, scaling="global", and the temperature of the leave-one-out optimum, without folds.
         random_state: of the network, where not None.
 
     Attributes:
@@ -383,8 +369,8 @@ class GraphMeanFieldRegressor(GraphEstimator, EncodedRegressor):
         encoder: any transformer of the graphs, a list of them, or "auto", which is `GraphFeatures()`; names of labels
             and numbers are its settings.
         estimator: the `MeanFieldRegressor` of the columns, with all settings of the network. What it leaves at "auto"
-            is chosen for graphs: solver="psdca", each column over its deviation, and the temperature of the
-            leave-one-out optimum, without folds.
+            is chosen for graphs: each column over its deviation, and the temperature of the leave-one-out optimum,
+            without folds.
         random_state: of the network, where not None.
 
     Attributes:
@@ -418,5 +404,5 @@ class GraphMeanFieldClassifier(GraphEstimator, EncodedClassifier):
     """
 
     automatic: ClassVar[Automatic] = GRAPHS._replace(
-        temperature_multiplier=LABELS_TEMPERATURE, num_steps_multiplier=3.0
+        temperature_multiplier=LABELS_TEMPERATURE
     )

@@ -8,7 +8,7 @@ from langevax.meanfield.kernel_limit import excess
 from langevax.problems.neurons import TanhTanh
 from langevax.sklearn.baselines import LinearPart
 from langevax.sklearn.persistence import saved_class
-from langevax.sklearn.training import Network, whole_neurons
+from langevax.sklearn.training import Network, whole_neurons, wide_enough
 
 FEWEST_COMPARED = 60  # rows: on fewer, the best of several scalings is that of noise
 SLACK = {"numbers": 0.25, "classes": 0.5}
@@ -23,6 +23,7 @@ class LinearModelWarning(UserWarning):
 class HeldOut(NamedTuple):
     """Networks trained without a fold of the rows each."""
 
+    neuron: TanhTanh
     clouds: np.ndarray
     """(folds, neurons, size): their neurons, of standardised columns."""
     fold: np.ndarray
@@ -83,10 +84,17 @@ class Choice(NamedTuple):
         )
         return bool(difference < -errors * error)
 
-    def held_out(self, neuron: TanhTanh) -> HeldOut:
-        """Return the networks of the folds as such neurons."""
-        clouds = whole_neurons(neuron, self.networks)
-        return HeldOut(clouds, self.fold, self.weights, self.offsets, self.lines)
+    def held_out(self) -> HeldOut:
+        """Return the networks of the folds."""
+        neuron = wide_enough(self.network.task.neuron, self.networks)
+        return HeldOut(
+            neuron,
+            whole_neurons(neuron, self.networks),
+            self.fold,
+            self.weights,
+            self.offsets,
+            self.lines,
+        )
 
     @property
     def losses(self) -> dict[str, float]:

@@ -1,54 +1,28 @@
-"""Certificates, kernel limit and figures of a fitted mean-field network."""
+"""Certificates and figures of a fitted mean-field network."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from langevax.figures import charts
 from langevax.meanfield import Certificate, certify
-from langevax.meanfield.kernel_limit import features_of, prior_particles
-from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.renamed import refuse_former
 from langevax.run.options import Run
-from langevax.sklearn.baselines import LinearPart
+from langevax.sklearn.base import MeanFieldEstimator
 from langevax.sklearn.parameters import RandomState, run_of
-from langevax.sklearn.stopping import at_rows
-from langevax.sklearn.table import Standardiser, Table, in_buckets, padded
+from langevax.sklearn.table import padded
 from langevax.sklearn.training import Network, outputs, root_key
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class MeanFieldInspection:
-    """Certificates, kernel limit and `plot_*` methods, each of which returns the axes it drew on."""
-
-    prior_precision: float
-    _seed: Callable[..., int]
-    _column_names: Callable[[], list[str]]
-    _network_columns: Callable[[Sequence[str]], Sequence[str]]
-    network_: Network
-    row_places_: np.ndarray
-    run: Run | None
-    neuron_: Tanh | TanhTanh
-    standardiser_: Standardiser
-    particles_: np.ndarray
-    clouds_: np.ndarray
-    solver_: str
-    converged_: bool
-    temperature_: float
-    linear_part_: LinearPart | None
+class MeanFieldInspection(MeanFieldEstimator):
+    """Certificates and `plot_*` methods, each of which returns the axes it drew on."""
 
     @refuse_former
     def certificate(
@@ -106,46 +80,6 @@ class MeanFieldInspection:
         )
         return at_rows(result, places)
 
-    def kernel_limit(
-        self, num_features: int = 4000, random_state: RandomState = None
-    ) -> Pipeline:
-        """Return the kernel machine, not fitted, that the network tends to as output_scale grows at fixed n T / R^2.
-
-        Random features of the prior, then ridge regression with alpha = n T, or logistic regression with
-        C = 1 / (n T). Fit it on the same table: the network's score above it is the gain of feature learning.
-
-        Args:
-            num_features: random features of the kernel.
-            random_state: of the features; None is that of the estimator.
-
-        Raises:
-            AttributeError: a fit with a linear part.
-        """
-        check_is_fitted(self)
-        if self.linear_part_ is not None:
-            raise AttributeError(
-                "the network of this fit is trained on the residuals of a linear model, and has no kernel machine of "
-                "its own; fit with linear_part=False."
-            )
-        network = self._fitted_network()
-        penalty = float(network.weights.sum()) * self.temperature_
-        features = NeuronFeatures(
-            network.task.neuron,
-            self.standardiser_,
-            self.prior_precision,
-            num_features,
-            self._seed(random_state),
-        )
-        if hasattr(self, "classes_"):
-            machine: BaseEstimator = LogisticRegression(
-                C=1 / penalty, fit_intercept=False, max_iter=2000
-            )
-        else:
-            machine = TransformedTargetRegressor(
-                Ridge(penalty, fit_intercept=False), transformer=StandardScaler()
-            )
-        return Pipeline([("features", features), ("machine", machine)])
-
     def plot_particles(
         self, features: tuple[int, int] | None = None, axes: "Axes | None" = None
     ) -> "Axes":
@@ -191,8 +125,6 @@ class MeanFieldInspection:
         num_columns = len(self.standardiser_.mean)
         weights = self.particles_[:, self.neuron_.input_weights(num_columns)]
         num_outer = self.particles_.shape[1] - num_columns - 1
-        if num_outer == 0:
-            return weights, np.full(len(weights), float(self.neuron_.scale))
         outer = float(self.neuron_.scale) * np.tanh(self.particles_[:, :num_outer])
         return weights, outer[np.arange(len(outer)), np.abs(outer).argmax(1)]
 
@@ -205,38 +137,12 @@ class MeanFieldInspection:
         return self.network_
 
 
-@dataclass(eq=False, repr=False)
-class NeuronFeatures(TransformerMixin, BaseEstimator):
-    """Features `h(theta_r, x) / sqrt(num_features)` of neurons from the prior; inner products tend to E[h(x) h(x')]."""
-
-    neuron: Neuron
-    standardiser: Standardiser
-    prior_precision: float
-    num_features: int
-    random_state: int
-
-    def fit(self, X: Table, y: ArrayLike | None = None) -> Self:
-        """Count the columns."""
-        validate_data(self, X, dtype=np.float64)
-        return self
-
-    def transform(self, X: Table) -> np.ndarray:
-        """Return (n, num_features) float32."""
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        inputs = in_buckets(self.standardiser(X))
-        key = root_key(self.random_state)
-        variance = 1 / self.prior_precision
-        particles = prior_particles(
-            self.neuron,
-            X.shape[1],
-            inputs.shape[1],
-            variance,
-            self.num_features,
-            inputs.dtype,
-            key=key,
-        )
-        features = features_of(self.neuron, particles, inputs)
-        return np.asarray(features).T[: len(X)] / np.float32(np.sqrt(self.num_features))
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "n_features_in_")
+def at_rows(certificate: Certificate, places: np.ndarray) -> Certificate:
+    """Return the certificate of distinct rows with an entry for each of the rows passed, at place -1 of weight 0."""
+    used = np.where(places < 0, 0, 1 / np.bincount(places[places >= 0])[places])
+    return replace(
+        certificate,
+        dual=certificate.dual[places],
+        outputs=certificate.outputs[places],
+        row_shares=certificate.row_shares[places] * used,
+    )

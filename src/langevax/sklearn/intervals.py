@@ -11,26 +11,18 @@ trained without one fold or another predict alike. The scaling and the temperatu
 as given.
 """
 
-from abc import abstractmethod
-from typing import Any
-
 import numpy as np
 
 from langevax.problems.losses import logistic, softmax
-from langevax.problems.neurons import Tanh, TanhTanh
+from langevax.sklearn.base import MeanFieldEstimator
 from langevax.sklearn.fold_choice import HeldOut
 from langevax.sklearn.parameters import COVERAGE, check_coverage
-from langevax.sklearn.table import Standardiser, Table, row_blocks
+from langevax.sklearn.table import Table, row_blocks
 from langevax.sklearn.training import outputs
 
 
-class FoldPredictions:
+class FoldPredictions(MeanFieldEstimator):
     """Predictions of both estimators by the networks of their folds."""
-
-    neuron_: Tanh | TanhTanh
-    standardiser_: Standardiser
-    held_out_: HeldOut | None
-    scores_: np.ndarray | None
 
     def _fold_outputs(self, columns: np.ndarray) -> np.ndarray:
         """Return (folds, n, ...): outputs of each fold's network."""
@@ -38,7 +30,7 @@ class FoldPredictions:
         inputs = self.standardiser_(columns)
         return np.stack(
             [
-                outputs(self.neuron_, c, inputs) + folds.added(k, columns)
+                outputs(folds.neuron, c, inputs) + folds.added(k, columns)
                 for k, c in enumerate(folds.clouds)
             ]
         )
@@ -57,14 +49,6 @@ class FoldPredictions:
         folds = self._folds()
         assert self.scores_ is not None
         return self.scores_, folds.weights, folds.fold
-
-    @abstractmethod
-    def _columns(self, X: Any) -> np.ndarray:
-        """Return the columns (n, d) float64 of a table with which to predict."""
-
-    @abstractmethod
-    def _outputs(self, columns: np.ndarray) -> np.ndarray:
-        """Return the outputs of the whole network, (n,) or (n, C)."""
 
 
 class Intervals(FoldPredictions):

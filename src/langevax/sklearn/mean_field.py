@@ -30,9 +30,7 @@ from langevax.sklearn.training import TrainingTask
 
 
 @dataclass(eq=False, repr=False)
-class MeanFieldRegressor(
-    NumberTargets, MeanFieldInspection, MeanFieldEstimator, Intervals
-):
+class MeanFieldRegressor(NumberTargets, MeanFieldInspection, Intervals):
     """Least squares by a two-layer network in the mean-field limit, without early stopping or tuning.
 
     Minimises over laws q of neurons theta (Nitanda, Wu, Suzuki, AISTATS 2022)
@@ -48,17 +46,15 @@ class MeanFieldRegressor(
             (`meanfield/network_path.py`); the last five networks of the path predict together. "mfld" (Langevin
             dynamics), "pda" and "psdca" train by steps at one temperature; docs/solvers.md compares them by
             measurement. All minimise the same objective, and one certificate serves all. "auto" is "path", and "mfld"
-            where step size, steps, batches, `sharding`, neuron="tanh" or stop="certified" are passed, or rows are more
-            than 20,000.
+            where step size, steps, batches or `sharding` are passed, or rows are more than 20,000.
         num_particles: neurons N; the seed-to-seed spread of predictions falls like N^-1/2. A path adds more where its
             steps stay short.
         temperature: T, in units of the standardised targets' variance; "auto" chooses it as `validation` says.
-        relative_step_size: of solvers by steps: in units of the inverse curvature, below 2; "auto" is 1.5, or 1 with
-            batches. Where outputs alternate from step to step it is halved, and training goes on.
+        relative_step_size: of solvers by steps: in units of the inverse curvature, below 2, the limit up to which
+            training is stable on every table; "auto" is 1.5, or 1 with batches.
         num_steps: of solvers by steps: at most so many; "auto" is 1000, or 10,000 with batches, of "mfld"; about as
             many passes over the table of the others, whose steps are rounds ("pda") or single rows ("psdca").
         batch_size: of "mfld": rows of one step, None for all; "auto" uses 512 where rows times neurons exceed 4 million.
-        neuron: "tanh-tanh", or "tanh": h = R tanh(<w, x> + b), one output.
         output_scale: R; "auto" is 10, or 30 where networks on folds are better for it. Towards 3 the network learns
             features more freely, towards 100 it becomes its kernel.
         prior_precision: inverse variance of each weight, for inputs scaled to unit norm.
@@ -76,11 +72,8 @@ class MeanFieldRegressor(
             within a quarter of a standard error of the least, or for classes half of one and at most that of their
             shares. What is left to choose of columns, output scale and linear part is compared so, and the intervals
             come from the same networks. None takes the leave-one-out optimum of the kernel limit (kernel ridge with
-            alpha = n T). "auto" is "folds", or None where a temperature or neuron="tanh" is passed.
-        stop: of solvers by steps: "plateau" ends training once the dual vector no longer drifts; "certified" once the
-            outputs are as near to those of a certified optimum as these are known, for which the optimum is bounded
-            first, in ten to thirty seconds of a small table; where that fails, a plateau ends it. None: after
-            `num_steps`.
+            alpha = n T). "auto" is "folds", or None where a temperature is passed.
+        stop: of solvers by steps: "plateau" ends training once the dual vector no longer drifts, None after `num_steps`.
         linear_part: True trains the network on the residuals of a ridge regression, whose predictions are added; "auto"
             does where that regression predicts the rows left out of folds better than the network alone, and so do both
             together. A linear part goes on beyond the range of the rows.
@@ -99,12 +92,11 @@ class MeanFieldRegressor(
         dual_: (n,) or (n, C), mean over the last networks, or the last half of the steps, of loss'(z_i): negative where
             the output is pulled up.
         history_: arrays over the networks of a path: "steps" (1, 2, ...), "temperature", "loss" and "particles"; by
-            steps, over records: "steps", "loss", "particles", "dual" (of distinct rows) and "relative_step_size".
+            steps, over records: "steps", "loss", "particles" and "dual" (of distinct rows).
         temperature_, n_iter_: T, and networks on the path or steps made.
         solver_: the solver of the fit.
-        converged_: whether the path reached T, or `stop` ended steps whose outputs do not alternate.
-        certificate_: the interval that `stop="certified"` compared the network with; None without.
-        relative_step_size_, outputs_alternate_: by steps: the last one, and whether they do although it was halved.
+        converged_: whether the path reached T, or `stop` ended the steps.
+        relative_step_size_: by steps: the one used.
         seconds_to_first_step_: by steps: seconds that went into tracing and compiling, or loading, the programs.
         leave_one_out_: penalties and errors of the kernel limit; None where nothing was left to choose.
         scaling_: the scaling chosen; `scaling_reason_` says it in a sentence, with the columns that count most.
@@ -217,9 +209,7 @@ class MeanFieldRegressor(
 
 
 @dataclass(eq=False, repr=False)
-class MeanFieldClassifier(
-    LabelTargets, MeanFieldInspection, MeanFieldEstimator, ClassSets
-):
+class MeanFieldClassifier(LabelTargets, MeanFieldInspection, ClassSets):
     """Classification by a two-layer network in the mean-field limit, without early stopping or tuning.
 
     Minimises over laws q of neurons theta (Nitanda, Wu, Suzuki, AISTATS 2022)
@@ -230,7 +220,7 @@ class MeanFieldClassifier(
     with the logistic loss for two classes and softmax, one weight `a` per class, for more.
 
     Args:
-        solver, num_particles, temperature, relative_step_size, num_steps, batch_size, neuron, output_scale,
+        solver, num_particles, temperature, relative_step_size, num_steps, batch_size, output_scale,
             prior_precision, scaling, learn_scales, validation, stop, run, sharding,
             random_state: see `MeanFieldRegressor`.
         class_weight: "balanced" gives all classes the same weight in the loss; {label: weight} multiplies the weights
@@ -244,7 +234,7 @@ class MeanFieldClassifier(
         classes_: the labels, in the order of `predict_proba`'s columns.
         threshold_: the threshold in use.
         held_out_scores_: on the rows left out of folds: "loss" (log loss) with "loss_error", "linear_loss" of logistic
-            regression, "base_loss" of the classes' shares, "accuracy", "calibration_error" (15 bins).
+            regression, "base_loss" of the classes' shares, "accuracy".
         particles_, dual_, history_, temperature_, n_iter_, converged_, path_ and the others: see
             `MeanFieldRegressor`.
 
@@ -354,7 +344,6 @@ class MeanFieldClassifier(
         return {
             "base_loss": float(-np.sum(present * np.log(present))),
             "accuracy": float(np.average(p.argmax(1) == labels, weights=weights)),
-            "calibration_error": calibration_error(p, labels, weights),
         }
 
     def _task(self, targets: np.ndarray, weights: np.ndarray) -> TrainingTask:
@@ -395,28 +384,6 @@ class MeanFieldClassifier(
 def places_of(targets: np.ndarray) -> np.ndarray:
     """Return (n,) places of the classes among `classes_`, of the loss's targets: signs or places."""
     return (targets > 0).astype(int) if targets.dtype.kind == "f" else targets
-
-
-def calibration_error(
-    p: np.ndarray,
-    labels: np.ndarray,
-    weights: np.ndarray,
-    num_bins: int = 15,
-) -> float:
-    """Return the expected calibration error: mean over rows of |share of hits - mean confidence| of the row's bin.
-
-    Bins are of equal width in the largest probability of a row (Guo, Pleiss, Sun, Weinberger, ICML 2017).
-
-    Example:
-        >>> p = np.array([[0.8, 0.2]] * 5)
-        >>> round(calibration_error(p, np.array([0, 0, 0, 0, 1]), np.ones(5)), 6)
-        0.0
-    """
-    confidence = p.max(1)
-    hit = p.argmax(1) == labels
-    bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
-    gaps = np.bincount(bins, weights * (hit - confidence), num_bins)
-    return float(np.abs(gaps).sum() / weights.sum())
 
 
 def balanced_threshold(p: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:

@@ -26,7 +26,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks, spaces
 from langevax._version import __version__
-from langevax.problems.neurons import Tanh, TanhTanh
+from langevax.problems.neurons import TanhTanh
 from langevax.renamed import hint_of
 from langevax.teacher_student import ReLUNetwork
 
@@ -39,7 +39,7 @@ SAVED_CLASSES: dict[str, type] = {
     for cls in (
         *(spaces.Cosine, spaces.Fourier, spaces.PrincipalComponents),
         *(kernels.ConstantKernel, kernels.Matern, kernels.Product, kernels.RBF),
-        *(ReLUNetwork, Tanh, TanhTanh, spaces.GaussianPrior),
+        *(ReLUNetwork, TanhTanh, spaces.GaussianPrior),
     )
 }
 """Classes of fitted attributes, and of estimators, that a file may hold."""

@@ -1,7 +1,5 @@
 """Standard errors of slopes that hold although the rows spread otherwise than their model says."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -38,15 +36,27 @@ def sandwich(
         for name, leaf in particles.items()
     }
     point, unravel = ravel_pytree(centre)
-    target = FlatPosterior(family, unravel)
-    gradients = jax.vmap(target.gradient, (None, 0))(point, rows)
+
+    def log_likelihood(flat: jax.Array, row: dict[str, Any]) -> jax.Array:
+        return family.log_likelihood(unravel(flat), row)
+
+    def log_posterior(flat: jax.Array) -> jax.Array:
+        of_rows = jax.vmap(log_likelihood, (None, 0))(flat, rows)
+        weighted = jnp.sum(weights.astype(np.float32) * of_rows)
+        return family.log_prior(unravel(flat)) + weighted
+
+    def hessian_column(direction: jax.Array) -> jax.Array:
+        return jax.jvp(jax.grad(log_posterior), (point,), (direction,))[1]
+
+    gradients = jax.vmap(jax.grad(log_likelihood), (None, 0))(point, rows)
     gradients = np.asarray(gradients, np.float64) * weights[:, None]
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     number = int(codes.max()) + 1
     sums = np.zeros((number, len(point)))
     np.add.at(sums, codes, gradients)
-    precision = target.precision(point, rows, weights.astype(np.float32))
-    values, vectors = np.linalg.eigh(np.asarray(precision, np.float64))
+    # a column at a time, so that memory is that of the rows
+    hessian = jax.lax.map(hessian_column, jnp.eye(len(point), dtype=point.dtype))
+    values, vectors = np.linalg.eigh(-np.asarray(hessian, np.float64))
     least = family.prior_precision  # no less than the prior's
     inverse = (vectors / np.maximum(values, least)) @ vectors.T
     covariance = inverse @ (number / max(1, number - 1) * sums.T @ sums) @ inverse
@@ -55,39 +65,3 @@ def sandwich(
         name: np.sqrt(np.diag(covariance)[np.asarray(places, int)])
         for name, places in errors.items()
     }
-
-
-@dataclass(frozen=True)
-class FlatPosterior:
-    """The log posterior of a family on flat positions."""
-
-    family: Family
-    unravel: Callable[[jax.Array], Any]
-
-    def gradient(self, point: jax.Array, row: dict[str, Any]) -> jax.Array:
-        """Return that of the log likelihood of one row."""
-        return jax.grad(lambda p: self.family.log_likelihood(self.unravel(p), row))(
-            point
-        )
-
-    def precision(
-        self,
-        point: jax.Array,
-        rows: dict[str, Any],
-        weights: np.ndarray,
-    ) -> jax.Array:
-        """Return the negative Hessian of the log posterior, a column at a time, so that memory is that of the rows."""
-
-        def slope(p: jax.Array) -> jax.Array:
-            likelihood = jax.vmap(self.family.log_likelihood, (None, 0))
-            return jax.grad(
-                lambda q: (
-                    self.family.log_prior(self.unravel(q))
-                    + jnp.sum(weights * likelihood(self.unravel(q), rows))
-                )
-            )(p)
-
-        def column(direction: jax.Array) -> jax.Array:
-            return -jax.jvp(slope, (point,), (direction,))[1]
-
-        return jax.lax.map(column, jnp.eye(len(point), dtype=point.dtype))

@@ -18,7 +18,6 @@ from langevax.meanfield.adaptive_steps import (
     rows_to_measure,
 )
 from langevax.meanfield.mfld import RELATIVE_STEP_SIZE, coordinate_steps
-from langevax.meanfield.moves import Proposal
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
 
@@ -36,7 +35,6 @@ class Schedule(NamedTuple):
     num_steps: int
     relative_step_size: float
     batch_size: int | None
-    proposal: Proposal = "mala"
 
 
 class Solver(NamedTuple):
@@ -48,12 +46,8 @@ class Solver(NamedTuple):
     """From the number of rows and the batch, None where every step sees all rows."""
     batches: bool = True
     """Whether a step may see a batch of the rows."""
-    from_prior: bool = False
-    """Whether it has to begin with exact draws of the prior."""
     antithetic: bool = False
     """Whether neurons move in pairs with reflected noise, and begin so."""
-    passes: int = 1
-    """Activations of a step and particle for each row that it sees: of the batch, or of the one row of "psdca"."""
 
 
 def algorithm(
@@ -61,23 +55,6 @@ def algorithm(
 ) -> Algorithm:
     """Return what `simulate` runs."""
     return SOLVERS[schedule.solver].make(risk, temperature, schedule)
-
-
-def estimated_seconds(
-    schedule: Schedule,
-    num_rows: int,
-    num_columns: int,
-    num_particles: int,
-) -> float:
-    """Return about how many seconds of a processor the steps take.
-
-    >>> round(estimated_seconds(Schedule("mfld", 1000, 1.5, None), 500, 12, 500), 2)
-    1.05
-    """
-    solver = SOLVERS[schedule.solver]
-    rows = 1 if solver.from_prior else schedule.batch_size or num_rows
-    activations = float(schedule.num_steps * solver.passes * rows) * num_particles
-    return activations * (3e-9 + 1e-10 * num_columns)  # measured, with the gradient
 
 
 def _gradient(schedule: Schedule) -> GradientEstimator:
@@ -117,7 +94,6 @@ def _psdca(
         temperature,
         num_inner_steps=INNER_STEPS,
         curvature="variance",
-        proposal=schedule.proposal,
     )
 
 
@@ -137,13 +113,11 @@ def _coordinates(rows: int, _batch_size: int | None) -> int:
 
 SOLVERS = {
     "mfld": Solver(_mfld, RELATIVE_STEP_SIZE["overdamped"], _steps, antithetic=True),
-    "pda": Solver(_pda, RELATIVE_STEP_SIZE["frozen"], _rounds, passes=1 + INNER_STEPS),
+    "pda": Solver(_pda, RELATIVE_STEP_SIZE["frozen"], _rounds),
     "psdca": Solver(
         _psdca,
         RELATIVE_STEP_SIZE["overdamped"],
         _coordinates,
         batches=False,
-        from_prior=True,
-        passes=2 + INNER_STEPS,
     ),
 }

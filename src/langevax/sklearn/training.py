@@ -7,16 +7,14 @@ import math
 import sys
 import zlib
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import random
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array
 
@@ -26,13 +24,12 @@ from langevax.meanfield.adaptive_steps import AdaptiveState
 from langevax.platforms import sizes
 from langevax.problems.blocks import block_map
 from langevax.problems.losses import Loss
-from langevax.problems.mean_field import MeanFieldRisk
-from langevax.problems.neurons import Neuron, Tanh, TanhTanh
+from langevax.problems.mean_field import MeanFieldRisk, Prior
+from langevax.problems.neurons import Neuron, TanhTanh
 from langevax.problems.sharding import ROW_AXIS
 from langevax.run import Result, simulate
-from langevax.run.options import Run
 from langevax.run.simulate import Callback
-from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm, estimated_seconds
+from langevax.sklearn.solvers import Schedule, algorithm
 from langevax.sklearn.table import (
     FEWEST_ROWS,
     LEAST_STEP,
@@ -45,15 +42,14 @@ from langevax.sklearn.table import (
 )
 
 MOST_SHAPES = 4  # of problems whose programs are kept in memory
-EXACT_SECONDS = 10.0  # of a processor: beyond, padding would cost more than compiling
-STABLE_STEP = 2.0  # relative step up to which descent on a convex function cannot swing
-MOST_HALVINGS = 4  # of a step size at which outputs alternate
+MOST_PADDED = 4096  # rows: beyond, padding would cost more than compiling
+NUM_CLOUDS = 8  # that predict, from the last half of the run
 
 
 class TrainingTask(NamedTuple):
     """Neuron, loss and targets of a training problem."""
 
-    neuron: Tanh | TanhTanh
+    neuron: TanhTanh
     loss: Loss
     targets: np.ndarray
     """Targets of the loss."""
@@ -104,22 +100,19 @@ class Network:
     weights: np.ndarray
     prior_precision: float
     num_rows: int | None = None
-    """Rows to store; None is the bucket of n."""
+    """Rows to store; None is the bucket of n, or n where these are many."""
     num_columns: int | None = None
     """Columns to store; None is the bucket of `num_coordinates`."""
-    num_directions: int | None = None
-    """Principal directions that are seen, where the others vary too little to matter; None: all."""
     span: np.ndarray | None = None
     """(d, k) orthonormal columns that span all rows, where these are far fewer than columns; None: all directions."""
 
     @property
     def length(self) -> int:
         """Rows stored."""
-        return (
-            bucket(len(self.inputs), FEWEST_ROWS)
-            if self.num_rows is None
-            else self.num_rows
-        )
+        if self.num_rows is not None:
+            return self.num_rows
+        n = len(self.inputs)
+        return bucket(n, FEWEST_ROWS) if n <= MOST_PADDED else n
 
     @property
     def width(self) -> int:
@@ -133,8 +126,7 @@ class Network:
     @property
     def num_coordinates(self) -> int:
         """Inputs of a neuron."""
-        every = self.inputs.shape[1] if self.span is None else self.span.shape[1]
-        return every if self.num_directions is None else min(every, self.num_directions)
+        return (self.inputs if self.span is None else self.span).shape[1]
 
     def risk(
         self, temperature: float, and_at: np.ndarray | None = None
@@ -166,19 +158,14 @@ class Network:
     def basis(self) -> np.ndarray:
         """Principal directions (d, coordinates) of the inputs."""
         if self.span is None:
-            return eigenbasis(self.inputs, self.weights)[:, -self.num_coordinates :]
-        return (
-            self.span
-            @ eigenbasis(self.inputs @ self.span, self.weights)[
-                :, -self.num_coordinates :
-            ]
-        )
+            return eigenbasis(self.inputs, self.weights)
+        return self.span @ eigenbasis(self.inputs @ self.span, self.weights)
 
     def rotated(self, particles: Any, back: bool = False) -> np.ndarray:
         """Return particles of the standardised columns as particles of the eigenbasis, padded, or `back`.
 
-        Back there, weights of directions that vary too little are 0. Those of directions outside of the span, on which
-        no output at a row depends, have the law of the prior.
+        Back there, weights of directions outside of the span, on which no output at a row depends, have the law of the
+        prior.
         """
         neuron = self.task.neuron
         k = self.num_coordinates
@@ -237,8 +224,10 @@ class Network:
             self, num_rows=len(self.inputs), num_columns=self.num_coordinates
         )
 
-    def split_over(self, devices: int) -> "Network":
-        """Return the problem stored as a multiple of `devices` rows."""
+    def split_over(self, sharding: Mesh | NamedSharding) -> "Network":
+        """Return the problem stored as a number of rows that devices share evenly."""
+        mesh = sharding.mesh if isinstance(sharding, NamedSharding) else sharding
+        devices = mesh.shape.get(ROW_AXIS, 1)
         return dataclasses.replace(self, num_rows=-(-self.length // devices) * devices)
 
 
@@ -259,26 +248,6 @@ def whole_neurons(neuron: TanhTanh, networks: list[np.ndarray]) -> np.ndarray:
     factors = particles[..., :columns] / np.float32(neuron.scale)
     particles[..., :columns] = np.arctanh(factors)
     return particles
-
-
-def stored(
-    network: Network,
-    schedule: Schedule,
-    num_particles: int,
-    sharding: Mesh | NamedSharding | None,
-) -> Network:
-    """Return the problem as it is stored for a fit: exact where that takes long, rows split evenly over the mesh."""
-    if (
-        estimated_seconds(
-            schedule, len(network.inputs), network.num_coordinates, num_particles
-        )
-        > EXACT_SECONDS
-    ):
-        network = network.exact()
-    if sharding is None:
-        return network
-    mesh = sharding.mesh if isinstance(sharding, NamedSharding) else sharding
-    return network.split_over(mesh.shape.get(ROW_AXIS, 1))
 
 
 def narrowed(
@@ -318,7 +287,7 @@ def train(
     risk: MeanFieldRisk,
     temperature: float,
     schedule: Schedule,
-    start: Any,
+    start: Prior,
     key: PRNGKey,
     stop: Callback | None = None,
     record_size: int = 0,
@@ -329,24 +298,11 @@ def train(
     `record_size`: numbers that a record will have, where these are more than those of the particles trained.
     """
     shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(risk))
-    keep_few_programs(
-        shapes,
-        getattr(start, "position", start).shape,
-        schedule.solver,
-        schedule.batch_size,
-    )
-    if isinstance(start, np.ndarray):
-        start = jax.device_put(
-            start
-        )  # without a program for its shape, which `jnp.asarray` has
-    size = max(
-        record_size,
-        risk.targets.size,
-        math.prod(getattr(start, "position", start).shape),
-    )
+    keep_few_programs(shapes, start.shape, schedule.solver, schedule.batch_size)
+    size = max(record_size, risk.targets.size, math.prod(start.shape))
     # fewer where the recorded numbers would be many
     records = int(np.clip(2 * 10**7 // size, 20, 100))
-    every = odd_interval(schedule.num_steps // records)
+    every = max(1, schedule.num_steps // records)
     if stop is not None:
         options |= {"callbacks": (stop,), "callback_every": 10 * every}
     return simulate(
@@ -359,6 +315,12 @@ def train(
         record_every=every,
         **options,
     )
+
+
+def late_clouds(particles: np.ndarray) -> np.ndarray:
+    """Return the records (at most `NUM_CLOUDS`, N, size) of the last half of a run with which a network predicts."""
+    late = particles[len(particles) // 2 :]
+    return late[np.unique(np.linspace(0, len(late) - 1, NUM_CLOUDS).astype(int))]
 
 
 def keep_few_programs(*compiled_for: Hashable) -> None:
@@ -383,112 +345,6 @@ def return_free_memory() -> None:
 
 _shapes: set[tuple[Hashable, ...]] = set()
 """Shapes of problems since programs were last forgotten."""
-
-
-class SteadyRun(NamedTuple):
-    """The run of a fit, in one phase or, where outputs alternated, in several of ever smaller steps."""
-
-    result: Result
-    """All phases, joined."""
-    last: Result
-    """The last phase."""
-    schedule: Schedule
-    """Of the last phase."""
-
-    @property
-    def alternates(self) -> bool:
-        """Return whether the outputs alternate at the end."""
-        return alternates(self.last)
-
-    @property
-    def relative_step_sizes(self) -> np.ndarray:
-        """Of each record."""
-        assert self.result.trace is not None
-        phases = np.searchsorted(self.result.phases[:-1], self.result.trace.steps)
-        return self.schedule.relative_step_size * 2.0 ** (
-            max(1, len(self.result.phases)) - 1 - phases
-        )
-
-    @property
-    def converged(self) -> bool:
-        """Return whether the last phase ended at a plateau, where outputs do not alternate."""
-        return self.last.steps < self.schedule.num_steps and not self.alternates
-
-
-def train_until_steady(
-    risk: MeanFieldRisk,
-    temperature: float,
-    schedule: Schedule,
-    start: Any,
-    key: PRNGKey,
-    run: Run,
-    **options: Any,
-) -> SteadyRun:
-    """Train, and go on with half the step size, at most `MOST_HALVINGS` times, while the outputs alternate.
-
-    Later phases are saved in folders inside the first one's; `options` are those of `train`.
-    """
-    result = last = train(risk, temperature, schedule, start, key, run=run, **options)
-    for number in range(MOST_HALVINGS):
-        if SOLVERS[schedule.solver].from_prior or not alternates(last):
-            break
-        schedule = schedule._replace(relative_step_size=schedule.relative_step_size / 2)
-        phase = run
-        if run.checkpoint is not None:
-            folder = Path(run.checkpoint) / f"shorter-{number + 1}"
-            phase = replace(run, checkpoint=folder)
-        last = train(
-            risk,
-            temperature,
-            schedule,
-            last,
-            random.fold_in(key, number),
-            run=phase,
-            **options,
-        )
-        result = result.then(last)
-    return SteadyRun(result, last, schedule)
-
-
-def odd_interval(interval: int) -> int:
-    """Return the largest odd number of steps up to `interval`, at least 1.
-
-    Records at even intervals would all be in one phase of outputs that alternate from step to step.
-
-    >>> [odd_interval(interval) for interval in (0, 1, 10, 101)]
-    [1, 1, 9, 101]
-    """
-    return max(1, interval - 1 + interval % 2)
-
-
-def alternates(result: Result, num_records: int = 16) -> bool:
-    """Return whether so many last dual vectors alternate; fewer cannot tell.
-
-    Consecutive records lie an odd number of steps apart.
-    """
-    late = np.asarray(result.positions["dual"])[-num_records:]
-    # 0.96 of the variance in a swing, at most 0.1 in fits that settled
-    return len(late) == num_records and alternation(late) > 0.5
-
-
-def alternation(values: np.ndarray) -> float:
-    """Return the share of the variance of values (steps, ...) that changes sign from one step to the next.
-
-        K |1/K sum_t (-1)^t v_t|^2 / sum_t |v_t - mean|^2,      about 1 / (K - 1) for white noise
-
-    Example:
-        >>> signs, noise = (-1.0) ** np.arange(16)[:, None], np.random.default_rng(0).normal(size=(16, 50))
-        >>> alternation(noise) < 0.1, alternation(noise + 10 * signs) > 0.9
-        (True, True)
-    """
-    centred = (values - values.mean(0)).reshape(len(values), -1).astype(np.float64)
-    signs = (-1.0) ** np.arange(len(values))
-    total = float(np.sum(centred**2))
-    return (
-        float(np.sum((signs @ centred) ** 2)) / len(values) / total
-        if total > 0
-        else 0.0
-    )
 
 
 def outputs(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:

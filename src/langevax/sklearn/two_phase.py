@@ -5,11 +5,10 @@ Inputs are standardised columns over sqrt(d) and a constant column of the same s
 0, and held out by weight 0 too, so that folds and the choice of weight decay run the programs of the fit.
 """
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-import jax
 import numpy as np
 from jax import random
 from numpy.typing import ArrayLike
@@ -19,7 +18,6 @@ from langevax import checks
 from langevax._typing import PRNGKey
 from langevax.figures import theme
 from langevax.figures.charts import new_axes
-from langevax.run import simulate
 from langevax.run.options import Run
 from langevax.sklearn.parameters import (
     SHARED,
@@ -50,16 +48,13 @@ from langevax.teacher_student import (
     TwoPhaseFit,
     two_phase,
 )
-from langevax.teacher_student.errors import block_size_for
 from langevax.teacher_student.phases import curvature_bound
-from langevax.teacher_student.two_phase import Settled, network_and_loss
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DECAYS = (1e-3, 1e-4, 0.0, 1e-2)
-"""Tried by weight_decay="auto", each from where the one before ended. Strong ones compensate for a poor exploration;
-the strongest comes last, since a neuron that decayed to 0 stays there."""
+DECAYS = (0.0, 1e-4, 1e-3, 1e-2)
+"""Tried by weight_decay="auto". Strong ones compensate for a poor exploration."""
 
 
 @saved_class
@@ -167,7 +162,7 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         "weight_decay": non_negative("auto"),
         "bound": positive(),
         "num_explore_steps": count(0),
-        "num_converge_steps": count(0),
+        "num_converge_steps": count(1),
         "relative_explore_step_size": positive(),
         "relative_converge_step_size": [Number(Real, 0, 2, closed="neither")],
         "tolerance": non_negative(),
@@ -212,15 +207,10 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         self.converged_: bool = (
             self.n_iter_ - self.switch_step_ < self.num_converge_steps
         )
-        self.history_: dict[str, np.ndarray] = {
-            "steps": np.empty(0, int),
-            "loss": np.empty((self.num_restarts, 0)),
-        }
-        if (trace := fit.result.trace) is not None:
-            self.history_ = {
-                "steps": trace.steps,
-                "loss": np.asarray(trace.values["loss"]),
-            }
+        trace = fit.result.trace
+        assert trace is not None
+        losses = np.asarray(trace.values["loss"])
+        self.history_: dict[str, np.ndarray] = {"steps": trace.steps, "loss": losses}
         return self
 
     def predict(self, X: Table) -> np.ndarray:
@@ -380,50 +370,22 @@ def held_out_errors(
     curvature: float,
     key: PRNGKey,
 ) -> dict[float, float]:
-    """Return errors on held-out rows by decay: one exploration, then phase II at one decay after the other.
+    """Return errors on held-out rows by decay, each after the same exploration and a quarter of the steps of phase II.
 
     Each is that of the restart of least training loss, as in the fit.
     """
     weights = problem.weights.copy()
     weights[held_out] = 0
     training = problem._replace(weights=weights)
-    key, explore_key = random.split(key)
-    run = run_phases(
-        model, training, curvature, Converge(num_steps=0), explore_key
-    ).result
-    neurons = model.num_particles * model.num_restarts
-    errors, block_size = (
-        {},
-        block_size_for(neurons, training.inputs.shape[1]),
-    )  # of the fit's program
+    errors = {}
     for decay in DECAYS:
         converge = model.converge_phase(curvature, decay)
-        key = random.fold_in(key, 1)
-        run = simulate(
-            converge.algorithm(training.inputs, model.num_particles),
-            converge.problem(*training, intercept=True, block_size=block_size),
-            run,
-            key=key,
-            num_steps=max(1, model.num_converge_steps // len(DECAYS)),
-            record=network_and_loss,
-            record_every=model.record_every,
-            callbacks=(Settled(model.tolerance),),
-            callback_every=model.record_every,
-            run=unsaved_run(model),
-        )
-        assert run.trace is not None
-        best = int(np.argmin(run.trace.values["loss"][:, -1]))
-        network = jax.tree.map(
-            lambda leaf, best=best: np.asarray(leaf)[best], run.position
-        )
-        residuals = (
-            problem.targets
-            - outputs(network, problem.inputs)
-            - intercept(network, training)
-        )
-        errors[decay] = float(
-            np.average(residuals[held_out] ** 2, weights=problem.weights[held_out])
-        )
+        steps = max(1, converge.num_steps // len(DECAYS))
+        converge = replace(converge, num_steps=steps)
+        network = run_phases(model, training, curvature, converge, key).network
+        residuals = problem.targets - outputs(network, problem.inputs)
+        squares = (residuals - intercept(network, training))[held_out] ** 2
+        errors[decay] = float(np.average(squares, weights=problem.weights[held_out]))
     return errors
 
 

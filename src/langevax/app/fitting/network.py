@@ -83,9 +83,7 @@ class NetworkFit(Fit):
         train = self.data.split.train
         model = estimator_for(self.options, data.schema)
         network = getattr(model, "estimator", model)
-        if data.axes is None:
-            shape = len(train), len(data.split.names)
-            network.set_params(solver=network._solver_name(*shape))
+        network.set_params(solver=network._solver_name(len(train)))
         if network.solver != "path":  # which takes seconds, and saves nothing
             network.set_params(run=Run(folder.checkpoints, resume=True))
         began = time.perf_counter()

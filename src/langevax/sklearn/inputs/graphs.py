@@ -88,17 +88,20 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
 
     def fit(self, X: AnyGraphs, y: ArrayLike | None = None) -> Self:
         """Learn labels, patterns and their principal axes."""
-        self._fit(X)
+        self._validate_params()
+        graphs = read_graphs(X, self.node_labels, self.edge_labels)
+        times: Any = self.heat_times
+        times = np.geomspace(0.1, 100.0, times) if np.ndim(times) == 0 else times
+        self.times_: np.ndarray = np.asarray(times, np.float64)
+        checks.number("heat_times", self.times_, positive=True)
+        self.patterns_: Patterns = Patterns.learn(graphs, self.wl_depth)
+        self.labels_: list[Any] = [name for _, name in self.patterns_.depths[0]]
+        table = _logs(self.patterns_.count(graphs))
+        self.wl_mean_: np.ndarray = table.mean(0)
+        self.wl_axes_: np.ndarray = principal_axes(
+            table - self.wl_mean_, self.wl_components
+        )
         return self
-
-    def fit_transform(
-        self,
-        X: AnyGraphs,
-        y: ArrayLike | None = None,
-        **fit_params: Any,
-    ) -> np.ndarray:
-        """Return `fit(X).transform(X)` at the cost of one of them."""
-        return self._features(*self._fit(X))
 
     def transform(self, X: AnyGraphs) -> np.ndarray:
         """Return (n, features) float64."""
@@ -107,7 +110,11 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         counts = self.patterns_.count(graphs)
         unknown = np.flatnonzero(counts[0][:, -1])
         warn_unlike(unknown, len(graphs), "no training graph has one of its labels")
-        return self._features(graphs, counts)
+        columns = [heat_traces(graphs, self.times_), log_sizes(graphs), counts[0]]
+        if self.wl_components:
+            scores = (_logs(counts) - self.wl_mean_) @ self.wl_axes_
+            columns += [scores, np.log1p(sum(table[:, -1:] for table in counts))]
+        return np.concatenate(columns, axis=1)
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -128,30 +135,6 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         return tags
-
-    def _fit(self, X: AnyGraphs) -> tuple[list[Graph], list[np.ndarray]]:
-        self._validate_params()
-        graphs = read_graphs(X, self.node_labels, self.edge_labels)
-        times: Any = self.heat_times
-        times = np.geomspace(0.1, 100.0, times) if np.ndim(times) == 0 else times
-        self.times_: np.ndarray = np.asarray(times, np.float64)
-        checks.number("heat_times", self.times_, positive=True)
-        self.patterns_: Patterns = Patterns.learn(graphs, self.wl_depth)
-        self.labels_: list[Any] = [name for _, name in self.patterns_.depths[0]]
-        counts = self.patterns_.count(graphs)
-        table = _logs(counts)
-        self.wl_mean_: np.ndarray = table.mean(0)
-        self.wl_axes_: np.ndarray = principal_axes(
-            table - self.wl_mean_, self.wl_components
-        )
-        return graphs, counts
-
-    def _features(self, graphs: list["Graph"], counts: list[np.ndarray]) -> np.ndarray:
-        columns = [heat_traces(graphs, self.times_), log_sizes(graphs), counts[0]]
-        if self.wl_components:
-            scores = (_logs(counts) - self.wl_mean_) @ self.wl_axes_
-            columns += [scores, np.log1p(sum(table[:, -1:] for table in counts))]
-        return np.concatenate(columns, axis=1)
 
 
 def _logs(counts: list[np.ndarray]) -> np.ndarray:

@@ -218,12 +218,7 @@ def _likelihoods(
 
 def _spectral(rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return eigenvalues > 0 of `rows @ rows.T`, and sums of squares of the values (r, G) along their vectors."""
-    num_points, num_modes = rows.shape
-    gram = rows @ rows.T if num_points <= num_modes else rows.T @ rows
-    eigenvalues, vectors = np.linalg.eigh(gram)
-    nonzero = eigenvalues > 1e-14 * eigenvalues[-1]
-    eigenvalues = eigenvalues[nonzero]
-    vectors = vectors[:, nonzero]
-    if num_points <= num_modes:
-        return eigenvalues, np.sum((values @ vectors) ** 2, 0)
-    return eigenvalues, np.sum(((values @ rows) @ vectors) ** 2, 0) / eigenvalues
+    vectors, roots, _ = np.linalg.svd(rows, full_matrices=False)
+    nonzero = roots > 1e-7 * roots[0]
+    along = values @ vectors[:, nonzero]
+    return roots[nonzero] ** 2, np.sum(along**2, axis=0)

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize_scalar
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessClassifier
@@ -23,7 +22,6 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 from threadpoolctl import threadpool_limits
 
 from langevax.problems.likelihoods import Huber
-from langevax.problems.problem import Number
 from langevax.sklearn.table import subsampled
 
 MOST_ROWS = 400
@@ -63,6 +61,29 @@ class EvidenceRows(NamedTuple):
         root = np.sqrt(self.weights)
         values, vectors = np.linalg.eigh(root[:, None] * kernel(self.inputs) * root)
         return np.maximum(values, 0.0), (vectors.T @ (root * self.targets)) ** 2
+
+    def bulk(
+        self, evidence: Evidence, noise: float | None, least: float
+    ) -> tuple[np.ndarray, Any]:
+        """Return Huber's fit of this kernel, and the noise around it unless one is passed.
+
+        By pseudo-values: targets clipped around the fit, to which the kernel is fitted.
+        """
+        gram = evidence.kernel(self.inputs)
+        scale = evidence.noise
+        fitted = np.full(len(gram), _median(self.targets, self.weights))
+        for _ in range(3):
+            variances = scale**2 / np.maximum(self.weights, 1e-6)
+            shares = np.linalg.solve(gram + np.diag(variances), gram).T
+            reach = Huber.threshold * scale
+            for _ in range(50):
+                near = np.clip(self.targets, fitted - reach, fitted + reach)
+                fitted = shares @ near
+            if noise is None:
+                left = max(1 - np.trace(shares) / len(gram), 0.1)
+                distance = _median(np.abs(self.targets - fitted), self.weights)
+                scale = max(distance / NORMAL_DISTANCE / np.sqrt(left), least)
+        return fitted, scale
 
 
 @one_thread
@@ -104,22 +125,20 @@ def fit_robust(
     weights: np.ndarray,
     noise: float | None,
 ) -> Evidence:
-    """Fit residuals with outliers: alternate `fit_numbers` with clipping targets to two noises around Huber's fit.
+    """Fit residuals with outliers: `fit_numbers` on targets clipped to two noises around the fit before, twice.
 
     The noise is that of the bulk, from the median size of residuals over the remaining degrees of freedom.
     """
     rows = EvidenceRows(*subsampled(MOST_ROWS, inputs, targets, weights))
-    centre, spread = robust_moments(rows.targets, rows.weights)
-    reach = 3 * spread
-    least = 1e-3 * spread
-
-    clipped = np.clip(rows.targets, centre - reach, centre + reach)
-    evidence = fit_numbers(kernel, rows.inputs, clipped, rows.weights, noise)
-    fitted, scale = _robust_residuals(evidence, rows, noise, least)
-    clipped = np.clip(rows.targets, fitted - 2 * scale, fitted + 2 * scale)
-    evidence = fit_numbers(kernel, rows.inputs, clipped, rows.weights, noise)
-    _, scale = _robust_residuals(evidence, rows, noise, least)
-    return evidence._replace(noise=scale)
+    fitted, spread = robust_moments(rows.targets, rows.weights)
+    evidence = Evidence(None, 1.5 * spread, 0.0)
+    for _ in range(2):
+        reach = 2 * evidence.noise
+        clipped = np.clip(rows.targets, fitted - reach, fitted + reach)
+        evidence = fit_numbers(kernel, rows.inputs, clipped, rows.weights, noise)
+        fitted, scale = rows.bulk(evidence, noise, 1e-3 * spread)
+        evidence = evidence._replace(noise=float(scale))
+    return evidence
 
 
 @one_thread
@@ -270,48 +289,3 @@ def _least_length(cost: Callable[[float], float]) -> tuple[float, float]:
         if refined.fun < costs[best]
         else (float(grid[best]), costs[best])
     )
-
-
-def _robust_residuals(
-    evidence: Evidence,
-    rows: EvidenceRows,
-    noise: float | None,
-    least: float,
-    num_rounds: int = 3,
-) -> tuple[np.ndarray, float]:
-    """Alternate Huber's fit of this kernel and the noise of the bulk around it; a noise that is passed stays."""
-    gram = evidence.kernel(rows.inputs)
-    scale = evidence.noise
-    fitted = np.zeros_like(rows.targets)
-    for _ in range(num_rounds):
-        fitted, freedom = _huber_fit(gram, rows, scale)
-        left = max(1 - freedom / len(fitted), 0.1)
-        if noise is None:
-            distance = _median(np.abs(rows.targets - fitted), rows.weights)
-            scale = max(distance / NORMAL_DISTANCE / np.sqrt(left), least)
-    return fitted, float(scale)
-
-
-def _huber_fit(
-    gram: np.ndarray,
-    rows: EvidenceRows,
-    noise: float,
-    threshold: Number = Huber.threshold,
-    most_steps: int = 30,
-) -> tuple[np.ndarray, float]:
-    """Return (fitted values, their degrees of freedom) of Huber's loss and this kernel, by reweighted least squares."""
-
-    def factor(reweights: np.ndarray) -> Any:
-        weights = np.maximum(rows.weights * reweights, 1e-6)
-        return cho_factor(gram + np.diag(noise**2 / weights))
-
-    fitted = np.full(len(gram), _median(rows.targets, rows.weights))
-    reweights = np.ones(len(gram))
-    for _ in range(most_steps):
-        distances = np.maximum(np.abs(rows.targets - fitted), 1e-300)
-        reweights = np.minimum(1.0, threshold * noise / distances)
-        before = fitted
-        fitted = gram @ cho_solve(factor(reweights), rows.targets)
-        if np.max(np.abs(fitted - before)) < 1e-3 * noise:
-            break
-    return fitted, float(np.trace(cho_solve(factor(reweights), gram)))

@@ -109,7 +109,7 @@ def draw(
     chosen = chain_arguments(options, posterior, task.likelihood, start.size)
     coordinates = None
     if chosen["preconditioner"] == "hessian":
-        coordinates = posterior_coordinates(posterior, start, seed)
+        coordinates = posterior_coordinates(posterior, start)
         posterior = coordinates.posterior
         start = jnp.asarray(coordinates.mode)
         chosen["preconditioner"] = None  # its curvature is 1
