@@ -262,7 +262,6 @@ def test_rows_of_a_large_table_are_not_padded(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="a path compiles for tables of one bucket", strict=True)
 def test_other_numbers_of_columns_and_rows_compile_nothing():
     """Nine to twelve columns and 97 to 104 rows, labels as well, predictions and a warm start included.
 

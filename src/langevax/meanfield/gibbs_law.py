@@ -43,19 +43,21 @@ class OutputWeight(eqx.Module):
     slope: Float[Array, " nodes"]
     curvature: Float[Array, " nodes"]
 
-    def __call__(self, s: Array) -> tuple[Array, Array, Array]:
-        """Return kappa, kappa' and kappa'' at `s`, by linear interpolation."""
+    def __call__(self, s: Any) -> tuple[Any, Any, Any]:
+        """Return kappa, kappa' and kappa'' at `s`, by linear interpolation; in NumPy for its arrays."""
+        xp = np if isinstance(s, np.ndarray) else jnp
         last = len(self.slope) - 1
-        place = jnp.minimum(jnp.arcsinh(jnp.abs(s)) * (last / TABLE_END), last - 0.001)
-        node = place.astype(jnp.int32)
+        place = xp.minimum(xp.arcsinh(xp.abs(s)) * (last / TABLE_END), last - 0.001)
+        node = place.astype(xp.int32)
         share = place - node.astype(s.dtype)
 
-        def at(values: Array) -> Array:
+        def at(nodes: Array) -> Any:
+            values = xp.asarray(nodes)
             return values[node] + share * (values[node + 1] - values[node])
 
         return (
-            at(self.remainder) + jnp.sqrt(1 + s * s) - 1,
-            jnp.sign(s) * at(self.slope),
+            at(self.remainder) + xp.sqrt(1 + s * s) - 1,
+            xp.sign(s) * at(self.slope),
             at(self.curvature),
         )
 
@@ -260,11 +262,16 @@ class GibbsLaw(eqx.Module):
             jnp.sum(sums * slopes, axis=-1) / self._scale(),
         )
 
-    def factors(self, sums: Float[Array, "particles columns"]) -> tuple[Array, Array]:
-        """Return R kappa'(s) and R^2 kappa''(s)."""
+    def factors(
+        self, sums: Float[Array | np.ndarray, "particles columns"]
+    ) -> tuple[Any, Any]:
+        """Return R kappa'(s) and R^2 kappa''(s); in NumPy for its arrays."""
         assert self.output_weight is not None
         _, slopes, curvatures = self.output_weight(sums)
-        return self._scale() * slopes, self._scale() ** 2 * curvatures
+        scale: Any = self._scale()
+        if isinstance(sums, np.ndarray):
+            scale = np.asarray(scale)
+        return scale * slopes, scale**2 * curvatures
 
     def _scale(self) -> Array:
         if self.output_weight is None:

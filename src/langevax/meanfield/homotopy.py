@@ -385,10 +385,7 @@ class Newton:
             )
             ones = np.ones((len(features), 1), features.dtype)
             return OutputCovariance(by_row, ones, 0 * ones, temperature)
-        slopes, curvatures = (
-            np.asarray(part)
-            for part in _factors(self.law, jnp.asarray(features @ tilt))
-        )
+        slopes, curvatures = self.law.factors(features @ tilt)
         return OutputCovariance(features[:, self.used], slopes, curvatures, temperature)
 
     def _fixed_point(
@@ -480,9 +477,7 @@ class Newton:
         whole = np.zeros((self.risk.max_size, *shape))
         whole[self.used] = outputs.reshape(-1, *shape)
         with jax.enable_x64():
-            slopes, curvatures = _derivatives(
-                self.risk.loss, jnp.asarray(whole), self.targets
-            )
+            slopes, curvatures = _derivatives(self.risk.loss, whole, self.targets)
         largest = float(
             np.finfo(self.risk.inputs.dtype).max
         )  # a loss without bound of its curvature overflows next to its domain
@@ -535,11 +530,6 @@ def _conjugate_gradients(
     operator = LinearOperator(shape, lambda x: x + product(x), dtype=np.float64)  # pyright: ignore[reportCallIssue]
     inverse = LinearOperator(shape, preconditioned, dtype=np.float64)  # pyright: ignore[reportCallIssue]
     return cg(operator, right, rtol=residual, maxiter=most_products, M=inverse)[0]
-
-
-@eqx.filter_jit
-def _factors(law: GibbsLaw, sums: Array) -> tuple[Array, Array]:
-    return law.factors(sums)
 
 
 @eqx.filter_jit

@@ -13,10 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from langevax.log_weights import (
     LEAST_EFFECTIVE,
@@ -279,15 +277,8 @@ class TiltLine:
 
 def _log_ratio(law: ParticleLaw, sums: np.ndarray) -> np.ndarray:
     """Return v from s, in NumPy: what a pilot asks some dozen times."""
-    if law.output_weight is None:
-        return sums.sum(1).astype(np.float64)
-    return np.asarray(log_ratio(law, jnp.asarray(sums)), np.float64)
-
-
-@eqx.filter_jit
-def log_ratio(law: ParticleLaw, sums: Array) -> Array:
-    """Return v from s."""
-    return law.log_ratio(sums)
+    values = sums if law.output_weight is None else law.output_weight(sums)[0]
+    return values.sum(1).astype(np.float64)
 
 
 class Walked(NamedTuple):

@@ -187,7 +187,11 @@ class FoldSearch:
     def losses(self, num_folds: int = NUM_FOLDS) -> np.ndarray:
         """Return (temperatures, rows left out) losses of the first folds, down to where they have risen."""
         folds = range(min(num_folds, len(self.split.folds)))
-        rows = self.rows.subset(self.held(num_folds))
+        held = self.held(num_folds)
+        rows = self.rows.subset(held)
+        all_outputs = np.zeros(
+            (len(self.split.places), *rows.task.neuron.output_shape), np.float32
+        )
         losses: list[np.ndarray] = []
         while len(losses) < MOST_TEMPERATURES and not self._ended(losses, rows):
             number = len(losses)
@@ -197,9 +201,8 @@ class FoldSearch:
             ]
             if any(part is None for part in z):
                 break
-            losses.append(
-                row_losses(rows, np.concatenate([p for p in z if p is not None]))
-            )
+            all_outputs[held] = np.concatenate([p for p in z if p is not None])
+            losses.append(row_losses(self.rows, all_outputs)[held])
         return np.stack(losses)
 
     def _ended(self, losses: list[np.ndarray], rows: Network) -> bool:

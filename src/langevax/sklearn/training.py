@@ -25,7 +25,7 @@ from langevax.platforms import sizes
 from langevax.problems.blocks import block_map
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk, Prior
-from langevax.problems.neurons import Neuron, TanhTanh
+from langevax.problems.neurons import Neuron, Scaled, TanhTanh
 from langevax.problems.sharding import ROW_AXIS
 from langevax.run import Result, simulate
 from langevax.run.simulate import Callback
@@ -145,7 +145,7 @@ class Network:
         ]
         precision = np.float32(temperature * self.prior_precision)
         return MeanFieldRisk(
-            self.task.neuron,
+            of_any_scale(self.task.neuron, weights.dtype),
             self.task.loss,
             rows[0],
             rows[1],
@@ -367,6 +367,7 @@ def _in_blocks(
     """Return `function` of at most `pass_rows` at a time, padded so that few shapes compile."""
     d = inputs.shape[1]
     cloud = with_more_columns(neuron, np.asarray(cloud), d, bucket(d, LEAST_STEP))
+    neuron = of_any_scale(neuron, cloud.dtype)
     length = sizes().pass_rows
     blocks = [inputs[i : i + length] for i in range(0, len(inputs), length)]
     return np.concatenate(
@@ -375,6 +376,14 @@ def _in_blocks(
             for rows in blocks
         ]
     )
+
+
+def of_any_scale(neuron: Neuron, dtype: np.dtype[Any]) -> Neuron:
+    """Return the neuron with its scale as an argument of programs: each fit has its own."""
+    if not isinstance(neuron, Scaled):
+        return neuron
+    scale = jnp.asarray(neuron.scale, dtype)
+    return eqx.tree_at(lambda scaled: scaled.scale, neuron, scale)
 
 
 @eqx.filter_jit
