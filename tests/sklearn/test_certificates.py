@@ -64,7 +64,7 @@ def test_a_certificate_goes_on_from_the_end_of_a_path(monkeypatch, tmp_path):
     for one in (model, loaded, fitted_regressor()):
         with pytest.raises(ZeroDivisionError):
             one.certificate()
-    assert np.corrcoef(handed[0][:100], model.dual_)[0, 1] > 0.99
+    assert np.corrcoef(handed[0][model.row_places_], model.dual_)[0, 1] > 0.99
     np.testing.assert_array_equal(handed[0], handed[1])
     assert handed[2] is None
 
