@@ -653,7 +653,6 @@ ENTRIES: dict[str, Entry] = {
             "batch_size": (3, OPTIONAL_COUNT),
             "tempered": (False, FLAG),
             "integrator": (integrators.Exponential(), OBJECT),
-            "proposal": ("langevin", WORD),
         },
     ),
     "langevax.meanfield.PSDCA": Entry(
@@ -675,7 +674,6 @@ ENTRIES: dict[str, Entry] = {
             "rate": (0.1, Kind.FRACTION),
             "num_inner_steps": (3, COUNT),
             "integrator": (integrators.Exponential(), OBJECT),
-            "proposal": ("langevin", WORD),
         },
     ),
     "langevax.meanfield.certify": Entry(
