@@ -164,7 +164,6 @@ def test_levels_that_go_up_and_down_are_learned_by_networks_too():
         + 3 * rng.normal(size=400)
     )
     model = MeanFieldRegressor(**QUICK).fit(X, y)
-    assert model.leave_one_out_.error < 0.03
     assert model.held_out_scores_["r2"] > 0.96
 
 
@@ -478,9 +477,7 @@ def test_class_weights_do_not_make_copies_of_rows():
     plain = MeanFieldClassifier(**settings).fit(X, y)
     heavy = MeanFieldClassifier(**settings, class_weight={0: 20.0, 1: 20.0}).fit(X, y)
     assert len(heavy.held_out_.fold) == len(plain.held_out_.fold) == 150
-    assert heavy.leave_one_out_.error == pytest.approx(
-        plain.leave_one_out_.error, rel=0.05
-    )
+    assert heavy.temperature_ == pytest.approx(plain.temperature_, rel=0.05)
 
 
 @pytest.mark.parametrize("scale", [1e200, 1e-200])

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from langevax._typing import PRNGKey
+from langevax.meanfield.kernel_limit import LeaveOneOut
 from langevax.meanfield.mfld import stop_at_plateau
 from langevax.problems.neurons import TanhTanh
 from langevax.run.options import Run, check_unsaved
@@ -31,7 +32,7 @@ from langevax.sklearn.fold_paths import (
     best_search,
 )
 from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
-from langevax.sklearn.model_selection import kernel_choice
+from langevax.sklearn.model_selection import kernel_choice, kernel_errors
 from langevax.sklearn.parameters import (
     FLAG,
     SHARED,
@@ -189,11 +190,11 @@ class MeanFieldEstimator(RowEstimator):
         run = run_of(self.run)
         if self.solver_ == "path":
             check_unsaved(run, "solver='path', which takes seconds,")
+        self.leave_one_out_: LeaveOneOut | None = None
         with report_to(run.progress) as report:
             trial = self._best_trial(rows, task, choice_key, path_key, report)
         columns, network, temperature, choice, self.linear_part_ = trial
         self.scaling_ = columns.scaling
-        self.leave_one_out_ = columns.leave_one_out
         self.learned_scales_: LearnedScales | None = columns.learned
         self.standardiser_: Standardiser = columns.standardiser
         self.scaling_reason_: str = self.scaling_sentence()
@@ -292,6 +293,10 @@ class MeanFieldEstimator(RowEstimator):
             candidates = self._prepared(rows, task, choice_key)
             if self._search() is None:
                 columns = candidates[0]
+                if self._passed_temperature() is None:
+                    self.leave_one_out_ = kernel_errors(
+                        rows, task, self.prior_precision, columns, choice_key
+                    )
                 inputs = columns.standardiser(rows.inputs)
                 network = self._network(task, inputs, rows.weights)
                 return self._trial(rows, network, columns, linear is True)
@@ -349,7 +354,7 @@ class MeanFieldEstimator(RowEstimator):
         if temperature is None and choice is not None:
             temperature = choice.temperature
         if temperature is None:
-            errors = columns.leave_one_out
+            errors = self.leave_one_out_
             assert errors is not None
             multiplier = self.automatic_.temperature_multiplier
             multiplier = multiplier or network.task.curvature(errors.error)
@@ -445,13 +450,13 @@ class MeanFieldEstimator(RowEstimator):
         learned = self.learn_scales
         if learned == "auto" and self.automatic_.closed_form:
             learned = False
-        if len(scalings) > 1 or self.temperature == "auto" or learned:
+        if len(scalings) > 1 or learned:
             return kernel_choice(
                 rows, task, self.prior_precision, scalings, learned, key
             )
         scaling = next(iter(scalings))
         standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
-        return [PreparedColumns(standardiser, scaling, None, None)]
+        return [PreparedColumns(standardiser, scaling, None)]
 
     def _linear_option(self) -> bool | Auto:
         """Return whether the network is trained on the residuals of a linear model."""

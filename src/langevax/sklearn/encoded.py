@@ -30,7 +30,7 @@ from langevax.sklearn.inputs.curves import CurveCoefficients
 from langevax.sklearn.inputs.graphs import GraphFeatures
 from langevax.sklearn.inputs.unlike import warn_unlike
 from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
-from langevax.sklearn.model_selection import kernel_choice
+from langevax.sklearn.model_selection import kernel_choice, kernel_errors
 from langevax.sklearn.parameters import COVERAGE, RandomState, one_of
 from langevax.sklearn.persistence import SavedEstimator
 from langevax.sklearn.training import root_key
@@ -178,20 +178,20 @@ class EncodedEstimator(SavedEstimator):
 
 def leave_one_out_error(
     network: Any,
-    columns: np.ndarray,
+    table: np.ndarray,
     y: Any,
     sample_weight: Any,
     groups: Any,
 ) -> float:
     """Return the least leave-one-out error on these columns of the kernel machine that is the network's limit."""
-    rows = network._training_rows(columns, y, sample_weight, groups)
+    rows = network._training_rows(table, y, sample_weight, groups)
     task = network._task(rows.targets, rows.weights)
     precision = float(network.prior_precision)
     scalings = network._scalings()
     with threadpool_limits(1, "blas"):
-        prepared = kernel_choice(rows, task, precision, scalings, False, root_key(0))
-    assert prepared[0].leave_one_out is not None
-    return prepared[0].leave_one_out.error
+        key = root_key(0)
+        columns = kernel_choice(rows, task, precision, scalings, False, key)[0]
+        return kernel_errors(rows, task, precision, columns, key).error
 
 
 def _used_rows(X: Any, sample_weight: Any) -> Any:

@@ -44,12 +44,11 @@ class LearnedScales(NamedTuple):
 
 
 class PreparedColumns(NamedTuple):
-    """Scaling of the columns, with the kernel limit's leave-one-out errors on them."""
+    """Scaling of the columns."""
 
     standardiser: Standardiser
     scaling: Scaling
     learned: LearnedScales | None
-    leave_one_out: LeaveOneOut | None
 
 
 class KernelProblem(NamedTuple):
@@ -79,6 +78,11 @@ class KernelProblem(NamedTuple):
             copies=self.copies[places],
             groups=None if self.groups is None else self.groups[places],
         )
+
+    def under(self, standardiser: Standardiser, most_rows: int) -> "KernelProblem":
+        """Return the problem of at most so many rows, on standardised columns."""
+        chosen = self.rows(subsample(len(self.inputs), most_rows))
+        return chosen._replace(inputs=standardiser(chosen.inputs))
 
     def spread(self, most: int) -> "KernelProblem":
         """Return the problem with up to `most` equal parts of each row that stands for several, for different folds.

@@ -98,7 +98,8 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, Intervals):
         converged_: whether the path reached T, or `stop` ended the steps.
         relative_step_size_: by steps: the one used.
         seconds_to_first_step_: by steps: seconds that went into tracing and compiling, or loading, the programs.
-        leave_one_out_: penalties and errors of the kernel limit; None where nothing was left to choose.
+        leave_one_out_: penalties and errors of the kernel limit, which chose the temperature; None with folds, or where
+            a temperature was passed.
         scaling_: the scaling chosen; `scaling_reason_` says it in a sentence, with the columns that count most.
         learned_scales_: `scales` (d,) of the columns, of mean square 1, and the ridge `penalties` at which they were
             learned; None where all columns count alike.

@@ -17,7 +17,7 @@ from langevax.sklearn.learned_scales import (
     learned_scales,
 )
 from langevax.sklearn.parameters import Auto
-from langevax.sklearn.table import DistinctRows, Scaling, Standardiser, subsample
+from langevax.sklearn.table import DistinctRows, Scaling, Standardiser
 from langevax.sklearn.training import TrainingTask
 
 CLEAR = 2.0
@@ -40,19 +40,13 @@ def kernel_choice(
     is therefore compared on folds that learn their own scales. The better one comes first, and the columns as they are
     are left out where they are worse by two standard errors; pieces with learned scales, which networks use better than
     kernel machines do, are added where they are nearly as good. `learn_scales=True` takes learned scales as they are.
-    All are compared on fewer rows and neurons than the errors returned. Of less than `FEWEST_COMPARED` rows only the
+    All are compared on fewer rows and neurons than those of `kernel_errors`. Of less than `FEWEST_COMPARED` rows only the
     first scaling is tried.
     """
     if len(rows.inputs) < FEWEST_COMPARED:
         scalings = scalings[:1]
         learn_scales = learn_scales is True
-    of_rows = rows.inputs, task.regressands, rows.weights, rows.copies
-    problem = KernelProblem(task.neuron, prior_precision, *of_rows, key, rows.groups)
-
-    def under(standardiser: Standardiser, most_rows: int) -> KernelProblem:
-        chosen = problem.rows(subsample(len(rows.inputs), most_rows))
-        return chosen._replace(inputs=standardiser(chosen.inputs))
-
+    problem = kernel_problem(rows, task, prior_precision, key)
     plain: dict[Scaling, Standardiser] = {
         scaling: Standardiser.fit(rows.inputs, rows.weights, scaling)
         for scaling in scalings
@@ -63,7 +57,7 @@ def kernel_choice(
     chosen: list[tuple[Scaling, list[float]]] = []
     if len(scalings) > 1 or learn_scales:
         compared: dict[Scaling, KernelProblem] = {
-            scaling: under(plain[scaling], 600) for scaling in plain
+            scaling: problem.under(plain[scaling], 600) for scaling in plain
         }
         errors: dict[Scaling, LeaveOneOut] = {
             scaling: compared[scaling].leave_one_out(COMPARED_NEURONS)
@@ -89,10 +83,29 @@ def kernel_choice(
             everywhere = problem._replace(inputs=standardiser(rows.inputs))
             learned = LearnedScales(learned_scales(everywhere, penalties), penalties)
             standardiser = standardiser.scaled(learned.scales)
-        errors = under(standardiser, 1000).leave_one_out(NUM_NEURONS)
-        return PreparedColumns(standardiser, scaling, learned, errors)
+        return PreparedColumns(standardiser, scaling, learned)
 
     return [prepared(*pair) for pair in chosen or [(best, [])]]
+
+
+def kernel_problem(
+    rows: DistinctRows, task: TrainingTask, prior_precision: float, key: PRNGKey
+) -> KernelProblem:
+    """Return the regression that chooses, on the columns as they are."""
+    of_rows = rows.inputs, task.regressands, rows.weights, rows.copies
+    return KernelProblem(task.neuron, prior_precision, *of_rows, key, rows.groups)
+
+
+def kernel_errors(
+    rows: DistinctRows,
+    task: TrainingTask,
+    prior_precision: float,
+    columns: PreparedColumns,
+    key: PRNGKey,
+) -> LeaveOneOut:
+    """Return the leave-one-out errors of the kernel limit on these columns, of some of the rows."""
+    problem = kernel_problem(rows, task, prior_precision, key)
+    return problem.under(columns.standardiser, 1000).leave_one_out(NUM_NEURONS)
 
 
 def _with_learned_scales(
