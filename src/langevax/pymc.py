@@ -262,6 +262,12 @@ def posterior(model: Model) -> ModelPosterior:
     return ModelPosterior(target, start, constrain)
 
 
+def is_model(target: object) -> bool:
+    """True of a model of PyMC, which is not imported to tell."""
+    kinds = type(target).__mro__
+    return any(kind.__module__.partition(".")[0] == "pymc" for kind in kinds)
+
+
 def unconstrained(model: Model, values: Position) -> dict[str, Array]:
     """Return draws of the free variables, with one leading axis, in unconstrained coordinates."""
 
