@@ -514,3 +514,17 @@ def test_rows_that_a_mask_may_show_stay():
 def test_model_args_are_a_tuple_of_a_numpyro_model(target, arguments, facts):
     with refuses((TypeError, ValueError), facts):
         langevax.sample(target, model_args=arguments, key=jax.random.key(0))
+
+
+def whole(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 5))
+    spread = numpyro.sample("spread", dist.HalfNormal(1))
+    numpyro.sample("y", dist.Normal(mean + y.mean(), spread), obs=y)
+
+
+@pytest.mark.parametrize("model", [mean_and_scale, whole])
+def test_a_position_without_a_site_is_refused_by_the_density(model):
+    """NumPyro would draw it within the model, once and for all."""
+    problem = langevax.numpyro.posterior(model, ROWS).problem
+    with refuses(ValueError, "site position ['mean']"):
+        problem.potential({"mean": jnp.float32(0.0)})

@@ -294,6 +294,15 @@ def test_a_model_is_a_target_and_variables_that_a_start_leaves_out_start_anywher
         lx.sample(model, model_args=(Y,), **options)
 
 
+@pytest.mark.filterwarnings("ignore:Data in y contains missing values")
+def test_missing_values_that_pymc_draws_are_named(pm):
+    with pm.Model() as model:
+        holed = np.where(np.arange(N) < 2, np.nan, Y)
+        pm.Normal("y", pm.Normal("level", 0, 5) * X[:, 0], 1.0, observed=holed)
+    reason = lx.pymc.posterior(model).full_gradients
+    assert "PyMC draws missing values as the variable 'y_unobserved'" in reason
+
+
 def test_what_is_not_a_model_is_refused(pm):
     with pytest.raises(
         TypeError, match=r"model must be a pymc.Model, got 3; pass the model itself"
@@ -398,7 +407,7 @@ def test_draws_of_pm_sample_are_taken_with_their_chains(visits):
         ),
         (
             {"x": X[:, :2], "counts": COUNTS},
-            r"new has rows of shape \(2,\), but data had \(3,\)",
+            r"new has rows of shape .*'x': \(2,\)}, but data had .*'x': \(3,\)}",
         ),
     ],
 )

@@ -65,8 +65,11 @@ class _Potential(WholeDensity):
     """NumPyro's own potential of a model bound to all its data."""
 
     model: Model = eqx.field(static=True)
+    sites: tuple[str, ...] = eqx.field(static=True)
 
     def __call__(self, position: Position) -> FloatScalar:
+        for site in self.sites:
+            _check_site(site, position)
         return _own_potential(self.model, position)
 
 
@@ -115,8 +118,9 @@ class _LogDensities(eqx.Module):
 
 def _constrained(position: Position, site: Site) -> Array | None:
     """The value of a latent site, whose Jacobian becomes a site of its own, scaled and masked as NumPyro's is."""
-    if site["type"] != "sample" or site["is_observed"] or site["name"] not in position:
+    if site["type"] != "sample" or site["is_observed"]:
         return None
+    _check_site(site["name"], position)
     bijection = biject_to(site["fn"].support)
     free = position[site["name"]]
     value = bijection(free)
@@ -127,6 +131,14 @@ def _constrained(position: Position, site: Site) -> Array | None:
         jnp.sum(log_det, axis=tuple(range(batch, jnp.ndim(log_det)))),
     )
     return value
+
+
+def _check_site(site: str, position: Position) -> None:
+    """Raise where a position lacks a latent site, which NumPyro would draw."""
+    if site not in position:
+        raise ValueError(
+            f"the position lacks site {site!r} of the model; it has {[*position]}."
+        )
 
 
 def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
@@ -175,7 +187,9 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
             own_potential = jax.jit(partial(_own_potential, bound))
             _check_deterministic(own_potential, shapes)
             check_finite(own_potential, _points(bound, shapes))
-        target = Posterior(Function(_Potential(error.cause, error.remedy, bound)), 1.0)
+        target = Posterior(
+            Function(_Potential(error.cause, error.remedy, bound, tuple(shapes))), 1.0
+        )
 
     def start(key: PRNGKey) -> Position:
         return _free_values(_prior_trace(bound, key))

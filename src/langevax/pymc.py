@@ -304,6 +304,11 @@ def row_arrays(model: Model, likelihoods: Sequence[Variable]) -> RowArrays:
             f"the observed variables have {lengths} entries along axis 0, and rows need one of each, and at least two",
             "observe variables of one length",
         )
+    if imputed := [rv.name for rv in model.free_RVs if rv.name.endswith("_unobserved")]:
+        raise NotRowsError(
+            f"PyMC draws missing values as the variable {imputed[0]!r}",
+            "leave out the rows with missing values",
+        )
     of_shapes = set(_sizes(likelihoods, size))
     variables = {}
     arrays = {}

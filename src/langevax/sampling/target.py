@@ -44,10 +44,10 @@ SampleTarget = (
 )
 
 
-def posterior_of_model(target: Any, model_args: Any) -> SampleTarget:
+def posterior_of_model(target: Any, model_args: Any) -> Any:
     """Return the posterior of a PyMC model, or of a NumPyro model and its arguments; other targets as they are."""
     if model_args is not None:
-        if is_model(target) or isinstance(target, SampleTarget.__args__[:-1]):
+        if not callable(target):
             raise TypeError(
                 f"model_args are the arguments of a NumPyro model, but target is {checks.shown(target)}; leave them out."
             )
