@@ -1,6 +1,7 @@
 """The adapter from NumPyro: the same log density as NumPyro's own, row by row, and draws as by NUTS."""
 
 import dataclasses
+import pickle
 import re
 
 import jax
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 import langevax
+from langevax.sampling.preconditioning import pilot_coordinates
+from langevax.sampling.target import Resolved
 from tests.sentences import refuses, tells
 
 numpyro = pytest.importorskip("numpyro")
@@ -404,3 +407,124 @@ def test_models_that_are_not_rows_are_refused():
             langevax.numpyro.posterior(model, Y)
     with refuses(ValueError):
         langevax.numpyro.posterior(regression, X, Y[:5])
+
+
+def mean_and_scale(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 5))
+    scale = numpyro.sample("scale", dist.HalfNormal(2))
+    with numpyro.plate("rows", len(y)), handlers.mask(mask=~jnp.isnan(y)):
+        numpyro.sample("y", dist.Normal(mean, scale), obs=y)
+
+
+ROWS = Y[:40]
+
+
+@pytest.mark.parametrize(
+    ("start", "error", "facts"),
+    [
+        ({"mean": 0.0, "Scale": 0.0}, ValueError, "start['Scale'] 'scale'"),
+        ({"mean": 0.0, "scale": 0.0, "q": 0.0}, ValueError, "start['q']"),
+        ({"mean": jnp.zeros(2)}, ValueError, "start['mean'] (2,) ()"),
+        (jnp.zeros(2), TypeError, "start dict"),
+        (lambda key: {"mean": 0.0}, ValueError, "start ['scale']"),
+    ],
+)
+def test_a_start_of_other_sites_is_refused(start, error, facts):
+    adapted = langevax.numpyro.posterior(mean_and_scale, ROWS)
+    with refuses(error, facts):
+        langevax.sample(adapted, start, key=jax.random.key(0))
+
+
+def test_sites_that_a_start_leaves_out_start_as_numpyros():
+    """The mean is where it was put in every chain and the scale is not: it was drawn once, with a fixed key."""
+    adapted = langevax.numpyro.posterior(mean_and_scale, ROWS)
+    start = {"mean": jnp.float32(0.3)}
+    resolved = Resolved.of(adapted, start, "auto", jax.random.key(0))
+    problem = adapted.problem
+    like = resolved.position
+    flat = pilot_coordinates(problem, like, 1 / len(ROWS), True)
+    started = dataclasses.replace(resolved.start, coordinates=flat)
+    positions = flat.to_positions(started(jax.random.key(1), 4)[None])
+    np.testing.assert_allclose(positions["mean"], 0.3, rtol=1e-5)
+    assert np.ptp(positions["scale"]) > 0
+    assert np.all(np.abs(positions["scale"]) < 2)
+
+
+def test_a_model_and_its_arguments_are_a_target_and_masked_rows_are_left_out(tmp_path):
+    """Draws for a fixed key are those of the observed rows alone; they are pickled, and written for ArviZ."""
+    holed = np.where(np.arange(40) % 7 == 0, np.nan, ROWS)
+    options = {"key": jax.random.key(0), "num_samples": 200}
+    draws = langevax.sample(mean_and_scale, model_args=(holed,), **options)
+    seen = holed[~np.isnan(holed)]
+    alone = langevax.sample(
+        langevax.numpyro.posterior(mean_and_scale, seen), {"mean": 0.0}, **options
+    )
+    whole = langevax.sample(
+        mean_and_scale, {"mean": 0.0}, model_args=(seen,), **options
+    )
+    np.testing.assert_array_equal(alone.positions["mean"], whole.positions["mean"])
+    assert alone.reason == draws.reason == "passes over 34 rows are cheap"
+    mean = draws.positions["mean"]
+    assert abs(mean.mean() - np.mean(seen)) < 0.1 * np.std(seen)
+    np.testing.assert_allclose(np.std(mean), np.std(seen) / np.sqrt(34), rtol=0.2)
+    assert draws.log_likelihood().shape == (4, 200, 34)
+    again = pickle.loads(pickle.dumps(draws))
+    np.testing.assert_array_equal(again.positions["mean"], mean)
+    assert again.summary().equals(draws.summary())
+    assert again.warnings == draws.warnings
+    with refuses(AttributeError, "problem pickled"):
+        again.extend(10, key=options["key"])
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    for tree in (again.to_datatree(), draws.to_datatree(log_likelihood=True)):
+        tree.to_netcdf(tmp_path / "draws.nc")
+        read = xarray.open_datatree(tmp_path / "draws.nc")
+        np.testing.assert_array_equal(read["posterior"]["mean"], mean)
+        read.close()
+
+
+def masked_by_a_site(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 5))
+    with numpyro.plate("rows", len(y)), handlers.mask(mask=y > mean):
+        numpyro.sample("y", dist.Normal(mean, 1.0), obs=y)
+
+
+def masked_at_one_site(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 5))
+    with numpyro.plate("rows", len(y)):
+        numpyro.sample("y", dist.Normal(mean, 1.0), obs=y)
+        with handlers.mask(mask=y > 0):
+            numpyro.sample("z", dist.Normal(mean, 1.0), obs=y)
+
+
+def test_rows_that_a_mask_may_show_stay():
+    """Where the mask depends on a latent site, or another site observes the row."""
+    for model in (masked_by_a_site, masked_at_one_site):
+        assert langevax.numpyro.posterior(model, ROWS).problem.size == 40
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "facts"),
+    [
+        (mean_and_scale, ROWS, "model_args tuple (y,)"),
+        (langevax.Function(jnp.sum), (ROWS,), "model_args target Function"),
+        (mean_and_scale, None, "start model_args"),
+    ],
+)
+def test_model_args_are_a_tuple_of_a_numpyro_model(target, arguments, facts):
+    with refuses((TypeError, ValueError), facts):
+        langevax.sample(target, model_args=arguments, key=jax.random.key(0))
+
+
+def whole(y):
+    mean = numpyro.sample("mean", dist.Normal(0, 5))
+    spread = numpyro.sample("spread", dist.HalfNormal(1))
+    numpyro.sample("y", dist.Normal(mean + y.mean(), spread), obs=y)
+
+
+@pytest.mark.parametrize("model", [mean_and_scale, whole])
+def test_a_position_without_a_site_is_refused_by_the_density(model):
+    """NumPyro would draw it within the model, once and for all."""
+    problem = langevax.numpyro.posterior(model, ROWS).problem
+    with refuses(ValueError, "site position ['mean']"):
+        problem.potential({"mean": jnp.float32(0.0)})

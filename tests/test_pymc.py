@@ -279,6 +279,30 @@ def test_an_improper_prior_is_refused_unless_a_potential_makes_it_proper(pm):
     )
 
 
+def test_a_model_is_a_target_and_variables_that_a_start_leaves_out_start_anywhere(pm):
+    with pm.Model() as model:
+        level, noise = pm.Normal("level", 0, 5), pm.HalfNormal("noise", 2)
+        pm.Normal("y", level, noise, observed=Y)
+    draws = lx.sample(model, {"level": 0.0}, key=jax.random.key(0), num_samples=200)
+    level = draws.positions["level"]
+    assert abs(level.mean() - Y.mean()) < 0.1 * Y.std()
+    np.testing.assert_allclose(level.std(), Y.std() / np.sqrt(N), rtol=0.2)
+    options = {"key": jax.random.key(0)}
+    with pytest.raises(ValueError, match="did you mean 'level'"):
+        lx.sample(model, {"levle": 0.0}, **options)
+    with pytest.raises(TypeError, match="model_args are the arguments of a NumPyro"):
+        lx.sample(model, model_args=(Y,), **options)
+
+
+@pytest.mark.filterwarnings("ignore:Data in y contains missing values")
+def test_missing_values_that_pymc_draws_are_named(pm):
+    with pm.Model() as model:
+        holed = np.where(np.arange(N) < 2, np.nan, Y)
+        pm.Normal("y", pm.Normal("level", 0, 5) * X[:, 0], 1.0, observed=holed)
+    reason = lx.pymc.posterior(model).full_gradients
+    assert "PyMC draws missing values as the variable 'y_unobserved'" in reason
+
+
 def test_what_is_not_a_model_is_refused(pm):
     with pytest.raises(
         TypeError, match=r"model must be a pymc.Model, got 3; pass the model itself"
@@ -383,7 +407,7 @@ def test_draws_of_pm_sample_are_taken_with_their_chains(visits):
         ),
         (
             {"x": X[:, :2], "counts": COUNTS},
-            r"new has rows of shape \(2,\), but data had \(3,\)",
+            r"new has rows of shape .*'x': \(2,\)}, but data had .*'x': \(3,\)}",
         ),
     ],
 )

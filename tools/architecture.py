@@ -69,10 +69,10 @@ BOXES = {
         ("flower",), 3, "interfaces", ("federated rounds", "between machines")
     ),
     "Other libraries": Box(
-        ("optax", "numpyro", "pymc"),
+        ("optax",),
         4,
         "interfaces",
-        ("transformations;", "models as posteriors"),
+        ("transformations", "for optax"),
     ),
     "Theory": Box(
         ("theory",),
@@ -107,10 +107,10 @@ BOXES = {
         kind="core",
     ),
     "Problem": Box(
-        ("problems", "losses", "likelihoods", "neurons"),
+        ("problems", "losses", "likelihoods", "neurons", "numpyro", "pymc"),
         2,
         "step",
-        ("a mean plus a quadratic",),
+        ("a mean plus a quadratic;", "NumPyro, PyMC models"),
         height=124,
         kind="core",
     ),

@@ -19,10 +19,11 @@ LAYERS = (
     {"keys", "log_weights"},
     {"checks", "locks", "trees"},
     {"problems", "data", "spaces"},
-    {"gradients", "integrators", "algorithm", "likelihoods", "losses", "neurons"},
+    {"gradients", "integrators", "algorithm", "likelihoods", "losses", "neurons"}
+    | {"numpyro", "pymc"},
     {"run", "samplers"},
     {"meanfield", "federated", "teacher_student", "figures"},
-    {"sampling", "optimize", "optax", "numpyro", "pymc", "flower"},
+    {"sampling", "optimize", "optax", "flower"},
     {"predictive_law"},
     {"sklearn"},
     {"app"},

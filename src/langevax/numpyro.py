@@ -65,8 +65,11 @@ class _Potential(WholeDensity):
     """NumPyro's own potential of a model bound to all its data."""
 
     model: Model = eqx.field(static=True)
+    sites: tuple[str, ...] = eqx.field(static=True)
 
     def __call__(self, position: Position) -> FloatScalar:
+        for site in self.sites:
+            _check_site(site, position)
         return _own_potential(self.model, position)
 
 
@@ -115,8 +118,9 @@ class _LogDensities(eqx.Module):
 
 def _constrained(position: Position, site: Site) -> Array | None:
     """The value of a latent site, whose Jacobian becomes a site of its own, scaled and masked as NumPyro's is."""
-    if site["type"] != "sample" or site["is_observed"] or site["name"] not in position:
+    if site["type"] != "sample" or site["is_observed"]:
         return None
+    _check_site(site["name"], position)
     bijection = biject_to(site["fn"].support)
     free = position[site["name"]]
     value = bijection(free)
@@ -127,6 +131,14 @@ def _constrained(position: Position, site: Site) -> Array | None:
         jnp.sum(log_det, axis=tuple(range(batch, jnp.ndim(log_det)))),
     )
     return value
+
+
+def _check_site(site: str, position: Position) -> None:
+    """Raise where a position lacks a latent site, which NumPyro would draw."""
+    if site not in position:
+        raise ValueError(
+            f"the position lacks site {site!r} of the model; it has {[*position]}."
+        )
 
 
 def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
@@ -142,7 +154,7 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
             per row (masks, weights, group indices) must be passed as data, and latent sites must not depend on the
             number of rows.
         data, options: the arguments of the model. Arrays as long as the longest of them are rows, one observation
-            each along axis 0; all other arguments are held fixed.
+            each along axis 0; all other arguments are held fixed. Rows whose sites `handlers.mask` hides are left out.
 
     Raises:
         ValueError: a discrete latent site; no observed site; no latent site; a plate that takes a subsample; a log
@@ -175,7 +187,9 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
             own_potential = jax.jit(partial(_own_potential, bound))
             _check_deterministic(own_potential, shapes)
             check_finite(own_potential, _points(bound, shapes))
-        target = Posterior(Function(_Potential(error.cause, error.remedy, bound)), 1.0)
+        target = Posterior(
+            Function(_Potential(error.cause, error.remedy, bound, tuple(shapes))), 1.0
+        )
 
     def start(key: PRNGKey) -> Position:
         return _free_values(_prior_trace(bound, key))
@@ -199,6 +213,8 @@ def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, S
 
     try:
         checked = tree_as_rows("data", jax.tree.map(lambda a: a[:CHECKED_ROWS], rows))
+        is_observed = _observed_rows(of_rows, rows)
+        rows = _where(rows, is_observed)
         first = tree_as_rows("data", jax.tree.map(lambda a: a[:1], rows))
         bound = partial(of_rows, first)
         shapes = _latent_shapes(bound)
@@ -216,7 +232,8 @@ def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, S
             warnings.simplefilter(
                 "ignore"
             )  # a model with float32 within warns where it is called in float64
-            log_densities = _checked(of_rows, shapes, checked)
+            kept = _where(checked, is_observed[:CHECKED_ROWS])
+            log_densities = _checked(of_rows, shapes, checked, kept)
         prior = partial(log_densities.prior, rows=first)
         return posterior_of(prior, log_densities.likelihood, rows), bound, shapes
     except NotRowsError:
@@ -245,6 +262,32 @@ def _split_rows(arguments: PyTree) -> tuple[PyTree, PyTree]:
             "let it take its data as arguments",
         )
     return eqx.partition(arguments, lambda leaf: length(leaf) == longest)
+
+
+def _observed_rows(of_rows: RowModel, rows: PyTree) -> np.ndarray:
+    """Return False for each row that masks hide at all observed sites; True for all where a latent site decides that."""
+    size = len(jax.tree.leaves(rows)[0])
+
+    def by_row(key: PRNGKey) -> Array:
+        is_observed = jnp.zeros(size, bool)
+        for site in _prior_trace(partial(of_rows, rows), key).values():
+            if site["type"] == "sample" and site["is_observed"]:
+                mask = getattr(site["fn"], "_mask", True)
+                shape = site["fn"].batch_shape
+                if shape[:1] != (size,):
+                    return jnp.ones(size, bool)
+                mask = jnp.broadcast_to(mask, shape).reshape(size, -1)
+                is_observed |= jnp.any(mask, axis=1)
+        return is_observed
+
+    key = jax.random.key(0)
+    if tracing.reads(by_row, key)[0]:
+        return np.ones(size, bool)
+    return np.asarray(jax.jit(by_row)(key))
+
+
+def _where(rows: PyTree, is_kept: np.ndarray) -> PyTree:
+    return rows if is_kept.all() else jax.tree.map(lambda array: array[is_kept], rows)
 
 
 def _prior_trace(bound: Model, key: PRNGKey) -> dict[str, Site]:
@@ -372,8 +415,10 @@ def _points(bound: Model, shapes: Shapes) -> Iterator[Position]:
         yield _free_values(_prior_trace(bound, jax.random.key(seed)))
 
 
-def _checked(of_rows: RowModel, shapes: Shapes, rows: PyTree) -> _LogDensities:
-    """Tell prior sites from row sites; raise unless the two kinds add up to NumPyro's own log density."""
+def _checked(
+    of_rows: RowModel, shapes: Shapes, rows: PyTree, kept: PyTree
+) -> _LogDensities:
+    """Tell prior sites from row sites; raise unless the two kinds, over the rows kept, add up to NumPyro's own."""
     compiled = jax.jit(
         lambda rows, point, key: _own_potential(partial(of_rows, rows), point, key)
     )
@@ -396,7 +441,7 @@ def _checked(of_rows: RowModel, shapes: Shapes, rows: PyTree) -> _LogDensities:
     by_row = _LogDensities(of_rows, prior_sites)
     sums = eqx.filter_jit(by_row.row_by_row)
     for point, own in points:
-        ours = sums(point, rows)
+        ours = sums(point, kept)
         theirs = alone_and_together(point, rows)[1]
         for name, terms in theirs.items():
             _compare(

@@ -262,6 +262,12 @@ def posterior(model: Model) -> ModelPosterior:
     return ModelPosterior(target, start, constrain)
 
 
+def is_model(target: object) -> bool:
+    """True of a model of PyMC, which is not imported to tell."""
+    kinds = type(target).__mro__
+    return any(kind.__module__.partition(".")[0] == "pymc" for kind in kinds)
+
+
 def unconstrained(model: Model, values: Position) -> dict[str, Array]:
     """Return draws of the free variables, with one leading axis, in unconstrained coordinates."""
 
@@ -297,6 +303,11 @@ def row_arrays(model: Model, likelihoods: Sequence[Variable]) -> RowArrays:
         raise NotRowsError(
             f"the observed variables have {lengths} entries along axis 0, and rows need one of each, and at least two",
             "observe variables of one length",
+        )
+    if imputed := [rv.name for rv in model.free_RVs if rv.name.endswith("_unobserved")]:
+        raise NotRowsError(
+            f"PyMC draws missing values as the variable {imputed[0]!r}",
+            "leave out the rows with missing values",
         )
     of_shapes = set(_sizes(likelihoods, size))
     variables = {}

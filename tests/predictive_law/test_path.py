@@ -47,9 +47,7 @@ def levels():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings(
-    "ignore:the distribution has .* effective parameters on 13 rows"
-)
+@pytest.mark.filterwarnings("ignore:p_loo is .* on 13 rows")
 def test_a_posterior_with_weights_has_the_law_of_its_rows_as_often():
     """Different counts with their numbers are all counts: the laws of a grid, and their scores."""
     values, numbers = np.unique(COUNTS, return_counts=True)

@@ -146,6 +146,7 @@ def refused(error, facts, *arguments, **options):
         langevax.predictive(*arguments, **{**OPTIONS, "draws": DRAWS, **options})
 
 
+@pytest.mark.filterwarnings("ignore:log_likelihood reads COUNTS")
 def test_wrong_arguments_are_named():
     functions = log_prior, log_likelihood, COUNTS
     refused(

@@ -2,6 +2,7 @@
 
 import functools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 import langevax
 from langevax import FiniteSum, Langevin, gradients
 from langevax.problems.coordinates import Raveled
+from langevax.problems.problem import hessian_product
 from langevax.run import Stacked
+from langevax.run.start import is_draw
 from langevax.sampling.methods import with_sizes
 from tests.sentences import refuses, warns
 
@@ -425,3 +428,62 @@ def test_sampling_belongs_outside_of_jit():
         jax.jit(lambda key: langevax.sample(regression(), jnp.zeros(D), key=key).draws)(
             KEY
         )
+
+
+def of_all_rows(mean, row):
+    return -jnp.sum((Y - mean) ** 2) / 2
+
+
+def of_a_mean(position, row):
+    return -((row - position["mean"]) ** 2) / 2
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "start", "facts"),
+    [
+        (of_all_rows, jnp.zeros(()), "log_likelihood row 600 times"),
+        (of_a_mean, {"mean": 0.0, "men": 0.0}, "start['men']"),
+        (of_a_mean, {"men": 0.0}, "start ['men'] 'mean'"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:log_likelihood reads Y")
+def test_what_a_log_density_leaves_out_is_refused(likelihood, start, facts):
+    target = langevax.posterior(None, likelihood, jnp.float32(Y), prior_precision=1.0)
+    with refuses(ValueError, facts):
+        langevax.sample(target, start, key=KEY)
+
+
+def test_arrays_of_all_rows_in_a_likelihood_are_named_unless_rows_have_an_index():
+    with warns(UserWarning, "log_likelihood reads Y 600"):
+        langevax.posterior(None, of_all_rows, jnp.float32(Y), prior_precision=1.0)
+    langevax.posterior(None, of_all_rows, jnp.arange(N), prior_precision=1.0)
+
+
+def test_a_network_that_can_be_called_is_a_position():
+    """A layer, and the arrays of a network, of which `langevax.simulate` and `minimize` start as well."""
+    layer = eqx.nn.Linear(1, 1, key=KEY)
+    likelihood = lambda layer, row: -jnp.sum((row[1:] - layer(row[:1])) ** 2) / 2
+    rows = jnp.float32(X[:50, :2])
+    target = langevax.posterior(None, likelihood, rows, prior_precision=1.0)
+    draws = langevax.sample(target, layer, key=KEY, num_samples=20)
+    assert draws.positions.weight.shape == (4, 20, 1, 1)
+    held = langevax.simulate(
+        Langevin(0.1, 0.0), target.problem, layer, key=KEY, num_steps=1
+    )
+    assert held.position.weight.shape == (1, 1)
+    end = langevax.minimize(target.problem.potential, layer, key=KEY)
+    assert end.x.bias.shape == (1,)
+    assert not is_draw(eqx.filter(eqx.nn.MLP(1, 1, 2, 1, key=KEY), eqx.is_array))
+    assert is_draw(layer.__call__)
+    assert is_draw(jax.tree_util.Partial(lambda a, key: a, jnp.ones(2)))
+
+
+def test_second_derivatives_that_jax_lacks_are_differences_and_it_is_said():
+    """The shape of a gamma law, as in a row that is censored: JAX has no derivative of the derivative by it."""
+    shape = lambda a: jnp.log(jax.scipy.special.gammaincc(jnp.exp(a), 1.5))
+    problem = langevax.Function(lambda a: -shape(a) + a**2 / 2)
+    with warns(UserWarning, "igamma_grad_a differences gradients"):
+        curvature = hessian_product(problem, jnp.float32(0.3), jnp.float32(1.0))
+    slope = jax.grad(problem.value)
+    known = (slope(0.35) - slope(0.25)) / 0.1
+    np.testing.assert_allclose(curvature, known, rtol=0.01)

@@ -19,6 +19,7 @@ from langevax.keys import unrolled
 from langevax.problems.coordinates import Raveled
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.problem import Function, Problem
+from langevax.run.start import is_draw
 
 if TYPE_CHECKING:
     from scipy.optimize import Bounds, OptimizeResult
@@ -117,7 +118,7 @@ def as_starts(
     dtype: Any = None,
 ) -> Starts:
     """Return x0, or as many starts as it draws, checked against the bounds; of `dtype` where one is passed."""
-    drawn = callable(x0)
+    drawn = is_draw(x0)
     positions = draw_with(x0, key, num_drawn) if drawn else as_position(x0)
     positions = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), positions)
     like = jax.tree.map(lambda leaf: leaf[0], positions) if drawn else positions

@@ -40,6 +40,7 @@ from langevax.problems.problem import Problem
 from langevax.renamed import refuse_former
 from langevax.run.options import Run, check_unsaved
 from langevax.run.progress import report_to
+from langevax.run.start import is_draw
 from langevax.trees import in_double
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def minimize(
             np.random.default_rng(np.asarray(random.key_data(draw_key)).tolist()),
             _budget(max_evaluations, plain, len(frame.scale)),
             GRADIENT_COST if use_gradients else len(frame.scale) + 1,
-            starts=_draws(x0, frame) if callable(x0) else None,
+            starts=_draws(x0, frame) if is_draw(x0) else None,
             stops=stop,
         )
         refinement = None

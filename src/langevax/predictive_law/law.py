@@ -150,22 +150,23 @@ class PredictiveLaw:
         messages = []
         if not path.is_converged[path.chosen]:
             messages.append(
-                f"the distribution with a share of {self.posterior_share:g} of Bayes still drifts after "
-                f"{path.num_moves[path.chosen]} moves; pass more posterior_shares between it and 1."
+                f"the particles at posterior_share {self.posterior_share:g} have not converged after "
+                f"{path.num_moves[path.chosen]} iterations; pass more posterior_shares between it and 1, from which they "
+                "start nearer."
             )
         if path.has_many_parameters and self.method == CLOSED_FORM:
             messages.append(
-                f"the distribution has {path.p_eff[path.chosen]:.0f} effective parameters on {path.scores.shape[1]} rows, where "
-                "the closed form of leave-one-out is unsafe; pass num_folds."
+                f"p_loo is {path.p_eff[path.chosen]:.0f} on {path.scores.shape[1]} rows, so that the leave-one-out scores are "
+                "unreliable, as with a high Pareto k; pass num_folds=10 for K-fold cross-validation."
             )
         size = path.scores.shape[1]
         values = len(np.unique(self.log_likelihoods[:8], axis=1).T)
         is_density = np.max(log_mean_exp(self.log_likelihoods, 0)) > 0
         if self.posterior_share < 1 and is_density and values < size / 2:
             messages.append(
-                f"the {size} rows have only {values} different values, on which a density can put "
-                "spikes: the gain is that of these values, and a new one may have next to no density. Use a likelihood "
-                "of counts, or of the intervals that were rounded."
+                f"the {size} rows have only {values} different values, where a density can be as high as it likes: the elpd is "
+                "that of these values alone. Use a discrete likelihood; of rounded data, the difference of the CDF at "
+                "the ends of the interval that was rounded."
             )
         return messages
 

@@ -250,8 +250,9 @@ def check_draws(problem: LawProblem, points: np.ndarray, most: float = 1.0) -> N
     rise = float(np.abs(slopes * deviations).max())
     if rise > most:
         warnings.warn(
-            f"draws are not those of the posterior of model and data: its log density rises by {rise:.3g} a standard "
-            "deviation of theirs on average, where its own draws have 0; leave draws out.",
+            "draws are not from the posterior of model and data: the mean gradient of its log density at them is "
+            f"{rise:.3g} per standard deviation, where draws of converged chains have 0; pass draws of this model and "
+            "data, or leave draws out.",
             PredictiveWarning,
             stacklevel=4,
         )

@@ -16,6 +16,7 @@ from langevax.predictive_law.row_model import NamedModel, RowModel
 from langevax.problems.blocks import tree_as_rows
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
+from langevax.pymc import is_model
 from langevax.sampling import Samples
 from langevax.sampling.target import TransformedTarget
 
@@ -66,7 +67,7 @@ def model_of(model: Any, data: tuple[Any, ...]) -> RowModel:
                 "data belong to the posterior that model is; leave them out."
             )
         return RowModel(model)
-    if any(kind.__module__.partition(".")[0] == "pymc" for kind in type(model).__mro__):
+    if is_model(model):
         if data:
             raise TypeError("data belong to a PyMC model; leave them out.")
         from langevax.predictive_law.pymc_model import pymc_model

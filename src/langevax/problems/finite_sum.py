@@ -6,6 +6,7 @@
 The mean, not the sum, keeps gradients and step sizes of the same size whatever n.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
@@ -274,6 +275,7 @@ def posterior(
         )
     checks.function("log_prior", log_prior, "(position) -> scalar", optional=True)
     checks.function("log_likelihood", log_likelihood, "(position, row) -> scalar")
+    _warn_of_all_rows(log_likelihood, data)
     problem = FiniteSum(
         NegativeLogLikelihood(log_likelihood),
         data,
@@ -284,3 +286,19 @@ def posterior(
         block_size,
     )
     return Posterior(problem, 1 / total)
+
+
+def _warn_of_all_rows(log_likelihood: RowFunction, data: PyTree) -> None:
+    """Warn of arrays with one entry per row that a log likelihood reads by name, unless a row may hold their index."""
+    size = blocks.num_rows(data)
+    has_index = any(
+        jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in jax.tree.leaves(data)
+    )
+    if size == 1 or has_index:
+        return
+    for name in tracing.arrays_read(log_likelihood, size):
+        warnings.warn(
+            f"log_likelihood reads {name}, which has one entry for each of the {size:,} rows, but it is called with one "
+            "row at a time: pass it in data and read it from the row.",
+            stacklevel=4,
+        )

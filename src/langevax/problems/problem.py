@@ -6,6 +6,7 @@
 integrators treat it exactly or implicitly, and priors are drawn from it: `gradient` leaves it out.
 """
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -168,11 +169,20 @@ class Function(Problem):
 def forward_product(
     function: Callable[[PyTree], PyTree], position: PyTree, direction: PyTree
 ) -> PyTree | None:
-    """Return the derivative of a function along a direction, or None where JAX has no forward mode of the function."""
+    """Return the derivative of a function along a direction, or None where JAX has no forward mode of the function.
+
+    Where that is a rule that JAX lacks, such as the second derivative of `gammaincc`, it is a warning.
+    """
     try:
         traced, shapes = jax.make_jaxpr(
             lambda x, u: jax.jvp(function, (x,), (u,))[1], return_shape=True
         )(position, direction)
+    except NotImplementedError as error:
+        warnings.warn(
+            f"second derivatives are differences of gradients, since JAX has none here ({checks.first_line(error)}).",
+            stacklevel=2,
+        )
+        return None
     except (TypeError, ValueError) as error:
         if any(words in str(error) for words in NO_FORWARD_MODE):
             return None
@@ -188,7 +198,7 @@ def hessian_product(problem: Problem, position: PyTree, direction: PyTree) -> Py
     """Return the Hessian of the potential times a direction.
 
     By forward-mode differentiation, or by a central difference of gradients where these have none: they call functions
-    outside of JAX, or `jax.custom_vjp`, as solvers of differential equations do.
+    outside of JAX, or `jax.custom_vjp`, as solvers of differential equations do, or JAX lacks a rule.
     """
     gradient = problem.potential_gradient
     product = forward_product(gradient, position, direction)

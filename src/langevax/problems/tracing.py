@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.extend import core
+from jax.interpreters import partial_eval
 
 PROGRAMS = core.Jaxpr, core.ClosedJaxpr
 READ_BY_NAME = bool, int, float, complex, str, np.ndarray, np.generic, jax.Array
@@ -47,6 +48,13 @@ def is_traced(
     return all(
         equation.primitive.name != NO_TANGENT for equation in equations(traced.jaxpr)
     )
+
+
+def reads(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return for each leaf of the arguments whether what the function returns depends on it, by its program."""
+    program = jax.make_jaxpr(function)(*arguments).jaxpr
+    used = partial_eval.dce_jaxpr(program, [True] * len(program.outvars))[1]
+    return jax.tree.unflatten(jax.tree.structure(arguments), used)
 
 
 def is_reproducible(function: Callable[..., Any], *arguments: Any) -> bool:
@@ -83,6 +91,17 @@ def _numbers(constant: Any) -> Any:
 _numbers_at_last_use: weakref.WeakKeyDictionary[types.FunctionType, dict[str, Any]] = (
     weakref.WeakKeyDictionary()
 )
+
+
+def arrays_read(function: Callable[..., Any], length: int) -> list[str]:
+    """Return the names of arrays of a length that a Python function, or one that it names, reads by name."""
+    if not isinstance(function, types.FunctionType):
+        return []
+    return [
+        name.rpartition(".")[2]
+        for name, value in _numbers_read(function, set()).items()
+        if np.ndim(value) and len(value) == length
+    ]
 
 
 def forget_old_numbers(*functions: object) -> None:

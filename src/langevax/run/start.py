@@ -1,5 +1,6 @@
 """Starting positions of a run, and their placement on devices."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -62,6 +63,18 @@ Start: TypeAlias = PyTree | Callable[[PRNGKey], PyTree] | Result | Stacked
 """A position shared by all chains, a function `key -> position`, the end of another run, or one position per chain."""
 
 
+def is_draw(start: Start) -> bool:
+    """True of a function `key -> position`; an object that can be called but holds arrays, as a network, is a position.
+
+    Methods and partial functions are functions, whatever they hold.
+    """
+    if isinstance(start, HostDraw | functools.partial) or hasattr(start, "__func__"):
+        return True
+    leaves = jax.tree.leaves(start)
+    holds_arrays = any(isinstance(leaf, np.ndarray | jax.Array) for leaf in leaves)
+    return callable(start) and not holds_arrays
+
+
 def start_positions(
     start: Start, key: PRNGKey, num_chains: int | None
 ) -> tuple[PyTree, int | None]:
@@ -78,7 +91,7 @@ def start_positions(
         num_chains = _stacked_length(positions, num_chains)
     elif num_chains is None and isinstance(start, HostDraw):
         positions = start.draw_on_host(program.start_key(key))
-    elif callable(start):
+    elif is_draw(start):
         positions = program.start_positions(start, key, num_chains)
     else:
         positions = checks.arrays("start", start)

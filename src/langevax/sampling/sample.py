@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Literal, ParamSpec
+from typing import Any, Literal, ParamSpec
 
 from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
@@ -13,7 +13,7 @@ from langevax.sampling.plans import check_algorithm, planned
 from langevax.sampling.request import Request
 from langevax.sampling.samples import Samples
 from langevax.sampling.starts import Lengths
-from langevax.sampling.target import SampleTarget
+from langevax.sampling.target import SampleTarget, posterior_of_model
 from langevax.sampling.tolerance import draw_to_tolerance
 
 Options = ParamSpec("Options")
@@ -34,9 +34,10 @@ def warned(function: Callable[Options, Samples]) -> Callable[Options, Samples]:
 @warned
 @refuse_former
 def sample(
-    target: SampleTarget,
+    target: SampleTarget | Any,
     start: PyTree | Callable[[PRNGKey], PyTree] | None = None,
     *,
+    model_args: tuple[Any, ...] | None = None,
     key: PRNGKey,
     algorithm: Algorithm | HMC | Literal["auto"] = "auto",
     temperature: float | Literal["auto"] = "auto",
@@ -63,12 +64,15 @@ def sample(
     then if descents ended where no chain came.
 
     Args:
-        target: a `langevax.posterior`, `langevax.inverse_problem` or `langevax.numpyro.posterior`; a function
-            `log_density(position)`; or a problem, with `temperature`. Of an inverse problem with unknown noise or prior
-            parameters, positions are a dict, and `PCN` and `PCNL` alone are possible.
+        target: a `langevax.posterior`, `langevax.inverse_problem` or `langevax.numpyro.posterior`; a NumPyro model, with
+            `model_args`; a PyMC model; a function `log_density(position)`; or a problem, with `temperature`. Of an
+            inverse problem with unknown noise or prior parameters, positions are a dict, and `PCN` and `PCNL` alone are
+            possible.
         start: a position from which to search for a mode; or a function `key -> position` from which each chain starts
-            (the pilot from one such draw), for laws with several modes. An inverse problem starts at its prior's mean,
-            a NumPyro model in (-2, 2) in unconstrained coordinates.
+            (the pilot from one such draw), for laws with several modes. A network that can be called is a position. An
+            inverse problem starts at its prior's mean; of a NumPyro or PyMC model, variables that a dict leaves out, or
+            all, start in (-2, 2) in unconstrained coordinates.
+        model_args: the arguments of a NumPyro model, a tuple.
         algorithm: "auto", or one of `langevax`, whose temperature is left "auto": `NUTS()`, exact, with full gradients,
             which adapts its own step size; `Langevin(gradient=gradients.SVRG())`, for batches; `MALA()`, exact, with
             full gradients; `ReplicaExchange()`, for several modes, exact; `PCNL()` and `PCN()` (which takes no
@@ -110,7 +114,7 @@ def sample(
         ((4, 600), True)
     """
     request = Request(
-        target,
+        posterior_of_model(target, model_args),
         start,
         temperature,
         algorithm,

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     import xarray
 
 
+OF_MODEL = ("problem", "to_positions", "user_coordinates", "walk")
+"""Fields that hold functions of the model."""
+
+
 class SamplingWarning(UserWarning):
     """Reasons to doubt the draws of `sample`, those of `Samples.warnings`."""
 
@@ -49,7 +53,8 @@ class Samples:
 
     `positions` is a pytree like the start, or of the sites of a NumPyro model, with leading axes (chain, draw); `draws`
     are the same draws as (chain, draw, d) in the coordinates that were sampled. `evaluations` counts the component
-    gradients of the pilot, the choice of the step size, warm-up and sampling together.
+    gradients of the pilot, the choice of the step size, warm-up and sampling together. Pickled samples, and copies, have
+    all but the functions of the model, which `extend` and `log_likelihood` need.
     """
 
     positions: PyTree[np.ndarray]
@@ -82,6 +87,18 @@ class Samples:
     solves: SolveCounts | None = None
     """Solves of an inverse problem's forward map and of its adjoint, and those that failed, the pilot's included; None
     where a map in JAX is sampled by compiled chains, whose `evaluations` count it."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        fields = self.__dict__.items()
+        return {name: value for name, value in fields if name not in OF_MODEL}
+
+    def __getattr__(self, name: str) -> Any:
+        if name in OF_MODEL:
+            raise AttributeError(
+                f"samples that were pickled or copied have no {name}, as functions of the model are left out; sample again, "
+                "or extend and take log_likelihood() before."
+            )
+        raise AttributeError(f"Samples has no attribute {name!r}.")
 
     @classmethod
     def of(

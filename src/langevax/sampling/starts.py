@@ -4,8 +4,8 @@ A start is a function `(key, num_chains) -> positions`, drawn by NumPy where a u
 compiling a program for so few numbers would take longer than their use.
 """
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,7 +15,7 @@ from jax import random
 from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax._typing import FloatScalar, PRNGKey, PyTree
+from langevax._typing import FloatScalar, HostVector, PRNGKey, PyTree
 from langevax.problems.problem import Problem
 from langevax.run.program import start_positions
 from langevax.sampling.evaluations import evaluate
@@ -134,12 +134,19 @@ class UniformStart(eqx.Module):
     """A position, of which only the shapes are used."""
     coordinates: CoordinateMap | None = None
     """Those that are sampled."""
+    given: HostVector | float = np.nan
+    """Numbers of the position, as a vector, that all tries have; NaN where they are uniform."""
 
     @classmethod
-    def of(cls, function: Callable, key: PRNGKey) -> "UniformStart":
-        """Return the start of positions like those of a function `key -> position`."""
+    def of(cls, shapes: PyTree, given: Mapping[str, Any] = {}) -> "UniformStart":
+        """Return the start of positions of these shapes, which have the values `given` by name."""
         zeros = lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype))
-        return cls(jax.tree.map(zeros, jax.eval_shape(function, key)))
+        like = jax.tree.map(zeros, shapes)
+        if not given:
+            return cls(like)
+        free = {name: np.full(leaf.shape, np.nan) for name, leaf in like.items()}
+        leaves = map(np.ravel, jax.tree.leaves({**free, **given}))
+        return cls(like, given=np.concatenate([*leaves]))
 
     def best(
         self,
@@ -166,6 +173,7 @@ class UniformStart(eqx.Module):
         rng = generator(key)
         shape = num_chains, NUM_TRIES, coordinates.dimension
         vectors = rng.uniform(-RADIUS, RADIUS, (num_chains * NUM_TRIES, shape[2]))
+        vectors = np.where(np.isnan(self.given), vectors, self.given)
         tries = coordinates.from_vectors(vectors)
         potentials, _ = evaluate(coordinates.problem, tries)
         potentials = np.nan_to_num(potentials, nan=np.inf, neginf=np.inf)

@@ -189,7 +189,7 @@ class PilotSurvey:
         coordinates = flat.with_units_at(vector, temperature, self.keys.pilot)
         centre = coordinates.from_position(position)
         if isinstance(begin, UniformStart):
-            start = UniformStart(begin.like, coordinates)
+            start = replace(begin, coordinates=coordinates)
         elif begin is not None:
             start = StartByFunction(begin, coordinates)
         else:

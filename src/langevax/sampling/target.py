@@ -1,16 +1,22 @@
 """The target of `sample` as one problem with a temperature, a position, and where chains start."""
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
+import jax
 import numpy as np
 
 from langevax import checks
 from langevax._typing import FloatScalar, PRNGKey, PyTree
-from langevax.problems.finite_sum import Posterior
+from langevax.problems import tracing
+from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, Posterior
 from langevax.problems.problem import Function, Problem
+from langevax.pymc import is_model
+from langevax.pymc import posterior as posterior_of_pymc
 from langevax.run import Stacked
+from langevax.run.start import is_draw
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem
 from langevax.sampling.inverse import InverseProblem
 from langevax.sampling.starts import UniformStart
@@ -38,6 +44,26 @@ SampleTarget = (
 )
 
 
+def posterior_of_model(target: Any, model_args: Any) -> Any:
+    """Return the posterior of a PyMC model, or of a NumPyro model and its arguments; other targets as they are."""
+    if model_args is not None:
+        if not callable(target):
+            raise TypeError(
+                f"model_args are the arguments of a NumPyro model, but target is {checks.shown(target)}; leave them out."
+            )
+        if not isinstance(model_args, tuple):
+            raise TypeError(
+                "model_args must be a tuple of the arguments of a NumPyro model, got "
+                f"{checks.shown(model_args)}; pass (X, y), or (y,) for one."
+            )
+        from langevax.numpyro import posterior
+
+        return posterior(target, *model_args)
+    if is_model(target):
+        return posterior_of_pymc(target)
+    return target
+
+
 class Resolved(NamedTuple):
     """A target, whichever way it was given."""
 
@@ -61,9 +87,9 @@ class Resolved(NamedTuple):
     ) -> "Resolved":
         """Return the target; `key` draws the position where `start` is a function."""
         constrain = None
+        is_own = not isinstance(target, TransformedTarget | Problem)
         if isinstance(target, TransformedTarget):
-            if start is None:
-                start = UniformStart.of(target.start, key)
+            start = _start_of_model(target.start, start, key)
             target, constrain = target.target, target.constrain
         problem, temperature = _problem_of(target, temperature)
         inverse = target if isinstance(target, InverseProblem) else None
@@ -71,7 +97,8 @@ class Resolved(NamedTuple):
             start = inverse.start
         if start is None:
             raise ValueError(
-                "start is missing: pass a position from which to search for a mode."
+                "start is missing: pass a position from which to search for a mode, or the arguments of a NumPyro model as "
+                "model_args."
             )
         if isinstance(start, Stacked):
             raise TypeError(
@@ -80,14 +107,17 @@ class Resolved(NamedTuple):
         position = start
         if isinstance(start, UniformStart):
             position = start.like
-        elif callable(start):
+        elif is_draw(start):
             position = start(key)
+        else:
+            start = None
         position = checks.arrays("start", position)
         checks.position("start", position)
         if inverse is not None:
             inverse.check_start(position)
             check_finite(problem.potential(position))
-        start = start if callable(start) else None
+        elif is_own:
+            check_dependence(problem, position)
         return cls(problem, temperature, position, start, constrain, inverse)
 
     @property
@@ -118,6 +148,67 @@ def _problem_of(
             f"target must be a posterior, a problem or a log density, got {checks.shown(target)}."
         )
     return Function(Negative(target)), 1.0 if chosen else float(temperature)
+
+
+def _start_of_model(draw: Callable[[PRNGKey], PyTree], start: Any, key: PRNGKey) -> Any:
+    """Return a start with all variables of a model; those that a dict leaves out start where NumPyro starts them."""
+    shapes = jax.eval_shape(draw, key)
+    if start is None or not isinstance(shapes, Mapping):
+        return UniformStart.of(shapes) if start is None else start
+    given = start(key) if is_draw(start) else start
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"start must be a dict of the variables {[*shapes]} of the model, got {checks.shown(given)}; leave it out, or "
+            "pass values in unconstrained coordinates by their names."
+        )
+    given = checks.arrays("start", given)
+    checks.position("start", given)
+    for name, value in given.items():
+        if name not in shapes:
+            (nearest,) = difflib.get_close_matches(str(name), shapes, 1, cutoff=0)
+            raise ValueError(
+                f"start[{name!r}] is not a variable of the model; did you mean {nearest!r}? It has {[*shapes]}."
+            )
+        if value.shape != (expected := shapes[name].shape):
+            raise ValueError(
+                f"start[{name!r}] has shape {value.shape}, but the variable has shape {expected} in unconstrained "
+                "coordinates; pass that."
+            )
+    missing = [name for name in shapes if name not in given]
+    if missing and is_draw(start):
+        raise ValueError(
+            f"start, a function of the key, leaves out {missing}; return all variables of the model, or pass a dict."
+        )
+    return UniformStart.of(shapes, given) if missing else start
+
+
+def check_dependence(problem: Problem, position: PyTree) -> None:
+    """Raise where a log density leaves out a part of the position, or a log likelihood its row, by their programs."""
+    is_lone = isinstance(position, jax.Array)
+    try:
+        used = True if is_lone else tracing.reads(problem.value, position)[0]
+    except KeyError as error:
+        if not isinstance(position, Mapping) or error.args[0] in position:
+            raise
+        raise ValueError(
+            f"start has {[*position]}, but the log density reads {error.args[0]!r}; pass it as well."
+        ) from error
+    for path, is_used in jax.tree.leaves_with_path(used):
+        if not is_used:
+            raise ValueError(
+                f"the log density does not depend on start{jax.tree_util.keystr(path)}; leave it out."
+            )
+    if not isinstance(problem, FiniteSum) or problem.max_size == 1:
+        return
+    row = jax.tree.map(lambda a: a[0], problem.data)
+    loss = problem.loss
+    if isinstance(loss, NegativeLogLikelihood) and not any(
+        jax.tree.leaves(tracing.reads(loss, position, row)[1])
+    ):
+        raise ValueError(
+            f"log_likelihood does not depend on its row, so that its value counts {problem.max_size:,} times: return "
+            "the log density of that one row, log_likelihood(position, row)."
+        )
 
 
 def check_finite(potential: FloatScalar | float) -> None:
