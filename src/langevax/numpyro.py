@@ -232,8 +232,8 @@ def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, S
             warnings.simplefilter(
                 "ignore"
             )  # a model with float32 within warns where it is called in float64
-            kept = _where(checked, is_observed[:CHECKED_ROWS])
-            log_densities = _checked(of_rows, shapes, checked, kept)
+            observed = _where(checked, is_observed[:CHECKED_ROWS])
+            log_densities = _checked(of_rows, shapes, checked, observed)
         prior = partial(log_densities.prior, rows=first)
         return posterior_of(prior, log_densities.likelihood, rows), bound, shapes
     except NotRowsError:
@@ -416,9 +416,9 @@ def _points(bound: Model, shapes: Shapes) -> Iterator[Position]:
 
 
 def _checked(
-    of_rows: RowModel, shapes: Shapes, rows: PyTree, kept: PyTree
+    of_rows: RowModel, shapes: Shapes, rows: PyTree, observed: PyTree
 ) -> _LogDensities:
-    """Tell prior sites from row sites; raise unless the two kinds, over the rows kept, add up to NumPyro's own."""
+    """Tell prior sites from row sites; raise unless the two kinds, over the rows observed, add up to NumPyro's own."""
     compiled = jax.jit(
         lambda rows, point, key: _own_potential(partial(of_rows, rows), point, key)
     )
@@ -441,7 +441,7 @@ def _checked(
     by_row = _LogDensities(of_rows, prior_sites)
     sums = eqx.filter_jit(by_row.row_by_row)
     for point, own in points:
-        ours = sums(point, kept)
+        ours = sums(point, observed)
         theirs = alone_and_together(point, rows)[1]
         for name, terms in theirs.items():
             _compare(

@@ -84,7 +84,6 @@ FLAGS = {
     ("fit", "--force"),
     ("fit", "--dry-run"),
     ("predict", "--force"),
-    ("certify", "--force"),
     ("certify", "--json"),
     ("convert", "--force"),
     ("federated app", "--force"),

@@ -531,10 +531,6 @@ def test_a_saved_law_is_certified_on_the_rows_of_its_table(counts, table):
     ("words", "sentence"),
     [
         (
-            ("--force",),
-            "--force forgets the search of a network, and a regression keeps none",
-        ),
-        (
             ("--effort", "1e5", "--cpu-seconds", "2"),
             "are two budgets; pass one of them.",
         ),

@@ -286,9 +286,7 @@ def _descended(
 
 
 class EffortSpent(Exception):
-    """The work that was allowed is done; `ascent` is what a homotopy had reached."""
-
-    ascent: Any = None
+    """The work that was allowed is done."""
 
 
 @dataclass

@@ -27,7 +27,7 @@ from langevax.log_weights import (
     normalised,
     systematic,
 )
-from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, EffortSpent
+from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds
 from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
 from langevax.meanfield.walks import PilotCloud, TiltLine
 from langevax.problems.losses import Loss
@@ -203,11 +203,11 @@ class CovarianceRoot(NamedTuple):
         inverse = np.divide(
             vectors, heights, out=0 * vectors, where=values[:, None, :] > 1e-12
         )
-        turned = vectors.transpose(0, 2, 1)
-        v = (inverse @ (turned @ slopes[:, :, None])).reshape(-1)
+        transposes = vectors.transpose(0, 2, 1)
+        v = (inverse @ (transposes @ slopes[:, :, None])).reshape(-1)
         length = max(v @ v, np.finfo(float).tiny)
         b = (1 - np.sqrt(max(0, 1 - length / len(features)))) / length
-        return cls(features, np.sqrt(scale) * (vectors * heights) @ turned, v, b)
+        return cls(features, np.sqrt(scale) * (vectors * heights) @ transposes, v, b)
 
     def __matmul__(self, x: np.ndarray) -> np.ndarray:
         """Return B x."""
@@ -769,14 +769,7 @@ def climb(
     steps = Climb(clouds, risk, temperature, newton, moves)
     first = steps.first(size)
     rung = first = first if start is None else steps.again(first, start)
-    try:
-        for rung in steps.rungs(first, CLIMB.last_rounds):
-            at = f"{rung.temperature:.2g}, {len(rung.pilot.cloud):,}"
-            progress(f"dual at temperature {at} neurons")
-    except EffortSpent as spent:
-        if rung.path:
-            spent.ascent = Ascent(
-                rung.dual, rung.pilot.cloud, list(rung.path), rung.temperature, False
-            )
-        raise
+    for rung in steps.rungs(first, CLIMB.last_rounds):
+        at = f"{rung.temperature:.2g}, {len(rung.pilot.cloud):,}"
+        progress(f"dual at temperature {at} neurons")
     return steps.ascent(rung, () if start is None else start.counted)

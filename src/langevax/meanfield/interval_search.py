@@ -234,14 +234,14 @@ class IntervalSearch:
 
     def go_on_from(self, dual: ArrayLike) -> None:
         """Let the first climb begin at a dual, with the first of the trained clouds, which is of its law."""
-        given = jnp.asarray(checks.plain_array("dual", dual), self.clouds.dtype)
-        if given.shape != self.output_shape or not self.training:
+        entries = jnp.asarray(checks.plain_array("dual", dual), self.clouds.dtype)
+        if entries.shape != self.output_shape or not self.training:
             raise ValueError(
                 f"dual must have shape {self.output_shape}, one per row and output, with particles of its law as the "
-                f"first of clouds, got {given.shape} and {len(self.training)} clouds."
+                f"first of clouds, got {entries.shape} and {len(self.training)} clouds."
             )
-        checks.finite("dual", given, remedy="pass the dual of a finite network")
-        nearest = np.asarray(project(self.risk, given))
+        checks.finite("dual", entries, remedy="pass the dual of a finite network")
+        nearest = np.asarray(project(self.risk, entries))
         path = [self.clouds.law.tilt(jnp.asarray(nearest), self.temperature)]
         cloud = self.training[0].astype(self.clouds.dtype)
         still = np.ptp(cloud, axis=0) == 0  # as of columns of zeros, which have no law

@@ -10,6 +10,7 @@ exceeds the loss, is thereby taken out of the outputs.
 """
 
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +20,7 @@ from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.gibbs_law import GibbsLaw
 from langevax.meanfield.homotopy import (
     CLIMB,
+    WIDE,
     Climb,
     Neurons,
     Newton,
@@ -84,6 +86,15 @@ class NetworkPath:
             if not networks or neurons is not networks[-1]:
                 networks.append(neurons)
         return networks
+
+    def enlarged(self) -> Self:
+        """Let the cloud grow to four times what it was, where its features remain in double precision."""
+        settings = self.climb.settings
+        largest = 4 * settings.largest_cloud
+        if largest * self.climb.risk.max_size <= WIDE:
+            settings = replace(settings, largest_cloud=largest)
+            self.climb = replace(self.climb, settings=settings)
+        return self
 
     @property
     def dual(self) -> Float[np.ndarray, "n ..."]:

@@ -258,9 +258,9 @@ def posterior(
         (0.5, 1.25)
     """
     data = tree_as_rows("data", data)
-    if weights is None:  # noqa: SIM108
-        total = float(checks.leading_axis("data", data))
-    else:
+    size = checks.leading_axis("data", data)
+    total = float(size)
+    if weights is not None:
         total = float(np.sum(checks.plain_array("weights", weights)))
     if not (np.isfinite(total) and total > 0):
         raise ValueError(
@@ -275,7 +275,7 @@ def posterior(
         )
     checks.function("log_prior", log_prior, "(position) -> scalar", optional=True)
     checks.function("log_likelihood", log_likelihood, "(position, row) -> scalar")
-    _warn_of_all_rows(log_likelihood, data)
+    _warn_of_all_rows(log_likelihood, data, size)
     problem = FiniteSum(
         NegativeLogLikelihood(log_likelihood),
         data,
@@ -288,9 +288,8 @@ def posterior(
     return Posterior(problem, 1 / total)
 
 
-def _warn_of_all_rows(log_likelihood: RowFunction, data: PyTree) -> None:
+def _warn_of_all_rows(log_likelihood: RowFunction, data: PyTree, size: int) -> None:
     """Warn of arrays with one entry per row that a log likelihood reads by name, unless a row may hold their index."""
-    size = blocks.num_rows(data)
     has_index = any(
         jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in jax.tree.leaves(data)
     )

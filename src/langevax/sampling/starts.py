@@ -134,19 +134,19 @@ class UniformStart(eqx.Module):
     """A position, of which only the shapes are used."""
     coordinates: CoordinateMap | None = None
     """Those that are sampled."""
-    given: HostVector | float = np.nan
+    values: HostVector | float = np.nan
     """Numbers of the position, as a vector, that all tries have; NaN where they are uniform."""
 
     @classmethod
-    def of(cls, shapes: PyTree, given: Mapping[str, Any] = {}) -> "UniformStart":
-        """Return the start of positions of these shapes, which have the values `given` by name."""
+    def of(cls, shapes: PyTree, values: Mapping[str, Any] = {}) -> "UniformStart":
+        """Return the start of positions of these shapes, which have these `values` by name."""
         zeros = lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype))
         like = jax.tree.map(zeros, shapes)
-        if not given:
+        if not values:
             return cls(like)
         free = {name: np.full(leaf.shape, np.nan) for name, leaf in like.items()}
-        leaves = map(np.ravel, jax.tree.leaves({**free, **given}))
-        return cls(like, given=np.concatenate([*leaves]))
+        leaves = map(np.ravel, jax.tree.leaves({**free, **values}))
+        return cls(like, values=np.concatenate([*leaves]))
 
     def best(
         self,
@@ -173,7 +173,7 @@ class UniformStart(eqx.Module):
         rng = generator(key)
         shape = num_chains, NUM_TRIES, coordinates.dimension
         vectors = rng.uniform(-RADIUS, RADIUS, (num_chains * NUM_TRIES, shape[2]))
-        vectors = np.where(np.isnan(self.given), vectors, self.given)
+        vectors = np.where(np.isnan(self.values), vectors, self.values)
         tries = coordinates.from_vectors(vectors)
         potentials, _ = evaluate(coordinates.problem, tries)
         potentials = np.nan_to_num(potentials, nan=np.inf, neginf=np.inf)

@@ -65,7 +65,7 @@ def posterior_of_model(target: Any, model_args: Any) -> Any:
 
 
 class Resolved(NamedTuple):
-    """A target, whichever way it was given."""
+    """A target, however it was passed."""
 
     problem: Problem
     temperature: float
@@ -155,15 +155,15 @@ def _start_of_model(draw: Callable[[PRNGKey], PyTree], start: Any, key: PRNGKey)
     shapes = jax.eval_shape(draw, key)
     if start is None or not isinstance(shapes, Mapping):
         return UniformStart.of(shapes) if start is None else start
-    given = start(key) if is_draw(start) else start
-    if not isinstance(given, Mapping):
+    values = start(key) if is_draw(start) else start
+    if not isinstance(values, Mapping):
         raise TypeError(
-            f"start must be a dict of the variables {[*shapes]} of the model, got {checks.shown(given)}; leave it out, or "
+            f"start must be a dict of the variables {[*shapes]} of the model, got {checks.shown(values)}; leave it out, or "
             "pass values in unconstrained coordinates by their names."
         )
-    given = checks.arrays("start", given)
-    checks.position("start", given)
-    for name, value in given.items():
+    values = checks.arrays("start", values)
+    checks.position("start", values)
+    for name, value in values.items():
         if name not in shapes:
             (nearest,) = difflib.get_close_matches(str(name), shapes, 1, cutoff=0)
             raise ValueError(
@@ -174,12 +174,12 @@ def _start_of_model(draw: Callable[[PRNGKey], PyTree], start: Any, key: PRNGKey)
                 f"start[{name!r}] has shape {value.shape}, but the variable has shape {expected} in unconstrained "
                 "coordinates; pass that."
             )
-    missing = [name for name in shapes if name not in given]
+    missing = [name for name in shapes if name not in values]
     if missing and is_draw(start):
         raise ValueError(
             f"start, a function of the key, leaves out {missing}; return all variables of the model, or pass a dict."
         )
-    return UniformStart.of(shapes, given) if missing else start
+    return UniformStart.of(shapes, values) if missing else start
 
 
 def check_dependence(problem: Problem, position: PyTree) -> None:

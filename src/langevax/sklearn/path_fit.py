@@ -52,34 +52,25 @@ def follow_path(
     risk.prior(1.0, num_particles)  # refuses what no memory holds
     hottest = max(temperature, hottest_temperature(risk))
     path = NetworkPath(risk, num_particles, key, hottest)
-    steps = steps_down(hottest, temperature)
+    stops = [(hotter, 1) for hotter in steps_down(hottest, temperature)]
+    stops.append((temperature, LAST_ROUNDS))
     passed: list[Neurons] = []
     try:
-        for number, hotter in enumerate(steps):
-            report(f"network at temperature {hotter:.2g}", number / (len(steps) + 1))
-            arrived = path.down_to(hotter)
-            passed += arrived
+        for number, (stop, count) in enumerate(stops):
+            report(f"network at temperature {stop:.2g}", number / len(stops))
+            networks = path.passed(stop, count)
+            if not networks or networks[-1].temperature > stop:
+                networks += path.enlarged().passed(stop, count)
+            arrived = [each for each in networks if each.temperature == stop]
+            passed += arrived or networks
             if not arrived:
                 break
-        else:
-            passed += path.passed(temperature, LAST_ROUNDS)
     finally:
         path.close()
-    n = len(network.inputs)
-    shape = network.task.neuron.output_shape
-    shares = network.weights / network.weights.sum()
-    losses = [
-        float(
-            row_losses(
-                network, neurons.outputs()[:n].reshape(n, *shape).astype(np.float32)
-            )
-            @ shares
-        )
-        for neurons in passed
-    ]
-    reached = passed[-1].temperature <= temperature * (1 + 1e-9)
+    losses = [mean_training_loss(network, neurons) for neurons in passed]
+    reached = passed[-1].temperature == temperature
     if not reached:
-        # at falling temperatures optima have falling losses: what is above a hotter one is none
+        # at falling temperatures optima have falling losses: what is above a hotter one is not one
         end = int(np.argmin(losses)) + 1
         passed, losses = passed[:end], losses[:end]
     temperatures = np.array([neurons.temperature for neurons in passed])
@@ -87,11 +78,21 @@ def follow_path(
     return Followed(
         [network.rotated(neurons.positions(path.law), back=True) for neurons in passed],
         num_last,
-        np.mean(path.rung.last or [path.dual], axis=0)[:n].astype(np.float32),
+        np.mean(path.rung.last or [path.dual], axis=0)[: len(network.inputs)].astype(
+            np.float32
+        ),
         {
             "steps": np.arange(1, len(passed) + 1),
             "temperature": temperatures,
             "loss": np.array(losses),
         },
-        reached and num_last == LAST_ROUNDS,
+        reached,
     )
+
+
+def mean_training_loss(network: Network, neurons: Neurons) -> float:
+    """Return the weighted mean loss of the rows that train."""
+    n = len(network.inputs)
+    shape = network.task.neuron.output_shape
+    z = neurons.outputs()[:n].reshape(n, *shape).astype(np.float32)
+    return float(row_losses(network, z) @ network.weights / network.weights.sum())
