@@ -217,9 +217,9 @@ def scored(fit: Record) -> Record:
     """Return the share of the new rows' variance that a method leaves, its seconds, and what langevax says of its fit."""
     data = drawn(fit["function"], fit["rows"], fit["seed"])
     record = measured(MEASURED[fit["method"]], data)
-    kept = ("cpu_s", "fit_s", "temperature", "num_steps", "converged", "warnings")
+    measures = ("cpu_s", "fit_s", "temperature", "num_steps", "converged", "warnings")
     return {"left": 1 - record["r2"]} | {
-        key: record[key] for key in kept if key in record
+        key: record[key] for key in measures if key in record
     }
 
 

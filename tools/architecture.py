@@ -180,7 +180,6 @@ ARROWS: dict[tuple[str, str], tuple[tuple[int, int], ...]] = {
     ),
     ("Estimators", "predictive"): ((520, 152), (520, 100)),
     ("predictive", "sample"): ((460, 100), (460, 126), (322, 126), (322, 152)),
-    ("predictive", "Other libraries"): ((590, 100), (590, 114), (880, 114), (880, 152)),
     ("minimize", "Loop"): ((38, 198), (19, 198), (19, 486), (38, 486)),
     ("sample", "Spaces"): ((296, 244), (296, 296)),
     ("sample", "Loop"): ((236, 198), (223, 198), (223, 440)),
