@@ -120,7 +120,6 @@ def estimator_entry(estimator: Call, y: np.ndarray) -> Entry:
         "output_scale": (3.0, POSITIVE),
         "prior_precision": (1.0, POSITIVE),
         "solver": ("mfld", WORD),
-        "neuron": ("tanh-tanh", WORD),
         "scaling": ("columns", WORD),
         "learn_scales": (False, FLAG),
         "stop": ("plateau", WORD),
