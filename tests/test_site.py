@@ -411,7 +411,9 @@ def test_the_reference_has_arguments_and_examples(site):
     estimator = " ".join(
         text_of(names / "langevax.sklearn.MeanFieldRegressor.html").split()
     )
-    assert "temperature_, n_iter_ – T, and steps made" in estimator
+    assert (
+        "temperature_, n_iter_ – T, and networks on the path or steps made" in estimator
+    )
     assert "<blockquote>" not in "".join(
         file.read_text(encoding="utf-8") for file in names.iterdir()
     )

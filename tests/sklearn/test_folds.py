@@ -493,8 +493,7 @@ def test_held_out_scores_of_large_and_small_targets_are_finite(scale):
 def test_outputs_of_different_units_have_errors_of_their_own():
     X = np.random.default_rng(0).normal(size=(60, 3))
     y = np.column_stack([X[:, 0], 1e6 * X[:, 1] ** 2])
-    settings = QUICK | {"num_particles": 20}
-    model = MeanFieldRegressor(**settings).fit(X, y)
+    model = MeanFieldRegressor(**QUICK).fit(X, y)
     scores, weights = model.held_out_scores_, model.held_out_.weights
     errors = y.std(axis=0) * np.sqrt(
         np.average(model.scores_**2, axis=0, weights=weights)

@@ -28,7 +28,7 @@ from langevax.log_weights import (
     systematic,
 )
 from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds
-from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
+from langevax.meanfield.gibbs_law import GibbsLaw, ParticleLaw, Tilt
 from langevax.meanfield.walks import PilotCloud, TiltLine
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
@@ -143,7 +143,7 @@ def project(risk: RowRisk, dual: Array) -> Array:
 
 @eqx.filter_jit
 def _derivatives(
-    loss: Loss, outputs: Array, targets: Array
+    loss: Loss, outputs: Any, targets: Any
 ) -> tuple[Array, Float[Array, "n outputs outputs"]]:
     """Return loss' and loss'' at the outputs of each row."""
     size = int(np.prod(outputs.shape[1:]))
@@ -207,7 +207,9 @@ class CovarianceRoot(NamedTuple):
         v = (inverse @ (transposes @ slopes[:, :, None])).reshape(-1)
         length = max(v @ v, np.finfo(float).tiny)
         b = (1 - np.sqrt(max(0, 1 - length / len(features)))) / length
-        return cls(features, np.sqrt(scale) * (vectors * heights) @ transposes, v, b)
+        return cls(
+            features, np.sqrt(scale) * (vectors * heights) @ transposes, v, float(b)
+        )
 
     def __matmul__(self, x: np.ndarray) -> np.ndarray:
         """Return B x."""
@@ -534,7 +536,7 @@ def _conjugate_gradients(
 
 @eqx.filter_jit
 def _feasible(
-    risk: RowRisk, law: GibbsLaw, dual: Array, temperature: Array
+    risk: RowRisk, law: Any, dual: Any, temperature: Any
 ) -> tuple[Array, Tilt]:
     """Return the nearest feasible dual, and its tilt."""
     nearest = jax.vmap(risk.loss.project)(dual, risk.targets)

@@ -299,7 +299,13 @@ class FoldSearch:
         self.losses()
         number = min(len(self.path(fold).networks) for fold in folds)
         parts = [
-            np.stack([self.path(fold).outputs(j, 0.0) for j in range(number)])
+            np.stack(
+                [
+                    z
+                    for j in range(number)
+                    if (z := self.path(fold).outputs(j, 0.0)) is not None
+                ]
+            )
             for fold in folds
         ]
         return np.concatenate(parts, axis=1)[:, np.argsort(self.held(len(folds)))]
