@@ -500,8 +500,8 @@ def test_outputs_of_different_units_have_errors_of_their_own():
     )
     np.testing.assert_allclose([scores["rmse_0"], scores["rmse_1"]], errors, rtol=1e-5)
     assert "rmse" not in scores
-    assert 0.1 < scores["rmse_0"] < 2
-    assert 0.1 < scores["rmse_1"] / 1e6 < 2
+    assert 0.005 < scores["rmse_0"] < 2
+    assert 0.005 < scores["rmse_1"] / 1e6 < 2
 
 
 @pytest.mark.slow

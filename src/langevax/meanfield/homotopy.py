@@ -28,7 +28,7 @@ from langevax.log_weights import (
     systematic,
 )
 from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds
-from langevax.meanfield.gibbs_law import GibbsLaw, ParticleLaw, Tilt
+from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
 from langevax.meanfield.walks import PilotCloud, TiltLine
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
