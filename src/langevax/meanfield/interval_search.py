@@ -179,7 +179,7 @@ class IntervalSearch:
 
     @cached_property
     def bound_of_any(self) -> float:
-        """D(0), below which no network of any kind can be; -inf where 0 is no dual of the loss."""
+        """D(0), a lower bound for every network; -inf where 0 is not a dual of the loss."""
         nothing = jnp.zeros(self.output_shape, self.clouds.dtype)
         dual = project(self.risk, nothing)
         if np.asarray(dual).any():

@@ -70,7 +70,7 @@ def follow_path(
     losses = [mean_training_loss(network, neurons) for neurons in passed]
     reached = passed[-1].temperature == temperature
     if not reached:
-        # at falling temperatures optima have falling losses: what is above a hotter one is not one
+        # at falling temperatures optima have falling losses: a loss above that of a hotter one is not of an optimum
         end = int(np.argmin(losses)) + 1
         passed, losses = passed[:end], losses[:end]
     temperatures = np.array([neurons.temperature for neurons in passed])
