@@ -66,26 +66,19 @@ def chains():
 
 
 def fitted(mesh):
-    """A regressor that walks its validation paths together with the others, in few steps."""
+    """A regressor of few steps on devices that share its particles."""
     from langevax.run import Run
-    from langevax.sklearn import MeanFieldRegressor, model_selection
+    from langevax.sklearn import MeanFieldRegressor
 
-    path = model_selection.SEARCHES["path"]._replace(stage_steps=16, factors=(3.0, 1.0))
-    model_selection.SEARCHES = {"path": path}
     rows = np.random.default_rng(0).normal(size=(SAMPLES, 3))
-    options = {
-        "temperature": 0.05,
-        "scaling": "columns",
-        "neuron": "tanh",
-        "num_steps": HALF,
-        "run": Run(progress=False),
-    }
     model = MeanFieldRegressor(
         num_particles=PARTICLES,
-        validation="path",
+        temperature=0.05,
+        scaling="columns",
+        num_steps=HALF,
         sharding=mesh,
+        run=Run(progress=False),
         random_state=0,
-        **options,
     )
     return model.fit(rows, np.tanh(2 * rows[:, 0]))
 

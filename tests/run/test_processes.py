@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import langevax
-from langevax.sklearn import model_selection
 from tests.run import several
 
 # Not mostly_compiling: programs of this process and of others must agree to the last bit.
@@ -85,10 +84,7 @@ def test_each_process_has_its_own_particles(facts):
         assert fact["own particles"] == [[several.PARTICLES // 2, 4]]
 
 
-def test_a_fit_that_walks_its_paths_together_is_that_of_one_process(facts, monkeypatch):
-    monkeypatch.setattr(
-        model_selection, "SEARCHES", dict(model_selection.SEARCHES)
-    )  # which `fitted` changes
+def test_a_fit_that_processes_share_is_that_of_one(facts):
     particles = several.fitted(None).particles_
     for fact in facts:
         np.testing.assert_allclose(fact["fitted"], particles, atol=5e-6)
