@@ -41,6 +41,7 @@ from langevax.app.tables.records import (
     first_place,
     option,
     places,
+    rows_apart,
 )
 from langevax.app.tables.styles import (
     TRUTHS,
@@ -135,6 +136,13 @@ class KindEvidence:
         """Return how many cells one of the readings reads at most."""
         return max((way.values.count() for way in self.readings), default=0)
 
+    def mostly(self, words: pl.Series, present: pl.Series) -> bool:
+        """Return whether more than half of the cells, or of the different ones, are of this kind in any notation."""
+        distinct = (words.filter(one).n_unique() for one in (self.recognised, present))
+        return 2 * self.recognised.sum() > present.sum() or 2 * next(distinct) > next(
+            distinct
+        )
+
     def best_ways(self) -> list[Reading]:
         """Return the readings of the most cells."""
         return [way for way in self.readings if way.values.count() == self.most()]
@@ -201,7 +209,21 @@ def read_columns(
         >>> [column.values.to_list() for column in read_columns(frame, separator=";").values()]
         [[1.5, 2.0, 1.5, 2.0], [1.234, 0.0, 1.234, 0.0]]
     """
-    choices = choices or Choices()
+    columns, questions = _read_all(frame, choices or Choices(), separator)
+    if not questions:
+        return columns
+    apart = rows_apart(questions)
+    if apart:  # what is asked beside does not mention these rows
+        rows = pl.int_range(frame.height, eager=True).is_in(apart[0].rows)
+        blank = frame.with_columns(pl.when(~rows).then(pl.all()))
+        _, questions = _read_all(blank, choices or Choices(), separator)
+    raise all_asked(questions, apart)
+
+
+def _read_all(
+    frame: pl.DataFrame, choices: Choices, separator: str
+) -> tuple[dict[str, ReadColumn], list[Asked]]:
+    """Return the columns that can be read, and the questions on the others."""
     plain = _plain_columns(frame, choices, separator)
     read: list[ReadColumn | Question] = []
     questions = list[Asked]()
@@ -224,9 +246,7 @@ def read_columns(
             if column.whole and only_commas:
                 column = replace(column, style=replace(column.style, decimal=","))
             columns[column.values.name] = _judged(column)
-    if questions:
-        raise all_asked(questions)
-    return columns
+    return columns, questions
 
 
 def _plain_columns(
@@ -374,10 +394,10 @@ def _inferred(
         evidence.append(detect(words))
         if evidence[-1].most() == number:
             break
-    mostly = (one for one in evidence if 2 * one.recognised.sum() > number)
+    mostly = (one for one in evidence if one.mostly(words, present))
     best = next(mostly, max(evidence, key=lambda one: one.recognised.sum()))
     recognised = int(best.recognised.sum())
-    if 2 * recognised > number:
+    if best.mostly(words, present):
         _ask_about_others(words, best)
         return _one_way(words, best.best_ways(), separator)
     digits = present & words.str.contains(DIGIT)
@@ -447,7 +467,7 @@ def _ask_about_others(
     if evidence.noun == "dates" and short.any():
         raise Asked(
             f"column {name!r} holds dates with years of two digits ({first_place(words, short)}); write four, or pass "
-            f"{as_they_are}.",
+            f"{as_they_are} or {option('--drop', name)}.",
             as_they_are,
         )
     way = evidence.best_ways()[0]
@@ -468,7 +488,7 @@ def _ask_about_others(
     if not (unlike if lenient else others).any():
         return
     answer = as_they_are
-    remedy = as_they_are
+    remedy = f"{as_they_are}, or leave the column out with {option('--drop', name)}"
     if unlike.any():
         others = unlike
     else:
@@ -476,10 +496,10 @@ def _ask_about_others(
         remedy = f"{as_kind} to count others as missing, or {as_they_are}"
     raise Asked(
         f"column {name!r} holds {way.style.describe()} in {count(way.values.count(), 'row')}, but also "
-        f"{places(words, others)}; write all cells alike, or pass {remedy}.",
+        f"{places(words, others)}; correct these cells, or pass {remedy}.",
         answer,
-        words if others.sum() == 1 else None,
-        int(others.arg_true()[0]),
+        words,
+        others.arg_true().to_list(),
     )
 
 
