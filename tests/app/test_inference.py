@@ -8,8 +8,8 @@ from langevax.app.fitting.splitting import of_repeated_names
 from langevax.app.tables import columns
 from langevax.app.tables.columns import (
     of_far_values,
-    of_last_row,
     of_rows_apart,
+    of_totals,
     read_columns,
     reread,
 )
@@ -415,7 +415,23 @@ def test_the_rows_of_copies_are_of_no_patient():
 def test_a_last_row_that_may_not_be_data_is_warned_of(last, number):
     rows = [["a", "1.5", "2"], ["b", "2", "3"], ["a", "4", "4"], last]
     table = read(**dict(zip(("g", "x", "y"), zip(*rows, strict=True), strict=True)))
-    assert len(of_last_row(table)) == number
+    assert len(of_totals(table)) == number
+
+
+@pytest.mark.parametrize("grand", [True, False])
+def test_totals_of_parts_of_a_table_are_named(grand):
+    months = [[("a", "1", "2.5"), ("b", "3", "2"), ("c", "2", "4")] for _ in range(3)]
+    rows = [row for month in months for row in [*month, ("Sum", "6", "8.5")]]
+    rows += [("All", "18", "25.5")] * grand
+    (warning,) = of_totals(
+        read(**dict(zip("gxy", zip(*rows, strict=True), strict=True)))
+    )
+    tells(warning.sentence, "4, 8, 12" if not grand else "4, 8, 12 and 13")
+
+
+def test_rows_that_are_sums_by_chance_are_not_totals():
+    x = ["1", "2", "3", "4", "1", "5", "2", "7"]
+    assert not of_totals(read(g=list("abcabcab"), x=x))
 
 
 @pytest.mark.parametrize(

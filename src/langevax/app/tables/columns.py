@@ -6,6 +6,7 @@ dates. Where most cells are numbers or dates and some are not, the user is asked
 those that look like numbers or dates are named. Columns that identify their rows are left out.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -138,10 +139,10 @@ class KindEvidence:
 
     def mostly(self, words: pl.Series, present: pl.Series) -> bool:
         """Return whether more than half of the cells, or of the different ones, are of this kind in any notation."""
-        distinct = (words.filter(one).n_unique() for one in (self.recognised, present))
-        return 2 * self.recognised.sum() > present.sum() or 2 * next(distinct) > next(
-            distinct
-        )
+        some = words.filter(self.recognised)
+        every = words.filter(present)
+        shares = (len(some), len(every)), (some.n_unique(), every.n_unique())
+        return any(2 * part > whole for part, whole in shares)
 
     def best_ways(self) -> list[Reading]:
         """Return the readings of the most cells."""
@@ -750,14 +751,15 @@ def of_kinds(frame: pl.DataFrame, readings: Mapping[str, ReadColumn]) -> list[De
     return decisions
 
 
-def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
-    """Return a warning where the last row may be a total or a remark.
+def of_totals(readings: Mapping[str, ReadColumn]) -> list[Decision]:
+    """Return a warning where rows may be totals, or the last one a remark.
 
-    A total is the sum of the other rows in each column of numbers where it has a value; a remark has one value only.
+    A total is the sum of all other rows, or of those since the total before, in each column of numbers where the last
+    row has a value; a grand total of such is half the sum of the others. A remark has one value only.
 
     Example:
         >>> frame = pl.DataFrame({"place": list("abt"), "kg": ["1.5", "2", "3.5"]})
-        >>> len(of_last_row(read_columns(frame)))
+        >>> len(of_totals(read_columns(frame)))
         1
     """
     used = [one for one in readings.values() if one.useless != "it has no values"]
@@ -767,11 +769,39 @@ def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
     last = values[-1]
     several = np.count_nonzero(values[:-1]) > len(last)
     what = ""
-    if several and np.any(last) and np.allclose(values[:-1].sum(0), last):
-        what = "is the sum of the others in each column of numbers; if it is a total"
+    if several and np.any(last) and (rows := _totals(values)):
+        named = enumerated(map(data_row, rows))
+        what = (
+            f"Sums of the rows above in each column of numbers: {named}; delete totals"
+        )
     elif len(present) == 1 and len(used) > 2:
-        what = "has a value in one column only; if it is a remark"
-    return [Decision("warning", f"The last row {what}, delete it.")] if what else []
+        what = (
+            "The last row has a value in one column only; if it is a remark, delete it"
+        )
+    return [Decision("warning", f"{what}.")] if what else []
+
+
+def _totals(values: np.ndarray) -> list[int]:
+    """Return the rows that are sums: the last, of all others or of totals, or those that divide the table into parts."""
+    others = values[:-1].sum(0)
+    if np.allclose(others, values[-1]):
+        return [len(values) - 1]
+    above = np.cumsum(values, 0) - values
+    largest = int(np.abs(values).sum(0).argmax())  # others are compared where it agrees
+    pairs = np.stack([above, values], 1)[..., largest].tolist()
+    rows = list[int]()
+    first = 0
+    for row, (total, value) in enumerate(pairs):
+        near = math.isclose(total - pairs[first][0], value, rel_tol=1e-5)
+        if (
+            near
+            and row > first + 1
+            and np.allclose(above[row] - above[first], values[row])
+        ):
+            rows.append(row)
+            first = row + 1
+    grand = np.allclose(others, 2 * values[-1])
+    return [*rows, *range(first, len(values))] if first + grand == len(values) else []
 
 
 def of_rows_apart(
