@@ -145,9 +145,13 @@ def rows_apart(questions: Sequence[Asked]) -> list[Asked]:
 
     Such lines are of units, of types or a second header, and are named as lines instead of by column.
     """
-    times = Counter(one.rows for one in questions if one.rows)
-    rows = max(times, key=times.__getitem__, default=())
-    if times[rows] < 2 or rows[-1] - rows[0] >= len(rows):
+    together = (
+        one.rows
+        for one in questions
+        if one.rows and one.rows[-1] - one.rows[0] < len(one.rows)
+    )
+    rows, times = next(iter(Counter(together).most_common(1)), ((), 0))
+    if times < 2:
         return []
     return [one for one in questions if one.rows == rows]
 
