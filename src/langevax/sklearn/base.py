@@ -314,9 +314,8 @@ class MeanFieldEstimator(RowEstimator):
                     split,
                     path_key,
                     FOLD_PARTICLES,
-                    columns.learned,
-                    plain if with_line else None,
                     columns,
+                    plain if with_line else None,
                     self._passed_temperature(),
                 )
 
@@ -324,20 +323,17 @@ class MeanFieldEstimator(RowEstimator):
                 [search(columns, 1.0, linear is True) for columns in candidates],
                 report,
             )
-            assert best.columns is not None
             if isinstance(self.output_scale, str):
                 larger = search(best.columns, LARGER_SCALE, linear is True)
                 best = best_search([best, larger], report)
             choice = best.choice()
             if linear == "auto" and choice.linear_is_ahead:
-                assert best.columns is not None
                 neuron = best.network.task.neuron
                 ratio = float(neuron.scale) / float(task.neuron.scale)
                 other = search(best.columns, ratio, True)
                 others = other.choice()
                 if others.clearly_below(choice, 0.0):
                     best, choice = other, others
-        assert best.columns is not None
         with_line = best.line_of is not None
         return self._trial(rows, best.network, best.columns, with_line, choice)
 
@@ -429,10 +425,10 @@ class MeanFieldEstimator(RowEstimator):
         if choice is None:
             return
         targets = task.targets[choice.places]
-        self.held_out_ = choice.held_out()
+        self.held_out_ = choice.held_out
         self.scores_ = self._scores(choice.outputs, targets)
         self.held_out_scores_ = choice.losses | self._held_out_scores(
-            choice.outputs, targets, choice.weights
+            choice.outputs, targets, choice.held_out.weights
         )
         if self._passed_temperature() is None:
             self.temperature_reason_ = choice.reason()
