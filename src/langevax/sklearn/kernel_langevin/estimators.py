@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
 from langevax.problems.likelihoods import (
@@ -21,7 +22,8 @@ from langevax.problems.likelihoods import (
 )
 from langevax.problems.losses import Logistic, Softmax, logistic, softmax
 from langevax.run.options import Run
-from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnostics
+from langevax.sampling.samples import MAX_RHAT, MIN_ESS
+from langevax.sampling.summary_table import statistics
 from langevax.sklearn.kernel_langevin.evidence import (
     fit_labels,
     fit_numbers,
@@ -74,7 +76,7 @@ LOSSES: dict[str, type[Residual]] = {
 
 
 @dataclass(eq=False, repr=False)
-class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
+class KernelLangevinEstimator(RowEstimator):
     """A function with a Gaussian prior, its posterior sampled by Langevin dynamics; see regressor and classifier."""
 
     kernel: Literal["auto", "rbf", "matern"] | Kernel = "auto"
@@ -167,6 +169,41 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         root = directions * np.sqrt(np.maximum(variances, 0.0))
         values = values + rng.normal(size=values.shape) @ root.T
         return self._in_units(values if values.ndim == 2 else np.moveaxis(values, 1, 2))
+
+    def summary(self) -> dict[str, np.ndarray]:
+        """Summarise the function at `inspected_`, 64 training rows or fewer: mean, sd, mcse_mean, ess_bulk, r_hat.
+
+        Each is (k,) or (k, C), in the units of the scaled targets, or log odds; so is ess_tail. They are the numbers of
+        `Samples.summary`.
+        """
+        check_is_fitted(self)
+        features = self.space_.features(self.inspected_)
+        coefficients = self.coefficients_.astype(np.float64)
+        values = np.einsum("kn,cdn...->cdk...", features, coefficients, optimize=True)
+        flat = values.reshape(*values.shape[:2], -1)
+        table = statistics([str(place) for place in range(flat.shape[2])], flat)
+        return {
+            name: numbers.reshape(values.shape[2:])
+            for name, numbers in table.columns.items()
+        }
+
+    @property
+    def warnings_(self) -> list[str]:
+        """Signs of poor convergence, in sentences; empty where there are none."""
+        table = self.summary()
+        warnings = list(self.history_.get("doubts", []))
+        worst = float(np.max(table["r_hat"]))
+        fewest = float(np.min(table["ess_bulk"]))
+        if not worst <= MAX_RHAT:
+            warnings.append(
+                f"chains disagree: R-hat of the function at a training row is {worst:.3f} > {MAX_RHAT}; raise "
+                "thinning or num_warmup, or look for several modes of the posterior."
+            )
+        if not fewest >= MIN_ESS:
+            warnings.append(
+                f"the function at a training row has {fewest:.0f} effective draws; raise num_samples or thinning."
+            )
+        return warnings
 
     def _space(
         self, rows: DistinctRows, standardiser: Standardiser | None
