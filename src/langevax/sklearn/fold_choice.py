@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from langevax.meanfield.kernel_limit import excess
 from langevax.problems.neurons import TanhTanh
 from langevax.sklearn.baselines import LinearPart
 from langevax.sklearn.persistence import saved_class
@@ -55,8 +54,6 @@ class Choice(NamedTuple):
     held_out: HeldOut
     outputs: np.ndarray
     """(n,) or (n, C): at each row, of the network trained without it."""
-    row_losses: np.ndarray
-    """(n,) of these outputs."""
     places: np.ndarray
     """(n,) of these rows among all."""
     above_linear: tuple[float, float]
@@ -67,15 +64,6 @@ class Choice(NamedTuple):
     """Mean loss of `base_rate`, above which a classifier takes no temperature where another one is not."""
     slack: float
     """Standard errors above the least loss up to which the hottest temperature is taken."""
-    groups: np.ndarray | None = None
-    """(n,) rows that were left out together."""
-
-    def clearly_below(self, other: "Choice", errors: float = 1.0) -> bool:
-        """Return whether the mean loss is smaller than of another choice on the same rows, by so many errors."""
-        difference, error = excess(
-            self.row_losses, other.row_losses, self.held_out.weights, self.groups
-        )
-        return bool(difference < -errors * error)
 
     @property
     def losses(self) -> dict[str, float]:

@@ -355,13 +355,11 @@ class FoldSearch:
                 self.lines or None,
             ),
             outputs=z[chosen],
-            row_losses=losses[chosen],
             places=split.places,
             above_linear=(float(difference), float(error)),
             untrained_loss=mean_loss(rows, constant),
             base_loss=mean_loss(rows, base_rate(rows)),
             slack=self.slack,
-            groups=groups,
         )
 
 
