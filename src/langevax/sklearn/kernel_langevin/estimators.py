@@ -133,7 +133,7 @@ class KernelLangevinEstimator(RowEstimator):
         if isinstance(self.kernel, str):
             standardiser = Standardiser.fit(rows.inputs, rows.weights, "columns")
             inputs = standardiser(rows.inputs).astype(np.float64)
-        self._choose(rows, inputs)
+        self.kernel_: Kernel = self._choose(rows, inputs)
         self.space_: KernelSpace = self._space(rows, standardiser)
         self.eigenvalues_: np.ndarray = self.space_.eigenvalues
         self.inspected_: np.ndarray = rows.inputs[subsample(len(rows.inputs), 64)]
@@ -290,8 +290,8 @@ class KernelLangevinEstimator(RowEstimator):
         return np.concatenate(intervals)
 
     @abstractmethod
-    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
-        """Set `kernel_` and what targets need; `inputs` are those of the kernel."""
+    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> Kernel:
+        """Return the kernel, and set what targets need; `inputs` are those of the kernel."""
 
     @abstractmethod
     def _task(self, rows: DistinctRows) -> FunctionTask:
@@ -410,7 +410,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
     def _in_units(self, values: np.ndarray) -> np.ndarray:
         return self.target_mean_ + self.target_scale_ * values
 
-    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
+    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> Kernel:
         mean, deviation = weighted_moments(rows.targets, rows.weights)
         likelihood = self._likelihood(1.0)
         constant = not deviation > 0
@@ -431,10 +431,10 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         targets = (rows.targets - mean) / scale
         fit = fit_robust if robust else fit_numbers
         best = fit(self.kernel, inputs, targets, rows.weights, noise)
-        self.kernel_ = best.kernel
         self.target_mean_: float = mean
         self.target_scale_: float = scale
         self.noise_: float = scale * best.noise
+        return best.kernel
 
     def _task(self, rows: DistinctRows) -> FunctionTask:
         likelihood = self._likelihood(jnp.float32(self.noise_ / self.target_scale_))
@@ -498,8 +498,8 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
     def _in_units(self, values: np.ndarray) -> np.ndarray:
         return values
 
-    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
-        self.kernel_ = fit_labels(self.kernel, inputs, rows.targets, rows.weights)
+    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> Kernel:
+        return fit_labels(self.kernel, inputs, rows.targets, rows.weights)
 
     def _task(self, rows: DistinctRows) -> FunctionTask:
         if len(self.classes_) == 2:
