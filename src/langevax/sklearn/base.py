@@ -32,7 +32,11 @@ from langevax.sklearn.fold_paths import (
     best_search,
 )
 from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
-from langevax.sklearn.model_selection import kernel_choice, kernel_errors
+from langevax.sklearn.model_selection import (
+    kernel_choice,
+    kernel_errors,
+    kernel_problem,
+)
 from langevax.sklearn.parameters import (
     FLAG,
     SHARED,
@@ -337,7 +341,8 @@ class MeanFieldEstimator(RowEstimator):
         key: PRNGKey,
     ) -> float:
         """Return the temperature of the kernel limit, whose errors are kept."""
-        errors = kernel_errors(rows, network.task, self.prior_precision, columns, key)
+        problem = kernel_problem(rows, network.task, self.prior_precision, key)
+        errors = kernel_errors(problem, columns)
         self.leave_one_out_ = errors
         multiplier = self.automatic_.temperature_multiplier
         multiplier = multiplier or network.task.curvature(errors.error)
@@ -443,9 +448,8 @@ class MeanFieldEstimator(RowEstimator):
         if learned == "auto" and self.automatic_.closed_form:
             learned = False
         if len(scalings) > 1 or learned:
-            return kernel_choice(
-                rows, task, self.prior_precision, scalings, learned, key
-            )
+            problem = kernel_problem(rows, task, self.prior_precision, key)
+            return kernel_choice(problem, scalings, learned)
         scaling = next(iter(scalings))
         standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
         return [PreparedColumns(standardiser, scaling, None)]

@@ -79,9 +79,12 @@ class KernelProblem(NamedTuple):
             groups=None if self.groups is None else self.groups[places],
         )
 
-    def under(self, standardiser: Standardiser, most_rows: int) -> "KernelProblem":
-        """Return the problem of at most so many rows, on standardised columns."""
-        chosen = self.rows(subsample(len(self.inputs), most_rows))
+    def under(
+        self, standardiser: Standardiser, most_rows: int | None = None
+    ) -> "KernelProblem":
+        """Return the problem on standardised columns, of at most so many rows."""
+        size = len(self.inputs)
+        chosen = self.rows(subsample(size, most_rows or size))
         return chosen._replace(inputs=standardiser(chosen.inputs))
 
     def spread(self, most: int) -> "KernelProblem":

@@ -26,14 +26,13 @@ SCALES_FOLDS = 5
 
 
 def kernel_choice(
-    rows: DistinctRows,
-    task: TrainingTask,
-    prior_precision: float,
+    problem: KernelProblem,
     scalings: tuple[Scaling, ...],
     learn_scales: bool | Auto,
-    key: PRNGKey,
 ) -> list[PreparedColumns]:
     """Return scaling and learned scales of small errors in the kernel limit, and others that may be as good.
+
+    `problem` is of the columns as they are.
 
     The first scaling is taken unless another one is clearly better by leave-one-out errors. Those of learned scales are
     too small, since the row left out had its part in them. Of the scalings with learned scales the one of least errors
@@ -43,15 +42,14 @@ def kernel_choice(
     All are compared on fewer rows and neurons than those of `kernel_errors`. Of less than `FEWEST_COMPARED` rows only the
     first scaling is tried.
     """
-    if len(rows.inputs) < FEWEST_COMPARED:
+    if len(problem.inputs) < FEWEST_COMPARED:
         scalings = scalings[:1]
         learn_scales = learn_scales is True
-    problem = kernel_problem(rows, task, prior_precision, key)
     plain: dict[Scaling, Standardiser] = {
-        scaling: Standardiser.fit(rows.inputs, rows.weights, scaling)
+        scaling: Standardiser.fit(problem.inputs, problem.weights, scaling)
         for scaling in scalings
     }
-    if len(scalings) > 1 and len(plain["pieces"].mean) == rows.inputs.shape[1]:
+    if len(scalings) > 1 and len(plain["pieces"].mean) == problem.inputs.shape[1]:
         del plain["pieces"]  # no column has any
     best = next(iter(plain))
     chosen: list[tuple[Scaling, list[float]]] = []
@@ -80,7 +78,7 @@ def kernel_choice(
         standardiser = plain[scaling]
         learned = None
         if penalties:
-            everywhere = problem._replace(inputs=standardiser(rows.inputs))
+            everywhere = problem.under(standardiser)
             learned = LearnedScales(learned_scales(everywhere, penalties), penalties)
             standardiser = standardiser.scaled(learned.scales)
         return PreparedColumns(standardiser, scaling, learned)
@@ -96,16 +94,10 @@ def kernel_problem(
     return KernelProblem(task.neuron, prior_precision, *of_rows, key, rows.groups)
 
 
-def kernel_errors(
-    rows: DistinctRows,
-    task: TrainingTask,
-    prior_precision: float,
-    columns: PreparedColumns,
-    key: PRNGKey,
-) -> LeaveOneOut:
+def kernel_errors(problem: KernelProblem, columns: PreparedColumns) -> LeaveOneOut:
     """Return the leave-one-out errors of the kernel limit on these columns, of some of the rows."""
-    problem = kernel_problem(rows, task, prior_precision, key)
-    return problem.under(columns.standardiser, 1000).leave_one_out(NUM_NEURONS)
+    some = problem.under(columns.standardiser, 1000)
+    return some.leave_one_out(NUM_NEURONS)
 
 
 def _with_learned_scales(
