@@ -32,7 +32,7 @@ from langevax.sklearn.fold_paths import (
     best_search,
 )
 from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
-from langevax.sklearn.model_selection import kernel_choice, kernel_errors
+from langevax.sklearn.model_selection import column_candidates, kernel_errors
 from langevax.sklearn.parameters import (
     FLAG,
     SHARED,
@@ -445,13 +445,13 @@ class MeanFieldEstimator(RowEstimator):
         task: TrainingTask,
         key: PRNGKey,
     ) -> list[PreparedColumns]:
-        """Return how the columns are scaled, as passed or by the kernel limit, which may leave two candidates."""
+        """Return how the columns may be scaled; first comes what is taken where no networks are compared."""
         scalings = self._scalings()
-        learned = self.learn_scales
-        if learned == "auto" and self.automatic_.closed_form:
-            learned = False
-        if len(scalings) > 1 or learned:
-            return kernel_choice(
+        learned = (self.learn_scales is True,)
+        if self.learn_scales == "auto" and self._search() is not None:
+            learned = (False, True)
+        if len(scalings) > 1 or any(learned):
+            return column_candidates(
                 rows, task, self.prior_precision, scalings, learned, key
             )
         scaling = next(iter(scalings))

@@ -30,7 +30,7 @@ from langevax.sklearn.inputs.curves import CurveCoefficients
 from langevax.sklearn.inputs.graphs import GraphFeatures
 from langevax.sklearn.inputs.unlike import warn_unlike
 from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
-from langevax.sklearn.model_selection import kernel_choice, kernel_errors
+from langevax.sklearn.model_selection import column_candidates, kernel_errors
 from langevax.sklearn.parameters import COVERAGE, RandomState, one_of
 from langevax.sklearn.persistence import SavedEstimator
 from langevax.sklearn.training import root_key
@@ -190,7 +190,7 @@ def leave_one_out_error(
     scalings = network._scalings()
     with threadpool_limits(1, "blas"):
         key = root_key(0)
-        columns = kernel_choice(rows, task, precision, scalings, False, key)[0]
+        columns = column_candidates(rows, task, precision, scalings, (False,), key)[0]
         return kernel_errors(rows, task, precision, columns, key).error
 
 

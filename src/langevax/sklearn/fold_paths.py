@@ -366,7 +366,8 @@ class FoldSearch:
 def best_search(searches: list[FoldSearch], report: Report = silent) -> FoldSearch:
     """Return that of the least loss on the rows left out.
 
-    They race: after each fold those stay that are not clearly worse than the best, each at its own best temperature.
+    They race: after each fold those stay that are not clearly worse than the best, each at its own best temperature, and
+    at most half of them, while these are more than two.
     """
     of = len(searches[0].split.folds)
     for num_folds in range(1, of + 1):

@@ -1,7 +1,4 @@
-"""The scaling of the columns, by leave-one-out errors of the kernel limit, which are known in closed form.
-
-Those between which the limit does not decide are compared as networks on folds (`fold_paths`).
-"""
+"""The scaling of the columns by leave-one-out errors of the kernel limit, and the candidates for networks on folds."""
 
 import numpy as np
 
@@ -13,39 +10,30 @@ from langevax.sklearn.learned_scales import (
     KernelProblem,
     LearnedScales,
     PreparedColumns,
-    held_out_errors,
     learned_scales,
 )
-from langevax.sklearn.parameters import Auto
 from langevax.sklearn.table import DistinctRows, Scaling, Standardiser
 from langevax.sklearn.training import TrainingTask
 
-CLEAR = 2.0
-"""Standard errors by which learned scales have to be better to be taken without networks."""
-SCALES_FOLDS = 5
 
 
-def kernel_choice(
+def column_candidates(
     rows: DistinctRows,
     task: TrainingTask,
     prior_precision: float,
     scalings: tuple[Scaling, ...],
-    learn_scales: bool | Auto,
+    learn_scales: tuple[bool, ...],
     key: PRNGKey,
 ) -> list[PreparedColumns]:
-    """Return scaling and learned scales of small errors in the kernel limit, and others that may be as good.
+    """Return columns under each scaling, and with learned scales as well as without where both are asked for.
 
-    The first scaling is taken unless another one is clearly better by leave-one-out errors. Those of learned scales are
-    too small, since the row left out had its part in them. Of the scalings with learned scales the one of least errors
-    is therefore compared on folds that learn their own scales. The better one comes first, and the columns as they are
-    are left out where they are worse by two standard errors; pieces with learned scales, which networks use better than
-    kernel machines do, are added where they are nearly as good. `learn_scales=True` takes learned scales as they are.
-    All are compared on fewer rows and neurons than those of `kernel_errors`. Of less than `FEWEST_COMPARED` rows only the
-    first scaling is tried.
+    That of the kernel limit comes first: the first scaling, unless another one is clearly better by leave-one-out errors.
+    Of less than `FEWEST_COMPARED` rows only the first scaling is tried, with learned scales only where these are all that
+    is asked for.
     """
     if len(rows.inputs) < FEWEST_COMPARED:
         scalings = scalings[:1]
-        learn_scales = learn_scales is True
+        learn_scales = learn_scales[:1]
     problem = kernel_problem(rows, task, prior_precision, key)
     plain: dict[Scaling, Standardiser] = {
         scaling: Standardiser.fit(rows.inputs, rows.weights, scaling)
@@ -53,39 +41,34 @@ def kernel_choice(
     }
     if len(scalings) > 1 and len(plain["pieces"].mean) == rows.inputs.shape[1]:
         del plain["pieces"]  # no column has any
+    compared = {scaling: problem.under(plain[scaling], 600) for scaling in plain}
+    errors = {
+        scaling: compared[scaling].leave_one_out(COMPARED_NEURONS) for scaling in plain
+    }
     best = next(iter(plain))
-    chosen: list[tuple[Scaling, list[float]]] = []
-    if len(scalings) > 1 or learn_scales:
-        compared: dict[Scaling, KernelProblem] = {
-            scaling: problem.under(plain[scaling], 600) for scaling in plain
-        }
-        errors: dict[Scaling, LeaveOneOut] = {
-            scaling: compared[scaling].leave_one_out(COMPARED_NEURONS)
-            for scaling in plain
-        }
-        for scaling in plain:
-            if clearly_better(
-                errors[scaling],
-                errors[best],
-                compared[best].weights,
-                compared[best].groups,
-            ):
-                best = scaling
-        if learn_scales:
-            chosen = _with_learned_scales(
-                compared, errors, best, always=learn_scales is True
-            )
+    weights, groups = compared[best].weights, compared[best].groups
+    for scaling in plain:
+        if clearly_better(errors[scaling], errors[best], weights, groups):
+            best = scaling
 
-    def prepared(scaling: Scaling, penalties: list[float]) -> PreparedColumns:
+    def prepared(scaling: Scaling, learned: bool) -> PreparedColumns:
         standardiser = plain[scaling]
-        learned = None
-        if penalties:
-            everywhere = problem._replace(inputs=standardiser(rows.inputs))
-            learned = LearnedScales(learned_scales(everywhere, penalties), penalties)
-            standardiser = standardiser.scaled(learned.scales)
-        return PreparedColumns(standardiser, scaling, learned)
+        if not learned:
+            return PreparedColumns(standardiser, scaling, None)
+        penalties = penalties_of(compared[scaling], errors[scaling])
+        everywhere = problem._replace(inputs=standardiser(rows.inputs))
+        scales = LearnedScales(learned_scales(everywhere, penalties), penalties)
+        return PreparedColumns(standardiser.scaled(scales.scales), scaling, scales)
 
-    return [prepared(*pair) for pair in chosen or [(best, [])]]
+    order = [best, *(scaling for scaling in plain if scaling != best)]
+    return [prepared(scaling, learned) for scaling in order for learned in learn_scales]
+
+
+def penalties_of(problem: KernelProblem, errors: LeaveOneOut) -> list[float]:
+    """Return the penalties at which scales are learned: the best one of the columns as they are, and of those scaled."""
+    penalties = [errors.best_alpha]
+    scaled = problem.with_columns_times(learned_scales(problem, penalties))
+    return [*penalties, scaled.leave_one_out(COMPARED_NEURONS).best_alpha]
 
 
 def kernel_problem(
@@ -106,47 +89,6 @@ def kernel_errors(
     """Return the leave-one-out errors of the kernel limit on these columns, of some of the rows."""
     problem = kernel_problem(rows, task, prior_precision, key)
     return problem.under(columns.standardiser, 1000).leave_one_out(NUM_NEURONS)
-
-
-def _with_learned_scales(
-    problems: dict[Scaling, KernelProblem],
-    errors: dict[Scaling, LeaveOneOut],
-    best: Scaling,
-    *,
-    always: bool,
-) -> list[tuple[Scaling, list[float]]]:
-    """Return scalings with the penalties at which their scales are learned, or none for columns as they are."""
-    learned: dict[Scaling, tuple[list[float], LeaveOneOut]] = {}
-    for scaling, problem in problems.items():
-        penalties = []
-        after = errors[scaling]
-        for _ in range(2):
-            penalties.append(after.best_alpha)
-            after = problem.with_columns_times(
-                learned_scales(problem, penalties)
-            ).leave_one_out(COMPARED_NEURONS)
-        learned[scaling] = penalties, after
-    scaling = min(learned, key=lambda name: learned[name][1].error)
-    penalties, after = learned[scaling]
-    if always:
-        return [(scaling, penalties)]
-    with_scales = problems[scaling].spread(SCALES_FOLDS)
-    without = problems[best].spread(SCALES_FOLDS)
-    theirs = held_out_errors(with_scales, penalties, after.best_alpha, SCALES_FOLDS)
-    ours = held_out_errors(without, [], errors[best].best_alpha, SCALES_FOLDS)
-    difference, error = excess(theirs, ours, without.weights, without.groups)
-    candidates = [(scaling, penalties), (best, [])]
-    if difference >= 0:
-        candidates.reverse()
-    elif difference < -CLEAR * error:
-        candidates.pop()
-    if (
-        scaling != "pieces"
-        and "pieces" in learned
-        and learned["pieces"][1].error < 1.15 * after.error
-    ):
-        candidates.append(("pieces", learned["pieces"][0]))
-    return candidates
 
 
 def clearly_better(
