@@ -33,7 +33,7 @@ from langevax.sklearn.fold_paths import (
 )
 from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
 from langevax.sklearn.model_selection import (
-    kernel_choice,
+    column_candidates,
     kernel_errors,
     kernel_problem,
 )
@@ -442,17 +442,12 @@ class MeanFieldEstimator(RowEstimator):
         task: TrainingTask,
         key: PRNGKey,
     ) -> list[PreparedColumns]:
-        """Return how the columns are scaled, as passed or by the kernel limit, which may leave two candidates."""
-        scalings = self._scalings()
-        learned = self.learn_scales
-        if learned == "auto" and self.automatic_.closed_form:
-            learned = False
-        if len(scalings) > 1 or learned:
-            problem = kernel_problem(rows, task, self.prior_precision, key)
-            return kernel_choice(problem, scalings, learned)
-        scaling = next(iter(scalings))
-        standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
-        return [PreparedColumns(standardiser, scaling, None)]
+        """Return how the columns may be scaled; first comes what is taken where no networks are compared."""
+        learned = (self.learn_scales is True,)
+        if self.learn_scales == "auto" and self._search() is not None:
+            learned = (False, True)
+        problem = kernel_problem(rows, task, self.prior_precision, key)
+        return column_candidates(problem, self._scalings(), learned)
 
     def _linear_option(self) -> bool | Auto:
         """Return whether the network is trained on the residuals of a linear model."""

@@ -31,7 +31,7 @@ from langevax.sklearn.inputs.graphs import GraphFeatures
 from langevax.sklearn.inputs.unlike import warn_unlike
 from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
 from langevax.sklearn.model_selection import (
-    kernel_choice,
+    column_candidates,
     kernel_errors,
     kernel_problem,
 )
@@ -194,7 +194,7 @@ def leave_one_out_error(
     scalings = network._scalings()
     problem = kernel_problem(rows, task, precision, root_key(0))
     with threadpool_limits(1, "blas"):
-        columns = kernel_choice(problem, scalings, learn_scales=False)[0]
+        columns = column_candidates(problem, scalings, (False,))[0]
         return kernel_errors(problem, columns).error
 
 

@@ -9,7 +9,6 @@ from langevax.sklearn.baselines import LinearPart
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.training import Network
 
-FEWEST_COMPARED = 60  # rows: on fewer, the best of several scalings is that of noise
 SLACK = {"numbers": 0.25, "classes": 0.5}
 """Standard errors above the least loss up to which a hotter temperature is taken: less costs classes, more numbers."""
 
