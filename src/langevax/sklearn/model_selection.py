@@ -23,7 +23,8 @@ def column_candidates(
     """Return the columns under each scaling, once for each of `learn_scales`.
 
     That of the kernel limit comes first: the first scaling, unless another one is better by leave-one-out errors, by one
-    standard error and by 3 %. They are of fewer rows and neurons than those of `kernel_errors`. Of less than
+    standard error and by 3 %. One deviation for all columns depends on their units, and is a candidate only where it is
+    that of the kernel limit. Errors are of fewer rows and neurons than those of `kernel_errors`. Of less than
     `FEWEST_COMPARED` rows only the first of scalings and of `learn_scales` is tried.
 
     Args:
@@ -50,6 +51,8 @@ def column_candidates(
             difference, error = excess(*rows)
             if difference < -error and one.error < 0.97 * other.error:
                 best = scaling
+    if best != "global":
+        plain.pop("global", None)  # which depends on units
 
     def prepared(scaling: Scaling, learned: bool) -> PreparedColumns:
         standardiser = plain[scaling]
