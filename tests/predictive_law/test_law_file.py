@@ -111,7 +111,7 @@ def test_laws_of_the_format_before_are_read_with_a_warning(file, tmp_path):
     path, law = file
     former = archive_of(path, tmp_path / "law.npz")
     load = langevax.predictive_law.load
-    with pytest.warns(PredictiveWarning, match="another prior cannot be told"):
+    with pytest.warns(PredictiveWarning, match="another prior cannot be refused"):
         again = load(former, *MODEL, start=jnp.array(0.0))
     assert repr(again) == repr(law)
     content = former.read_bytes()

@@ -284,7 +284,7 @@ def load(
     if saved.rows is None or saved.log_priors is None:
         warnings.warn(
             f"{str(file)!r} was written by a version that saved neither the prior's densities nor a hash of the rows: "
-            "another prior cannot be told from that of the fit; save it again.",
+            "another prior cannot be refused; save it again.",
             PredictiveWarning,
             stacklevel=2,
         )
