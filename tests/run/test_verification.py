@@ -75,6 +75,9 @@ def test_states_and_records_of_another_run_or_step_are_named(saved, two_runs):
     shutil.copy(
         saved / "trace" / "000000000004-000000000008.nc", saved / "trace" / name
     )
+    with refuses(CheckpointError):
+        verify(saved)
+    sealed(saved)
     with refuses(CheckpointError, "4 8"):
         verify(saved)
     (saved / "trace" / name).unlink()

@@ -98,7 +98,7 @@ def test_a_file_of_another_version_is_refused_with_its_version(file, tmp_path):
     save_file(
         arrays,
         tmp_path / "later",
-        {KEY: json.dumps(header | {"format": 99, "version": "9.9"})},
+        {CONTENT: json.dumps(header | {"format": 99, "version": "9.9"})},
     )
     with refuses(ModelError, "99 9.9"):
         load(tmp_path / "later")
@@ -112,7 +112,7 @@ def test_a_file_of_the_first_format_is_refused(file, tmp_path):
         "class": "MeanFieldRegressor",
         "parameters": {"temperature": "loo"},
     }
-    save_file(arrays, tmp_path / "old", {KEY: json.dumps(old)})
+    save_file(arrays, tmp_path / "old", {CONTENT: json.dumps(old)})
     with refuses(ModelError, "1 0.1 3"):
         load(tmp_path / "old")
 

@@ -267,7 +267,7 @@ def load(
     if isinstance(row_model, NamedModel):
         start = row_model.start(random.key(0))
     elif start is None:
-        raise TypeError(
+        raise ValueError(
             "start is missing: pass a position in the structure of the draws."
         )
     position = checks.arrays("start", start)
