@@ -22,8 +22,7 @@ from langevax.app.tables.files import (
 from langevax.app.tables.records import Examples, sentences
 from langevax.app.tables.schema import AnySchema, read_schema
 from langevax.run import keep_compiled_programs
-from langevax.sklearn import ModelError, UnlikeTrainingWarning, load
-from langevax.sklearn.persistence import stored_hash
+from langevax.sklearn import ModelError, UnlikeTrainingWarning, load, persistence
 
 
 def run(options: PredictOptions) -> None:
@@ -122,7 +121,7 @@ def load_model(file: Path, argument: str = "MODEL") -> Any:
 def model_hash(file: Path) -> str:
     """Return the hash by which the schema names its model; raise `BadInput` where the file is not a model."""
     try:
-        return stored_hash(file)
+        return persistence.read(file).hash
     except ModelError as error:
         raise BadInput(f"MODEL {error}") from error
 

@@ -5,15 +5,12 @@ of the classes in `SAVED_CLASSES`, attribute by attribute. Any other object is r
 beside the header and is compared before anything is decoded.
 """
 
-import json
 import math
 import os
 import platform
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
-from hashlib import sha256
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -24,16 +21,14 @@ from sklearn.base import BaseEstimator
 from sklearn.gaussian_process import kernels
 from sklearn.utils.validation import check_is_fitted
 
-from langevax import checks, spaces
+from langevax import checks, spaces, storage
 from langevax._version import __version__
 from langevax.problems.neurons import TanhTanh
 from langevax.renamed import hint_of
 from langevax.teacher_student import ReLUNetwork
 
 FORMAT = 3
-KEY = "langevax"
-HASH_ENTRY = "sha256"
-"""Of the JSON in the file's metadata, and of the hash of JSON and arrays."""
+WHAT = "a model of langevax"
 SAVED_CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
@@ -158,38 +153,14 @@ def load(file: str | os.PathLike[str]) -> Any:
         ...     bool(np.all(load(f"{folder}/model.safetensors").predict(X) == model.predict(X)))
         True
     """
-    header, arrays = read(file)
-    with _named(file):
+    header, arrays, _ = read(file)
+    sentence = f"{str(file)!r} is not {WHAT} ({{}}); save it again."
+    with storage.read_as(ModelError, sentence):
         _check_parameters(file, header)
         model = _restored(header, arrays)
         model.card_ = _decode(header["card"], arrays)
         check_is_fitted(model)
     return model
-
-
-@contextmanager
-def _named(file: str | os.PathLike[str]) -> Iterator[None]:
-    """Name a file that cannot be read, and what to do."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except ModelError:
-        raise
-    except (
-        SafetensorError,
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        OverflowError,
-        RecursionError,
-    ) as error:
-        raise ModelError(
-            f"{str(file)!r} is truncated or not a model of langevax ({error}); save it again."
-        ) from error
 
 
 def _check_parameters(file: str | os.PathLike[str], header: dict[str, Any]) -> None:
@@ -224,64 +195,14 @@ def write(
     file: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> None:
     """Write a model file; an earlier one of that name stays whole until the new one is complete."""
-    from safetensors.numpy import save
-
     checks.local_path("file", file)
-    path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    text = json.dumps(
-        {"format": FORMAT, "version": __version__} | header, allow_nan=False
-    )
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    part.write_bytes(save(arrays, {KEY: text, HASH_ENTRY: content_hash(text, arrays)}))
-    os.replace(part, path)
+    storage.write_arrays(Path(file), {"format": FORMAT} | header, arrays)
 
 
-def content_hash(text: str, arrays: Mapping[str, np.ndarray]) -> str:
-    """Return the SHA-256 of a header and of names, kinds, shapes and bytes of its arrays."""
-    digest = sha256(text.encode())
-    for name, array in sorted(arrays.items()):
-        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def read(file: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return (header, arrays); a `ModelError` says what is wrong with the file and what to do."""
-    from safetensors import safe_open
-
+def read(file: str | os.PathLike[str]) -> storage.StoredArrays:
+    """Return header, arrays and hash; a `ModelError` says what is wrong with the file and what to do."""
     checks.local_path("file", file)
-    if not Path(file).is_file():
-        raise ModelError(
-            f"there is no file {str(file)!r}; pass the one that save() wrote."
-        )
-    with _named(file), safe_open(file, framework="numpy") as opened:
-        metadata = opened.metadata() or {}
-        header = json.loads(metadata[KEY])
-        if header["format"] != FORMAT:
-            raise ModelError(
-                f"{str(file)!r} has format {header['format']}, written by langevax {header['version']}; this is langevax "
-                f"{__version__}, which reads format {FORMAT}: fit again, or install that version."
-            )
-        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        if metadata[HASH_ENTRY] != content_hash(metadata[KEY], arrays):
-            raise ModelError(
-                f"{str(file)!r} is damaged: its content is not what was saved; copy it or save it again."
-            )
-    return header, arrays
-
-
-def stored_hash(file: str | os.PathLike[str]) -> str:
-    """Return the hash in a model file, by which other files name the model; only `read` compares it with the content.
-
-    Raises:
-        ModelError: not a model with a hash.
-    """
-    from safetensors import safe_open
-
-    with _named(file), safe_open(file, framework="numpy") as opened:
-        return str((opened.metadata() or {})[HASH_ENTRY])
+    return storage.read_arrays(Path(file), FORMAT, WHAT, ModelError)
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
