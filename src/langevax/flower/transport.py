@@ -64,7 +64,7 @@ class NodeRegistry:
 
     Attributes:
         partitions: those of the run's clients, in order.
-        num_partitions: the number of clients according to the clients; 0 where they do not say.
+        num_partitions: the number of clients according to the clients, the median of what they say; 0 where none does.
         rejected: why nodes were not accepted.
     """
 
@@ -85,11 +85,17 @@ class NodeRegistry:
         self.connected: set[int] = set()
         self.partitions: list[int] = []
         self.rejected: dict[int, str] = {}
-        self.num_partitions: int = 0
+        self.claims: dict[int, int] = {}
+        self.lost: dict[int, int] = {}
         self._ignored: set[int] = set()
         self._greeted: dict[
             str, int
         ] = {}  # nodes by the greeting that they have not answered
+
+    @property
+    def num_partitions(self) -> int:
+        claims = [self.claims[p] for p in self.nodes if self.claims[p] > 0]
+        return statistics.median_low(claims) if claims else 0
 
     def poll(self, grid: Grid) -> None:
         """Greet new nodes and read the answers to earlier greetings, without waiting."""
@@ -163,7 +169,7 @@ class NodeRegistry:
         self.nodes[partition] = node
         self.rows[partition] = rows
         self.missed[partition] = 0
-        self.num_partitions = max(self.num_partitions, num_partitions)
+        self.claims[partition] = num_partitions
         return None
 
     def unknown(self, connected: set[int]) -> list[int]:
@@ -190,8 +196,21 @@ class NodeRegistry:
             for partition, node in self.nodes.items()
         }
 
+    def count_lost(self, partition: int) -> None:
+        """Count that a client lost its memory; one that never keeps it would restart the run for ever."""
+        self.lost[partition] = self.lost.get(partition, 0) + 1
+        if self.lost[partition] >= self.patience:
+            self.missed[partition] = self.patience
+            self.refuse(partition, f"it lost its memory {self.lost[partition]} times")
+
+    def refuse(self, partition: int, why: str) -> None:
+        """Note why the last reply of a client was not used; if it is removed for that, its node is not asked again."""
+        self.rejected[self.nodes[partition]] = f"client {partition}: {why}"
+
     def record(self, selected: list[int], answered: set[int]) -> None:
         """Count who missed an exchange, by index in the run."""
+        for client in selected:
+            self.rejected.pop(self.nodes.get(self.partitions[client], -1), None)
         for client, partition in enumerate(self.partitions):
             if client in answered:
                 self.missed[partition] = 0
@@ -204,9 +223,11 @@ class NodeRegistry:
         return [p for p in self.active() if p not in self.partitions], gone
 
     def forget(self, partitions: list[int]) -> None:
-        """Forget the nodes of these, so that they are greeted again when they are back."""
+        """Forget the nodes of these; those that were only absent are greeted again when they are back."""
         for partition in partitions:
-            self.nodes.pop(partition, None)
+            node = self.nodes.pop(partition, None)
+            if node in self.rejected:
+                self._ignored.add(node)
 
     def candidates(self) -> list[int]:
         """The clients of a restart: all that are connected, and those that are absent for a moment."""
@@ -237,17 +258,16 @@ class NodeRegistry:
 
     def _introduce(self, node: int, reply: Message) -> None:
         try:
-            fields = opened(reply)
-            if (
-                other := wire.difference(self.description, str(fields.get("algorithm")))
-            ) is not None:
+            fields = opened(reply, wire.INTRODUCTION)
+            other = wire.difference(self.description, fields["algorithm"])
+            if other is not None:
                 raise Rejected(
                     f"it runs another algorithm: {other}; install the same app on both sides"
                 )
             introduction = [
-                int(fields[name]) for name in ("partition", "rows", "num-partitions")
+                fields[name] for name in ("partition", "rows", "num-partitions")
             ]
-        except (Rejected, KeyError) as error:
+        except Rejected as error:
             self._ignored.add(node)
             why = f"node {node}: {error}"
         else:
@@ -320,14 +340,16 @@ class ReplyChecker:
             raise Rejected(
                 f"it comes from node {reply.metadata.src_node_id}, not from node {node}"
             )
-        fields = opened(reply)
-        for name in ("run", "number", "exchange", "partition"):
-            if fields.get(name) != sent[name]:
+        fields = opened(reply, wire.EXCHANGE)
+        for name in wire.EXCHANGE:
+            if fields[name] != sent[name]:
                 raise Rejected(
-                    f"it answers {name} {fields.get(name)}, not {name} {sent[name]}"
+                    f"it answers {name} {fields[name]}, not {name} {sent[name]}"
                 )
         if fields.get("lost"):
-            raise MemoryLost
+            if sent["memory_version"] < 0:
+                raise Rejected("it lost a memory that it was not asked for")
+            raise MemoryLost("it lost its memory")
         return wire.unpack(wire.arrays_of(reply.content), shape)
 
     def too_large(self, exchange: str, norms: Mapping[int, float]) -> dict[int, str]:
@@ -349,8 +371,8 @@ class MemoryLost(Rejected):
     """The client does not have the memory that the server counts on."""
 
 
-def opened(reply: Message) -> dict[str, Any]:
-    """The fields of a reply; raise `Rejected` for an error, or where the client rejected the message."""
+def opened(reply: Message, schema: dict[str, type]) -> dict[str, Any]:
+    """The fields of a reply of this schema; raise `Rejected` for an error, or where the client rejected the message."""
     if reply.has_error():
         lines = [
             line.strip()
@@ -361,4 +383,4 @@ def opened(reply: Message) -> dict[str, Any]:
     fields = wire.fields_of(reply.content)
     if "rejected" in fields:
         raise Rejected(f"it rejected the message: {fields['rejected']}")
-    return fields
+    return wire.checked(fields, schema)
