@@ -437,16 +437,14 @@ class FederatedStrategy(Strategy):
         )
         accepted = {sent.clients[i]: tree for i, tree in replies.accepted.items()}
         counts = self.loop.receive(request, accepted)
-        registry.record(request.clients, set(accepted))
-        for index, why in replies.rejected.items():
-            registry.refuse(registry.partitions[sent.clients[index]], why)
-        for index in replies.memory_lost:
-            registry.count_lost(registry.partitions[sent.clients[index]])
-        for client, version in zip(
-            request.clients, request.memory_versions, strict=True
-        ):
-            if version >= 0 and client in accepted:
-                registry.lost.pop(registry.partitions[client], None)
+        why = replies.rejected | dict.fromkeys(
+            replies.memory_lost, "it lost its memory"
+        )
+        refused = {sent.clients[i]: words for i, words in why.items()}
+        versions = zip(request.clients, request.memory_versions, strict=True)
+        uses_memory = request.scheduled.exchange.uses_memory
+        renewed = {client for client, v in versions if uses_memory and v < 0}
+        registry.record(request.clients, set(accepted), refused, renewed)
         seconds = time.monotonic() - began
         record = self._exchange_record(sent, received.replies, replies)._replace(
             seconds=seconds,

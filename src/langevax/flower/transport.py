@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from logging import INFO, WARNING, getLogger
 from typing import Any, NamedTuple
 
@@ -86,7 +86,6 @@ class NodeRegistry:
         self.partitions: list[int] = []
         self.rejected: dict[int, str] = {}
         self.claims: dict[int, int] = {}
-        self.lost: dict[int, int] = {}
         self._ignored: set[int] = set()
         self._greeted: dict[
             str, int
@@ -170,6 +169,7 @@ class NodeRegistry:
         self.rows[partition] = rows
         self.missed[partition] = 0
         self.claims[partition] = num_partitions
+        self.rejected.pop(node, None)
         return None
 
     def unknown(self, connected: set[int]) -> list[int]:
@@ -196,26 +196,28 @@ class NodeRegistry:
             for partition, node in self.nodes.items()
         }
 
-    def count_lost(self, partition: int) -> None:
-        """Count that a client lost its memory; one that never keeps it would restart the run for ever."""
-        self.lost[partition] = self.lost.get(partition, 0) + 1
-        if self.lost[partition] >= self.patience:
-            self.missed[partition] = self.patience
-            self.refuse(partition, f"it lost its memory {self.lost[partition]} times")
+    def record(
+        self,
+        selected: list[int],
+        answered: set[int],
+        refused: Mapping[int, str],
+        renewed: Container[int] = (),
+    ) -> None:
+        """Count who missed an exchange, by index in the run; `refused` says why replies were not used.
 
-    def refuse(self, partition: int, why: str) -> None:
-        """Note why the last reply of a client was not used; if it is removed for that, its node is not asked again."""
-        self.rejected[self.nodes[partition]] = f"client {partition}: {why}"
-
-    def record(self, selected: list[int], answered: set[int]) -> None:
-        """Count who missed an exchange, by index in the run."""
-        for client in selected:
-            self.rejected.pop(self.nodes.get(self.partitions[client], -1), None)
+        A client that was refused and answers from a new memory, one of `renewed`, is not forgiven yet: one that never
+        keeps its memory would restart the run for ever.
+        """
         for client, partition in enumerate(self.partitions):
+            node = self.node_of(client)
             if client in answered:
-                self.missed[partition] = 0
-            elif client in selected or self.node_of(client) is None:
+                if client not in renewed or node not in self.rejected:
+                    self.missed[partition] = 0
+                    self.rejected.pop(node, None)
+            elif client in selected or node is None:
                 self.missed[partition] += 1
+            if client in refused:
+                self.rejected[node] = f"client {partition}: {refused[client]}"
 
     def changes(self) -> tuple[list[int], list[int]]:
         """(partitions that joined, partitions to remove) since `set_clients`."""
@@ -223,10 +225,10 @@ class NodeRegistry:
         return [p for p in self.active() if p not in self.partitions], gone
 
     def forget(self, partitions: list[int]) -> None:
-        """Forget the nodes of these; those that were only absent are greeted again when they are back."""
+        """Forget the nodes of these; all are greeted again but those that are here and were refused."""
         for partition in partitions:
             node = self.nodes.pop(partition, None)
-            if node in self.rejected:
+            if node in self.rejected and node in self.connected:
                 self._ignored.add(node)
 
     def candidates(self) -> list[int]:
@@ -374,12 +376,9 @@ class MemoryLost(Rejected):
 def opened(reply: Message, schema: dict[str, type]) -> dict[str, Any]:
     """The fields of a reply of this schema; raise `Rejected` for an error, or where the client rejected the message."""
     if reply.has_error():
-        lines = [
-            line.strip()
-            for line in (reply.error.reason or "").splitlines()
-            if line.strip()
-        ]
-        raise Rejected(f"it failed: {lines[-1][:300] if lines else 'no reason given'}")
+        lines = (reply.error.reason or "").split("\n")
+        words = [line.strip() for line in lines if line.strip()]
+        raise Rejected(f"it failed: {words[-1] if words else 'no reason given'}")
     fields = wire.fields_of(reply.content)
     if "rejected" in fields:
         raise Rejected(f"it rejected the message: {fields['rejected']}")

@@ -57,7 +57,6 @@ class UMBridgeModel:
         config: the model's configuration, such as a level of refinement; sent with each call.
         solve_seconds: for one solve, from the question to the end of the reply; None for any time.
         answer_seconds: the same for each question about the model, when it is built.
-        max_numbers: that the model may take or return.
 
     Raises:
         ConnectionError: no server answers at `url` in time.
@@ -66,6 +65,8 @@ class UMBridgeModel:
     """
 
     protocol = 1.0
+    max_numbers = 1_000_000
+    """That a model may take or return, for what a server says has to be bounded."""
     overloaded = (
         HTTPStatus.BAD_GATEWAY,
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -81,7 +82,6 @@ class UMBridgeModel:
         *,
         solve_seconds: float | None = 3600.0,
         answer_seconds: float = 60.0,
-        max_numbers: int = 1_000_000,
     ):
         for argument, value, example in (
             ("url", url, "'http://localhost:4242'"),
@@ -91,7 +91,6 @@ class UMBridgeModel:
         if solve_seconds is not None:
             checks.number("solve_seconds", solve_seconds, positive=True)
         checks.number("answer_seconds", answer_seconds, positive=True)
-        checks.positive_int("max_numbers", max_numbers)
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(
@@ -105,36 +104,51 @@ class UMBridgeModel:
         self.opener: OpenerDirector = build_opener(
             _NoRedirects, *([ProxyHandler({})] if parts.hostname in loopback else [])
         )
-        self.max_numbers = max_numbers
         self.seconds: float | None = answer_seconds
         try:
-            version = self._field("Info", None, "protocolVersion", (int, float))
-            names = self._field("Info", None, "models", list)
-            if version == self.protocol and name in names:
-                support = self._field("ModelInfo", {}, "support", dict)
-                sizes = [
-                    self._field(f"{kind.capitalize()}Sizes", {}, f"{kind}Sizes", list)
-                    for kind in ("input", "output")
-                ]
+            support, sizes = self._about()
         except RuntimeError as error:
             raise ValueError(
                 f"the server at {self.url} does not speak the UM-Bridge protocol ({error})."
             ) from error
-        if version != self.protocol:
-            raise ValueError(
-                f"the server at {self.url} speaks version {checks.line(str(version))} of UM-Bridge, not {self.protocol}."
-            )
-        if name not in names:
-            raise ValueError(
-                f"the server at {self.url} has no model {name!r}; it has {checks.line(', '.join(map(repr, names)))}."
-            )
         if support.get("Evaluate") is not True:
             raise ValueError(
                 f"the model {name!r} at {self.url} does not support Evaluate, so it predicts nothing."
             )
-        self.num_inputs, self.num_outputs = map(self._size, ("input", "output"), sizes)
+        for kind, of_kind in sizes.items():
+            if (
+                len(of_kind) != 1
+                or type(of_kind[0]) is not int
+                or not 1 <= of_kind[0] <= self.max_numbers
+            ):
+                raise ValueError(
+                    f"the model {name!r} at {self.url} has {kind} sizes {checks.shown(of_kind)}; langevax takes models "
+                    f"with one vector of 1 to {self.max_numbers} numbers: put them into one on the server."
+                )
+        self.num_inputs: int = sizes["input"][0]
+        self.num_outputs: int = sizes["output"][0]
         self._has_gradient = support.get("Gradient") is True
         self.seconds = solve_seconds
+
+    def _about(self) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+        """Return what the model supports, and the sizes of its inputs and outputs."""
+        info = self._reply("Info", None, {"protocolVersion": float, "models": list})
+        version, names = info["protocolVersion"], info["models"]
+        if version != self.protocol:
+            raise ValueError(
+                f"the server at {self.url} speaks version {checks.line(str(version), 20)} of UM-Bridge, not {self.protocol}."
+            )
+        if self.name not in names:
+            raise ValueError(
+                f"the server at {self.url} has no model {self.name!r}; it has {checks.shown(names)}."
+            )
+        sizes = {
+            kind: self._reply(f"{kind.capitalize()}Sizes", {}, {f"{kind}Sizes": list})[
+                f"{kind}Sizes"
+            ]
+            for kind in ("input", "output")
+        }
+        return self._reply("ModelInfo", {}, {"support": dict})["support"], sizes
 
     @property
     def adjoint(
@@ -147,10 +161,7 @@ class UMBridgeModel:
         self, values: Float[np.ndarray, " inputs"]
     ) -> Float[np.ndarray, " outputs"]:
         question = {"input": [_numbers(values)]}
-        output = self._field("Evaluate", question, "output", list, self.num_outputs)
-        return self._vector(
-            "Evaluate", output[0] if len(output) == 1 else None, self.num_outputs
-        )
+        return self._vector("Evaluate", question, self.num_outputs)
 
     def _gradient(self, values: np.ndarray, residual: np.ndarray) -> np.ndarray:
         question = {
@@ -159,8 +170,7 @@ class UMBridgeModel:
             "input": [_numbers(values)],
             "sens": _numbers(residual),
         }
-        output = self._field("Gradient", question, "output", list, self.num_inputs)
-        return self._vector("Gradient", output, self.num_inputs)
+        return self._vector("Gradient", question, self.num_inputs)
 
     def check_size(self, num_points: int) -> None:
         """Raise unless the model takes as many numbers as the grid has points."""
@@ -170,20 +180,10 @@ class UMBridgeModel:
                 f"{num_points} points; pass a basis with num_points={self.num_inputs}, or another config."
             )
 
-    def _size(self, kind: str, sizes: list[Any]) -> int:
-        if len(sizes) != 1:
-            raise ValueError(
-                f"the model {self.name!r} at {self.url} has {len(sizes)} {kind} vectors, of sizes "
-                f"{checks.line(str(sizes))}; langevax takes models with one: put them into one vector on the server."
-            )
-        if type(sizes[0]) is not int or not 1 <= sizes[0] <= self.max_numbers:
-            raise ValueError(
-                f"the model {self.name!r} at {self.url} has an {kind} of {checks.line(json.dumps(sizes[0]))} numbers, "
-                f"not of 1 to {self.max_numbers}; where that is meant, pass a larger max_numbers."
-            )
-        return sizes[0]
-
-    def _vector(self, path: str, output: Any, size: int) -> np.ndarray:
+    def _vector(self, path: str, question: dict[str, Any], size: int) -> np.ndarray:
+        output = self._reply(path, question, {"output": list}, size)["output"]
+        if path == "Evaluate":
+            output = output[0] if len(output) == 1 else None
         kinds = int, float, type(None)  # null, C++'s NaN, is NaN
         if not isinstance(output, list) or any(type(n) not in kinds for n in output):
             raise RuntimeError(
@@ -199,22 +199,22 @@ class UMBridgeModel:
         except OverflowError:
             return np.full(size, math.inf)
 
-    def _field(
+    def _reply(
         self,
         path: str,
         question: dict[str, Any] | None,
-        name: str,
-        kind: type | tuple[type, ...],
+        schema: dict[str, type],
         size: int = 0,
-    ) -> Any:
-        """Return a field of the reply, which is of this kind and has about `size` numbers."""
+    ) -> dict[str, Any]:
+        """Return a reply that has fields of these types, and about `size` numbers."""
         reply = self._ask(path, question, size)
-        value = reply.get(name) if isinstance(reply, dict) else None
-        if not isinstance(value, kind):
-            raise RuntimeError(
-                f"the reply to {path} has no {name!r} of the kind that belongs there"
-            )
-        return value
+        for name, kind in schema.items():
+            value = reply.get(name) if isinstance(reply, dict) else None
+            if not isinstance(value, (int, float) if kind is float else kind):
+                raise RuntimeError(
+                    f"the reply to {path} has no {name!r} of type {kind.__name__}"
+                )
+        return reply
 
     def _ask(self, path: str, question: dict[str, Any] | None, size: int) -> Any:
         """Return the reply."""
@@ -237,7 +237,9 @@ class UMBridgeModel:
             raise ServerUnreachable(
                 f"no UM-Bridge server answers behind {self.url} (status {status}); start one."
             )
-        line = checks.line(text[:200].decode(errors="replace").strip())
+        line = checks.line(
+            text[:200].decode(errors="replace").strip().partition("\n")[0]
+        )
         # Each object in JSON follows one of these; a million empty lists would take a hundred bytes each.
         objects = sum(map(text.count, (b",", b"[", b"{")))
         failed = f"the model {self.name!r} at {self.url} failed"
