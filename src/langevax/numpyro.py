@@ -387,14 +387,14 @@ def _values(bound: Model, position: Position) -> Position:
 def _description(
     bound: Model, shapes: Shapes, positions: Position, needs_log_likelihood: bool
 ) -> Description:
-    """What the model of all data says of draws; numbers that masks hide are left out."""
+    """Return what the model of all data says of draws; numbers that masks hide are left out."""
     masks = _masks(bound)
     sites = _prior_trace(bound, jax.random.key(0))
     observed = [name for name in masks if not isinstance(sites[name]["fn"], Unit)]
     whole = [name for name in observed if masks[name].all()]
     computed = [name for name, site in sites.items() if site["type"] == "deterministic"]
 
-    def shown(name: str, values: Array) -> Array:
+    def shown(name: str, values: Any) -> Any:
         return values if name in whole else values[masks[name]]
 
     @_numpyros_way()
@@ -411,8 +411,10 @@ def _description(
             },
         ]
 
+    deterministic, densities = over_leading_axes(of_draw, positions, shapes, one_by_one)
     return Description(
-        *over_leading_axes(of_draw, positions, shapes, one_by_one),
+        deterministic,
+        densities,
         {name: shown(name, np.asarray(sites[name]["value"])) for name in observed},
         {name: _axes(sites[name]) for name in (*computed, *shapes, *whole)},
         {},

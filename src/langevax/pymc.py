@@ -269,7 +269,7 @@ def posterior(model: Model) -> ModelPosterior:
 def _description(
     model: Model, shapes: Shapes, positions: Position, needs_log_likelihood: bool
 ) -> Description:
-    """What the model says of draws, by its own names of axes and their labels."""
+    """Return what the model says of draws, by its own names of axes and their labels."""
     names = [variable.name for variable in model.deterministics]
     outputs = model.replace_rvs_by_values(model.deterministics)
     graph = JaxGraph(

@@ -79,7 +79,7 @@ class WholeDensity(eqx.Module):
 
 
 class Description(NamedTuple):
-    """What a model says of draws beside the values of its variables, in the words of ArviZ."""
+    """Deterministic sites, log likelihoods and data of a model, in the words of ArviZ."""
 
     deterministic: dict[str, np.ndarray]
     """Values of deterministic sites, (chain, draw, ...)."""
