@@ -30,7 +30,7 @@ def scale_of(prior: str) -> jax.Array:
     law = {
         "cauchy": dist.HalfCauchy(2.5),
         "normal": dist.HalfNormal(10.0),
-        "student": dist.TruncatedDistribution(dist.StudentT(3.0, 0.0, 10.0), low=0.0),
+        "student": dist.FoldedDistribution(dist.StudentT(3.0, 0.0, 10.0)),
     }
     return numpyro.sample("sigma", law[prior])
 
@@ -203,7 +203,8 @@ def garch(y: jax.Array, first: float) -> None:
     mu = flat("mu")
     alpha0 = flat("alpha0", constraints.positive)
     alpha1 = flat("alpha1", constraints.unit_interval)
-    beta1 = flat("beta1", constraints.interval(0.0, 1 - alpha1))
+    beta1 = numpyro.sample("beta1", dist.Uniform(0.0, 1 - alpha1))
+    numpyro.factor("flat", jnp.log1p(-alpha1))
 
     def step(variance: jax.Array, before: jax.Array) -> tuple[jax.Array, jax.Array]:
         variance = alpha0 + alpha1 * (before - mu) ** 2 + beta1 * variance
@@ -290,9 +291,10 @@ def hmm_drive(
 
     def emissions(**values: jax.Array) -> jax.Array:
         phi, rate = values["phi"], values["lambda"]
-        laws = (dist.Exponential(phi), dist.Exponential(rate))
         if tau:
             laws = dist.Normal(phi, tau), dist.Normal(rate, rho)
+        else:
+            laws = dist.Exponential(phi), dist.Exponential(rate)
         return laws[0].log_prob(u[:, None]) + laws[1].log_prob(v[:, None])
 
     is_normal = tau > 0
