@@ -196,7 +196,7 @@ def arma(y: jax.Array) -> None:
 
     errors = jax.lax.scan(step, first, jnp.stack([y[:-1], y[1:]], axis=1))[1]
     errors = jnp.concatenate([first[None], errors])
-    numpyro.sample("errors", dist.Normal(errors, sigma), obs=jnp.zeros_like(y))
+    numpyro.sample("errors", dist.Normal(errors, sigma, validate_args=False), obs=jnp.zeros_like(y))
 
 
 def garch(y: jax.Array, first: float) -> None:
