@@ -19,6 +19,25 @@ from typing import Any
 import numpy as np
 
 REFERENCES = Path(__file__).with_name("references.json")
+SAMPLES = Path(__file__).with_name("samples.npz")
+"""Data and some draws of small posteriors, with which a test needs no copy; licence and source as in references.json."""
+SMALL = (
+    "arK-arK",
+    "arma-arma11",
+    "eight_schools-eight_schools_centered",
+    "eight_schools-eight_schools_noncentered",
+    "garch-garch11",
+    "gp_pois_regr-gp_pois_regr",
+    "gp_pois_regr-gp_regr",
+    "hmm_example-hmm_example",
+    "hudson_lynx_hare-lotka_volterra",
+    "kidiq-kidscore_interaction",
+    "kilpisjarvi_mod-kilpisjarvi",
+    "low_dim_gauss_mix-low_dim_gauss_mix",
+    "mesquite-logmesquite_logvas",
+    "one_comp_mm_elim_abs-one_comp_mm_elim_abs",
+)
+KEPT_DRAWS = 200
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 METHODS = ("langevax", "numpyro", "blackjax", "nutpie", "nutpie_low_rank")
 OURS, THEIRS = 8, 2
@@ -52,21 +71,34 @@ def read(folder: Path, path: str) -> Any:
         return json.loads(archive.read(archive.namelist()[0]))
 
 
+def reference_draws(folder: Path, name: str) -> dict[str, np.ndarray]:
+    """Return the reference draws of a posterior, (draw,) by number."""
+    about = read(folder, f"posteriors/{name}.json")
+    path = f"reference_posteriors/draws/draws/{about['reference_posterior_name']}.json"
+    chains = read(folder, path)
+    return {key: np.concatenate([c[key] for c in chains]) for key in chains[0]}
+
+
 def make(folder: Path) -> None:
-    """Write means, deviations and quantiles of all reference draws that are there."""
-    posteriors = {}
+    """Write means, deviations and quantiles of all reference draws that are there, and data and draws of small ones."""
+    posteriors, samples = {}, {}
     for file in sorted((folder / "posterior_database" / "posteriors").glob("*.json")):
         about = json.loads(file.read_text(encoding="utf-8"))
         name = about.get("reference_posterior_name")
         path = f"reference_posteriors/draws/draws/{name}.json"
         if not name or not (folder / "posterior_database" / f"{path}.zip").exists():
             continue
-        draws = read(folder, path)
-        numbers = {}
-        for number in draws[0]:
-            values = np.concatenate([chain[number] for chain in draws])
+        draws, numbers = reference_draws(folder, file.stem), {}
+        for number, values in draws.items():
             statistics = values.mean(), values.std(), *np.quantile(values, QUANTILES)
             numbers[number] = [float(f"{value:.7g}") for value in statistics]
+        if file.stem in SMALL:
+            data = read(folder, f"data/data/{about['data_name']}.json")
+            for key, value in data.items():
+                samples[f"{file.stem}/data/{key}"] = np.asarray(value)
+            for number, values in draws.items():
+                kept = values[:: len(values) // KEPT_DRAWS]
+                samples[f"{file.stem}/draws/{number}"] = kept.astype(np.float32)
         posteriors[file.stem] = {
             "model": about["model_name"],
             "data": about["data_name"],
@@ -78,7 +110,32 @@ def make(folder: Path) -> None:
         "statistics": ["mean", "sd", *(f"q{round(100 * q)}" for q in QUANTILES)],
         "posteriors": posteriors,
     }
+    np.savez_compressed(SAMPLES, **samples)
     REFERENCES.write_text(json.dumps(table, indent=0) + "\n", encoding="utf-8")
+
+
+def sample_of(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return data and draws of a small posterior from the file beside this one."""
+    parts: dict[str, dict[str, Any]] = {"data": {}, "draws": {}}
+    with np.load(SAMPLES) as samples:
+        for path in samples:
+            posterior, part, key = path.split("/")
+            if posterior == name:
+                parts[part][key] = samples[path]
+    return parts["data"], parts["draws"]
+
+
+def check(folder: Path, names: Sequence[str], known: dict) -> None:
+    """Print the errors of Stein's identities of the densities at the reference draws."""
+    from benchmarks.posteriordb.stein import MAX_ERROR, largest_error
+
+    print("| posterior | standard errors | |\n|---|---|---|")
+    for name in names:
+        data = read(folder, f"data/data/{known[name]['data']}.json")
+        draws = reference_draws(folder, name)
+        error = largest_error(known[name]["model"], data, draws)
+        verdict = "" if error < MAX_ERROR else "another density"
+        print(f"| {name} | {error:.1f} | {verdict} |", flush=True)
 
 
 def judge(draws: dict[str, np.ndarray], numbers: dict[str, list[float]]) -> dict:
@@ -225,6 +282,11 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument(
         "--make", action="store_true", help="write references.json from the draws"
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="hold the densities against the reference draws, without sampling",
+    )
     options = parser.parse_args(arguments)
     if options.make:
         make(options.folder)
@@ -233,6 +295,9 @@ def main(arguments: Sequence[str] = ()) -> None:
     names = options.only or (PART if options.part else list(known))
     if unknown := [name for name in names if name not in known]:
         sys.exit(f"no reference of {unknown[0]!r}; there are {', '.join(known)}")
+    if options.check:
+        check(options.folder, names, known)
+        return
     options.out.parent.mkdir(parents=True, exist_ok=True)
     lines = []
     if options.out.exists():

@@ -196,7 +196,9 @@ def arma(y: jax.Array) -> None:
 
     errors = jax.lax.scan(step, first, jnp.stack([y[:-1], y[1:]], axis=1))[1]
     errors = jnp.concatenate([first[None], errors])
-    numpyro.sample("errors", dist.Normal(errors, sigma, validate_args=False), obs=jnp.zeros_like(y))
+    numpyro.sample(
+        "errors", dist.Normal(errors, sigma, validate_args=False), obs=jnp.zeros_like(y)
+    )
 
 
 def garch(y: jax.Array, first: float) -> None:
@@ -291,10 +293,8 @@ def hmm_drive(
 
     def emissions(**values: jax.Array) -> jax.Array:
         phi, rate = values["phi"], values["lambda"]
-        if tau:
-            laws = dist.Normal(phi, tau), dist.Normal(rate, rho)
-        else:
-            laws = dist.Exponential(phi), dist.Exponential(rate)
+        normal = lambda: (dist.Normal(phi, tau), dist.Normal(rate, rho))
+        laws = normal() if tau else (dist.Exponential(phi), dist.Exponential(rate))
         return laws[0].log_prob(u[:, None]) + laws[1].log_prob(v[:, None])
 
     is_normal = tau > 0

@@ -325,7 +325,10 @@ def draws_dataset(
     for name, array in arrays.items():
         numbers = range(np.ndim(array) - 2)
         known = axes.get(name, ())[: len(numbers)]
-        others = [axis or f"{name}_dim_{i}" for i, axis in zip_longest(numbers, known)]
+        others = [
+            f"{name}_dim_{i}" if axis in (None, "chain", "draw") else axis
+            for i, axis in zip_longest(numbers, known)
+        ]
         variables[name] = (["chain", "draw", *others], np.asarray(array))
         places |= {axis: np.asarray(labels[axis]) for axis in others if axis in labels}
     return xarray.Dataset(variables, places)
