@@ -10,15 +10,15 @@ pCNL) are tuned by their acceptance.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from scipy.stats import t
 
 from langevax import checks, gradients
@@ -30,6 +30,7 @@ from langevax.run import DivergenceError, Result, Run, Stacked, simulate
 from langevax.samplers import MALA, PCN, PCNL
 from langevax.sampling.coupling import CoupledChains
 from langevax.sampling.tolerances import SMALLEST_BATCH
+from langevax.trees import in_double
 
 BY_GRADIENTS = (0.5, 0.8)
 ACCEPTANCE_RANGES = {MALA: BY_GRADIENTS, PCN: (0.2, 0.4), PCNL: BY_GRADIENTS}
@@ -163,6 +164,8 @@ def choose_batch(
     most_in_every: int = 0,
     step: float = 0.25,
     bias: float = 0.06,
+    num_draws: int = 8,
+    block: int = 512,
 ) -> BatchChoice:
     """Return the smallest number of rows a step at which a chain is too hot by `bias`, at a step in units of the curvature.
 
@@ -172,10 +175,10 @@ def choose_batch(
     """
     n = int(problem.size)
     scale = jnp.sqrt(jnp.asarray(temperature, mode.dtype))
-    pair = mode + scale * random.normal(key, (1 + is_reduced, len(mode)), mode.dtype)
-    indices = np.resize(np.arange(n, dtype=np.int32), (-(-n // 4096), min(n, 4096)))
-    noises = np.asarray(_noises(problem, pair, jnp.asarray(indices)), np.float64)
-    noises = noises.ravel()[:n]
+    draws = mode + scale * random.normal(key, (num_draws, len(mode)), mode.dtype)
+    indices = np.resize(np.arange(n, dtype=np.int32), (-(-n // block), min(n, block)))
+    noises = _noises(problem, draws, jnp.asarray(indices), is_reduced)
+    noises = in_double(noises).ravel()[:n]
     loudest = np.argsort(-noises)
     left = np.append(noises.sum(), noises.sum() - np.cumsum(noises[loudest]))
     needed = np.ceil(step * left / n / (2 * temperature * bias))
@@ -186,23 +189,26 @@ def choose_batch(
 
 
 @eqx.filter_jit
-def _noises(problem: Problem, pair: Array, indices: Array) -> Array:
-    """Return the mean square, over coordinates, of each component's deviation from the mean at, or between, points."""
+def _noises(
+    problem: Problem,
+    draws: Float[Array, "m d"],
+    indices: Int[Array, "blocks block"],
+    is_reduced: bool,
+) -> Float[Array, "blocks block"]:
+    """Return the variance of each component's gradient about that of all, or of its change between draws, by coordinate."""
+    means = lax.map(problem.gradient, draws)
 
-    def change(function: Callable[[Array], Array]) -> Array:
-        first, *second = map(function, pair)
-        return first - second[0] if second else first
-
-    mean = change(problem.gradient)
-
-    def of_block(block: Array) -> Array:
-        gradients = change(lambda x: problem.gradients_at(x, block))
-        return jnp.mean((gradients - mean) ** 2, axis=1)
+    def of_block(block: Indices) -> Float[Array, " block"]:
+        gradients = jax.vmap(lambda x: problem.gradients_at(x, block))(draws)
+        apart = gradients - means[:, None]
+        if is_reduced:
+            return 2 * jnp.mean(jnp.var(apart, axis=0, ddof=1), axis=1)
+        return jnp.mean(apart**2, axis=(0, 2))
 
     return lax.map(of_block, indices)
 
 
-def tune_acceptance(def tune_acceptance(
+def tune_acceptance(
     method: SamplingMethod,
     problem: Problem,
     start: Stacked,

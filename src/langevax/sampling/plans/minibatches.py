@@ -50,7 +50,9 @@ class Minibatches(SamplingPlan):
             )
         enough = f"batches of {size:,} of {num_rows:,} rows are enough"
         if number := len(every):
-            enough += f", with {number:,} in every step, as few others inform what these do"
+            enough += (
+                f", with {number:,} in every step, as few others inform what these do"
+            )
         return Verdict(True, enough)
 
     def cost(self, request: Request) -> float:
