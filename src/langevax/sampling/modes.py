@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from langevax._typing import HostMatrix, HostVector, PRNGKey, PyTree, Vector
 from langevax.problems.problem import Problem
+from langevax.run.result import named_leaves
 from langevax.sampling.choice import CHEAP_ROWS, NormalFit
 from langevax.sampling.descents import descend
 from langevax.sampling.evaluations import evaluate
@@ -88,6 +89,13 @@ class Mode(NamedTuple):
     """Of the normal law about it, among all modes; NaN where the law is far from normal and no draw came near."""
     barrier: float
     """Least rise of the potential on straight ways to other modes, or to the nearest draws, in temperatures."""
+
+    def __str__(self) -> str:
+        named = named_leaves(self.position).items()
+        places = [
+            f"{n} = {np.array2string(x, precision=3, threshold=6)}" for n, x in named
+        ]
+        return ", ".join(places)
 
 
 class End(NamedTuple):
