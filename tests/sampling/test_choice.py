@@ -389,6 +389,17 @@ def test_laws_that_are_not_normal_are_sampled(log_density, start, deviation):
     np.testing.assert_allclose(samples.positions.std((0, 1)), deviation, rtol=0.1)
 
 
+@pytest.mark.slow
+def test_where_a_hierarchy_has_no_mode_chains_start_elsewhere():
+    """Sixty groups of which the likeliest are alike: the density rises without end, by d a unit of log scale there."""
+    effects = lambda x: jnp.sum((x[:-1] / jnp.exp(x[-1])) ** 2) / 2
+    potential = lambda x: effects(x) + 59 * x[-1] + jnp.sum(x[:-1] ** 2) / 2
+    in_peak = jnp.zeros(61).at[-1].set(-5)
+    fit = NormalFit.of(langevax.Function(potential), in_peak, 1.0, KEY)
+    np.testing.assert_allclose(fit.step, 59, rtol=0.02)
+    assert not fit._replace(typical=0.0).is_usable
+
+
 def with_a_rare_column(n, d):
     """Rows of which five alone have a last column, and labels of a logistic regression."""
     rng = np.random.default_rng(0)
