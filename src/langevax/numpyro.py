@@ -52,7 +52,8 @@ from langevax.problems.problem import Function
 with checks.needs("numpyro", "langevax.numpyro"):
     import numpyro
     from numpyro import handlers
-    from numpyro.distributions import Unit, biject_to
+    from numpyro.distributions import Unit, biject_to, constraints
+    from numpyro.distributions.transforms import Transform
     from numpyro.infer.initialization import init_to_uniform
     from numpyro.infer.util import compute_log_probs, constrain_fn, potential_energy
 
@@ -371,7 +372,7 @@ def _latent_sites(trace: dict[str, Site]) -> dict[str, Site]:
 def _free_values(trace: dict[str, Site]) -> Position:
     """Values of the latent sites in unconstrained coordinates."""
     latent = _latent_sites(trace)
-    with jax.numpy_dtype_promotion("standard"):
+    with _numpyros_way():
         return {
             name: jnp.asarray(biject_to(site["fn"].support).inv(site["value"]))
             for name, site in latent.items()
@@ -436,14 +437,35 @@ def _axes(site: Site) -> list[str | None]:
 def _numpyros_way() -> Iterator[None]:
     """Call a model apart from any other, with JAX's usual promotion, and without checks that the first call has made.
 
-    Each of NumPyro's checks of a constant compiles a program.
+    Each of NumPyro's checks of a constant compiles a program. Its bijection of angles parts a mode at their cut in two.
     """
-    with (
-        handlers.block(),
-        jax.numpy_dtype_promotion("standard"),
-        numpyro.validation_enabled(False),
-    ):
-        yield
+    of_angles = biject_to(constraints.circular)
+    biject_to.register(constraints.circular, lambda _: _Angle())
+    try:
+        with (
+            handlers.block(),
+            jax.numpy_dtype_promotion("standard"),
+            numpyro.validation_enabled(False),
+        ):
+            yield
+    finally:
+        biject_to.register(constraints.circular, lambda _: of_angles)
+
+
+class _Angle(Transform):
+    """The angle of any number, without a cut."""
+
+    domain = constraints.real
+    codomain = constraints.circular
+
+    def __call__(self, x: Array) -> Array:
+        return jnp.remainder(x + np.pi, 2 * np.pi) - np.pi
+
+    def _inverse(self, y: Array) -> Array:
+        return y
+
+    def log_abs_det_jacobian(self, x: Array, y: Array, _: object = None) -> Array:
+        return jnp.zeros_like(x)
 
 
 def _own_potential(

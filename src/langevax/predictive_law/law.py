@@ -153,14 +153,14 @@ class PredictiveLaw:
         messages = []
         if not path.is_converged[path.chosen]:
             messages.append(
-                f"the particles at posterior_share {self.posterior_share:g} have not converged after "
-                f"{path.num_moves[path.chosen]} iterations; pass more posterior_shares between it and 1, from which they "
-                "start nearer."
+                f"the draws at posterior_share {self.posterior_share:g} have not converged after "
+                f"{path.num_moves[path.chosen]} iterations; pass more values of posterior_shares between it and 1, or "
+                "centre and scale the parameters (a non-centred parametrisation), as for divergent transitions."
             )
         if path.has_many_parameters and self.method == CLOSED_FORM:
             messages.append(
-                f"p_loo is {path.p_eff[path.chosen]:.0f} on {path.scores.shape[1]} rows, so that the leave-one-out scores are "
-                "unreliable, as with a high Pareto k; pass num_folds=10 for K-fold cross-validation."
+                f"p_loo is {path.p_eff[path.chosen]:.0f} on {path.scores.shape[1]} rows, so that elpd_loo is unreliable, "
+                "as with a Pareto k above 0.7; pass num_folds=10 for K-fold cross-validation."
             )
         size = path.scores.shape[1]
         values = len(np.unique(self.log_likelihoods[:8], axis=1).T)

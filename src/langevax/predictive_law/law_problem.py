@@ -255,8 +255,8 @@ def check_draws(problem: LawProblem, points: np.ndarray, most: float = 1.0) -> N
     if rise > most:
         warnings.warn(
             "draws are not from the posterior of model and data: the mean gradient of its log density at them is "
-            f"{rise:.3g} per standard deviation, where draws of converged chains have 0; pass draws of this model and "
-            "data, or leave draws out.",
+            f"{rise:.3g} per standard deviation, where draws of converged chains have 0; check R-hat and warm-up of "
+            "the chains, pass draws of this model and data, or leave draws out.",
             PredictiveWarning,
             stacklevel=4,
         )

@@ -22,6 +22,13 @@ SKEW = 1e-3
 """Largest cosine between columns that are taken for orthogonal."""
 
 
+def innermost(problem: Problem) -> Problem:
+    """Return the problem in the coordinates in which it was given."""
+    while isinstance(problem, Reparametrised):
+        problem = problem.problem
+    return problem
+
+
 class Reparametrised(Problem):
     """`problem` in coordinates z with `position = to_position(z)`, a linear map; subclasses say which."""
 

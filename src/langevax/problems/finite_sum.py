@@ -118,6 +118,26 @@ class FiniteSum(RowProblem):
             self.block_size,
         )
 
+    def with_rows_apart(self, indices: Indices) -> "FiniteSum":
+        """Return the same potential with these rows in every component, as its regularizer is.
+
+        Batches of the others then leave no noise of them.
+        """
+        dtype = blocks.floating_dtype(self.data)
+        weights = jnp.ones(self.max_size, dtype)
+        if self.weights is not None:
+            weights = jnp.asarray(self.weights)
+        rows, shares = blocks.take((self.data, weights), indices)
+        extra = RegularizedByRows(
+            self.loss, rows, shares / self._divisor(shares), self.regularizer
+        )
+        return eqx.tree_at(
+            lambda problem: (problem.weights, problem.regularizer),
+            self,
+            (weights.at[indices].set(0), extra),
+            is_leaf=lambda leaf: leaf is None,
+        )
+
     @property
     def max_size(self) -> int:
         return blocks.num_rows(self.data)
@@ -195,6 +215,20 @@ class FiniteSum(RowProblem):
 
     def _regularized(self, value: Scalar, position: PyTree) -> Scalar:
         return value if self.regularizer is None else value + self.regularizer(position)
+
+
+class RegularizedByRows(eqx.Module):
+    """A regularizer and the weighted losses of some rows."""
+
+    loss: RowFunction
+    rows: PyTree
+    weights: Weights
+    regularizer: PositionFunction | None
+
+    def __call__(self, position: PyTree) -> Scalar:
+        losses = jax.vmap(lambda row: self.loss(position, row))(self.rows)
+        total = jnp.sum(losses * self.weights.astype(losses.dtype))
+        return total if self.regularizer is None else total + self.regularizer(position)
 
 
 class Posterior(NamedTuple):

@@ -23,6 +23,7 @@ from langevax.problems.coordinates import (
     Reparametrised,
     Rotated,
     affine,
+    innermost,
 )
 from langevax.problems.problem import (
     Indices,
@@ -200,6 +201,16 @@ class CoordinateMap(eqx.Module):
         if self.dimension > MAX_COORDINATES or self._is_open:
             return self
         return self.times(np.eye(self.dimension))
+
+    def with_rows_apart(self, indices: Indices) -> "CoordinateMap":
+        """Return the same coordinates of the same potential, with these rows in each component."""
+        sums = [innermost(layer) for layer in self.layers]
+        apart = sums[0].with_rows_apart(indices)  # pyright: ignore
+        return eqx.tree_at(
+            lambda coordinates: [innermost(layer) for layer in coordinates.layers],
+            self,
+            [apart] * len(sums),
+        )
 
     @eqx.filter_jit
     def to_position(self, z: Vector) -> PyTree:

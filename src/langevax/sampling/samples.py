@@ -31,7 +31,7 @@ from langevax.sampling.moves import HMC
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.solver import SolveCounts
 from langevax.sampling.solver_chains import HostLoop, HostWalk, counts_of
-from langevax.sampling.summary_table import SummaryTable, statistics
+from langevax.sampling.summary_table import SummaryTable, pareto_shapes, statistics
 from langevax.sampling.survey import record_of
 from langevax.sampling.target import TransformedTarget
 from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
@@ -208,12 +208,16 @@ class Samples:
             python_warnings.warn("\n".join(sentences), SamplingWarning, stacklevel=3)
 
     def summary(self) -> "pandas.DataFrame | SummaryTable":
-        """Return mean, sd, mcse_mean, ess_bulk, ess_tail and r_hat of every number of the position, a row each.
+        """Return mean, sd, mcse_mean, ess_bulk, ess_tail, r_hat and pareto_k of every number of the position, a row each.
 
-        Computed by ArviZ; R-hat is rank-normalised and split (Vehtari et al., Bayesian Analysis 2021). A data frame
-        where pandas is installed.
+        Computed by ArviZ; R-hat is rank-normalised and split (Vehtari et al., Bayesian Analysis 2021). Where pareto_k,
+        the shape of the heavier tail, is above 0.7, mean and sd do not settle: report quantiles. A data frame where
+        pandas is installed.
         """
-        return statistics(*self.numbers()).as_frame()
+        names, values = self.numbers()
+        table = statistics(names, values)
+        table.columns["pareto_k"] = pareto_shapes(values)
+        return table.as_frame()
 
     def numbers(self) -> tuple[list[str], Float[np.ndarray, "chain draw m"]]:
         """Return the names and the draws of all numbers of the position."""
@@ -310,11 +314,12 @@ class Samples:
         """Say which modes draws missed, or hardly cross between."""
         number = len(self.modes)
         depth = min(mode.barrier for mode in self.modes)
+        where = "; ".join(map(str, self.modes[:3]))
         if np.isnan(self.modes[0].weight):
             places = "one place" if number == 1 else f"{number} places"
             return [
                 f"descents ended in {places} as dense as the draws are, where no draw came: the nearest ones are "
-                f"behind a rise of {depth:.0f} temperatures or more; see modes, pass "
+                f"behind a rise of {depth:.0f} temperatures or more ({where}); see modes, pass "
                 "algorithm=langevax.ReplicaExchange(), or let start, a function of the key, start chains there, too."
             ]
         if number == 1:
@@ -322,7 +327,7 @@ class Samples:
         shares = ", ".join(f"{mode.weight:.2f}" for mode in self.modes)
         return [
             f"{number} modes with rough weights {shares} are {depth:.0f} temperatures or more deep, and "
-            "chains hardly cross between them, so that the shares of draws in each are arbitrary; pass "
+            f"chains hardly cross between them ({where}), so that the shares of draws in each are arbitrary; pass "
             "algorithm=langevax.ReplicaExchange()."
         ]
 
