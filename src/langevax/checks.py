@@ -19,6 +19,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from langevax._typing import PyTree
+from langevax.platforms import not_forked
 
 Value = TypeVar("Value", bound=ArrayLike)
 Parameters = ParamSpec("Parameters")
@@ -28,31 +29,6 @@ LONGEST_VALUE = 60  # letters of a value in a message
 LARGEST_INT = 2**31 - 1  # steps, rows and batches are counted in 32 bits
 
 _finite: WeakValueDictionary[int, jax.Array] = WeakValueDictionary()
-
-
-class _Process:
-    """Of this process: whether a run was computed here, and in the process from which it was forked."""
-
-    has_run = False
-    forked_after_a_run = False
-
-    @classmethod
-    def note_fork(cls) -> None:
-        cls.forked_after_a_run = cls.has_run
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Process.note_fork)
-
-
-def not_forked() -> None:
-    """Raise in a process that was forked after a run: the threads of JAX are missing there, and it would hang."""
-    if _Process.forked_after_a_run:
-        raise RuntimeError(
-            "this process was forked from one in which JAX has run, where JAX would hang; start it by "
-            "multiprocessing.get_context('spawn') or by loky, joblib's default."
-        )
-    _Process.has_run = True
 
 
 def mark_finite(array: jax.Array) -> None:
@@ -364,7 +340,8 @@ def fits_memory(name: str, count: int, bytes_each: int) -> None:
 
 
 def typed_key(key: object, name: str = "key") -> None:
-    """Raise unless `key` is one typed key, as `jax.random.key(0)` makes."""
+    """Raise unless `key` is one typed key, as `jax.random.key(0)` makes, and JAX can run in this process."""
+    not_forked()
     if not (
         isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     ):

@@ -15,8 +15,8 @@ from langevax.app.options import PredictOptions
 from langevax.app.output import Output
 from langevax.app.tables.files import (
     check_suffix,
+    csv_text,
     read_table,
-    without_formulas,
     write_table,
 )
 from langevax.app.tables.records import Examples, sentences
@@ -46,7 +46,7 @@ def run(options: PredictOptions) -> None:
     for note in notes:
         output.warn(note)
     if options.out is None:
-        sys.stdout.write(without_formulas(predicted).write_csv())
+        sys.stdout.write(csv_text(predicted))
     else:
         write_table(predicted, options.out)
 

@@ -33,6 +33,7 @@ from langevax.sklearn.fold_paths import (
 )
 from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
 from langevax.sklearn.model_selection import kernel_choice, kernel_errors
+from langevax.sklearn.network_outputs import outputs
 from langevax.sklearn.parameters import (
     FLAG,
     SHARED,
@@ -66,7 +67,6 @@ from langevax.sklearn.training import (
     Network,
     TrainingTask,
     late_clouds,
-    outputs,
     root_key,
     train,
     whole_neurons,

@@ -16,9 +16,9 @@ import numpy as np
 from langevax.problems.losses import logistic, softmax
 from langevax.sklearn.base import MeanFieldEstimator
 from langevax.sklearn.fold_choice import HeldOut
+from langevax.sklearn.network_outputs import outputs
 from langevax.sklearn.parameters import COVERAGE, check_coverage
 from langevax.sklearn.table import Table, row_blocks
-from langevax.sklearn.training import outputs
 
 
 class FoldPredictions(MeanFieldEstimator):

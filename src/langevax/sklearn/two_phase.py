@@ -14,7 +14,6 @@ from jax import random
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from langevax import checks
 from langevax._typing import PRNGKey
 from langevax.figures import theme
 from langevax.figures.charts import new_axes
@@ -186,7 +185,6 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
             ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
             DivergenceError: a step size is too large.
         """
-        checks.not_forked()
         self._validate_params()
         unsaved_run(self)  # before anything is computed
         rows = self._training_rows(X, y, sample_weight)

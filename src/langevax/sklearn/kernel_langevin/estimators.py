@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils import check_random_state
 
-from langevax import checks
+from langevax.platforms import not_forked
 from langevax.problems.likelihoods import (
     Gaussian,
     Huber,
@@ -120,7 +120,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
             DivergenceError: the step size is too large.
             ToleranceError: the tolerance was not reached.
         """
-        checks.not_forked()
+        not_forked()
         self._validate_params()
         unsaved_run(self)  # before anything is computed
         check_kernel(self.kernel)
