@@ -6,8 +6,6 @@ They read only concrete values; inside a traced function the same objects are re
 import math
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
@@ -19,6 +17,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from langevax._typing import PyTree
+from langevax.imports import needs as needs
 from langevax.platforms import not_forked
 
 Value = TypeVar("Value", bound=ArrayLike)
@@ -602,26 +601,3 @@ def leading_axis(name: str, tree: PyTree) -> int:
     if length == 0:
         raise ValueError(f"{name} is empty (0 rows); pass at least one row.")
     return length
-
-
-@contextmanager
-def needs(extra: str | None, feature: str) -> Iterator[None]:
-    """Turn a failed import within into an error that names the line which installs what is missing.
-
-    `extra` is that of langevax; None names the missing package itself. Raises ImportError.
-
-    Example:
-        >>> with needs("plot", "plot_path"):
-        ...     import absent
-        Traceback (most recent call last):
-        ImportError: plot_path needs the package absent, which is not installed; run: pip install 'langevax[plot]'
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == "langevax":
-            raise
-        line = f"pip install 'langevax[{extra}]'" if extra else f"pip install {package}"
-        message = f"{feature} needs the package {package}, which is not installed; run: {line}"
-        raise ImportError(message, name=package) from None

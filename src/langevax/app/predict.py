@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from langevax.app.errors import BadInput
-from langevax.app.evaluation.comparison import called_classes
+from langevax.app.evaluation import called_classes
 from langevax.app.folder import MODEL, PARTS, SCHEMA
 from langevax.app.options import PredictOptions
 from langevax.app.output import Output
@@ -21,9 +21,8 @@ from langevax.app.tables.files import (
 )
 from langevax.app.tables.records import Examples, sentences
 from langevax.app.tables.schema import AnySchema, read_schema
-from langevax.run import keep_compiled_programs
-from langevax.sklearn import ModelError, UnlikeTrainingWarning, load
-from langevax.sklearn.persistence import stored_hash
+from langevax.sklearn.saved import ModelError, stored_hash
+from langevax.sklearn.saved_networks import saved_network
 
 
 def run(options: PredictOptions) -> None:
@@ -40,8 +39,7 @@ def run(options: PredictOptions) -> None:
         raise BadInput(str(error).replace("TABLE", where, 1)) from error
     for note in [*sentences(table.decisions), *examples.notes]:
         output.warn(note)
-    keep_compiled_programs()
-    estimator = load_model(folder / MODEL)
+    estimator = _predictor(folder / MODEL)
     predicted, notes = _predicted(estimator, schema, examples, options)
     for note in notes:
         output.warn(note)
@@ -87,7 +85,7 @@ def _predicted(
     predict = estimator.predict_proba if schema.classes else estimator.predict
     threshold = getattr(estimator, "threshold_", 0.5)
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UnlikeTrainingWarning)
+        warnings.simplefilter("always", UserWarning)
         try:
             outputs = predict(examples.inputs)
         except ValueError as error:  # curves that the encoder refuses
@@ -111,8 +109,21 @@ def _about_intervals(estimator: Any, coverage: float) -> str:
     return f"intervals come from the folds of the fit: {about}, and at least {least:.3g} of them."
 
 
+def _predictor(file: Path) -> Any:
+    """Return what predicts as the saved model does: of networks on tables without JAX and scikit-learn, which take seconds."""
+    try:
+        network = saved_network(file)
+    except ModelError as error:
+        raise BadInput(f"MODEL {error}") from error
+    return load_model(file) if network is None else network
+
+
 def load_model(file: Path, argument: str = "MODEL") -> Any:
     """Return a saved estimator; raise `BadInput` where this version cannot read it."""
+    from langevax.run import keep_compiled_programs
+    from langevax.sklearn import load
+
+    keep_compiled_programs()
     try:
         return load(file)
     except ModelError as error:
@@ -139,7 +150,7 @@ def interval_table(
     """
     classes = schema.classes
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnlikeTrainingWarning)
+        warnings.simplefilter("ignore", UserWarning)
         try:
             if classes:
                 sets = estimator.predict_set(inputs, coverage)

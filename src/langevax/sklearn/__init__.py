@@ -1,8 +1,10 @@
 """scikit-learn estimators: networks trained to a certified global optimum, and linear models by a predictive law."""
 
-from langevax import checks, renamed
+from typing import TYPE_CHECKING
 
-with checks.needs("sklearn", "langevax.sklearn"):
+from langevax import imports
+
+if TYPE_CHECKING:
     from langevax.sklearn.encoded import (
         FunctionalMeanFieldClassifier,
         FunctionalMeanFieldRegressor,
@@ -44,4 +46,20 @@ __all__ = [
     "load",
 ]
 __dir__: object = __all__.copy
-__getattr__ = renamed.getattr_of(__name__)
+_MEMBERS = {
+    "encoded": "FunctionalMeanFieldClassifier FunctionalMeanFieldRegressor GraphMeanFieldClassifier GraphMeanFieldRegressor",
+    "fold_choice": "LinearModelWarning",
+    "inputs.convolutions": "RandomConvolutions",
+    "inputs.curves": "CurveCoefficients",
+    "inputs.graphs": "GraphFeatures",
+    "inputs.unlike": "UnlikeTrainingWarning",
+    "kernel_langevin.estimators": "KernelLangevinClassifier KernelLangevinRegressor",
+    "mean_field": "MeanFieldClassifier MeanFieldRegressor",
+    "persistence": "ModelError load",
+    "predictive": "PredictiveClassifier PredictiveRegressor",
+    "two_phase": "TwoPhaseReLURegressor",
+}
+"""Where names come from, which are imported at their first use."""
+
+if not TYPE_CHECKING:  # with it, type checkers would accept every name
+    __getattr__ = imports.lazily(__name__, _MEMBERS, "sklearn")
