@@ -14,6 +14,8 @@ import warnings
 from pathlib import Path
 from types import TracebackType
 
+from langevax.storage import parsed
+
 LOCK_FILE = ".langevax.lock"
 """The lock of a folder, inside it."""
 WITHOUT_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
@@ -110,7 +112,7 @@ def _is_at(file: Path, descriptor: int) -> bool:
 
 def _owner(descriptor: int) -> str:
     try:
-        owner = json.loads(os.pread(descriptor, 4096, 0))
+        owner = parsed(os.pread(descriptor, 4096, 0))
         return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
     except (ValueError, KeyError, TypeError, OSError):
         return "another process"

@@ -21,7 +21,7 @@ from langevax.app.tables.files import (
 )
 from langevax.app.tables.records import Examples, sentences
 from langevax.app.tables.schema import AnySchema, read_schema
-from langevax.sklearn.saved import ModelError, stored_hash
+from langevax.sklearn.saved import ModelError, read
 from langevax.sklearn.saved_networks import saved_network
 
 
@@ -133,7 +133,7 @@ def load_model(file: Path, argument: str = "MODEL") -> Any:
 def model_hash(file: Path) -> str:
     """Return the hash by which the schema names its model; raise `BadInput` where the file is not a model."""
     try:
-        return stored_hash(file)
+        return read(file).hash
     except ModelError as error:
         raise BadInput(f"MODEL {error}") from error
 

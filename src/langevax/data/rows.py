@@ -11,7 +11,6 @@ when memory is short. `rows.json` has the SHA-256 of every 16 MiB of a group, of
 pickled.
 """
 
-import json
 import mmap
 import os
 from collections.abc import Iterator, Mapping
@@ -26,11 +25,10 @@ import numpy as np
 from langevax import checks
 from langevax.data.integrity import (
     CHECKED_BYTES,
-    HASH,
     damaged_rows,
-    hash_of,
     split_map,
 )
+from langevax.storage import HASH, UnreadableError, hash_of, read_as, read_object
 
 VERSION = 2
 DESCRIPTION = "rows.json"
@@ -200,34 +198,25 @@ def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
         raise FileNotFoundError(
             f"{path} is not a row file: there is no {description}; make one with write_rows."
         )
-    try:
-        table = json.loads(description.read_text(encoding="utf-8"))
+    damaged = str(_unreadable(f"{description} is damaged ({{}})"))
+    with read_as(UnreadableError, damaged):
+        table = read_object(description)
         if table["version"] != VERSION or table["finite"] is not True:
             raise _unreadable(
                 f"{path} is not a table of checked rows in version {VERSION}, the one this langevax reads"
             )
-        groups: dict[str, dict[str, Any]] = table["groups"]
-        maps = {
-            name: _mapped(path, name, group, table["num_rows"])
-            for name, group in groups.items()
-        }
-        if table[HASH] != hash_of(table) or not maps:
+        if table[HASH] != hash_of(table) or not table["groups"]:
             raise _unreadable(
                 f"{description} is damaged: its content is not what was written"
             )
+        maps = {
+            name: _mapped(path, name, group, table["num_rows"])
+            for name, group in table["groups"].items()
+        }
         if access == "random" and hasattr(mmap, "MADV_RANDOM"):
             for rows in maps.values():
                 rows.base.madvise(mmap.MADV_RANDOM)  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
         return Rows(path, table, maps, access)
-    except (
-        UnicodeDecodeError,
-        json.JSONDecodeError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise _unreadable(f"{description} is damaged ({error!r})") from error
 
 
 def _mapped(
@@ -259,8 +248,8 @@ def _mapped(
     return rows
 
 
-def _unreadable(what: str) -> ValueError:
-    return ValueError(
+def _unreadable(what: str) -> UnreadableError:
+    return UnreadableError(
         f"{what}; convert the table again with write_rows(..., overwrite=True)."
     )
 

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from langevax import checks
-from langevax.data.integrity import HASH, HASHED_BYTES, BlockHashes, hash_of
+from langevax.data.integrity import HASHED_BYTES, BlockHashes
 from langevax.data.rows import DESCRIPTION, VERSION, Rows, checked_name, open_rows
+from langevax.storage import HASH, hash_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm

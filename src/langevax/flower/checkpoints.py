@@ -17,7 +17,7 @@ from langevax._version import __version__
 from langevax.flower.wire import difference
 from langevax.locks import LOCK_FILE, Lock, LockedError
 from langevax.run import CheckpointError
-from langevax.run.checkpoint import write_atomically
+from langevax.storage import write_atomically
 
 SERVER_FORMAT = 3
 SERVER_FILE = "server.safetensors"

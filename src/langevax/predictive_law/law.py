@@ -3,6 +3,7 @@
 import math
 import os
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -21,8 +22,10 @@ from langevax.predictive_law.models import model_of
 from langevax.predictive_law.path import PredictivePath
 from langevax.predictive_law.row_model import NamedModel, RowModel
 from langevax.renamed import refuse_former
+from langevax.run.identity import describe
 from langevax.run.options import Run
 from langevax.run.result import datatree_type, draws_dataset, named_leaves
+from langevax.storage import UnreadableError, read_as
 
 if TYPE_CHECKING:
     import xarray
@@ -171,15 +174,17 @@ class PredictiveLaw:
         return messages
 
     def save(self, file: str | os.PathLike[str]) -> None:
-        """Write the distribution as one .npz file without pickles; `langevax.predictive_law.load` reads it.
+        """Write the distribution as one file of arrays, without pickles; `langevax.predictive_law.load` reads it.
 
-        Functions and data are not saved.
+        Functions and data are not saved: of the prior there are its densities at the particles, of the rows a hash.
         """
-        names = ("points", "log_likelihoods", "method", "seconds")
+        names = ("points", "log_likelihoods", "seconds")
         arrays = {name: np.asarray(getattr(self, name)) for name in names}
+        arrays["log_priors"] = self.problem.log_priors(self.points)
         for field in fields(PredictivePath):
             arrays[f"path_{field.name}"] = np.asarray(getattr(self.path, field.name))
-        law_file.write(file, arrays)
+        about = {"method": self.method, "rows": _described(self.problem)}
+        law_file.write(file, about, arrays)
 
     def to_datatree(self) -> "xarray.DataTree":
         """Return the groups `posterior` (the particles) and `log_likelihood`, in ArviZ's layout.
@@ -230,7 +235,8 @@ def load(
 ) -> PredictiveLaw:
     """Return the distribution that `PredictiveLaw.save` wrote.
 
-    Log likelihoods are compared with those in the file, so that it cannot be read for another model or other rows.
+    Rows are compared by a hash, and log likelihoods and the prior's log densities at the particles with those in the
+    file, so that it cannot be read for another model or other rows.
 
     Args:
         file: its name.
@@ -238,7 +244,7 @@ def load(
         start: any position in the structure of the draws; not needed for a NumPyro or PyMC model.
 
     Raises:
-        TypeError, ValueError: no such file, one that is damaged, or one of another model or of other data.
+        TypeError, ValueError: no such file, one that is damaged, or one of another model, prior or data.
 
     Example:
         >>> import tempfile, jax, jax.numpy as jnp, langevax
@@ -247,14 +253,12 @@ def load(
         >>> options = {"draws": draws, "posterior_shares": (1.0,), "num_folds": None, "num_particles": 16}
         >>> law = langevax.predictive(*model, key=jax.random.key(0), **options)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     law.save(f"{folder}/law.npz")
-        ...     again = langevax.predictive_law.load(f"{folder}/law.npz", *model, start=jnp.array(0.0))
+        ...     law.save(f"{folder}/law.safetensors")
+        ...     again = langevax.predictive_law.load(f"{folder}/law.safetensors", *model, start=jnp.array(0.0))
         >>> bool((again.log_score(jnp.zeros(3)) == law.log_score(jnp.zeros(3))).all())
         True
     """
-    arrays = law_file.read(file)
-    points = arrays.pop("points")
-    logs = arrays.pop("log_likelihoods")
+    header, arrays, _ = law_file.read(file)
     row_model = model_of(model, data)
     if isinstance(row_model, NamedModel):
         start = row_model.start(random.key(0))
@@ -263,19 +267,42 @@ def load(
             "start is missing: pass a position in the structure of the draws."
         )
     position = checks.arrays("start", start)
+    named = f"{str(file)!r} is damaged or not a distribution of langevax ({{}}); save it again."
+    with read_as(UnreadableError, named):
+        points = arrays.pop("points")
+        logs = arrays.pop("log_likelihoods")
+        priors = arrays.pop("log_priors")
+        seconds = float(arrays.pop("seconds"))
+        method, rows = str(header["method"]), dict(header["rows"])
+        curve = {name.removeprefix("path_"): array for name, array in arrays.items()}
+        path = PredictivePath(**curve)
+        known = points.shape[1], logs.shape[1]
     problem = LawProblem.of(row_model.finite_sum, position, len(points))
     sizes = sum(np.size(leaf) for leaf in jax.tree.leaves(position)), problem.size
-    known = points.shape[1], logs.shape[1]
-    tolerance = 1e-3  # of another machine
-    if sizes != known or not np.allclose(
-        problem.log_likelihoods(points), logs, rtol=tolerance, atol=tolerance
-    ):
+    differing = _differing(problem, points, logs, priors) if sizes == known else "sizes"
+    if rows != _described(problem):
+        differing = "rows"
+    if differing:
         raise ValueError(
             f"{str(file)!r} is a distribution of {known[0]} parameters and {known[1]} rows, of another model or other "
-            "data: log likelihoods of its particles differ; pass those that it was fitted to."
+            f"data: {differing} differ; pass those that it was fitted to."
         )
-    method = str(arrays.pop("method"))
-    seconds = float(arrays.pop("seconds"))
-    curve = {name.removeprefix("path_"): array for name, array in arrays.items()}
-    path = PredictivePath(**curve)
     return law_at(row_model, problem, points, path, method, seconds)
+
+
+def _described(problem: LawProblem) -> dict[str, str]:
+    """Return types, shapes and hashes of rows and weights."""
+    return describe({"rows": problem.rows, "weights": problem.row_weights})
+
+
+def _differing(
+    problem: LawProblem, points: np.ndarray, logs: np.ndarray, priors: np.ndarray
+) -> str:
+    """Return what a problem computes otherwise at the particles; nothing where all is equal up to the machine."""
+    tolerance = 1e-3
+    close = partial(np.allclose, rtol=tolerance, atol=tolerance)
+    if not close(problem.log_likelihoods(points), logs):
+        return "log likelihoods of its particles"
+    if not close(problem.log_priors(points), priors):
+        return "prior densities of its particles"
+    return ""

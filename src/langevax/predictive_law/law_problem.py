@@ -127,6 +127,10 @@ class LawProblem(eqx.Module):
             value = value + finite_sum.regularizer(position)
         return -self.prior_size * value
 
+    def log_priors(self, points: np.ndarray) -> Float[np.ndarray, " particle"]:
+        """Return `log_prior` at every point."""
+        return np.asarray(jax.vmap(self.log_prior)(jnp.asarray(points)))
+
     def in_blocks(self, numbers: np.ndarray) -> np.ndarray:
         """Return one number a row in the layout of the rows, 0 for those that fill the last block."""
         shape = jax.tree.leaves(self.finite_sum.data)[0].shape[:2]

@@ -5,7 +5,6 @@ of the classes in `SAVED_CLASSES`, attribute by attribute. Any other object is r
 beside the header and is compared before anything is decoded.
 """
 
-import json
 import math
 import os
 import platform
@@ -21,17 +20,14 @@ from sklearn.base import BaseEstimator
 from sklearn.gaussian_process import kernels
 from sklearn.utils.validation import check_is_fitted
 
-from langevax import checks, spaces
+from langevax import checks, spaces, storage
 from langevax._version import __version__
 from langevax.problems.neurons import TanhTanh
 from langevax.renamed import hint_of
 from langevax.sklearn.saved import (
     FORMAT,
-    HASH_ENTRY,
-    KEY,
     SAVED_CLASSES,
     ModelError,
-    content_hash,
     decode,
     named,
     read,
@@ -149,7 +145,8 @@ def load(file: str | os.PathLike[str]) -> Any:
         ...     bool(np.all(load(f"{folder}/model.safetensors").predict(X) == model.predict(X)))
         True
     """
-    header, arrays = read(file)
+    checks.local_path("file", file)
+    header, arrays, _ = read(file)
     with named(file):
         _check_parameters(file, header)
         model = _restored(header, arrays)
@@ -200,18 +197,8 @@ def write(
     file: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> None:
     """Write a model file; an earlier one of that name stays whole until the new one is complete."""
-    from safetensors.numpy import save
-
     checks.local_path("file", file)
-    path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    text = json.dumps(
-        {"format": FORMAT, "version": __version__} | header, allow_nan=False
-    )
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    part.write_bytes(save(arrays, {KEY: text, HASH_ENTRY: content_hash(text, arrays)}))
-    os.replace(part, path)
+    storage.write_arrays(Path(file), {"format": FORMAT} | header, arrays)
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:

@@ -3,25 +3,21 @@
 Objects in a header are of the classes in `SAVED_CLASSES`, to which the file of a class adds it.
 """
 
-import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import fields, is_dataclass
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from langevax._version import __version__
+from langevax import storage
 
 T = TypeVar("T", bound=type)
 FORMAT = 3
-KEY = "langevax"
-HASH_ENTRY = "sha256"
-"""Of the JSON in the file's metadata, and of the hash of JSON and arrays."""
+WHAT = "a model of langevax"
 SAVED_CLASSES: dict[str, type] = {}
 """Classes of fitted attributes, and of estimators, that a file may hold."""
 
@@ -36,74 +32,16 @@ def saved_class(cls: T) -> T:
     return cls
 
 
-@contextmanager
-def named(file: str | os.PathLike[str]) -> Iterator[None]:
+def named(file: str | os.PathLike[str]) -> AbstractContextManager[None]:
     """Name a file that cannot be read, and what to do."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except ModelError:
-        raise
-    except (
-        SafetensorError,
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        OverflowError,
-        RecursionError,
-    ) as error:
-        raise ModelError(
-            f"{str(file)!r} is truncated or not a model of langevax ({error}); save it again."
-        ) from error
+    return storage.read_as(
+        ModelError, f"{str(file)!r} is not {WHAT} ({{}}); save it again."
+    )
 
 
-def content_hash(text: str, arrays: Mapping[str, np.ndarray]) -> str:
-    """Return the SHA-256 of a header and of names, kinds, shapes and bytes of its arrays."""
-    digest = sha256(text.encode())
-    for name, array in sorted(arrays.items()):
-        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def read(file: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return (header, arrays); a `ModelError` says what is wrong with the file and what to do."""
-    from safetensors import safe_open
-
-    if not Path(file).is_file():
-        raise ModelError(
-            f"there is no file {str(file)!r}; pass the one that save() wrote."
-        )
-    with named(file), safe_open(file, framework="numpy") as opened:
-        metadata = opened.metadata() or {}
-        header = json.loads(metadata[KEY])
-        if header["format"] != FORMAT:
-            raise ModelError(
-                f"{str(file)!r} has format {header['format']}, written by langevax {header['version']}; this is langevax "
-                f"{__version__}, which reads format {FORMAT}: fit again, or install that version."
-            )
-        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        if metadata[HASH_ENTRY] != content_hash(metadata[KEY], arrays):
-            raise ModelError(
-                f"{str(file)!r} is damaged: its content is not what was saved; copy it or save it again."
-            )
-    return header, arrays
-
-
-def stored_hash(file: str | os.PathLike[str]) -> str:
-    """Return the hash in a model file, by which other files name the model; only `read` compares it with the content.
-
-    Raises:
-        ModelError: not a model with a hash.
-    """
-    from safetensors import safe_open
-
-    with named(file), safe_open(file, framework="numpy") as opened:
-        return str((opened.metadata() or {})[HASH_ENTRY])
+def read(file: str | os.PathLike[str]) -> storage.StoredArrays:
+    """Return header, arrays and hash; a `ModelError` says what is wrong with the file and what to do."""
+    return storage.read_arrays(Path(file), FORMAT, WHAT, ModelError)
 
 
 def decode(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from langevax import storage
 from langevax.app.evaluation import holdout
 from langevax.app.evaluation.certainty import (
     Calibration,
@@ -30,7 +31,6 @@ from langevax.app.folder import (
     RESULT,
     SCHEMA,
     Folder,
-    file_digest,
     write_json,
 )
 from langevax.app.options import FitOptions
@@ -43,7 +43,7 @@ from langevax.app.report.fit_page import write_fit_page
 from langevax.app.tables.files import csv_text
 from langevax.app.tables.schema import write_schema
 from langevax.run import keep_compiled_programs
-from langevax.sklearn.persistence import stored_hash
+from langevax.sklearn import saved
 
 
 def run(options: FitOptions) -> None:
@@ -60,7 +60,7 @@ def run(options: FitOptions) -> None:
         read = {"target": options.target, "task": data.split.task}
         output.result(plain(read | reading_of(fit)))
         return
-    identity = {"target": options.target, "table": file_digest(options.table)}
+    identity = {"target": options.target, "table": storage.file_hash(options.table)}
     with folder.writing(options.force, options.settings | identity) as continued:
         if continued:
             output.say("Continued", f"an interrupted run, from {folder.training}")
@@ -268,7 +268,7 @@ def write_model(
         "scores": {score["name"]: score["value"] for score in result["scores"]},
     }
     fit.model.save(new / MODEL, card=card)
-    write_schema(data.schema, new / SCHEMA, stored_hash(new / MODEL))
+    write_schema(data.schema, new / SCHEMA, saved.read(new / MODEL).hash)
     observed = split.test_targets
     if classes:
         observed = [classes[i] for i in split.test_targets]

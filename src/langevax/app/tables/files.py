@@ -8,13 +8,11 @@ import codecs
 import csv
 import gzip
 import io
-import os
 import re
 import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -23,6 +21,7 @@ import polars as pl
 
 from langevax.app.errors import BadInput, count, listing, nearest
 from langevax.app.tables.records import Decision, data_row, first_place
+from langevax.storage import replacing
 
 FORMATS = ".csv, .tsv, .csv.gz or .parquet"
 SEPARATOR_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
@@ -358,23 +357,18 @@ def _without_blank_rows(table: LoadedTable, where: str, refuse: bool) -> LoadedT
 def write_table(frame: pl.DataFrame, path: Path) -> None:
     """Write Parquet, TSV or CSV, by the suffix of the name; a temporary name is used until the file is complete."""
     check_suffix(path)
-    temporary = path.with_name(f".{path.name}.part")
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
-        with temporary.open("wb") as stream:
+        with replacing(path) as stream:
             if path.suffix.lower() == ".parquet":
                 frame.write_parquet(stream)
             else:
                 stream.write(csv_text(frame, separator).encode())
-        os.replace(temporary, path)
     except OSError as error:
         raise BadInput(
             f"--out {str(path)!r} cannot be written ({error.strerror}); "
             "name a file in a folder that you may write to."
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def csv_text(frame: pl.DataFrame, separator: str = ",") -> str:

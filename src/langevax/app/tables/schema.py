@@ -28,7 +28,7 @@ from langevax.app.tables.curves import LongCurves, WideCurves
 from langevax.app.tables.exposures import check_values
 from langevax.app.tables.records import Decision, Examples, check_columns, in_lines
 from langevax.app.tables.styles import Kind, Style, as_words
-from langevax.data.integrity import HASH, hash_of
+from langevax.storage import HASH, hash_of, read_as, read_object
 
 SCHEMA_FORMAT = 6
 MOST_CATEGORIES = 50  # the others are encoded as a category that training never saw
@@ -336,8 +336,9 @@ def write_schema(schema: AnySchema, path: Path, model: str = "") -> None:
 def read_schema(path: Path, model: str = "") -> AnySchema:
     """Read a schema; raise `BadInput` where langevax did not write it, or not for the model of that hash."""
     where = f"MODEL {str(path)!r}"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+    damaged = f"{where} is damaged or was not written by langevax ({{}}); name a folder made by `langevax fit`."
+    with read_as(BadInput, damaged):
+        content = read_object(path)
         version = content["format"]
         written_by = content["langevax"]
         if version != SCHEMA_FORMAT:
@@ -354,11 +355,3 @@ def read_schema(path: Path, model: str = "") -> AnySchema:
                 f"{where} belongs to another model than the one beside it; copy the whole folder of a fit."
             )
         return restored(SCHEMAS[content["kind"]], content["schema"])
-    except BadInput:
-        raise
-    except OSError as error:
-        raise BadInput(f"{where} cannot be read ({error.strerror}).") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadInput(
-            f"{where} is damaged or was not written by langevax; name a folder made by `langevax fit`."
-        ) from error
