@@ -2,6 +2,8 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from langevax.app.tables.files import (
 from langevax.app.tables.records import Examples, sentences
 from langevax.app.tables.schema import AnySchema, read_schema
 from langevax.sklearn.saved import ModelError, read
-from langevax.sklearn.saved_networks import saved_network
+from langevax.sklearn.saved_networks import load
 
 
 def run(options: PredictOptions) -> None:
@@ -39,7 +41,8 @@ def run(options: PredictOptions) -> None:
         raise BadInput(str(error).replace("TABLE", where, 1)) from error
     for note in [*sentences(table.decisions), *examples.notes]:
         output.warn(note)
-    estimator = _predictor(folder / MODEL)
+    with _bad_model():
+        estimator = load(folder / MODEL)  # not the whole of it: JAX takes seconds
     predicted, notes = _predicted(estimator, schema, examples, options)
     for note in notes:
         output.warn(note)
@@ -83,7 +86,7 @@ def _predicted(
 ) -> tuple[pl.DataFrame, list[str]]:
     """Return predictions, with intervals where these are asked for, and notes."""
     predict = estimator.predict_proba if schema.classes else estimator.predict
-    threshold = getattr(estimator, "threshold_", 0.5)
+    threshold = getattr(estimator, "threshold_", 0.5) if schema.classes else 0.5
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
@@ -103,39 +106,32 @@ def _predicted(
 def _about_intervals(estimator: Any, coverage: float) -> str:
     """Return what intervals and sets are, and what they cover."""
     about = f"they cover about {coverage:.3g} of new rows like those of training"
-    if hasattr(estimator, "posterior_share_"):
+    if "posterior_share_" in vars(estimator):
         return f"intervals come from the predictive law: {about} where it is right, which report.html measures."
     least = max(0.0, 2 * coverage - 1)
     return f"intervals come from the folds of the fit: {about}, and at least {least:.3g} of them."
 
 
-def _predictor(file: Path) -> Any:
-    """Return what predicts as the saved model does: of networks on tables without JAX and scikit-learn, which take seconds."""
-    try:
-        network = saved_network(file)
-    except ModelError as error:
-        raise BadInput(f"MODEL {error}") from error
-    return load_model(file) if network is None else network
-
-
 def load_model(file: Path, argument: str = "MODEL") -> Any:
     """Return a saved estimator; raise `BadInput` where this version cannot read it."""
-    from langevax.run import keep_compiled_programs
-    from langevax.sklearn import load
+    from langevax.sklearn.persistence import restored
 
-    keep_compiled_programs()
-    try:
-        return load(file)
-    except ModelError as error:
-        raise BadInput(f"{argument} {error}") from error
+    with _bad_model(argument):
+        return restored(file, read(file))
 
 
 def model_hash(file: Path) -> str:
     """Return the hash by which the schema names its model; raise `BadInput` where the file is not a model."""
-    try:
+    with _bad_model():
         return read(file).hash
+
+
+@contextmanager
+def _bad_model(argument: str = "MODEL") -> Iterator[None]:
+    try:
+        yield
     except ModelError as error:
-        raise BadInput(f"MODEL {error}") from error
+        raise BadInput(f"{argument} {error}") from error
 
 
 def interval_table(

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
         KernelLangevinRegressor,
     )
     from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
-    from langevax.sklearn.persistence import ModelError, load
     from langevax.sklearn.predictive import PredictiveClassifier, PredictiveRegressor
+    from langevax.sklearn.saved import ModelError
+    from langevax.sklearn.saved_networks import load
     from langevax.sklearn.two_phase import TwoPhaseReLURegressor
 
 __all__ = [
@@ -55,8 +56,9 @@ _MEMBERS = {
     "inputs.unlike": "UnlikeTrainingWarning",
     "kernel_langevin.estimators": "KernelLangevinClassifier KernelLangevinRegressor",
     "mean_field": "MeanFieldClassifier MeanFieldRegressor",
-    "persistence": "ModelError load",
     "predictive": "PredictiveClassifier PredictiveRegressor",
+    "saved": "ModelError",
+    "saved_networks": "load",
     "two_phase": "TwoPhaseReLURegressor",
 }
 """Where names come from, which are imported at their first use."""

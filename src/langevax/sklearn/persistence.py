@@ -1,4 +1,4 @@
-"""Saved models: one safetensors file, arrays and a JSON header; nothing is ever unpickled.
+"""How models are saved: one safetensors file, arrays and a JSON header; nothing is ever unpickled.
 
 A fitted attribute becomes JSON and arrays by its type: numbers, words, arrays, lists, tuples, dictionaries, and objects
 of the classes in `SAVED_CLASSES`, attribute by attribute. Any other object is refused. The SHA-256 of all of it stands
@@ -30,7 +30,6 @@ from langevax.sklearn.saved import (
     ModelError,
     decode,
     named,
-    read,
     saved_class,
 )
 from langevax.teacher_student import ReLUNetwork
@@ -129,24 +128,9 @@ class SavedEstimator(BaseEstimator):
             return getattr(type(self), name)
 
 
-def load(file: str | os.PathLike[str]) -> Any:
-    """Return the estimator that `save` wrote, ready to predict, with its model card as `card_`.
-
-    Raises:
-        ModelError: no such file, one that is truncated, altered or not a model, or one of another version.
-
-    Example:
-        >>> import tempfile, numpy as np
-        >>> from langevax.sklearn import MeanFieldRegressor, load
-        >>> X = np.linspace(-1, 1, 40)[:, None]
-        >>> model = MeanFieldRegressor(num_particles=50, num_steps=50, random_state=0).fit(X, X[:, 0] ** 2)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     model.save(f"{folder}/model.safetensors")
-        ...     bool(np.all(load(f"{folder}/model.safetensors").predict(X) == model.predict(X)))
-        True
-    """
-    checks.local_path("file", file)
-    header, arrays, _ = read(file)
+def restored(file: str | os.PathLike[str], stored: storage.StoredArrays) -> Any:
+    """Return the estimator that a file holds, with its model card as `card_`; raise `ModelError`."""
+    header, arrays, _ = stored
     with named(file):
         _check_parameters(file, header)
         model = _restored(header, arrays)
