@@ -111,23 +111,23 @@ __all__ = [
 ]
 __dir__: object = __all__.copy
 
-_MEMBERS = {
-    "": "data federated flower gradients integrators likelihoods losses meanfield neurons numpyro optax optimize "
-    "predictive_law pymc sampling sklearn spaces teacher_student theory run",
-    "algorithm": "Algorithm",
-    "optimize": "minimize",
-    "predictive_law": "predictive",
-    "problems.coordinates": "affine",
-    "problems.external": "ExternalSum",
-    "problems.federation": "Federation",
-    "problems.finite_sum": "FiniteSum posterior",
-    "problems.mean_field": "MeanFieldRisk",
-    "problems.problem": "Function Problem",
-    "run": "CheckpointError DivergenceError Result Run Stacked simulate",
-    "samplers": "MALA PCN PCNL Langevin PerturbedDescent Reflected ReplicaExchange Underdamped",
-    "sampling": "NUTS inverse_problem learning_coefficient sample",
-}
-"""Where names come from."""
-
 if not TYPE_CHECKING:  # with it, type checkers would accept every name
-    __getattr__ = imports.lazily(__name__, _MEMBERS)
+    __getattr__ = imports.lazily(
+        __name__,
+        {
+            "": "data federated flower gradients integrators likelihoods losses meanfield neurons numpyro optax optimize "
+            "predictive_law pymc sampling sklearn spaces teacher_student theory run",
+            "algorithm": "Algorithm",
+            "optimize": "minimize",
+            "predictive_law": "predictive",
+            "problems.coordinates": "affine",
+            "problems.external": "ExternalSum",
+            "problems.federation": "Federation",
+            "problems.finite_sum": "FiniteSum posterior",
+            "problems.mean_field": "MeanFieldRisk",
+            "problems.problem": "Function Problem",
+            "run": "CheckpointError DivergenceError Result Run Stacked simulate",
+            "samplers": "MALA PCN PCNL Langevin PerturbedDescent Reflected ReplicaExchange Underdamped",
+            "sampling": "NUTS inverse_problem learning_coefficient sample",
+        },
+    )

@@ -16,7 +16,8 @@ from sklearn.base import clone
 
 from langevax import Run, __version__
 from langevax.sklearn import MeanFieldRegressor, ModelError, load
-from langevax.sklearn.persistence import HASH_ENTRY, KEY, content_hash, read, write
+from langevax.sklearn.persistence import HASH_ENTRY, KEY, content_hash, write
+from langevax.sklearn.saved import read
 from tests.sentences import refuses
 from tests.sklearn.tables import (
     QUICK,

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 __all__ = ["Rows", "convert_table", "open_rows", "partitions", "write_rows"]
 __dir__: object = __all__.copy
 
-_MEMBERS = {
-    "": "partitions",
-    "rows": "Rows open_rows",
-    "tables": "convert_table",
-    "writing": "write_rows",
-}
-"""Where names come from, which are imported at their first use."""
-
 if not TYPE_CHECKING:  # with it, type checkers would accept every name
-    __getattr__ = imports.lazily(__name__, _MEMBERS)
+    __getattr__ = imports.lazily(
+        __name__,
+        {
+            "": "partitions",
+            "rows": "Rows open_rows",
+            "tables": "convert_table",
+            "writing": "write_rows",
+        },
+    )

@@ -20,6 +20,7 @@ import polars as pl
 
 from langevax import checks
 from langevax.data.integrity import HASHED_BYTES
+from langevax.data.missing import MISSING
 
 ENCODE_OR_DROP = "encode it as numbers first, or drop it"
 

@@ -47,21 +47,23 @@ __all__ = [
     "load",
 ]
 __dir__: object = __all__.copy
-_MEMBERS = {
-    "encoded": "FunctionalMeanFieldClassifier FunctionalMeanFieldRegressor GraphMeanFieldClassifier GraphMeanFieldRegressor",
-    "fold_choice": "LinearModelWarning",
-    "inputs.convolutions": "RandomConvolutions",
-    "inputs.curves": "CurveCoefficients",
-    "inputs.graphs": "GraphFeatures",
-    "inputs.unlike": "UnlikeTrainingWarning",
-    "kernel_langevin.estimators": "KernelLangevinClassifier KernelLangevinRegressor",
-    "mean_field": "MeanFieldClassifier MeanFieldRegressor",
-    "predictive": "PredictiveClassifier PredictiveRegressor",
-    "saved": "ModelError",
-    "saved_networks": "load",
-    "two_phase": "TwoPhaseReLURegressor",
-}
-"""Where names come from, which are imported at their first use."""
-
 if not TYPE_CHECKING:  # with it, type checkers would accept every name
-    __getattr__ = imports.lazily(__name__, _MEMBERS, "sklearn")
+    __getattr__ = imports.lazily(
+        __name__,
+        {
+            "encoded": "FunctionalMeanFieldClassifier FunctionalMeanFieldRegressor "
+            "GraphMeanFieldClassifier GraphMeanFieldRegressor",
+            "fold_choice": "LinearModelWarning",
+            "inputs.convolutions": "RandomConvolutions",
+            "inputs.curves": "CurveCoefficients",
+            "inputs.graphs": "GraphFeatures",
+            "inputs.unlike": "UnlikeTrainingWarning",
+            "kernel_langevin.estimators": "KernelLangevinClassifier KernelLangevinRegressor",
+            "mean_field": "MeanFieldClassifier MeanFieldRegressor",
+            "predictive": "PredictiveClassifier PredictiveRegressor",
+            "saved": "ModelError",
+            "saved_networks": "load",
+            "two_phase": "TwoPhaseReLURegressor",
+        },
+        "sklearn",
+    )

@@ -22,8 +22,7 @@ from langevax.meanfield.mfld import stop_at_plateau
 from langevax.problems.neurons import TanhTanh
 from langevax.run.options import Run, check_unsaved
 from langevax.run.progress import report_to
-from langevax.sklearn.baselines import LinearPart
-from langevax.sklearn.column_maps import Pieces
+from langevax.sklearn.column_maps import SCALINGS, Pieces, Scaling, Standardiser, Table
 from langevax.sklearn.fold_choice import Choice, LinearModelWarning
 from langevax.sklearn.fold_paths import (
     FOLD_PARTICLES,
@@ -34,7 +33,7 @@ from langevax.sklearn.fold_paths import (
 from langevax.sklearn.intervals import NetworkPredictions
 from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
 from langevax.sklearn.model_selection import kernel_choice, kernel_errors
-from langevax.sklearn.network_outputs import outputs
+from langevax.sklearn.network_outputs import LinearPart, outputs
 from langevax.sklearn.parameters import (
     FLAG,
     SHARED,
@@ -47,23 +46,14 @@ from langevax.sklearn.parameters import (
     run_of,
 )
 from langevax.sklearn.path_fit import follow_path
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.sklearn.solvers import (
     BATCH_SHARE,
     FULL_BATCH,
     SOLVERS,
     Schedule,
 )
-from langevax.sklearn.table import (
-    SCALING_PHRASES,
-    SCALINGS,
-    DistinctRows,
-    RowEstimator,
-    Scaling,
-    Standardiser,
-    Table,
-    row_span,
-)
+from langevax.sklearn.table import SCALING_PHRASES, DistinctRows, RowEstimator, row_span
 from langevax.sklearn.training import (
     Network,
     TrainingTask,

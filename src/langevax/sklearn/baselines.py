@@ -11,7 +11,6 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 
 from langevax.problems.losses import Loss
 from langevax.sklearn.network_outputs import RIDGE_PENALTIES
-from langevax.sklearn.network_outputs import LinearPart as LinearPart
 from langevax.sklearn.table import FEWEST_ROWS, padded
 from langevax.sklearn.training import Network
 

@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from langevax.meanfield.kernel_limit import excess
-from langevax.sklearn.baselines import LinearPart
-from langevax.sklearn.network_outputs import HeldOut
+from langevax.sklearn.network_outputs import HeldOut, LinearPart
 from langevax.sklearn.training import Network, whole_neurons, wide_enough
 
 FEWEST_COMPARED = 60  # rows: on fewer, the best of several scalings is that of noise

@@ -13,7 +13,7 @@ as given.
 
 from abc import abstractmethod
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,12 +22,8 @@ from langevax.sklearn.column_maps import Standardiser, Table, row_blocks
 from langevax.sklearn.network_outputs import (
     HeldOut,
     LinearPart,
-    OutputNeuron,
     outputs,
 )
-
-if TYPE_CHECKING:
-    from langevax.problems.neurons import TanhTanh
 
 COVERAGE = 0.9
 """Of intervals and sets, unless another is passed."""
@@ -37,7 +33,7 @@ class NetworkPredictions:
     """Outputs of a network, and of those of its folds, from its fitted attributes."""
 
     clouds_: np.ndarray
-    neuron_: "OutputNeuron | TanhTanh"
+    neuron_: Any  # an OutputNeuron, or a TanhTanh
     standardiser_: Standardiser
     held_out_: HeldOut | None
     scores_: np.ndarray | None

@@ -36,6 +36,7 @@ from langevax.problems.finite_sum import Posterior, posterior
 from langevax.renamed import refuse_former
 from langevax.run.options import Run
 from langevax.run.result import named_leaves
+from langevax.sklearn.column_maps import Standardiser, Table, row_blocks
 from langevax.sklearn.linear_families import Family, NormalNoise
 from langevax.sklearn.parameters import (
     Auto,
@@ -44,16 +45,9 @@ from langevax.sklearn.parameters import (
     one_of,
     positive,
 )
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.sklearn.slope_errors import sandwich
-from langevax.sklearn.table import (
-    RowEstimator,
-    Standardiser,
-    Table,
-    bucket,
-    padded,
-    row_blocks,
-)
+from langevax.sklearn.table import RowEstimator, bucket, padded
 from langevax.sklearn.training import keep_few_programs, root_key
 
 MOST_PREDICTIVE_ROWS = 100_000  # all of which every move uses

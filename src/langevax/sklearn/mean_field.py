@@ -14,16 +14,11 @@ from sklearn.utils._param_validation import Interval
 from langevax import checks
 from langevax.problems import losses
 from langevax.sklearn.base import MeanFieldEstimator
+from langevax.sklearn.column_maps import Table, weighted_moments
 from langevax.sklearn.inspection import MeanFieldInspection
 from langevax.sklearn.intervals import ClassSets, Intervals, class_scores, probabilities
 from langevax.sklearn.parameters import FLAG, Auto, one_of
-from langevax.sklearn.table import (
-    DistinctRows,
-    LabelTargets,
-    NumberTargets,
-    Table,
-    weighted_moments,
-)
+from langevax.sklearn.table import DistinctRows, LabelTargets, NumberTargets
 from langevax.sklearn.training import TrainingTask
 
 

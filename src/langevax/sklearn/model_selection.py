@@ -7,6 +7,7 @@ import numpy as np
 
 from langevax._typing import PRNGKey
 from langevax.meanfield.kernel_limit import NUM_NEURONS, LeaveOneOut, excess
+from langevax.sklearn.column_maps import Scaling, Standardiser
 from langevax.sklearn.fold_choice import FEWEST_COMPARED
 from langevax.sklearn.learned_scales import (
     COMPARED_NEURONS,
@@ -17,7 +18,7 @@ from langevax.sklearn.learned_scales import (
     learned_scales,
 )
 from langevax.sklearn.parameters import Auto
-from langevax.sklearn.table import DistinctRows, Scaling, Standardiser
+from langevax.sklearn.table import DistinctRows
 from langevax.sklearn.training import TrainingTask
 
 CLEAR = 2.0

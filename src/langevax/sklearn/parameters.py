@@ -8,8 +8,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from langevax.run.options import Run, check_unsaved
-from langevax.sklearn.intervals import COVERAGE as COVERAGE
-from langevax.sklearn.intervals import check_coverage as check_coverage
 
 Auto = Literal["auto"]
 RandomState = int | np.random.RandomState | None

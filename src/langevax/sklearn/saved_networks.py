@@ -68,21 +68,13 @@ class SavedNetwork(NetworkPredictions):
         return self._estimator().__reduce_ex__(protocol)
 
     @property
-    def __class__(self) -> Any:  # for isinstance, and for dir
+    def __class__(self) -> Any:  # for isinstance  # pyright: ignore[reportIncompatibleMethodOverride]
         return type(self._estimator())
 
 
-class SavedRegressor(SavedNetwork, Intervals):
-    """A saved `MeanFieldRegressor`."""
-
-
-class SavedClassifier(SavedNetwork, ClassSets):
-    """A saved `MeanFieldClassifier`."""
-
-
 NETWORKS: dict[str, type[SavedNetwork]] = {
-    "MeanFieldRegressor": SavedRegressor,
-    "MeanFieldClassifier": SavedClassifier,
+    f"MeanField{kind}": type(f"Saved{kind}", (SavedNetwork, predictions), {})
+    for kind, predictions in (("Regressor", Intervals), ("Classifier", ClassSets))
 }
 
 

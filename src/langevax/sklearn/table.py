@@ -21,12 +21,6 @@ from sklearn.utils.validation import (
 )
 
 from langevax import checks
-from langevax.sklearn.column_maps import SCALINGS as SCALINGS
-from langevax.sklearn.column_maps import Scaling as Scaling
-from langevax.sklearn.column_maps import Standardiser as Standardiser
-from langevax.sklearn.column_maps import Table as Table
-from langevax.sklearn.column_maps import row_blocks as row_blocks
-from langevax.sklearn.column_maps import weighted_moments as weighted_moments
 from langevax.sklearn.folds import group_codes
 from langevax.sklearn.parameters import RandomState, seed_of
 from langevax.sklearn.persistence import SavedEstimator

@@ -18,6 +18,7 @@ from langevax._typing import PRNGKey
 from langevax.figures import theme
 from langevax.figures.charts import new_axes
 from langevax.run.options import Run
+from langevax.sklearn.column_maps import Standardiser, Table, weighted_moments
 from langevax.sklearn.parameters import (
     SHARED,
     Auto,
@@ -28,16 +29,13 @@ from langevax.sklearn.parameters import (
     positive,
     unsaved_run,
 )
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.sklearn.table import (
     DistinctRows,
     NumberTargets,
     RowEstimator,
-    Standardiser,
-    Table,
     bucket,
     padded,
-    weighted_moments,
 )
 from langevax.sklearn.training import keep_few_programs, root_key
 from langevax.teacher_student import (

@@ -11,6 +11,7 @@ import polars as pl
 from langevax.app.errors import BadInput, listing, nearest
 from langevax.app.tables.dates import Order, days_of
 from langevax.app.tables.numbers import Decimal, numbers_of, take_apart
+from langevax.data.missing import MISSING
 
 Kind = Literal["numeric", "date", "categorical"]
 Answer = Literal["decimal-point", "decimal-comma", "day-first", "month-first"]
@@ -24,24 +25,6 @@ As = Literal[
     "day-first",
     "month-first",
 ]
-MISSING = (
-    "",
-    "NA",
-    "N/A",
-    "n/a",
-    "NaN",
-    "nan",
-    "NULL",
-    "null",
-    "None",
-    "?",
-    "NaT",
-    "<NA>",
-    "(null)",
-    "\\N",
-)
-MISSING += ("#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!")
-"""Words that stand for a missing number in a text file."""
 STAND_FOR_MISSING = frozenset(
     """
     -|--|.|*|unknown|missing|undefined|empty|error|tbd|nil|none|null|na|n/a|n.a.|n.a|nd|nan|nat|0000-00-00|inf|+inf|-inf

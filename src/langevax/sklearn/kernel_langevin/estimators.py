@@ -21,6 +21,13 @@ from langevax.problems.likelihoods import (
 )
 from langevax.problems.losses import Logistic, Softmax, logistic, softmax
 from langevax.run.options import Run
+from langevax.sklearn.column_maps import (
+    Standardiser,
+    Table,
+    row_blocks,
+    weighted_moments,
+)
+from langevax.sklearn.intervals import COVERAGE, check_coverage
 from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnostics
 from langevax.sklearn.kernel_langevin.evidence import (
     fit_labels,
@@ -40,28 +47,22 @@ from langevax.sklearn.kernel_langevin.space import (
     kernel_space,
 )
 from langevax.sklearn.parameters import (
-    COVERAGE,
     FLAG,
     SHARED,
     Auto,
     RandomState,
-    check_coverage,
     count,
     one_of,
     positive,
     unsaved_run,
 )
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.sklearn.table import (
     DistinctRows,
     LabelTargets,
     NumberTargets,
     RowEstimator,
-    Standardiser,
-    Table,
-    row_blocks,
     subsample,
-    weighted_moments,
 )
 from langevax.sklearn.training import keep_few_programs
 
