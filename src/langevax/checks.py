@@ -5,7 +5,6 @@ They read only concrete values; inside a traced function the same objects are re
 
 import math
 import os
-import re
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
@@ -19,6 +18,7 @@ from jax.typing import ArrayLike
 from langevax._typing import PyTree
 from langevax.imports import needs as needs
 from langevax.platforms import not_forked
+from langevax.storage import local_path as local_path
 
 Value = TypeVar("Value", bound=ArrayLike)
 Parameters = ParamSpec("Parameters")
@@ -542,23 +542,6 @@ def defined_start(state: object) -> None:
 def first_line(error: BaseException) -> str:
     """Return the kind of an error and the first line of its message."""
     return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
-
-
-def local_path(name: str, path: object) -> None:
-    """Raise unless `path` can be the name of a file or folder of this machine."""
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(
-            f"{name} must be a path, got {shown(path)}; pass a str or a pathlib.Path."
-        )
-    if not os.fspath(path):
-        raise ValueError(f"{name} is empty; name a file or a folder, '.' for this one.")
-    if scheme := re.match(
-        r"([A-Za-z][A-Za-z0-9+.-]+):/", os.fspath(path)
-    ):  # one letter is a drive of Windows
-        raise ValueError(
-            f"{name} is {os.fspath(path)!r}, but only local files are read and written, not {scheme[1]}://; copy it "
-            "here, or mount it as a folder."
-        )
 
 
 def same_structure(name: str, tree: PyTree, like: PyTree) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -48,7 +48,7 @@ def lazily(
         if name not in file_of:
             raise missing(module, name)
         file = file_of[name]
-        with nullcontext() if extra is None else needs(extra, module):
+        with needs(extra, module):
             member = import_module(f"{module}.{file or name}")
         if file:
             member = getattr(member, name)

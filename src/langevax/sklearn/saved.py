@@ -41,6 +41,7 @@ def named(file: str | os.PathLike[str]) -> AbstractContextManager[None]:
 
 def read(file: str | os.PathLike[str]) -> storage.StoredArrays:
     """Return header, arrays and hash; a `ModelError` says what is wrong with the file and what to do."""
+    storage.local_path("file", file)
     return storage.read_arrays(Path(file), FORMAT, WHAT, ModelError)
 
 
@@ -78,7 +79,8 @@ def decode(
 def _object(cls: Any, attributes: dict[str, Any]) -> Any:
     if issubclass(cls, tuple):
         return cls(**attributes)
-    absent = _field_names(cls) - attributes.keys()
+    names = {field.name for field in fields(cls)} if is_dataclass(cls) else set()
+    absent = names - attributes.keys()
     if absent:
         raise ValueError(f"a {cls.__name__} lacks {', '.join(sorted(absent))}")
     restored = object.__new__(
@@ -87,7 +89,3 @@ def _object(cls: Any, attributes: dict[str, Any]) -> Any:
     for key, item in attributes.items():
         object.__setattr__(restored, key, item)
     return restored
-
-
-def _field_names(cls: Any) -> set[str]:
-    return {field.name for field in fields(cls)} if is_dataclass(cls) else set()

@@ -48,7 +48,8 @@ class SavedNetwork(NetworkPredictions):
         is_plain = (
             type(X) is np.ndarray
             and X.dtype.kind in "fiu"
-            and X.shape == (len(X) or 1, self.n_features_in_)
+            and len(X)
+            and X.shape[1:] == (self.n_features_in_,)
             and self.feature_names_in_ is None
         )
         if is_plain and np.isfinite(columns := X.astype(np.float64)).all():

@@ -40,7 +40,7 @@ from langevax.app.report import summary
 from langevax.app.report.contents import FitContents
 from langevax.app.report.effects import effects_of, far_off_rows
 from langevax.app.report.fit_page import write_fit_page
-from langevax.app.tables.files import csv_text
+from langevax.app.tables.files import write_table
 from langevax.app.tables.schema import write_schema
 from langevax.run import keep_compiled_programs
 from langevax.sklearn import saved
@@ -275,7 +275,7 @@ def write_model(
     named = data.names[split.test.tolist()].with_columns(observed=pl.Series(observed))
     predicted = prediction_table(outputs, classes, result.get("threshold", 0.5))
     table = pl.concat([named, predicted], how="horizontal")
-    (new / HOLDOUT).write_text(csv_text(table), encoding="utf-8", newline="\n")
+    write_table(table, new / HOLDOUT)
     write_json(new / RESULT, result)
 
 

@@ -28,7 +28,7 @@ FORMATS = ".csv, .tsv, .csv.gz or .parquet"
 SEPARATOR_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 """The first that divides most lines alike is taken: commas may be those of decimals."""
 MAGIC = {"gzip": b"\x1f\x8b", "parquet": b"PAR1", "zip": b"PK\x03\x04"}
-FORMULA = '(^|[,;|\t\r\n])("*[=+\\-@\uff1d\uff0b\uff0d\uff20])'
+FORMULA = '(^|[,;|\t\r\n])([" ]*[=+\\-@\uff1d\uff0b\uff0d\uff20])'
 """What a spreadsheet takes for a formula at the beginning of a cell, which any separator begins in some country: signs
 and their full-width forms."""
 ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp850", "mac_roman")
@@ -375,18 +375,11 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
 def csv_text(frame: pl.DataFrame, separator: str = ",") -> str:
     """Return a table as text, without formulas; every file of text that is written is made here.
 
-    Where a cell holds what separates cells elsewhere, as a semicolon does, all words are in quotation marks.
-
     Example:
         >>> csv_text(pl.DataFrame({"name": ["a;=cmd|x", "b"], "number": [1.5, None]})).splitlines()
-        ['"name","number"', '"a;\'=cmd|x",1.5', '"b",']
+        ['name,number', "a;'=cmd|x,1.5", 'b,']
     """
-    safe = without_formulas(frame)
-    text = safe.write_csv(separator=separator)
-    others = set(SEPARATOR_NAMES) - {separator}
-    if any(other in text for other in others):
-        text = safe.write_csv(separator=separator, quote_style="non_numeric")
-    return text
+    return without_formulas(frame).write_csv(separator=separator)
 
 
 def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
