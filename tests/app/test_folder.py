@@ -6,7 +6,8 @@ import os
 import pytest
 
 from langevax.app.errors import BadInput
-from langevax.app.folder import MODEL, PARTS, REPORT, RESULT, Folder, file_digest
+from langevax.app.folder import MODEL, PARTS, REPORT, RESULT, Folder
+from langevax.storage import file_hash
 from langevax.locks import LOCK_FILE, Lock
 from tests.sentences import refuses
 
@@ -44,7 +45,7 @@ def test_a_model_is_replaced_as_a_whole(folder):
     assert text_of(folder, MODEL) == "new"
     files = json.loads((folder.path / RESULT).read_text())["files"]
     assert files == {
-        part: file_digest(folder.path / part) for part in PARTS if part != RESULT
+        part: file_hash(folder.path / part) for part in PARTS if part != RESULT
     }
 
 

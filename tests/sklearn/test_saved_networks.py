@@ -18,7 +18,6 @@ from tests.sentences import refuses
 from tests.sklearn.tables import (
     QUICK,
     diabetes,
-    fitted_classifier,
     fitted_regressor,
     iris,
 )
@@ -45,24 +44,25 @@ def models(tmp_path_factory):
     """Return models by file, the rows to predict at, and what each of them predicts."""
     folder = tmp_path_factory.mktemp("models")
     X, y = diabetes()
-    two = MeanFieldRegressor(**QUICK).fit(X[:100], np.c_[y, -y][:100])
+    labels = np.where(iris()[1] == "setosa", "setosa", "other")
+    folds = QUICK | {"validation": "folds"}
+    two = MeanFieldRegressor(**folds).fit(X[:100], np.c_[y, -y][:100])
     column = MeanFieldRegressor(**QUICK).fit(X[:100], y[:100, None])
-    labels = np.where(iris()[1] > 0, "other", "setosa")
-    binary = MeanFieldClassifier(**QUICK, threshold="balanced").fit(iris()[0], labels)
-    line = MeanFieldRegressor(**QUICK, linear_part=True).fit(X, y)
+    line = MeanFieldRegressor(**folds, linear_part=True).fit(X, y)
     pieces = MeanFieldRegressor(**QUICK, scaling="pieces").fit(X, y)
     robust = MeanFieldRegressor(**QUICK, scaling="robust").fit(X, y)
-    interval = [*["predict"], "predict_interval"]
+    binary = MeanFieldClassifier(**folds, threshold="balanced").fit(iris()[0], labels)
+    three = MeanFieldClassifier(**folds).fit(*iris())
+    interval = ["predict", "predict_interval"]
     sets = ["predict", "predict_proba", "predict_set"]
     kinds = {
-        "regressor": (fitted_regressor(), X, interval),
         "two": (two, X, interval),
         "column": (column, X, ["predict"]),
         "line": (line, X, interval),
-        "pieces": (pieces, X, interval),
+        "pieces": (pieces, X, ["predict"]),
         "robust": (robust, X, ["predict"]),
-        "classifier": (fitted_classifier(), iris()[0], sets),
         "binary": (binary, iris()[0], sets),
+        "three": (three, iris()[0], sets),
     }
     kinds = {str(folder / name): kind for name, kind in kinds.items()}
     for file, (model, _, _) in kinds.items():

@@ -10,6 +10,7 @@ import os
 import platform
 from collections.abc import Mapping
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -156,11 +157,10 @@ def _check_parameters(file: str | os.PathLike[str], header: dict[str, Any]) -> N
 
 def _estimator(name: str) -> Any:
     """Return the estimator of a name, whose file is imported by it; None where there is none."""
-    from langevax import sklearn
-
-    return (
-        getattr(sklearn, name) if name in sklearn.__all__ else SAVED_CLASSES.get(name)
-    )
+    package = import_module("langevax.sklearn")
+    if name in package.__all__:
+        return getattr(package, name)
+    return SAVED_CLASSES.get(name)
 
 
 def _restored(state: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
