@@ -133,6 +133,7 @@ BOXES = {
             "keys",
             "platforms",
             "locks",
+            "storage",
             "figures",
         ),
         0,

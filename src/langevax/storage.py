@@ -27,16 +27,9 @@ DEEPEST = 200
 """Levels of JSON."""
 HASH = "sha256"
 CONTENT = "langevax"
-KINDS = {
-    name: np.dtype(f"<{kind}")
-    for name, kind in (
-        *(("F64", "f8"), ("F32", "f4"), ("F16", "f2"), ("C64", "c8"), ("BOOL", "?")),
-        *(
-            (f"{sign.upper()}{8 * n}", f"{sign}{n}")
-            for sign in "iu"
-            for n in (1, 2, 4, 8)
-        ),
-    )
+ARRAY_KINDS = {"BOOL": np.dtype(bool)} | {
+    f"{kind[0].upper()}{8 * int(kind[1])}": np.dtype(f"<{kind}")
+    for kind in ["f2", "f4", "f8", "c8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]
 }
 """Types of arrays in a file, by their names in safetensors."""
 
@@ -168,7 +161,7 @@ def write_arrays(
     path: Path, header: dict[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> None:
     """Write a header with `format` and arrays, and the hash of both; make the folder."""
-    names = {kind: name for name, kind in KINDS.items()}
+    names = {kind: name for name, kind in ARRAY_KINDS.items()}
     arrays = {
         name: np.asarray(array, array.dtype.newbyteorder("<"), order="C")
         for name, array in arrays.items()
@@ -242,7 +235,7 @@ def _split(path: Path) -> tuple[str, dict[str, np.ndarray], str]:
     end = 0
     for name, place in sorted(places.items(), key=lambda one: one[1]["data_offsets"]):
         start, stop = place["data_offsets"]
-        kind, shape = KINDS[place["dtype"]], tuple(place["shape"])
+        kind, shape = ARRAY_KINDS[place["dtype"]], tuple(place["shape"])
         if start != end or math.prod(shape) * kind.itemsize != stop - start:
             raise ValueError(f"its array {name!r} is not where it should be")
         arrays[name] = np.ndarray(shape, kind, content, begin + start)

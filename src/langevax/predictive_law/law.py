@@ -2,7 +2,8 @@
 
 import math
 import os
-from dataclasses import dataclass, fields
+import warnings
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from langevax._typing import PRNGKey, PyTree
 from langevax.log_weights import log_mean_exp
 from langevax.predictive_law import law_file
 from langevax.predictive_law.law_certificate import LawCertificate, certify
-from langevax.predictive_law.law_problem import LawProblem
+from langevax.predictive_law.law_problem import LawProblem, PredictiveWarning
 from langevax.predictive_law.models import model_of
 from langevax.predictive_law.path import PredictivePath
 from langevax.predictive_law.row_model import NamedModel, RowModel
@@ -25,7 +26,6 @@ from langevax.renamed import refuse_former
 from langevax.run.identity import describe
 from langevax.run.options import Run
 from langevax.run.result import datatree_type, draws_dataset, named_leaves
-from langevax.storage import UnreadableError, read_as
 
 if TYPE_CHECKING:
     import xarray
@@ -178,13 +178,17 @@ class PredictiveLaw:
 
         Functions and data are not saved: of the prior there are its densities at the particles, of the rows a hash.
         """
-        names = ("points", "log_likelihoods", "seconds")
-        arrays = {name: np.asarray(getattr(self, name)) for name in names}
-        arrays["log_priors"] = self.problem.log_priors(self.points)
-        for field in fields(PredictivePath):
-            arrays[f"path_{field.name}"] = np.asarray(getattr(self.path, field.name))
-        about = {"method": self.method, "rows": _described(self.problem)}
-        law_file.write(file, about, arrays)
+        priors = self.problem.log_priors(self.points)
+        saved = law_file.SavedLaw(
+            np.asarray(self.points),
+            np.asarray(self.log_likelihoods),
+            priors,
+            self.path,
+            self.method,
+            self.seconds,
+            _described(self.problem),
+        )
+        law_file.write(file, saved)
 
     def to_datatree(self) -> "xarray.DataTree":
         """Return the groups `posterior` (the particles) and `log_likelihood`, in ArviZ's layout.
@@ -258,7 +262,7 @@ def load(
         >>> bool((again.log_score(jnp.zeros(3)) == law.log_score(jnp.zeros(3))).all())
         True
     """
-    header, arrays, _ = law_file.read(file)
+    saved = law_file.read(file)
     row_model = model_of(model, data)
     if isinstance(row_model, NamedModel):
         start = row_model.start(random.key(0))
@@ -267,27 +271,24 @@ def load(
             "start is missing: pass a position in the structure of the draws."
         )
     position = checks.arrays("start", start)
-    named = f"{str(file)!r} is damaged or not a distribution of langevax ({{}}); save it again."
-    with read_as(UnreadableError, named):
-        points = arrays.pop("points")
-        logs = arrays.pop("log_likelihoods")
-        priors = arrays.pop("log_priors")
-        seconds = float(arrays.pop("seconds"))
-        method, rows = str(header["method"]), dict(header["rows"])
-        curve = {name.removeprefix("path_"): array for name, array in arrays.items()}
-        path = PredictivePath(**curve)
-        known = points.shape[1], logs.shape[1]
+    points, logs = saved.points, saved.log_likelihoods
     problem = LawProblem.of(row_model.finite_sum, position, len(points))
     sizes = sum(np.size(leaf) for leaf in jax.tree.leaves(position)), problem.size
-    differing = _differing(problem, points, logs, priors) if sizes == known else "sizes"
-    if rows != _described(problem):
-        differing = "rows"
+    known = points.shape[1], logs.shape[1]
+    differing = _differing(problem, saved) if sizes == known else "sizes"
     if differing:
         raise ValueError(
             f"{str(file)!r} is a distribution of {known[0]} parameters and {known[1]} rows, of another model or other "
             f"data: {differing} differ; pass those that it was fitted to."
         )
-    return law_at(row_model, problem, points, path, method, seconds)
+    if saved.rows is None or saved.log_priors is None:
+        warnings.warn(
+            f"{str(file)!r} was written by a version that saved neither the prior's densities nor a hash of the rows: "
+            "another prior cannot be refused; save it again.",
+            PredictiveWarning,
+            stacklevel=2,
+        )
+    return law_at(row_model, problem, points, saved.path, saved.method, saved.seconds)
 
 
 def _described(problem: LawProblem) -> dict[str, str]:
@@ -295,14 +296,14 @@ def _described(problem: LawProblem) -> dict[str, str]:
     return describe({"rows": problem.rows, "weights": problem.row_weights})
 
 
-def _differing(
-    problem: LawProblem, points: np.ndarray, logs: np.ndarray, priors: np.ndarray
-) -> str:
-    """Return what a problem computes otherwise at the particles; nothing where all is equal up to the machine."""
-    tolerance = 1e-3
-    close = partial(np.allclose, rtol=tolerance, atol=tolerance)
-    if not close(problem.log_likelihoods(points), logs):
+def _differing(problem: LawProblem, saved: law_file.SavedLaw) -> str:
+    """Return what a problem has or computes otherwise; nothing where all is equal, up to the machine."""
+    if saved.rows is not None and saved.rows != _described(problem):
+        return "rows"
+    close = partial(np.allclose, rtol=1e-3, atol=1e-3)
+    if not close(problem.log_likelihoods(saved.points), saved.log_likelihoods):
         return "log likelihoods of its particles"
-    if not close(problem.log_priors(points), priors):
+    priors = saved.log_priors
+    if priors is not None and not close(problem.log_priors(saved.points), priors):
         return "prior densities of its particles"
     return ""
