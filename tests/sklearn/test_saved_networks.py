@@ -117,7 +117,7 @@ def test_it_becomes_the_estimator_when_more_is_asked_of_it(file):
         lambda model: copy.deepcopy(model).temperature_ == fitted.temperature_,
         lambda model: type(pickle.loads(pickle.dumps(model))) is MeanFieldRegressor,
         lambda model: model.set_params(run=None) is model,
-        lambda model: {"certificate", "card_"} <= {*dir(model)},
+        lambda model: "certificate" in dir(model),
     ):
         model = load(file)
         model.predict(X)
