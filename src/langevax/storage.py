@@ -255,4 +255,4 @@ def content_hash(text: str, arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _bytes_of(array: np.ndarray) -> memoryview:
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
