@@ -85,12 +85,12 @@ def test_predictions_are_those_of_the_fit_without_jax_and_scikit_learn(
     for file, (model, X, methods) in models.items():
         for name in methods:
             expected = getattr(model, name)(X)
-            given = np.array(said[file][name])
+            loaded = np.array(said[file][name])
             if expected.dtype.kind == "f":
                 tolerance = 1e-5 * np.abs(expected).max()
-                np.testing.assert_allclose(given, expected, atol=tolerance, rtol=1e-5)
+                np.testing.assert_allclose(loaded, expected, atol=tolerance, rtol=1e-5)
             else:
-                np.testing.assert_array_equal(given, expected)
+                np.testing.assert_array_equal(loaded, expected)
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,7 @@ def test_it_becomes_the_estimator_when_more_is_asked_of_it(file):
         model.predict(X)
         assert is_saved(model)
         assert ask(model)
+        assert model.get_params()["random_state"] == 0
         assert type(model) is MeanFieldRegressor
         np.testing.assert_array_equal(model.predict(X), fitted.predict(X))
 

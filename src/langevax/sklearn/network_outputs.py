@@ -18,7 +18,7 @@ RIDGE_PENALTIES = np.logspace(-7, 5, 25)
 
 
 class OutputNeuron(NamedTuple):
-    """What outputs depend on of a neuron `langevax.neurons.TanhTanh`, which needs JAX."""
+    """Scale and number of outputs of a neuron, in the place of `langevax.neurons.TanhTanh`, which needs JAX."""
 
     scale: float
     num_outputs: int | None

@@ -1,4 +1,4 @@
-"""How models are saved: one safetensors file, arrays and a JSON header; nothing is ever unpickled.
+"""Saved estimators: one safetensors file, arrays and a JSON header; nothing is ever unpickled.
 
 A fitted attribute becomes JSON and arrays by its type: numbers, words, arrays, lists, tuples, dictionaries, and objects
 of the classes in `SAVED_CLASSES`, attribute by attribute. Any other object is refused. The SHA-256 of all of it stands

@@ -4,6 +4,7 @@ JAX and scikit-learn take seconds to import, and JAX cannot run in a forked proc
 """
 
 import os
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,8 @@ class SavedNetwork(NetworkPredictions):
 
     @property
     def __class__(self) -> Any:  # for isinstance  # pyright: ignore[reportIncompatibleMethodOverride]
-        return type(self._estimator())
+        package = import_module("langevax.sklearn")
+        return getattr(package, vars(self)["_stored"][1].header["class"])
 
 
 NETWORKS: dict[str, type[SavedNetwork]] = {
@@ -100,7 +102,7 @@ def load(file: str | os.PathLike[str]) -> Any:
         True
     """
     stored = read(file)
-    kind = NETWORKS.get(stored.header["class"])
+    kind = NETWORKS.get(str(stored.header["class"]))
     if kind is not None:
         with named(file):
             return kind(os.fspath(file), stored)
