@@ -20,6 +20,8 @@ HOSTILE = [
     "a\n=cmd",
     'a;"=cmd"',
     "a|\uff1dcmd",
+    " =cmd",
+    "a; =cmd",
 ]
 
 
@@ -42,7 +44,7 @@ def assert_harmless(text):
     assert not [
         cell
         for cell in cells(text)
-        if cell.lstrip('"')[:1] in tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+        if cell.lstrip('" ')[:1] in tuple("=+-@\uff1d\uff0b\uff0d\uff20")
         and not is_number(cell)
     ]
 
@@ -59,11 +61,9 @@ def test_the_tables_of_pages_are_written_so_too():
     assert_harmless(base64.b64decode(url.partition(",")[2]).decode())
 
 
-def test_words_with_another_separator_are_quoted_and_numbers_stay():
-    table = pl.DataFrame({"word": ["a;b", "c"], "number": ["-1.5", "2"]})
-    lines = csv_text(table).splitlines()
-    assert lines == ['"word","number"', '"a;b","-1.5"', '"c","2"']
-    assert csv_text(table[1:]).splitlines() == ["word,number", "c,2"]
+def test_numbers_and_other_words_stay():
+    table = pl.DataFrame({"word": ["a;b", "c-d"], "number": ["-1.5", " -2"]})
+    assert csv_text(table).splitlines() == ["word,number", "a;b,-1.5", "c-d, -2"]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])
