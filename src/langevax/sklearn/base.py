@@ -32,7 +32,11 @@ from langevax.sklearn.fold_paths import (
 )
 from langevax.sklearn.intervals import NetworkPredictions
 from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
-from langevax.sklearn.model_selection import kernel_choice, kernel_errors
+from langevax.sklearn.model_selection import (
+    column_candidates,
+    kernel_errors,
+    kernel_problem,
+)
 from langevax.sklearn.network_outputs import LinearPart, outputs
 from langevax.sklearn.parameters import (
     FLAG,
@@ -282,79 +286,73 @@ class MeanFieldEstimator(RowEstimator, NetworkPredictions):
         # on some hundred rows, threads cost twenty times as much as they save
         with threadpool_limits(1, "blas"):
             candidates = self._prepared(rows, task, choice_key)
+            passed = self._passed_temperature()
+            plain = self._plain_columns(rows)
+            line_of = plain if linear is True else None
             if self._search() is None:
                 columns = candidates[0]
-                if self._passed_temperature() is None:
-                    self.leave_one_out_ = kernel_errors(
-                        rows, task, self.prior_precision, columns, choice_key
-                    )
-                inputs = columns.standardiser(rows.inputs)
-                network = self._network(task, inputs, rows.weights)
-                return self._trial(rows, network, columns, linear is True)
-            plain = self._plain_columns(rows)
+                network = self._network(rows, task, columns.standardiser)
+                if passed is None:
+                    passed = self._closed_form(rows, network, columns, choice_key)
+                return self._trial(rows, network, columns, line_of, passed)
             split = SplitRows.of(task.labels, rows.copies, rows.groups)
-
-            def search(
-                columns: PreparedColumns, scale: float, with_line: bool
-            ) -> FoldSearch:
-                inputs = columns.standardiser(rows.inputs)
-                network = self._network(task, inputs, rows.weights).rescaled(scale)
-                return FoldSearch(
-                    network,
+            searches = [
+                FoldSearch(
+                    self._network(rows, task, columns.standardiser),
                     plain(rows.inputs),
                     split,
                     path_key,
                     FOLD_PARTICLES,
-                    columns.learned,
-                    plain if with_line else None,
                     columns,
-                    self._passed_temperature(),
+                    line_of,
+                    passed,
                 )
-
-            best = best_search(
-                [search(columns, 1.0, linear is True) for columns in candidates],
-                report,
-            )
-            assert best.columns is not None
+                for columns in candidates
+            ]
+            best = best_search(searches, report)
             if isinstance(self.output_scale, str):
-                larger = search(best.columns, LARGER_SCALE, linear is True)
-                best = best_search([best, larger], report)
+                larger = best.network.rescaled(LARGER_SCALE)
+                best = best_search([best, replace(best, network=larger)], report)
             choice = best.choice()
             if linear == "auto" and choice.linear_is_ahead:
-                assert best.columns is not None
-                neuron = best.network.task.neuron
-                ratio = float(neuron.scale) / float(task.neuron.scale)
-                other = search(best.columns, ratio, True)
+                other = replace(best, line_of=plain)
                 others = other.choice()
-                if others.clearly_below(choice, 0.0):
+                if others.losses["loss"] < choice.losses["loss"]:
                     best, choice = other, others
-        assert best.columns is not None
-        with_line = best.line_of is not None
-        return self._trial(rows, best.network, best.columns, with_line, choice)
+        temperature = choice.temperature if passed is None else passed
+        return self._trial(
+            rows, best.network, best.columns, best.line_of, temperature, choice
+        )
+
+    def _closed_form(
+        self,
+        rows: DistinctRows,
+        network: Network,
+        columns: PreparedColumns,
+        key: PRNGKey,
+    ) -> float:
+        """Return the temperature of the kernel limit, whose errors are kept."""
+        problem = kernel_problem(rows, network.task, self.prior_precision, key)
+        errors = kernel_errors(problem, columns)
+        self.leave_one_out_ = errors
+        multiplier = self.automatic_.temperature_multiplier
+        multiplier = multiplier or network.task.curvature(errors.error)
+        return multiplier * errors.alpha / float(rows.weights.sum())
 
     def _trial(
         self,
         rows: DistinctRows,
         network: Network,
         columns: PreparedColumns,
-        with_line: bool,
+        line_of: Standardiser | None,
+        temperature: float,
         choice: Choice | None = None,
     ) -> Trial:
-        """Return the training problem without its linear part; the temperature is that passed, chosen or of the kernel limit."""
-        temperature = self._passed_temperature()
-        if temperature is None and choice is not None:
-            temperature = choice.temperature
-        if temperature is None:
-            errors = self.leave_one_out_
-            assert errors is not None
-            multiplier = self.automatic_.temperature_multiplier
-            multiplier = multiplier or network.task.curvature(errors.error)
-            temperature = multiplier * errors.alpha / float(rows.weights.sum())
+        """Return the training problem without its linear part, where `line_of` makes the columns of one."""
         line = None
-        if with_line:
-            plain = self._plain_columns(rows)
-            inputs = plain(rows.inputs)
-            line = LinearPart.fit(plain, inputs, network.task.targets, rows.weights)
+        if line_of is not None:
+            inputs = line_of(rows.inputs)
+            line = LinearPart.fit(line_of, inputs, network.task.targets, rows.weights)
             own = line.of_columns(inputs)
             network = replace(network, task=network.task.without(own))
         return Trial(columns, network, float(temperature), choice, line)
@@ -393,8 +391,7 @@ class MeanFieldEstimator(RowEstimator, NetworkPredictions):
         task = task._replace(neuron=neuron)
         if self.linear_part_ is not None:
             task = task.without(self.linear_part_(rows.inputs))
-        inputs = self.standardiser_(rows.inputs)
-        self.network_ = self._network(task, inputs, rows.weights)
+        self.network_ = self._network(rows, task, self.standardiser_)
         self.row_places_ = rows.places
         return self
 
@@ -420,10 +417,10 @@ class MeanFieldEstimator(RowEstimator, NetworkPredictions):
         if choice is None:
             return
         targets = task.targets[choice.places]
-        self.held_out_ = choice.held_out()
+        self.held_out_ = choice.held_out
         self.scores_ = self._scores(choice.outputs, targets)
         self.held_out_scores_ = choice.losses | self._held_out_scores(
-            choice.outputs, targets, choice.weights
+            choice.outputs, targets, choice.held_out.weights
         )
         if self._passed_temperature() is None:
             self.temperature_reason_ = choice.reason()
@@ -436,18 +433,12 @@ class MeanFieldEstimator(RowEstimator, NetworkPredictions):
         task: TrainingTask,
         key: PRNGKey,
     ) -> list[PreparedColumns]:
-        """Return how the columns are scaled, as passed or by the kernel limit, which may leave two candidates."""
-        scalings = self._scalings()
-        learned = self.learn_scales
-        if learned == "auto" and self.automatic_.closed_form:
-            learned = False
-        if len(scalings) > 1 or learned:
-            return kernel_choice(
-                rows, task, self.prior_precision, scalings, learned, key
-            )
-        scaling = next(iter(scalings))
-        standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
-        return [PreparedColumns(standardiser, scaling, None)]
+        """Return how the columns may be scaled; first comes what is taken where no networks are compared."""
+        learned = (self.learn_scales is True,)
+        if self.learn_scales == "auto" and self._search() is not None:
+            learned = (False, True)
+        problem = kernel_problem(rows, task, self.prior_precision, key)
+        return column_candidates(problem, self._scalings(), learned)
 
     def _linear_option(self) -> bool | Auto:
         """Return whether the network is trained on the residuals of a linear model."""
@@ -455,13 +446,14 @@ class MeanFieldEstimator(RowEstimator, NetworkPredictions):
 
     def _network(
         self,
+        rows: DistinctRows,
         task: TrainingTask,
-        inputs: np.ndarray,
-        weights: np.ndarray,
+        standardiser: Standardiser,
     ) -> Network:
-        """Return the training problem on these standardised columns."""
+        """Return the training problem on standardised columns."""
+        inputs = standardiser(rows.inputs)
         precision = float(self.prior_precision)
-        network = Network(task, inputs, weights, precision, span=row_span(inputs))
+        network = Network(task, inputs, rows.weights, precision, span=row_span(inputs))
         return network if self.sharding is None else network.split_over(self.sharding)
 
     def _solver_name(self, num_rows: int) -> str:

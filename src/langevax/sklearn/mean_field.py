@@ -55,11 +55,12 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, Intervals):
             and is the only one that depends on the columns' units;
             "robust" first maps columns to bounded ones (`column_maps`), which suits heavy tails; "pieces" adds to each
             column of many values eight bounded ones, of the pieces between its quantiles, which suits jumps and bends;
-            "auto" chooses by leave-one-out errors of the kernel limit, in closed form, and by the networks of folds.
+            "auto" takes that of the best networks on folds, or where there are none, "columns" unless leave-one-out errors
+            of the kernel limit, in closed form, are clearly better for another one.
             Other scalings are transformers of scikit-learn before this one.
         learn_scales: True multiplies columns by scales learned from the slopes of the kernel limit
             (`langevax.sklearn.learned_scales`), so that those on which the target depends count more; "auto" does where
-            the networks of the folds are better for it, or kernel machines by two standard errors.
+            the networks of the folds are better for it.
         validation: "folds" follows the path of a network without each of 5 folds of the rows (of at most 2,000 of
             them), until losses on the rows left out have risen, and chooses the hottest temperature whose mean loss is
             within a quarter of a standard error of the least, or for classes half of one and at most that of their

@@ -79,8 +79,7 @@ def decode(
 def _object(cls: Any, attributes: dict[str, Any]) -> Any:
     if issubclass(cls, tuple):
         return cls(**attributes)
-    names = {field.name for field in fields(cls)} if is_dataclass(cls) else set()
-    absent = names - attributes.keys()
+    absent = _field_names(cls) - attributes.keys()
     if absent:
         raise ValueError(f"a {cls.__name__} lacks {', '.join(sorted(absent))}")
     restored = object.__new__(
@@ -89,3 +88,7 @@ def _object(cls: Any, attributes: dict[str, Any]) -> Any:
     for key, item in attributes.items():
         object.__setattr__(restored, key, item)
     return restored
+
+
+def _field_names(cls: Any) -> set[str]:
+    return {field.name for field in fields(cls)} if is_dataclass(cls) else set()

@@ -7,16 +7,13 @@ Inputs are standardised columns over sqrt(d) and a constant column of the same s
 
 from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from jax import random
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
 
 from langevax._typing import PRNGKey
-from langevax.figures import theme
-from langevax.figures.charts import new_axes
 from langevax.run.options import Run
 from langevax.sklearn.column_maps import Standardiser, Table, weighted_moments
 from langevax.sklearn.parameters import (
@@ -46,9 +43,6 @@ from langevax.teacher_student import (
     two_phase,
 )
 from langevax.teacher_student.phases import curvature_bound
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 DECAYS = (0.0, 1e-4, 1e-3, 1e-2)
 """Tried by weight_decay="auto". Strong ones compensate for a poor exploration."""
@@ -214,46 +208,6 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         columns = self._columns(X)
         z = self.intercept_ + outputs(self.network_, self.units_.prepared(columns))
         return self.units_.target_mean + self.units_.target_scale * z
-
-    def plot_neurons(self, axes: "Axes | None" = None) -> "Axes":
-        """Plot the weights of every neuron as colours: one row a neuron, positive ones first, largest first.
-
-        The columns of the largest weights, at most twelve, and the bias; for columns in units of their deviation and
-        targets in units of theirs.
-        """
-        check_is_fitted(self)
-        axes = new_axes(axes)
-        names, signs, weights = self._neurons()
-        limit = float(np.abs(weights).max()) or 1.0
-        image = axes.imshow(
-            weights, cmap=theme.DIVERGING, vmin=-limit, vmax=limit, aspect="auto"
-        )
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-        axes.set_yticks(
-            range(len(signs)),
-            [{1: "+", 0: "0", -1: "\u2212"}[int(sign)] for sign in signs],
-        )
-        axes.set_ylabel("neurons, by the sign of their outer weight")
-        axes.set_title("The neurons", loc="left")
-        axes.grid(visible=False)
-        axes.figure.colorbar(image, ax=axes, label="inner weight")
-        return axes
-
-    def _neurons(self) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """Return column names, signs, and weights (neurons, columns) of standardised columns, in the figure's order."""
-        outer, inner = (np.asarray(leaf, np.float64) for leaf in self.network_)
-        weights = (
-            inner * self.units_.constant
-        )  # prepared columns are the standardised ones times 1 / sqrt(d)
-        order = np.lexsort((-np.linalg.norm(weights, axis=1), -np.sign(outer)))
-        weights, d = weights[order], weights.shape[1] - 1
-        shown = np.sort(np.argsort(-np.abs(weights[:, :d]).max(0), kind="stable")[:12])
-        names = self._column_names()
-        return (
-            [*(names[j] for j in shown), "bias"],
-            np.sign(outer[order]),
-            weights[:, [*shown, d]],
-        )
 
     @property
     def record_every(self) -> int:

@@ -27,8 +27,8 @@ from langevax.app.report.summary import split_sizes
 from langevax.app.tables.columns import (
     of_far_values,
     of_kinds,
-    of_last_row,
     of_rows_apart,
+    of_totals,
     read_columns,
 )
 from langevax.app.tables.exposures import check_column, check_values
@@ -52,7 +52,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     suspects = _suspects(read)
     decisions = (
         *table.decisions,
-        *of_last_row(read.readings),
+        *of_totals(read.readings),
         *of_rows_apart(read.readings),
         *([] if options.group else of_repeated_names(read.readings, read.styles)),
         *of_kinds(table.frame, read.readings),

@@ -6,6 +6,7 @@ dates. Where most cells are numbers or dates and some are not, the user is asked
 those that look like numbers or dates are named. Columns that identify their rows are left out.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -41,6 +42,7 @@ from langevax.app.tables.records import (
     first_place,
     option,
     places,
+    rows_apart,
 )
 from langevax.app.tables.styles import (
     TRUTHS,
@@ -135,6 +137,13 @@ class KindEvidence:
         """Return how many cells one of the readings reads at most."""
         return max((way.values.count() for way in self.readings), default=0)
 
+    def mostly(self, words: pl.Series, present: pl.Series) -> bool:
+        """Return whether more than half of the cells, or of the different ones, are of this kind in any notation."""
+        some = words.filter(self.recognised)
+        every = words.filter(present)
+        shares = (len(some), len(every)), (some.n_unique(), every.n_unique())
+        return any(2 * part > whole for part, whole in shares)
+
     def best_ways(self) -> list[Reading]:
         """Return the readings of the most cells."""
         return [way for way in self.readings if way.values.count() == self.most()]
@@ -201,7 +210,21 @@ def read_columns(
         >>> [column.values.to_list() for column in read_columns(frame, separator=";").values()]
         [[1.5, 2.0, 1.5, 2.0], [1.234, 0.0, 1.234, 0.0]]
     """
-    choices = choices or Choices()
+    columns, questions = _read_all(frame, choices or Choices(), separator)
+    if not questions:
+        return columns
+    apart = rows_apart(questions)
+    if apart:  # what is asked beside does not mention these rows
+        rows = pl.int_range(frame.height, eager=True).is_in(apart[0].rows)
+        blank = frame.with_columns(pl.when(~rows).then(pl.all()))
+        _, questions = _read_all(blank, choices or Choices(), separator)
+    raise all_asked(questions, apart)
+
+
+def _read_all(
+    frame: pl.DataFrame, choices: Choices, separator: str
+) -> tuple[dict[str, ReadColumn], list[Asked]]:
+    """Return the columns that can be read, and the questions on the others."""
     plain = _plain_columns(frame, choices, separator)
     read: list[ReadColumn | Question] = []
     questions = list[Asked]()
@@ -224,9 +247,7 @@ def read_columns(
             if column.whole and only_commas:
                 column = replace(column, style=replace(column.style, decimal=","))
             columns[column.values.name] = _judged(column)
-    if questions:
-        raise all_asked(questions)
-    return columns
+    return columns, questions
 
 
 def _plain_columns(
@@ -374,10 +395,10 @@ def _inferred(
         evidence.append(detect(words))
         if evidence[-1].most() == number:
             break
-    mostly = (one for one in evidence if 2 * one.recognised.sum() > number)
+    mostly = (one for one in evidence if one.mostly(words, present))
     best = next(mostly, max(evidence, key=lambda one: one.recognised.sum()))
     recognised = int(best.recognised.sum())
-    if 2 * recognised > number:
+    if best.mostly(words, present):
         _ask_about_others(words, best)
         return _one_way(words, best.best_ways(), separator)
     digits = present & words.str.contains(DIGIT)
@@ -447,7 +468,7 @@ def _ask_about_others(
     if evidence.noun == "dates" and short.any():
         raise Asked(
             f"column {name!r} holds dates with years of two digits ({first_place(words, short)}); write four, or pass "
-            f"{as_they_are}.",
+            f"{as_they_are} or {option('--drop', name)}.",
             as_they_are,
         )
     way = evidence.best_ways()[0]
@@ -468,7 +489,7 @@ def _ask_about_others(
     if not (unlike if lenient else others).any():
         return
     answer = as_they_are
-    remedy = as_they_are
+    remedy = f"{as_they_are}, or leave the column out with {option('--drop', name)}"
     if unlike.any():
         others = unlike
     else:
@@ -476,10 +497,10 @@ def _ask_about_others(
         remedy = f"{as_kind} to count others as missing, or {as_they_are}"
     raise Asked(
         f"column {name!r} holds {way.style.describe()} in {count(way.values.count(), 'row')}, but also "
-        f"{places(words, others)}; write all cells alike, or pass {remedy}.",
+        f"{places(words, others)}; correct these cells, or pass {remedy}.",
         answer,
-        words if others.sum() == 1 else None,
-        int(others.arg_true()[0]),
+        words,
+        others.arg_true().to_list(),
     )
 
 
@@ -730,14 +751,15 @@ def of_kinds(frame: pl.DataFrame, readings: Mapping[str, ReadColumn]) -> list[De
     return decisions
 
 
-def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
-    """Return a warning where the last row may be a total or a remark.
+def of_totals(readings: Mapping[str, ReadColumn]) -> list[Decision]:
+    """Return a warning where rows may be totals, or the last one a remark.
 
-    A total is the sum of the other rows in each column of numbers where it has a value; a remark has one value only.
+    A total is the sum of all other rows, or of those since the total before, in each column of numbers where the last
+    row has a value; a grand total of such is half the sum of the others. A remark has one value only.
 
     Example:
         >>> frame = pl.DataFrame({"place": list("abt"), "kg": ["1.5", "2", "3.5"]})
-        >>> len(of_last_row(read_columns(frame)))
+        >>> len(of_totals(read_columns(frame)))
         1
     """
     used = [one for one in readings.values() if one.useless != "it has no values"]
@@ -747,11 +769,39 @@ def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
     last = values[-1]
     several = np.count_nonzero(values[:-1]) > len(last)
     what = ""
-    if several and np.any(last) and np.allclose(values[:-1].sum(0), last):
-        what = "is the sum of the others in each column of numbers; if it is a total"
+    if several and np.any(last) and (rows := _totals(values)):
+        named = enumerated(map(data_row, rows))
+        what = (
+            f"Sums of the rows above in each column of numbers: {named}; delete totals"
+        )
     elif len(present) == 1 and len(used) > 2:
-        what = "has a value in one column only; if it is a remark"
-    return [Decision("warning", f"The last row {what}, delete it.")] if what else []
+        what = (
+            "The last row has a value in one column only; if it is a remark, delete it"
+        )
+    return [Decision("warning", f"{what}.")] if what else []
+
+
+def _totals(values: np.ndarray) -> list[int]:
+    """Return the rows that are sums: the last, of all others or of totals, or those that divide the table into parts."""
+    others = values[:-1].sum(0)
+    if np.allclose(others, values[-1]):
+        return [len(values) - 1]
+    above = np.cumsum(values, 0) - values
+    largest = int(np.abs(values).sum(0).argmax())  # others are compared where it agrees
+    pairs = np.stack([above, values], 1)[..., largest].tolist()
+    rows = list[int]()
+    first = 0
+    for row, (total, value) in enumerate(pairs):
+        near = math.isclose(total - pairs[first][0], value, rel_tol=1e-5)
+        if (
+            near
+            and row > first + 1
+            and np.allclose(above[row] - above[first], values[row])
+        ):
+            rows.append(row)
+            first = row + 1
+    grand = np.allclose(others, 2 * values[-1])
+    return [*rows, *range(first, len(values))] if first + grand == len(values) else []
 
 
 def of_rows_apart(

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from sklearn.gaussian_process.kernels import Kernel, WhiteKernel
 
-from langevax.sklearn.column_maps import Standardiser
+from langevax.sklearn.column_maps import Standardiser, row_blocks
 from langevax.sklearn.saved import saved_class
 from langevax.sklearn.table import bucket, subsample
 from langevax.spaces import KernelEigenbasis
@@ -45,15 +45,13 @@ class KernelSpace:
 
     def features(self, X: np.ndarray) -> np.ndarray:
         """Return (n, N) float64: `f_k(x_i)`."""
-        inputs, rows = (
-            self.inputs(X),
-            max(1, 2**24 // len(self.landmarks)),
-        )  # 128 MB of kernel at once
-        cuts = range(0, len(inputs), rows)
+        inputs = self.inputs(X)
+        # 128 MB of kernel at once
+        blocks = row_blocks(len(inputs), 2**24 // len(self.landmarks))
         return np.concatenate(
             [
-                self.kernel(inputs[i : i + rows], self.landmarks) @ self.projection
-                for i in cuts
+                self.kernel(inputs[rows], self.landmarks) @ self.projection
+                for rows in blocks
             ]
         )
 
