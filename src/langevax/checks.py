@@ -539,6 +539,16 @@ def defined_start(state: object) -> None:
             )
 
 
+def line(text: str, length: int = 300) -> str:
+    """Return words from elsewhere as one line that is not long and moves no cursor.
+
+    >>> line("a\\nb" + "c" * 999, length=5)
+    'a bcc...'
+    """
+    words = "".join(c if c.isprintable() else " " for c in text[: length + 1])
+    return words if len(words) <= length else f"{words[:length]}..."
+
+
 def first_line(error: BaseException) -> str:
     """Return the kind of an error and the first line of its message."""
     return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])

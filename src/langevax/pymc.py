@@ -16,7 +16,7 @@ PyMC is imported at the first use.
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
 from langevax.problems.model_posterior import (
     TRIED_POINTS,
+    Description,
     ModelPosterior,
     NotRowsError,
     Position,
@@ -43,6 +44,7 @@ from langevax.problems.model_posterior import (
     WholeDensity,
     check_finite,
     is_same_sum,
+    one_by_one,
     over_leading_axes,
     points_of_finite_density,
     random_point,
@@ -259,7 +261,30 @@ def posterior(model: Model) -> ModelPosterior:
     def constrain(positions: PyTree) -> Position:
         return over_leading_axes(jax.jit(of_one), positions, shapes)
 
-    return ModelPosterior(target, start, constrain)
+    return ModelPosterior(
+        target, start, constrain, partial(_description, model, shapes)
+    )
+
+
+def _description(
+    model: Model, shapes: Shapes, positions: Position, needs_log_likelihood: bool
+) -> Description:
+    """Return what the model says of draws, by its own names of axes and their labels."""
+    names = [variable.name for variable in model.deterministics]
+    outputs = model.replace_rvs_by_values(model.deterministics)
+    graph = JaxGraph(
+        model.value_vars, outputs + _likelihoods(model) * needs_log_likelihood
+    )
+    of_draw = lambda position: graph(*(position[name] for name in shapes))
+    values = over_leading_axes(of_draw, positions, shapes, one_by_one)
+    data = {rv.name: model.rvs_to_values[rv].eval() for rv in model.observed_RVs}
+    return Description(
+        dict(zip(names, values, strict=False)),
+        dict(zip(data, values[len(names) :], strict=False)),
+        data,
+        model.named_vars_to_dims,
+        {name: labels for name, labels in model.coords.items() if labels is not None},
+    )
 
 
 def is_model(target: object) -> bool:

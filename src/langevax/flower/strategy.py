@@ -266,7 +266,7 @@ class FederatedStrategy(Strategy):
         first = self.loop.step
         while self.loop.step == first:
             if self.loop.between_rounds:
-                self._update_clients(grid)
+                self._update_clients(grid, joins=len(self.history) == before)
             self._run_exchange(grid)
         done = self.loop.step
         record = RoundRecord(done, {}, {}, self.loop.counts, self.loop.position)
@@ -388,10 +388,14 @@ class FederatedStrategy(Strategy):
             )
         log(INFO, "Resumed after round %d", self.loop.step)
 
-    def _update_clients(self, grid: Grid) -> None:
-        """Between two rounds: restart where clients joined, are gone for good, or lost their memory."""
+    def _update_clients(self, grid: Grid, joins: bool = True) -> None:
+        """Between two rounds: restart where clients joined, are gone for good, or lost their memory.
+
+        None joins after a restart in the same round, or one that comes and goes would restart it for ever.
+        """
         registry = self.registry
-        registry.poll(grid)
+        if joins:
+            registry.poll(grid)
         joined, gone = registry.changes()
         reasons = [self._restart_reason] if self._restart_reason else []
         if joined:
@@ -433,7 +437,14 @@ class FederatedStrategy(Strategy):
         )
         accepted = {sent.clients[i]: tree for i, tree in replies.accepted.items()}
         counts = self.loop.receive(request, accepted)
-        registry.record(request.clients, set(accepted))
+        why = replies.rejected | dict.fromkeys(
+            replies.memory_lost, "it lost its memory"
+        )
+        refused = {sent.clients[i]: words for i, words in why.items()}
+        versions = zip(request.clients, request.memory_versions, strict=True)
+        uses_memory = request.scheduled.exchange.uses_memory
+        renewed = {client for client, v in versions if uses_memory and v < 0}
+        registry.record(request.clients, set(accepted), refused, renewed)
         seconds = time.monotonic() - began
         record = self._exchange_record(sent, received.replies, replies)._replace(
             seconds=seconds,

@@ -1,7 +1,9 @@
 """Results of a run: where it ended, its records, its costs and its outcome."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -309,16 +311,26 @@ def datatree_type() -> "type[xarray.DataTree]":
 
 
 def draws_dataset(
-    arrays: Mapping[str, ArrayLike], num_chains: int, num_draws: int
+    arrays: Mapping[str, ArrayLike],
+    num_chains: int,
+    num_draws: int,
+    axes: Mapping[str, Sequence[str | None]] = MappingProxyType({}),
+    labels: Mapping[str, Any] = MappingProxyType({}),
 ) -> "xarray.Dataset":
-    """Return arrays (chain, draw, ...) as a dataset in ArviZ's layout; further axes are numbered."""
+    """Return arrays (chain, draw, ...) as a dataset in ArviZ's layout; further axes are numbered, or have names."""
     import xarray
 
+    places = {"chain": np.arange(num_chains), "draw": np.arange(num_draws)}
     variables = {}
     for name, array in arrays.items():
-        others = (f"{name}_dim_{i}" for i in range(np.ndim(array) - 2))
+        numbers = range(np.ndim(array) - 2)
+        known = axes.get(name, ())[: len(numbers)]
+        others = [
+            f"{name}_dim_{i}" if axis in (None, "chain", "draw") else axis
+            for i, axis in zip_longest(numbers, known)
+        ]
         variables[name] = (["chain", "draw", *others], np.asarray(array))
-    places = {"chain": np.arange(num_chains), "draw": np.arange(num_draws)}
+        places |= {axis: np.asarray(labels[axis]) for axis in others if axis in labels}
     return xarray.Dataset(variables, places)
 
 

@@ -178,7 +178,7 @@ class Request:
         return Samples.of(
             chains,
             coordinates,
-            self.posterior.constrain,
+            self.posterior.model,
             temperature=self.posterior.temperature,
             method=method,
             reason=f"{reason}; {chains.remark}" if chains.remark else reason,

@@ -73,8 +73,8 @@ class Resolved(NamedTuple):
     """From which a mode is searched for."""
     start: Callable[[PRNGKey], PyTree] | UniformStart | None
     """Of chains, where something says so."""
-    constrain: Callable[[PyTree], PyTree] | None
-    """From the position to what the user reads."""
+    model: TransformedTarget | None
+    """From whose positions the user reads others."""
     inverse: InverseProblem | None
 
     @classmethod
@@ -86,11 +86,11 @@ class Resolved(NamedTuple):
         key: PRNGKey,
     ) -> "Resolved":
         """Return the target; `key` draws the position where `start` is a function."""
-        constrain = None
+        model = None
         is_own = not isinstance(target, TransformedTarget | Problem)
         if isinstance(target, TransformedTarget):
             start = _start_of_model(target.start, start, key)
-            target, constrain = target.target, target.constrain
+            model, target = target, target.target
         problem, temperature = _problem_of(target, temperature)
         inverse = target if isinstance(target, InverseProblem) else None
         if start is None and inverse is not None:
@@ -118,7 +118,7 @@ class Resolved(NamedTuple):
             check_finite(problem.potential(position))
         elif is_own:
             check_dependence(problem, position)
-        return cls(problem, temperature, position, start, constrain, inverse)
+        return cls(problem, temperature, position, start, model, inverse)
 
     @property
     def function(self) -> Callable[[PRNGKey], PyTree] | None:

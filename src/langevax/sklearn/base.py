@@ -171,7 +171,7 @@ class MeanFieldEstimator(RowEstimator, NetworkPredictions):
                 group are left out together, so that temperature, scaling and intervals are those of new groups.
 
         Warns:
-            ConvergenceWarning: the path does not reach the temperature.
+            ConvergenceWarning: the path does not reach the temperature, or a search finds neurons that outweigh its own.
 
         Raises:
             ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
@@ -218,13 +218,11 @@ class MeanFieldEstimator(RowEstimator, NetworkPredictions):
         self.history_: dict[str, Any] = followed.history | {"particles": particles}
         self.dual_: np.ndarray = self._of_rows(followed.dual)
         self.n_iter_: int = len(particles)
-        self.converged_: bool = followed.reached
-        if not followed.reached:
-            coldest = followed.history["temperature"][-1]
+        self.converged_: bool = not followed.shortfall
+        if followed.shortfall:
             warnings.warn(
-                f"the path did not reach temperature {trial.temperature:.3g}: the network is the optimum at "
-                f"{coldest:.3g}; pass more particles, num_particles={4 * int(self.num_particles)}, or a larger "
-                "output_scale.",
+                f"{followed.shortfall}; pass more particles, num_particles={4 * int(self.num_particles)}, or a "
+                "larger output_scale or temperature.",
                 ConvergenceWarning,
                 stacklevel=3,
             )

@@ -89,7 +89,8 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, Intervals):
             steps, over records: "steps", "loss", "particles" and "dual" (of distinct rows).
         temperature_, n_iter_: T, and networks on the path or steps made.
         solver_: the solver of the fit.
-        converged_: whether the path reached T, or `stop` ended the steps.
+        converged_: whether the path reached T, and a search found no neurons that outweigh those of its end; or
+            `stop` ended the steps.
         relative_step_size_: by steps: the one used.
         seconds_to_first_step_: by steps: seconds that went into tracing and compiling, or loading, the programs.
         leave_one_out_: penalties and errors of the kernel limit, which chose the temperature; None with folds, or where

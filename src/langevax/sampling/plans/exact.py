@@ -40,7 +40,7 @@ class ExactDraws(SamplingPlan):
         return Samples.of(
             chains,
             coordinates,
-            posterior.constrain,
+            posterior.model,
             temperature=posterior.temperature,
             method="exact",
             reason=reason,
