@@ -130,6 +130,7 @@ BOXES = {
             "log_weights",
             "checks",
             "renamed",
+            "imports",
             "keys",
             "platforms",
             "locks",

@@ -5,9 +5,6 @@ They read only concrete values; inside a traced function the same objects are re
 
 import math
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
@@ -19,6 +16,9 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from langevax._typing import PyTree
+from langevax.imports import needs as needs
+from langevax.platforms import not_forked
+from langevax.storage import local_path as local_path
 
 Value = TypeVar("Value", bound=ArrayLike)
 Parameters = ParamSpec("Parameters")
@@ -28,31 +28,6 @@ LONGEST_VALUE = 60  # letters of a value in a message
 LARGEST_INT = 2**31 - 1  # steps, rows and batches are counted in 32 bits
 
 _finite: WeakValueDictionary[int, jax.Array] = WeakValueDictionary()
-
-
-class _Process:
-    """Of this process: whether a run was computed here, and in the process from which it was forked."""
-
-    has_run = False
-    forked_after_a_run = False
-
-    @classmethod
-    def note_fork(cls) -> None:
-        cls.forked_after_a_run = cls.has_run
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Process.note_fork)
-
-
-def not_forked() -> None:
-    """Raise in a process that was forked after a run: the threads of JAX are missing there, and it would hang."""
-    if _Process.forked_after_a_run:
-        raise RuntimeError(
-            "this process was forked from one in which JAX has run, where JAX would hang; start it by "
-            "multiprocessing.get_context('spawn') or by loky, joblib's default."
-        )
-    _Process.has_run = True
 
 
 def mark_finite(array: jax.Array) -> None:
@@ -364,7 +339,8 @@ def fits_memory(name: str, count: int, bytes_each: int) -> None:
 
 
 def typed_key(key: object, name: str = "key") -> None:
-    """Raise unless `key` is one typed key, as `jax.random.key(0)` makes."""
+    """Raise unless `key` is one typed key, as `jax.random.key(0)` makes, and JAX can run in this process."""
+    not_forked()
     if not (
         isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     ):
@@ -578,23 +554,6 @@ def first_line(error: BaseException) -> str:
     return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
 
 
-def local_path(name: str, path: object) -> None:
-    """Raise unless `path` can be the name of a file or folder of this machine."""
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(
-            f"{name} must be a path, got {shown(path)}; pass a str or a pathlib.Path."
-        )
-    if not os.fspath(path):
-        raise ValueError(f"{name} is empty; name a file or a folder, '.' for this one.")
-    if scheme := re.match(
-        r"([A-Za-z][A-Za-z0-9+.-]+):/", os.fspath(path)
-    ):  # one letter is a drive of Windows
-        raise ValueError(
-            f"{name} is {os.fspath(path)!r}, but only local files are read and written, not {scheme[1]}://; copy it "
-            "here, or mount it as a folder."
-        )
-
-
 def same_structure(name: str, tree: PyTree, like: PyTree) -> None:
     """Raise unless `tree` has the structure and the shapes of the position `like`."""
     structure = jax.tree.structure(tree)
@@ -637,26 +596,3 @@ def leading_axis(name: str, tree: PyTree) -> int:
     if length == 0:
         raise ValueError(f"{name} is empty (0 rows); pass at least one row.")
     return length
-
-
-@contextmanager
-def needs(extra: str | None, feature: str) -> Iterator[None]:
-    """Turn a failed import within into an error that names the line which installs what is missing.
-
-    `extra` is that of langevax; None names the missing package itself. Raises ImportError.
-
-    Example:
-        >>> with needs("plot", "plot_path"):
-        ...     import absent
-        Traceback (most recent call last):
-        ImportError: plot_path needs the package absent, which is not installed; run: pip install 'langevax[plot]'
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == "langevax":
-            raise
-        line = f"pip install 'langevax[{extra}]'" if extra else f"pip install {package}"
-        message = f"{feature} needs the package {package}, which is not installed; run: {line}"
-        raise ImportError(message, name=package) from None

@@ -98,7 +98,7 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.sklearn.GraphFeatures(edge_features=)": "put columns of your own beside these by scikit-learn's FeatureUnion",
     "langevax.sklearn.GraphFeatures(node_features=)": "put columns of your own beside these by scikit-learn's FeatureUnion",
     "langevax.sklearn.KernelLangevinRegressor(quantile=)": "use scikit-learn's QuantileRegressor",
-    "langevax.sklearn.MeanFieldRegressor.predict(return_std=)": "call predict_interval(X, coverage)",
+    "langevax.sklearn.intervals.Intervals.predict(return_std=)": "call predict_interval(X, coverage)",
     "langevax.sklearn.PredictiveClassifier(prior_scale=)": "pass prior_precision=1 / prior_scale**2",
     "langevax.sklearn.PredictiveRegressor(prior_scale=)": "pass prior_precision=1 / prior_scale**2",
     "langevax.sklearn.SurfaceCoefficients": "use langevax.spaces.TensorProduct",

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,23 @@ ARRAY_KINDS = {"BOOL": np.dtype(bool)} | {
 
 class UnreadableError(ValueError):
     """A file cannot be read; the message says which, why, and what to do."""
+
+
+def local_path(name: str, path: object) -> None:
+    """Raise unless `path` can be the name of a file or folder of this machine."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(
+            f"{name} must be a path, got {path!r:.60}; pass a str or a pathlib.Path."
+        )
+    if not os.fspath(path):
+        raise ValueError(f"{name} is empty; name a file or a folder, '.' for this one.")
+    if scheme := re.match(
+        r"([A-Za-z][A-Za-z0-9+.-]+):/", os.fspath(path)
+    ):  # one letter is a drive of Windows
+        raise ValueError(
+            f"{name} is {os.fspath(path)!r}, but only local files are read and written, not {scheme[1]}://; copy it "
+            "here, or mount it as a folder."
+        )
 
 
 @contextmanager

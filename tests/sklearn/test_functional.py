@@ -27,7 +27,8 @@ from langevax.sklearn import (
     UnlikeTrainingWarning,
     load,
 )
-from langevax.sklearn.persistence import ModelError, read, write
+from langevax.sklearn.persistence import write
+from langevax.sklearn.saved import ModelError, read
 from tests.sentences import refuses, warns
 
 pytestmark = pytest.mark.mostly_compiling

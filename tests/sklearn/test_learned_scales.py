@@ -11,13 +11,13 @@ from sklearn.metrics import r2_score
 from langevax.meanfield.kernel_limit import prior_particles
 from langevax.problems.neurons import Tanh
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, load
+from langevax.sklearn.column_maps import SCALINGS
 from langevax.sklearn.learned_scales import (
     COMPARED_NEURONS,
     KernelProblem,
     slope_scales,
 )
 from langevax.sklearn.model_selection import column_candidates
-from langevax.sklearn.table import SCALINGS
 from tests.sentences import tells
 from tests.sklearn.tables import QUICK as WITHOUT_FOLDS
 from tests.sklearn.tables import fold_search, outputs_left_out

@@ -20,25 +20,7 @@ import polars as pl
 
 from langevax import checks
 from langevax.data.integrity import HASHED_BYTES
-
-MISSING = (
-    "",
-    "NA",
-    "N/A",
-    "n/a",
-    "NaN",
-    "nan",
-    "NULL",
-    "null",
-    "None",
-    "?",
-    "NaT",
-    "<NA>",
-    "(null)",
-    "\\N",
-)
-MISSING += ("#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!")
-"""Words that stand for a missing number in a text file, those of `langevax fit`."""
+from langevax.data.missing import MISSING
 
 ENCODE_OR_DROP = "encode it as numbers first, or drop it"
 

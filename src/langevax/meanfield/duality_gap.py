@@ -130,7 +130,6 @@ def _gap(risk: MeanFieldRisk, outputs: np.ndarray, dual: Array) -> float:
 
 def check_problem(risk: MeanFieldRisk, temperature: float, key: PRNGKey) -> None:
     """Raise unless it is one whose laws of all duals exist."""
-    checks.not_forked()
     checks.instance(
         "risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)"
     )

@@ -138,7 +138,6 @@ def minimize(
         (array([-1.04, -1.04], dtype=float32), True, True)
     """
     stops = arguments.as_callback(callback)
-    checks.not_forked()
     checks.typed_key(key)
     check_unsaved(run, "minimize")
     checks.flag("use_gradients", use_gradients)

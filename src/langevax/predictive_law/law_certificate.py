@@ -115,7 +115,6 @@ def certify(
     default_effort: float = 1e9,
 ) -> LawCertificate:
     """Return the interval for the law's share of Bayes, from walks that start at its particles and at the prior."""
-    checks.not_forked()
     checks.typed_key(key)
     check_unsaved(run, "a certificate of a predictive distribution")
     if effort is not None and cpu_seconds is not None:

@@ -94,7 +94,6 @@ def predictive(
         raise TypeError(
             "predictive chooses, refits and warns outside of jax.jit, vmap and grad; call it from there."
         )
-    checks.not_forked()
     checks.typed_key(key)
     checks.positive_int("num_particles", num_particles, minimum=16)
     num_particles = int(num_particles)  # not an integer of few bits

@@ -496,6 +496,7 @@ def _check_run(
     """Raise unless there is an algorithm for the problem, and a key, outside any transformation of JAX."""
     checks.instance("algorithm", algorithm, Algorithm, "langevax.Langevin(0.1, 1.0)")
     checks.instance("problem", problem, Problem, "langevax.FiniteSum(loss, data)")
+    checks.typed_key(key)
     positions = start
     if isinstance(start, Result):
         positions = start.position
@@ -509,7 +510,6 @@ def _check_run(
             "it outside; for several chains pass num_chains= or Stacked(positions)."
         )
     algorithm.check(problem)
-    checks.typed_key(key)
     if sharding is not None:
         mesh = "jax.make_mesh((2,), ('chains',))"
         checks.instance("sharding", sharding, (Mesh, NamedSharding), mesh)

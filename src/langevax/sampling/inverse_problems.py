@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike
 
 from langevax import checks
+from langevax.platforms import not_forked
 from langevax.problems import tracing
 from langevax.problems.problem import Function
 from langevax.sampling.hyperparameters import NOISE, HierarchicalInverseProblem
@@ -89,6 +90,7 @@ def inverse_problem(
         >>> bool(jnp.sqrt(jnp.mean((mean - basis.grid) ** 2)) < 0.05)
         True
     """
+    not_forked()
     if not callable(forward_map):
         raise TypeError(
             f"forward_map must be a function of the unknown function's values, got {checks.shown(forward_map)}."

@@ -121,7 +121,6 @@ def learning_coefficient(
         raise TypeError(
             "learning_coefficient runs outside of jax.jit, vmap and grad; call it from there."
         )
-    checks.not_forked()
     checks.typed_key(key)
     check_run(run)
     heat = _number("temperature", temperature)

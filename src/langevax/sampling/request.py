@@ -49,7 +49,6 @@ class Request:
             raise TypeError(
                 "sample chooses, tunes and warns outside of jax.jit, vmap and grad; call it from there."
             )
-        checks.not_forked()
         checks.typed_key(self.key)
         check_run(self.run)
         self.lengths.check()

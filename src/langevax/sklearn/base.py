@@ -22,21 +22,22 @@ from langevax.meanfield.mfld import stop_at_plateau
 from langevax.problems.neurons import TanhTanh
 from langevax.run.options import Run, check_unsaved
 from langevax.run.progress import report_to
-from langevax.sklearn.baselines import LinearPart
-from langevax.sklearn.column_maps import Pieces
-from langevax.sklearn.fold_choice import Choice, HeldOut, LinearModelWarning
+from langevax.sklearn.column_maps import SCALINGS, Pieces, Scaling, Standardiser, Table
+from langevax.sklearn.fold_choice import Choice, LinearModelWarning
 from langevax.sklearn.fold_paths import (
     FOLD_PARTICLES,
     FoldSearch,
     SplitRows,
     best_search,
 )
+from langevax.sklearn.intervals import NetworkPredictions
 from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
 from langevax.sklearn.model_selection import (
     column_candidates,
     kernel_errors,
     kernel_problem,
 )
+from langevax.sklearn.network_outputs import LinearPart, outputs
 from langevax.sklearn.parameters import (
     FLAG,
     SHARED,
@@ -49,28 +50,18 @@ from langevax.sklearn.parameters import (
     run_of,
 )
 from langevax.sklearn.path_fit import follow_path
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.sklearn.solvers import (
     BATCH_SHARE,
     FULL_BATCH,
     SOLVERS,
     Schedule,
 )
-from langevax.sklearn.table import (
-    SCALING_PHRASES,
-    SCALINGS,
-    DistinctRows,
-    RowEstimator,
-    Scaling,
-    Standardiser,
-    Table,
-    row_span,
-)
+from langevax.sklearn.table import SCALING_PHRASES, DistinctRows, RowEstimator, row_span
 from langevax.sklearn.training import (
     Network,
     TrainingTask,
     late_clouds,
-    outputs,
     root_key,
     train,
     whole_neurons,
@@ -113,7 +104,7 @@ class Automatic(NamedTuple):
 
 
 @dataclass(eq=False, repr=False)
-class MeanFieldEstimator(RowEstimator):
+class MeanFieldEstimator(RowEstimator, NetworkPredictions):
     """A network of many neurons, trained by mean-field Langevin dynamics; see the regressor and the classifier."""
 
     solver: str = "auto"
@@ -200,7 +191,7 @@ class MeanFieldEstimator(RowEstimator):
         columns, network, temperature, choice, self.linear_part_ = trial
         self.scaling_ = columns.scaling
         self.learned_scales_: LearnedScales | None = columns.learned
-        self.standardiser_: Standardiser = columns.standardiser
+        self.standardiser_ = columns.standardiser
         self.scaling_reason_: str = self.scaling_sentence()
         self.temperature_: float = float(temperature)
         self.network_: Network = network
@@ -220,9 +211,9 @@ class MeanFieldEstimator(RowEstimator):
                 trial.network, trial.temperature, int(self.num_particles), key, report
             )
         neuron = wide_enough(trial.network.task.neuron, followed.positions)
-        self.neuron_: TanhTanh = neuron
+        self.neuron_ = neuron
         particles = whole_neurons(neuron, followed.positions)
-        self.clouds_: np.ndarray = particles[-followed.num_last :].copy()
+        self.clouds_ = particles[-followed.num_last :].copy()
         self.particles_: np.ndarray = particles[-1].copy()
         self.history_: dict[str, Any] = followed.history | {"particles": particles}
         self.dual_: np.ndarray = self._of_rows(followed.dual)
@@ -417,8 +408,8 @@ class MeanFieldEstimator(RowEstimator):
         self.path_: dict[str, np.ndarray] | None = (
             None if choice is None else choice.history
         )
-        self.held_out_: HeldOut | None = None
-        self.scores_: np.ndarray | None = None
+        self.held_out_ = None
+        self.scores_ = None
         self.held_out_scores_: dict[str, float] = {}
         self.temperature_reason_: str | None = None
         if choice is None:
@@ -535,10 +526,6 @@ class MeanFieldEstimator(RowEstimator):
     def _network_columns(self, columns: Sequence[str]) -> Sequence[str]:
         column_map = self.standardiser_.column_map
         return column_map.names(columns) if isinstance(column_map, Pieces) else columns
-
-    def _outputs(self, columns: np.ndarray) -> np.ndarray:
-        cloud = self.clouds_.reshape(-1, self.clouds_.shape[-1])
-        return outputs(self.neuron_, cloud, self.standardiser_(columns))
 
     @abstractmethod
     def _scores(self, z: np.ndarray, targets: np.ndarray) -> np.ndarray:

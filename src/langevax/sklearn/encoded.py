@@ -29,13 +29,14 @@ from langevax.sklearn.inputs.convolutions import RandomConvolutions
 from langevax.sklearn.inputs.curves import CurveCoefficients
 from langevax.sklearn.inputs.graphs import GraphFeatures
 from langevax.sklearn.inputs.unlike import warn_unlike
+from langevax.sklearn.intervals import COVERAGE
 from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
 from langevax.sklearn.model_selection import (
     column_candidates,
     kernel_errors,
     kernel_problem,
 )
-from langevax.sklearn.parameters import COVERAGE, RandomState, one_of
+from langevax.sklearn.parameters import RandomState, one_of
 from langevax.sklearn.persistence import SavedEstimator
 from langevax.sklearn.training import root_key
 from langevax.sklearn.weight_functions import WeightFunctions

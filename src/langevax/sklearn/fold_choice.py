@@ -4,9 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from langevax.problems.neurons import TanhTanh
-from langevax.sklearn.baselines import LinearPart
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.network_outputs import HeldOut
 from langevax.sklearn.training import Network
 
 SLACK = {"numbers": 0.25, "classes": 0.5}
@@ -15,29 +13,6 @@ SLACK = {"numbers": 0.25, "classes": 0.5}
 
 class LinearModelWarning(UserWarning):
     """Ridge or logistic regression predicts the rows left out better than the network, by two standard errors."""
-
-
-@saved_class
-class HeldOut(NamedTuple):
-    """Networks trained without a fold of the rows each."""
-
-    neuron: TanhTanh
-    clouds: np.ndarray
-    """(folds, neurons, size): their neurons, of standardised columns."""
-    fold: np.ndarray
-    """(n,) fold that a row was left out of."""
-    weights: np.ndarray
-    """(n,) multiplicities of the rows."""
-    offsets: np.ndarray | None = None
-    """(folds,) or (folds, C): mean target of each fold's rows, which is added to outputs; None for classes."""
-    lines: list[LinearPart] | None = None
-    """Of each fold, added to outputs in the place of offsets; None where predictions have no linear part."""
-
-    def added(self, fold: int, inputs: np.ndarray) -> np.ndarray | np.float32:
-        """Return what a fold's predictions have beside the outputs of its network, at columns of a table."""
-        if self.lines is not None:
-            return self.lines[fold](inputs)
-        return np.float32(0) if self.offsets is None else self.offsets[fold]
 
 
 class Choice(NamedTuple):

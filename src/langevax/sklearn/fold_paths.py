@@ -15,8 +15,9 @@ from langevax._typing import PRNGKey
 from langevax.meanfield.homotopy import Neurons, hottest_temperature
 from langevax.meanfield.kernel_limit import excess
 from langevax.meanfield.network_path import NetworkPath
-from langevax.sklearn.baselines import LinearPart, base_rate, linear_outputs, row_losses
-from langevax.sklearn.fold_choice import SLACK, Choice, HeldOut
+from langevax.sklearn.baselines import base_rate, linear_outputs, row_losses
+from langevax.sklearn.column_maps import Standardiser
+from langevax.sklearn.fold_choice import SLACK, Choice
 from langevax.sklearn.folds import Folds, folds_of
 from langevax.sklearn.learned_scales import (
     KernelProblem,
@@ -24,8 +25,9 @@ from langevax.sklearn.learned_scales import (
     PreparedColumns,
     learned_scales,
 )
+from langevax.sklearn.network_outputs import HeldOut, LinearPart
 from langevax.sklearn.path_fit import COOLING
-from langevax.sklearn.table import Standardiser, subsample
+from langevax.sklearn.table import subsample
 from langevax.sklearn.training import Network, whole_neurons, wide_enough
 
 NUM_FOLDS = 5

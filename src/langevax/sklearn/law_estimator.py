@@ -36,6 +36,7 @@ from langevax.problems.finite_sum import Posterior, posterior
 from langevax.renamed import refuse_former
 from langevax.run.options import Run
 from langevax.run.result import named_leaves
+from langevax.sklearn.column_maps import Standardiser, Table, row_blocks
 from langevax.sklearn.linear_families import Family, NormalNoise
 from langevax.sklearn.parameters import (
     Auto,
@@ -44,16 +45,9 @@ from langevax.sklearn.parameters import (
     one_of,
     positive,
 )
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.sklearn.slope_errors import sandwich
-from langevax.sklearn.table import (
-    RowEstimator,
-    Standardiser,
-    Table,
-    bucket,
-    padded,
-    row_blocks,
-)
+from langevax.sklearn.table import RowEstimator, bucket, padded
 from langevax.sklearn.training import keep_few_programs, root_key
 
 MOST_PREDICTIVE_ROWS = 100_000  # all of which every move uses
@@ -133,11 +127,10 @@ class PredictiveEstimator(RowEstimator):
                 one class only, words without an order, more than 100,000 rows, fewer rows than folds, a parameter out
                 of range, `columns` that X lacks, an exposure that is not positive, or of numbers that are not counts.
         """
-        checks.not_forked()
         self._validate_params()
         every, targets, weights = self._copied_rows(X, y, sample_weight)
         offsets = self._offsets(every)
-        seed = self._seed()
+        draw_key, law_key = random.split(root_key(self._seed()))
         self.columns_: np.ndarray = places_of(
             self.columns, self.n_features_in_, self._without_slopes
         )
@@ -151,7 +144,6 @@ class PredictiveEstimator(RowEstimator):
         rows = self._rows(inputs, targets, offsets)
         keep_few_programs(type(family), len(targets), inputs.shape[1])
         model = RowModel(self._posterior(rows, weights), has_density_floor=is_density)
-        draw_key, law_key = random.split(root_key(seed))
         draws = model.draw(family.start(inputs.shape[1]), key=draw_key)
         law = predictive(
             model,

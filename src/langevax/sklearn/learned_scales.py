@@ -19,15 +19,9 @@ from langevax.meanfield.kernel_limit import (
     slopes,
 )
 from langevax.problems.neurons import Neuron
-from langevax.sklearn.persistence import saved_class
-from langevax.sklearn.table import (
-    Scaling,
-    Standardiser,
-    padded,
-    subsample,
-    weighted_moments,
-    widened,
-)
+from langevax.sklearn.column_maps import Scaling, Standardiser, weighted_moments
+from langevax.sklearn.saved import saved_class
+from langevax.sklearn.table import padded, subsample, widened
 
 COMPARED_NEURONS = 1000
 

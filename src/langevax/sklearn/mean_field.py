@@ -8,24 +8,17 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logit
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 
 from langevax import checks
 from langevax.problems import losses
-from langevax.renamed import refuse_former
 from langevax.sklearn.base import MeanFieldEstimator
+from langevax.sklearn.column_maps import Table, weighted_moments
 from langevax.sklearn.inspection import MeanFieldInspection
 from langevax.sklearn.intervals import ClassSets, Intervals, class_scores, probabilities
 from langevax.sklearn.parameters import FLAG, Auto, one_of
-from langevax.sklearn.table import (
-    DistinctRows,
-    LabelTargets,
-    NumberTargets,
-    Table,
-    weighted_moments,
-)
+from langevax.sklearn.table import DistinctRows, LabelTargets, NumberTargets
 from langevax.sklearn.training import TrainingTask
 
 
@@ -136,12 +129,6 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, Intervals):
         }
     )
 
-    @refuse_former
-    def predict(self, X: Table) -> np.ndarray:
-        """Return (n,) or (n, C), in the units of the targets; X is (n, d) as for `fit`."""
-        columns = self._columns(X)
-        return self._in_units(self._outputs(columns) + self._line(columns))
-
     def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
         """Yield the predictions of the particles at each of `history_["steps"]`."""
         line = self._line(self._columns(X))
@@ -152,23 +139,9 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, Intervals):
         tags.target_tags.multi_output = True
         return tags
 
-    def _line(self, columns: np.ndarray) -> np.ndarray | np.float32:
-        """Return what predictions have beside the network's outputs."""
-        return (
-            np.float32(0) if self.linear_part_ is None else self.linear_part_(columns)
-        )
-
     def _linear_option(self) -> bool | Auto:
         closed_form = self.automatic_.closed_form and self.linear_part == "auto"
         return False if closed_form else self.linear_part
-
-    def _in_units(self, z: np.ndarray) -> np.ndarray:
-        predictions = self.target_mean_ + self.target_scale_ * z
-        return (
-            predictions[:, None]
-            if self.single_column_ and predictions.ndim == 1
-            else predictions
-        )
 
     def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         self.single_column_ = y.ndim == 2 and y.shape[1] == 1
@@ -212,7 +185,7 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, Intervals):
 
 
 @dataclass(eq=False, repr=False)
-class MeanFieldClassifier(LabelTargets, MeanFieldInspection, ClassSets):
+class MeanFieldClassifier(ClassSets, LabelTargets, MeanFieldInspection):
     """Classification by a two-layer network in the mean-field limit, without early stopping or tuning.
 
     Minimises over laws q of neurons theta (Nitanda, Wu, Suzuki, AISTATS 2022)
@@ -268,14 +241,6 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, ClassSets):
         """Return the network's outputs: (n,), positive for `classes_[1]`, or (n, C)."""
         return self.outputs(X)
 
-    def predict_proba(self, X: Table) -> np.ndarray:
-        """Return (n, C), rows summing to one."""
-        return probabilities(self.outputs(X))
-
-    def predict(self, X: Table) -> np.ndarray:
-        """Return (n,) labels."""
-        return self._labels(self.outputs(X))
-
     def staged_predict_proba(self, X: Table) -> Iterator[np.ndarray]:
         """Yield the probabilities by the particles at each of `history_["steps"]`."""
         return map(probabilities, self.staged_outputs(X))
@@ -283,11 +248,6 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, ClassSets):
     def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
         """Yield the labels by the particles at each of `history_["steps"]`."""
         return map(self._labels, self.staged_outputs(X))
-
-    def _labels(self, z: np.ndarray) -> np.ndarray:
-        return self.classes_[
-            (z > logit(self.threshold_)).astype(int) if z.ndim == 1 else z.argmax(1)
-        ]
 
     def _training_rows(
         self,

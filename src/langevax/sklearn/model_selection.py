@@ -2,6 +2,7 @@
 
 from langevax._typing import PRNGKey
 from langevax.meanfield.kernel_limit import NUM_NEURONS, LeaveOneOut, excess
+from langevax.sklearn.column_maps import Scaling, Standardiser
 from langevax.sklearn.learned_scales import (
     COMPARED_NEURONS,
     KernelProblem,
@@ -9,7 +10,7 @@ from langevax.sklearn.learned_scales import (
     PreparedColumns,
     learned_scales,
 )
-from langevax.sklearn.table import DistinctRows, Scaling, Standardiser
+from langevax.sklearn.table import DistinctRows
 from langevax.sklearn.training import TrainingTask
 
 FEWEST_COMPARED = 60  # rows: on fewer, the best of several scalings is that of noise

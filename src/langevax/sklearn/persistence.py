@@ -1,4 +1,4 @@
-"""Saved models: one safetensors file, arrays and a JSON header; nothing is ever unpickled.
+"""Saved estimators: one safetensors file, arrays and a JSON header; nothing is ever unpickled.
 
 A fitted attribute becomes JSON and arrays by its type: numbers, words, arrays, lists, tuples, dictionaries, and objects
 of the classes in `SAVED_CLASSES`, attribute by attribute. Any other object is refused. The SHA-256 of all of it stands
@@ -9,11 +9,11 @@ import math
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 import jax
 import numpy as np
@@ -25,11 +25,17 @@ from langevax import checks, spaces, storage
 from langevax._version import __version__
 from langevax.problems.neurons import TanhTanh
 from langevax.renamed import hint_of
+from langevax.sklearn.saved import (
+    FORMAT,
+    SAVED_CLASSES,
+    ModelError,
+    decode,
+    named,
+    saved_class,
+)
 from langevax.teacher_student import ReLUNetwork
 
-FORMAT = 3
-WHAT = "a model of langevax"
-SAVED_CLASSES: dict[str, type] = {
+SAVED_CLASSES |= {
     cls.__name__: cls
     for cls in (
         *(spaces.Cosine, spaces.Fourier, spaces.PrincipalComponents),
@@ -37,20 +43,6 @@ SAVED_CLASSES: dict[str, type] = {
         *(ReLUNetwork, TanhTanh, spaces.GaussianPrior),
     )
 }
-"""Classes of fitted attributes, and of estimators, that a file may hold."""
-
-
-T = TypeVar("T", bound=type)
-
-
-class ModelError(ValueError):
-    """A saved model cannot be read: missing, truncated, altered, of another version or not a model."""
-
-
-def saved_class(cls: T) -> T:
-    """Let fitted attributes of this class be saved."""
-    SAVED_CLASSES[cls.__name__] = cls
-    return cls
 
 
 class SavedEstimator(BaseEstimator):
@@ -137,35 +129,20 @@ class SavedEstimator(BaseEstimator):
             return getattr(type(self), name)
 
 
-def load(file: str | os.PathLike[str]) -> Any:
-    """Return the estimator that `save` wrote, ready to predict, with its model card as `card_`.
-
-    Raises:
-        ModelError: no such file, one that is truncated, altered or not a model, or one of another version.
-
-    Example:
-        >>> import tempfile, numpy as np
-        >>> from langevax.sklearn import MeanFieldRegressor, load
-        >>> X = np.linspace(-1, 1, 40)[:, None]
-        >>> model = MeanFieldRegressor(num_particles=50, num_steps=50, random_state=0).fit(X, X[:, 0] ** 2)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     model.save(f"{folder}/model.safetensors")
-        ...     bool(np.all(load(f"{folder}/model.safetensors").predict(X) == model.predict(X)))
-        True
-    """
-    header, arrays, _ = read(file)
-    sentence = f"{str(file)!r} is not {WHAT} ({{}}); save it again."
-    with storage.read_as(ModelError, sentence):
+def restored(file: str | os.PathLike[str], stored: storage.StoredArrays) -> Any:
+    """Return the estimator that a file holds, with its model card as `card_`; raise `ModelError`."""
+    header, arrays, _ = stored
+    with named(file):
         _check_parameters(file, header)
         model = _restored(header, arrays)
-        model.card_ = _decode(header["card"], arrays)
+        model.card_ = decode(header["card"], arrays)
         check_is_fitted(model)
     return model
 
 
 def _check_parameters(file: str | os.PathLike[str], header: dict[str, Any]) -> None:
     """Raise where this version has no such estimator, or not all of its parameters."""
-    cls = SAVED_CLASSES.get(str(header["class"]))
+    cls = _estimator(str(header["class"]))
     writer = header["version"]
     if cls is None or not issubclass(cls, SavedEstimator):
         raise ModelError(
@@ -178,16 +155,25 @@ def _check_parameters(file: str | os.PathLike[str], header: dict[str, Any]) -> N
         )
 
 
+def _estimator(name: str) -> Any:
+    """Return the estimator of a name, whose file is imported by it; None where there is none."""
+    package = import_module("langevax.sklearn")
+    if name in package.__all__:
+        return getattr(package, name)
+    return SAVED_CLASSES.get(name)
+
+
 def _restored(state: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
     """Return the estimator with the state that `SavedEstimator._state` returned."""
     parameters = {
-        name: _decode(value, arrays) for name, value in state["parameters"].items()
+        name: decode(value, arrays, _restored)
+        for name, value in state["parameters"].items()
     }
-    model: Any = SAVED_CLASSES[state["class"]](**parameters)
+    model: Any = _estimator(state["class"])(**parameters)
     for name, value in state["fitted"].items():
         if not (name.endswith("_") and name.isidentifier()):
             raise ValueError(f"{name!r} is not a fitted attribute")
-        setattr(model, name, _decode(value, arrays))
+        setattr(model, name, decode(value, arrays, _restored))
     return model
 
 
@@ -197,12 +183,6 @@ def write(
     """Write a model file; an earlier one of that name stays whole until the new one is complete."""
     checks.local_path("file", file)
     storage.write_arrays(Path(file), {"format": FORMAT} | header, arrays)
-
-
-def read(file: str | os.PathLike[str]) -> storage.StoredArrays:
-    """Return header, arrays and hash; a `ModelError` says what is wrong with the file and what to do."""
-    checks.local_path("file", file)
-    return storage.read_arrays(Path(file), FORMAT, WHAT, ModelError)
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -242,47 +222,3 @@ def _encoded_array(array: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str
         return {"words": array.tolist(), "dtype": array.dtype.str}
     arrays[name := str(len(arrays))] = array
     return {"array": name}
-
-
-def _decode(data: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """Return the value that `_encode` wrote; raise ValueError or KeyError where it cannot have."""
-    match data:
-        case None | str() | bool() | int() | float():
-            return data
-        case {"number": "nan" | "inf" | "-inf" as word}:
-            return float(word)
-        case {"array": name}:
-            return arrays[name]
-        case {"words": words, "dtype": dtype} if np.dtype(dtype).kind in "OU":
-            return np.array(words, dtype)
-        case {"estimator": state}:
-            return _restored(state, arrays)
-        case {"object": name, "attributes": attributes}:
-            return _object(
-                SAVED_CLASSES[name],
-                {key: _decode(item, arrays) for key, item in attributes.items()},
-            )
-        case {"list": items} | {"tuple": items}:
-            kind = tuple if "tuple" in data else list
-            return kind(_decode(item, arrays) for item in items)
-        case {"dict": pairs}:
-            return {_decode(key, arrays): _decode(item, arrays) for key, item in pairs}
-    raise ValueError(f"its header holds {str(data)[:80]}")
-
-
-def _object(cls: Any, attributes: dict[str, Any]) -> Any:
-    if issubclass(cls, tuple):
-        return cls(**attributes)
-    absent = _field_names(cls) - attributes.keys()
-    if absent:
-        raise ValueError(f"a {cls.__name__} lacks {', '.join(sorted(absent))}")
-    restored = object.__new__(
-        cls
-    )  # frozen classes, and bases made of a sample, have no other way back
-    for key, item in attributes.items():
-        object.__setattr__(restored, key, item)
-    return restored
-
-
-def _field_names(cls: Any) -> set[str]:
-    return {field.name for field in fields(cls)} if is_dataclass(cls) else set()

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array, column_or_1d
 
 from langevax import checks
+from langevax.sklearn.column_maps import Table
+from langevax.sklearn.intervals import COVERAGE, check_coverage
 from langevax.sklearn.law_estimator import (
     LogDensityScoring,
     PredictiveEstimator,
@@ -21,19 +23,8 @@ from langevax.sklearn.linear_families import (
     Poisson,
     family_of,
 )
-from langevax.sklearn.parameters import (
-    COVERAGE,
-    RandomState,
-    check_coverage,
-    count,
-    one_of,
-)
-from langevax.sklearn.table import (
-    LabelTargets,
-    NumberTargets,
-    Table,
-    refuse_words,
-)
+from langevax.sklearn.parameters import RandomState, count, one_of
+from langevax.sklearn.table import LabelTargets, NumberTargets, refuse_words
 
 MOST_COUNTS_OF_A_ROW = 1_000_000
 """Beyond, a likelihood is not known to a hundredth of a nat in single precision."""

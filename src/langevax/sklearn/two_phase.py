@@ -13,9 +13,9 @@ import numpy as np
 from jax import random
 from numpy.typing import ArrayLike
 
-from langevax import checks
 from langevax._typing import PRNGKey
 from langevax.run.options import Run
+from langevax.sklearn.column_maps import Standardiser, Table, weighted_moments
 from langevax.sklearn.parameters import (
     SHARED,
     Auto,
@@ -26,16 +26,13 @@ from langevax.sklearn.parameters import (
     positive,
     unsaved_run,
 )
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.sklearn.table import (
     DistinctRows,
     NumberTargets,
     RowEstimator,
-    Standardiser,
-    Table,
     bucket,
     padded,
-    weighted_moments,
 )
 from langevax.sklearn.training import keep_few_programs, root_key
 from langevax.teacher_student import (
@@ -180,7 +177,6 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
             ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
             DivergenceError: a step size is too large.
         """
-        checks.not_forked()
         self._validate_params()
         unsaved_run(self)  # before anything is computed
         rows = self._training_rows(X, y, sample_weight)

@@ -40,10 +40,10 @@ from langevax.app.report import summary
 from langevax.app.report.contents import FitContents
 from langevax.app.report.effects import effects_of, far_off_rows
 from langevax.app.report.fit_page import write_fit_page
-from langevax.app.tables.files import without_formulas
+from langevax.app.tables.files import write_table
 from langevax.app.tables.schema import write_schema
 from langevax.run import keep_compiled_programs
-from langevax.sklearn import persistence
+from langevax.sklearn import saved
 
 
 def run(options: FitOptions) -> None:
@@ -268,14 +268,14 @@ def write_model(
         "scores": {score["name"]: score["value"] for score in result["scores"]},
     }
     fit.model.save(new / MODEL, card=card)
-    write_schema(data.schema, new / SCHEMA, persistence.read(new / MODEL).hash)
+    write_schema(data.schema, new / SCHEMA, saved.read(new / MODEL).hash)
     observed = split.test_targets
     if classes:
         observed = [classes[i] for i in split.test_targets]
     named = data.names[split.test.tolist()].with_columns(observed=pl.Series(observed))
     predicted = prediction_table(outputs, classes, result.get("threshold", 0.5))
     table = pl.concat([named, predicted], how="horizontal")
-    without_formulas(table).write_csv(new / HOLDOUT)
+    write_table(table, new / HOLDOUT)
     write_json(new / RESULT, result)
 
 

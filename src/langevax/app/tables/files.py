@@ -28,8 +28,9 @@ FORMATS = ".csv, .tsv, .csv.gz or .parquet"
 SEPARATOR_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 """The first that divides most lines alike is taken: commas may be those of decimals."""
 MAGIC = {"gzip": b"\x1f\x8b", "parquet": b"PAR1", "zip": b"PK\x03\x04"}
-FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
-"""What a spreadsheet takes for a formula at the beginning of a cell: signs, their full-width forms, and blanks."""
+FORMULA = '(^|[,;|\t\r\n])([" ]*[=+\\-@\uff1d\uff0b\uff0d\uff20])'
+"""What a spreadsheet takes for a formula at the beginning of a cell, which any separator begins in some country: signs
+and their full-width forms."""
 ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp850", "mac_roman")
 """Of Windows, of DOS and of old Macs; a message shows how each of them reads a word."""
 TO_UTF8 = "export it as UTF-8, in a spreadsheet as CSV UTF-8"
@@ -363,7 +364,7 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
             if path.suffix.lower() == ".parquet":
                 frame.write_parquet(stream)
             else:
-                without_formulas(frame).write_csv(stream, separator=separator)
+                stream.write(csv_text(frame, separator).encode())
     except OSError as error:
         raise BadInput(
             f"--out {str(path)!r} cannot be written ({error.strerror}); "
@@ -371,8 +372,20 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
         ) from error
 
 
+def csv_text(frame: pl.DataFrame, separator: str = ",") -> str:
+    """Return a table as text, without formulas; every file of text that is written is made here.
+
+    Example:
+        >>> csv_text(pl.DataFrame({"name": ["a;=cmd|x", "b"], "number": [1.5, None]})).splitlines()
+        ['name,number', "a;'=cmd|x,1.5", 'b,']
+    """
+    return without_formulas(frame).write_csv(separator=separator)
+
+
 def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the table with an apostrophe before words and names that a spreadsheet would execute.
+    """Return the table with an apostrophe before what a spreadsheet would execute at the beginning of a cell.
+
+    A separator within a word begins a cell where it separates cells.
 
     Example:
         >>> without_formulas(pl.DataFrame({"=a": ["=HYPERLINK(1)", "-1.5", "red"]})).to_dict(as_series=False)
@@ -385,11 +398,10 @@ def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
     )
     text = pl.col(pl.String)
     number = text.str.strip_chars().cast(pl.Float64, strict=False).is_not_null()
-    executed = text.str.contains(FORMULA) & ~number
     safe = words.with_columns(
-        pl.when(executed).then(text.str.replace("^", "'")).otherwise(text)
+        pl.when(number).then(text).otherwise(text.str.replace_all(FORMULA, "$1'$2"))
     )
-    return safe.rename(lambda name: f"'{name}" if re.match(FORMULA, name) else name)
+    return safe.rename(lambda name: re.sub(FORMULA, r"\1'\2", name))
 
 
 def check_suffix(path: Path) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 from langevax.app.errors import BadInput, listing, nearest
 from langevax.app.tables.dates import Order, days_of
 from langevax.app.tables.numbers import Decimal, numbers_of, take_apart
-from langevax.data.files import MISSING
+from langevax.data.missing import MISSING
 
 Kind = Literal["numeric", "date", "categorical"]
 Answer = Literal["decimal-point", "decimal-comma", "day-first", "month-first"]

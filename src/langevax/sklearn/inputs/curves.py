@@ -41,7 +41,7 @@ from langevax.sklearn.inputs.smoothing import (
     gauss_nodes,
 )
 from langevax.sklearn.parameters import Auto, count, non_negative, one_of, positive
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.spaces.basis import Basis, Interval
 from langevax.spaces.tabulated import Tabulated
 

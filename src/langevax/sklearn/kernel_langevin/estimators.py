@@ -13,7 +13,7 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from langevax import checks
+from langevax.platforms import not_forked
 from langevax.problems.likelihoods import (
     Gaussian,
     Huber,
@@ -24,6 +24,13 @@ from langevax.problems.losses import Logistic, Softmax, logistic, softmax
 from langevax.run.options import Run
 from langevax.sampling.samples import MAX_RHAT, MIN_ESS
 from langevax.sampling.summary_table import statistics
+from langevax.sklearn.column_maps import (
+    Standardiser,
+    Table,
+    row_blocks,
+    weighted_moments,
+)
+from langevax.sklearn.intervals import COVERAGE, check_coverage
 from langevax.sklearn.kernel_langevin.evidence import (
     fit_labels,
     fit_numbers,
@@ -42,28 +49,22 @@ from langevax.sklearn.kernel_langevin.space import (
     kernel_space,
 )
 from langevax.sklearn.parameters import (
-    COVERAGE,
     FLAG,
     SHARED,
     Auto,
     RandomState,
-    check_coverage,
     count,
     one_of,
     positive,
     unsaved_run,
 )
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.sklearn.table import (
     DistinctRows,
     LabelTargets,
     NumberTargets,
     RowEstimator,
-    Standardiser,
-    Table,
-    row_blocks,
     subsample,
-    weighted_moments,
 )
 from langevax.sklearn.training import keep_few_programs
 
@@ -122,7 +123,7 @@ class KernelLangevinEstimator(RowEstimator):
             DivergenceError: the step size is too large.
             ToleranceError: the tolerance was not reached.
         """
-        checks.not_forked()
+        not_forked()
         self._validate_params()
         unsaved_run(self)  # before anything is computed
         check_kernel(self.kernel)

@@ -14,8 +14,9 @@ from typing import cast
 import numpy as np
 from sklearn.gaussian_process.kernels import Kernel, WhiteKernel
 
-from langevax.sklearn.persistence import saved_class
-from langevax.sklearn.table import Standardiser, bucket, row_blocks, subsample
+from langevax.sklearn.column_maps import Standardiser, row_blocks
+from langevax.sklearn.saved import saved_class
+from langevax.sklearn.table import bucket, subsample
 from langevax.spaces import KernelEigenbasis
 
 Covariance = Callable[[np.ndarray, np.ndarray], np.ndarray]
