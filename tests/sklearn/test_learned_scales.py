@@ -100,13 +100,16 @@ def test_scales_do_not_depend_on_those_that_columns_have_where_the_target_is_lin
 
 
 def test_candidates_are_all_scalings_with_learned_scales_and_without():
-    """The one that the kernel limit prefers is first: of a wild column and a target of its rank, not the first one."""
+    """The one that the kernel limit prefers is first: of a wild column and a target of its rank, not the first one.
+
+    One deviation for all columns is a candidate only where it is that one, as it depends on units.
+    """
     p = problem(n=120, outputs=1)
     inputs = np.exp(4 * p.inputs.astype(float))
     p = p._replace(inputs=inputs, targets=np.tanh(np.log(inputs[:, 1:2])))
     plain = column_candidates(p, SCALINGS, (False,))
     assert plain[0].scaling in ("robust", "pieces")
-    assert sorted(one.scaling for one in plain) == sorted(SCALINGS)
+    assert {one.scaling for one in plain} == {"columns", "robust", "pieces"}
     both = column_candidates(p, SCALINGS, (False, True))
     assert [one.scaling for one in both[::2]] == [one.scaling for one in plain]
     for without, learned in zip(both[::2], both[1::2], strict=True):
@@ -135,7 +138,7 @@ def test_few_rows_and_columns_of_few_values_leave_fewer_candidates():
     p = problem(n=60)
     p = p._replace(inputs=np.sign(p.inputs.astype(float)))
     scalings = [one.scaling for one in column_candidates(p, SCALINGS, (False,))]
-    assert sorted(scalings) == sorted(set(SCALINGS) - {"pieces"})
+    assert set(scalings) in ({"columns", "robust"}, {"columns", "robust", "global"})
 
 
 @pytest.mark.slow

@@ -41,14 +41,16 @@ def column_candidates(
     }
     if len(scalings) > 1 and len(plain["pieces"].mean) == problem.inputs.shape[1]:
         del plain["pieces"]  # no column has any
-    some = problem.some_rows(600)
+    sample = problem.some_rows(600)
     best = next(iter(plain))
     errors: dict[Scaling, LeaveOneOut] = {}
     if len(plain) > 1 or any(learn_scales):
         for scaling in plain:
-            errors[scaling] = some.under(plain[scaling]).leave_one_out(COMPARED_NEURONS)
+            errors[scaling] = sample.under(plain[scaling]).leave_one_out(
+                COMPARED_NEURONS
+            )
             one, other = errors[scaling], errors[best]
-            rows = one.row_errors, other.row_errors, some.weights, some.groups
+            rows = one.row_errors, other.row_errors, sample.weights, sample.groups
             difference, error = excess(*rows)
             if difference < -error and one.error < 0.97 * other.error:
                 best = scaling
@@ -59,7 +61,7 @@ def column_candidates(
         standardiser = plain[scaling]
         if not learned:
             return PreparedColumns(standardiser, scaling, None)
-        compared = some.under(standardiser)
+        compared = sample.under(standardiser)
         penalties = [errors[scaling].best_alpha]
         scaled = compared.with_columns_times(learned_scales(compared, penalties))
         penalties.append(scaled.leave_one_out(COMPARED_NEURONS).best_alpha)
@@ -81,5 +83,5 @@ def kernel_problem(
 
 def kernel_errors(problem: KernelProblem, columns: PreparedColumns) -> LeaveOneOut:
     """Return the leave-one-out errors of the kernel limit on these columns, of some of the rows."""
-    some = problem.some_rows(1000).under(columns.standardiser)
-    return some.leave_one_out(NUM_NEURONS)
+    sample = problem.some_rows(1000).under(columns.standardiser)
+    return sample.leave_one_out(NUM_NEURONS)

@@ -139,9 +139,12 @@ class KindEvidence:
 
     def mostly(self, words: pl.Series, present: pl.Series) -> bool:
         """Return whether more than half of the cells, or of the different ones, are of this kind in any notation."""
-        some = words.filter(self.recognised)
+        recognised = words.filter(self.recognised)
         every = words.filter(present)
-        shares = (len(some), len(every)), (some.n_unique(), every.n_unique())
+        shares = (
+            (len(recognised), len(every)),
+            (recognised.n_unique(), every.n_unique()),
+        )
         return any(2 * part > whole for part, whole in shares)
 
     def best_ways(self) -> list[Reading]:
