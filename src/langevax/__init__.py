@@ -115,8 +115,11 @@ if not TYPE_CHECKING:  # with it, type checkers would accept every name
     __getattr__ = imports.lazily(
         __name__,
         {
-            "": "data federated flower gradients integrators likelihoods losses meanfield neurons numpyro optax optimize "
-            "predictive_law pymc sampling sklearn spaces teacher_student theory run",
+            "": (
+                "data federated flower gradients integrators likelihoods losses "
+                "meanfield neurons numpyro optax optimize predictive_law pymc sampling "
+                "sklearn spaces teacher_student theory run"
+            ),
             "algorithm": "Algorithm",
             "optimize": "minimize",
             "predictive_law": "predictive",
@@ -127,7 +130,10 @@ if not TYPE_CHECKING:  # with it, type checkers would accept every name
             "problems.mean_field": "MeanFieldRisk",
             "problems.problem": "Function Problem",
             "run": "CheckpointError DivergenceError Result Run Stacked simulate",
-            "samplers": "MALA PCN PCNL Langevin PerturbedDescent Reflected ReplicaExchange Underdamped",
+            "samplers": (
+                "MALA PCN PCNL Langevin PerturbedDescent Reflected ReplicaExchange "
+                "Underdamped"
+            ),
             "sampling": "NUTS inverse_problem learning_coefficient sample",
         },
     )

@@ -28,7 +28,10 @@ def needs(extra: str | None, feature: str) -> Iterator[None]:
         if package == "langevax":
             raise
         line = f"pip install 'langevax[{extra}]'" if extra else f"pip install {package}"
-        message = f"{feature} needs the package {package}, which is not installed; run: {line}"
+        message = (
+            f"{feature} needs the package {package}, which is not installed; run: "
+            f"{line}"
+        )
         raise ImportError(message, name=package) from None
 
 

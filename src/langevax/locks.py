@@ -91,13 +91,17 @@ def _acquired(file: Path, what: str) -> int | None:
             owner = _owner(descriptor)
             os.close(descriptor)
             raise LockedError(
-                f"{what} is being written by {owner}; wait until it ends, or name another."
+                f"{what} is being written by {owner}; wait until it ends, or name "
+                "another."
             ) from error
         except OSError as error:
             os.close(descriptor)
             if error.errno not in WITHOUT_LOCKS:
                 raise
-            message = f"{what} cannot be locked ({error.strerror}); make sure that no other run writes it."
+            message = (
+                f"{what} cannot be locked ({error.strerror}); make sure that no other "
+                "run writes it."
+            )
             warnings.warn(message, stacklevel=4)
             return None
         os.close(descriptor)  # its owner removed it in the meantime

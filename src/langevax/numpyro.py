@@ -184,7 +184,10 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
     try:
         target, bound, shapes = _sum_over_rows(model, (data, options))
     except NotRowsError as error:
-        remedy = "pass arguments with which it computes: arrays of numbers, as many rows in each"
+        remedy = (
+            "pass arguments with which it computes: arrays of numbers, as many rows in "
+            "each"
+        )
         with refusing("the model fails on its data", remedy):
             shapes = _latent_shapes(bound)
             own_potential = jax.jit(partial(_own_potential, bound))
@@ -231,7 +234,8 @@ def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, S
             if shapes.get(name) != all_shapes.get(name)
         ):
             raise NotRowsError(
-                f"latent sites {changed} change with the number of rows, which are not independent given the others",
+                f"latent sites {changed} change with the number of rows, which are not "
+                "independent given the others",
                 "move them out of the plate over the data, or sum them out",
             )
         with jax.enable_x64(), warnings.catch_warnings():
@@ -246,8 +250,10 @@ def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, S
         raise
     except Exception as error:  # of the model, which may do anything with a single row
         raise NotRowsError(
-            f"the model cannot be called with one row at a time ({checks.first_line(error)})",
-            "pass everything that has one entry per row as data, and take the sizes of plates from the data",
+            "the model cannot be called with one row at a time "
+            f"({checks.first_line(error)})",
+            "pass everything that has one entry per row as data, and take the sizes of "
+            "plates from the data",
         ) from error
 
 
@@ -339,14 +345,16 @@ def _check_sites(trace: dict[str, Site]) -> None:
         if site["type"] == "plate" and site["args"][1] not in (None, site["args"][0]):
             _, subsample_size = site["args"]
             raise RefusedModelError(
-                f"plate {name!r} draws a subsample of {subsample_size} rows, but langevax draws the batches itself: "
-                "leave subsample_size out and take the size of the plate from the data."
+                f"plate {name!r} draws a subsample of {subsample_size} rows, but "
+                "langevax draws the batches itself: leave subsample_size out and take "
+                "the size of the plate from the data."
             )
     if not any(
         site["type"] == "sample" and site["is_observed"] for site in trace.values()
     ):
         raise RefusedModelError(
-            "the model observes nothing: give a site obs=, or draw from its prior with numpyro.infer.Predictive."
+            "the model observes nothing: give a site obs=, or draw from its prior with "
+            "numpyro.infer.Predictive."
         )
     latent = _latent_sites(trace)
     if not latent:
@@ -480,8 +488,9 @@ def _check_deterministic(own_potential: OwnPotential, shapes: Shapes) -> None:
     one, other = (float(own_potential(point, jax.random.key(seed))) for seed in (0, 1))
     if one != other and not np.isnan([one, other]).all():
         raise RefusedModelError(
-            f"the log density of the model is random: {-one:.9g} and {-other:.9g} at one position; draw what is random "
-            "(numpyro.prng_key, initial values of parameters) outside of the model, or make it a latent site."
+            f"the log density of the model is random: {-one:.9g} and {-other:.9g} at "
+            "one position; draw what is random (numpyro.prng_key, initial values of "
+            "parameters) outside of the model, or make it a latent site."
         )
 
 
@@ -543,11 +552,11 @@ def _compare(
     if is_same_sum(by_row, own, scale):
         return
     raise NotRowsError(
-        f"{subject} the log density {own:.9g} in NumPyro, but {by_row:.9g} where the model is called with one row at a "
-        "time",
-        "pass everything that has one entry per row (masks, scales, weights, group indices) as data, take the sizes of "
-        "plates over rows from the data (those over groups are constants), and let no site depend on several rows at "
-        "once",
+        f"{subject} the log density {own:.9g} in NumPyro, but {by_row:.9g} where the "
+        "model is called with one row at a time",
+        "pass everything that has one entry per row (masks, scales, weights, group "
+        "indices) as data, take the sizes of plates over rows from the data (those "
+        "over groups are constants), and let no site depend on several rows at once",
     )
 
 

@@ -95,8 +95,9 @@ def not_forked() -> None:
     """Raise RuntimeError in a process that was forked after JAX had started, where it would hang."""
     if _Process.forked:
         raise RuntimeError(
-            "this process was forked from one in which JAX has run, where JAX would hang; start it by "
-            "multiprocessing.get_context('spawn') or by loky, joblib's default."
+            "this process was forked from one in which JAX has run, where JAX would "
+            "hang; start it by multiprocessing.get_context('spawn') or by loky, "
+            "joblib's default."
         )
 
 

@@ -50,8 +50,8 @@ def local_path(name: str, path: object) -> None:
         r"([A-Za-z][A-Za-z0-9+.-]+):/", os.fspath(path)
     ):  # one letter is a drive of Windows
         raise ValueError(
-            f"{name} is {os.fspath(path)!r}, but only local files are read and written, not {scheme[1]}://; copy it "
-            "here, or mount it as a folder."
+            f"{name} is {os.fspath(path)!r}, but only local files are read and "
+            f"written, not {scheme[1]}://; copy it here, or mount it as a folder."
         )
 
 
@@ -211,12 +211,14 @@ def read_arrays(
         version = header["format"], header["version"]
     if version[0] != known:
         raise error(
-            f"{str(path)!r} has format {version[0]}, written by langevax {version[1]}; this is langevax {__version__}, "
-            f"which reads format {known}: fit again, or install that version."
+            f"{str(path)!r} has format {version[0]}, written by langevax {version[1]}; "
+            f"this is langevax {__version__}, which reads format {known}: fit again, "
+            "or install that version."
         )
     if stated != content_hash(text, arrays):
         raise error(
-            f"{str(path)!r} is damaged: its content is not what was saved; copy it or save it again."
+            f"{str(path)!r} is damaged: its content is not what was saved; copy it or "
+            "save it again."
         )
     return StoredArrays(header, arrays, stated)
 

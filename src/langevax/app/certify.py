@@ -71,13 +71,15 @@ def _model(folder: Path) -> Any:
     """Return the fitted estimator of a folder; raise `BadInput` where there is none to certify."""
     if not (folder / SCHEMA).exists() or not (folder / RESULT).exists():
         raise BadInput(
-            f"DIR {str(folder)!r} holds no fitted model; name a folder that `langevax fit` made."
+            f"DIR {str(folder)!r} holds no fitted model; name a folder that `langevax "
+            "fit` made."
         )
     read_schema(folder / SCHEMA, model_hash(folder / MODEL))
     estimator = load_model(folder / MODEL)
     if not hasattr(estimator, "attach_rows"):
         raise BadInput(
-            f"DIR {str(folder)!r} holds a {type(estimator).__name__}, of which nothing is certified."
+            f"DIR {str(folder)!r} holds a {type(estimator).__name__}, of which nothing "
+            "is certified."
         )
     return estimator
 
@@ -94,7 +96,10 @@ def _result(folder: Path) -> dict[str, Any]:
 
 def _damaged(folder: Path) -> str:
     file = str(folder / RESULT)
-    return f"{file!r} is damaged, or was written by another version of langevax ({{}}); fit again."
+    return (
+        f"{file!r} is damaged, or was written by another version of langevax ({{}}); "
+        "fit again."
+    )
 
 
 def _rows(options: CertifyOptions, result: dict[str, Any]) -> FitData:
@@ -105,7 +110,8 @@ def _rows(options: CertifyOptions, result: dict[str, Any]) -> FitData:
         fit = FitOptions(**result["settings"] | places)
     if not table.exists():
         raise BadInput(
-            f"TABLE {str(table)!r} of the fit is not there; pass the file that holds its rows."
+            f"TABLE {str(table)!r} of the fit is not there; pass the file that holds "
+            "its rows."
         )
     try:
         return prepare(fit)
@@ -126,6 +132,6 @@ def _attach(estimator: Any, data: FitData, options: CertifyOptions) -> None:
     except ValueError as error:
         table = str(options.table or split.table)
         raise BadInput(
-            f"TABLE {table!r} does not hold the rows of this fit, or has changed since; pass the table as it was, or "
-            "fit again."
+            f"TABLE {table!r} does not hold the rows of this fit, or has changed "
+            "since; pass the table as it was, or fit again."
         ) from error

@@ -55,7 +55,8 @@ def make(folder: Path) -> None:
 
 def _not_writable(folder: Path, error: OSError) -> BadInput:
     return BadInput(
-        f"--out {str(folder)!r} cannot be written ({error.strerror}); name a folder that you may write to."
+        f"--out {str(folder)!r} cannot be written ({error.strerror}); name a folder "
+        "that you may write to."
     )
 
 
@@ -104,8 +105,8 @@ class Folder:
         self._refuse_foreign_files()
         if self.finished and not self.begun and not force:
             raise BadInput(
-                f"--out {str(self.path)!r} holds a finished run of langevax fit; pass --force to replace it, or name "
-                "another folder."
+                f"--out {str(self.path)!r} holds a finished run of langevax fit; pass "
+                "--force to replace it, or name another folder."
             )
 
     @contextmanager
@@ -209,7 +210,8 @@ class Folder:
         options = _read_json(self.settings).get("options")
         if not self._wrote(self.settings) or not isinstance(options, dict):
             raise BadInput(
-                f"{str(self.settings)!r} is damaged; pass --force to `langevax fit` to start again."
+                f"{str(self.settings)!r} is damaged; pass --force to `langevax fit` to "
+                "start again."
             )
 
     def _wrote(self, file: Path) -> bool:
@@ -238,12 +240,13 @@ def _compare(before: dict[str, Any], settings: dict[str, Any]) -> None:
             continue
         if name == "table":
             raise BadInput(
-                "TABLE is not the table of the interrupted run, or has changed since; pass that table to continue it, "
-                "or --force to start again."
+                "TABLE is not the table of the interrupted run, or has changed since; "
+                "pass that table to continue it, or --force to start again."
             )
         raise BadInput(
-            f"{option_of(name)} was {before.get(name)!r} in the interrupted run and is {value!r} now; pass the same "
-            "value to continue it, or --force to start again."
+            f"{option_of(name)} was {before.get(name)!r} in the interrupted run and is "
+            f"{value!r} now; pass the same value to continue it, or --force to start "
+            "again."
         )
 
 
@@ -257,8 +260,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _refusal(folder: Path, foreign: list[str]) -> str:
     return (
-        f"--out {str(folder)!r} holds {listing(foreign, most=3)}, which langevax did not write and would have to delete; "
-        "move or delete it, or name another --out."
+        f"--out {str(folder)!r} holds {listing(foreign, most=3)}, which langevax did "
+        "not write and would have to delete; move or delete it, or name another --out."
     )
 
 

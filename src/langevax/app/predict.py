@@ -60,7 +60,8 @@ def _check_folder(options: PredictOptions, folder: Path) -> None:
         raise BadInput(f"{where} is not a folder; name one made by `langevax fit`.")
     if not (folder / SCHEMA).exists():
         raise BadInput(
-            f"{where} holds no fitted model ({SCHEMA} is missing); run `langevax fit` first."
+            f"{where} holds no fitted model ({SCHEMA} is missing); run `langevax fit` "
+            "first."
         )
     if out is None:
         return
@@ -70,11 +71,13 @@ def _check_folder(options: PredictOptions, folder: Path) -> None:
     for path in (options.table, *(folder / part for part in PARTS)):
         if path.exists() and out.samefile(path):
             raise BadInput(
-                f"--out {str(out)!r} is the table to predict for, or a file of the model; name another file."
+                f"--out {str(out)!r} is the table to predict for, or a file of the "
+                "model; name another file."
             )
     if not options.force:
         raise BadInput(
-            f"--out {str(out)!r} exists; pass --force to replace it, or name another file."
+            f"--out {str(out)!r} exists; pass --force to replace it, or name another "
+            "file."
         )
 
 
@@ -107,9 +110,15 @@ def _about_intervals(estimator: Any, coverage: float) -> str:
     """Return what intervals and sets are, and what they cover."""
     about = f"they cover about {coverage:.3g} of new rows like those of training"
     if "posterior_share_" in vars(estimator):
-        return f"intervals come from the predictive law: {about} where it is right, which report.html measures."
+        return (
+            f"intervals come from the predictive law: {about} where it is right, which "
+            "report.html measures."
+        )
     least = max(0.0, 2 * coverage - 1)
-    return f"intervals come from the folds of the fit: {about}, and at least {least:.3g} of them."
+    return (
+        f"intervals come from the folds of the fit: {about}, and at least {least:.3g} "
+        "of them."
+    )
 
 
 def load_model(file: Path, argument: str = "MODEL") -> Any:
@@ -156,11 +165,12 @@ def interval_table(
         except (AttributeError, ValueError) as error:
             if "coverage" in str(error):
                 raise BadInput(
-                    f"--interval {coverage:g} is too high for the rows of this fit; pass a smaller share."
+                    f"--interval {coverage:g} is too high for the rows of this fit; "
+                    "pass a smaller share."
                 ) from error
             raise BadInput(
-                f"--interval {coverage:g} needs folds, and this model was fitted without; fit it again without "
-                "--temperature."
+                f"--interval {coverage:g} needs folds, and this model was fitted "
+                "without; fit it again without --temperature."
             ) from error
     if getattr(schema, "never_negative", False):
         ends = np.maximum(ends, 0.0)

@@ -88,8 +88,10 @@ class Rows(
             narrow = jax.dtypes.canonicalize_dtype(rows.dtype)
             if narrow != rows.dtype:
                 raise ValueError(
-                    f"{name} is stored as {rows.dtype}, which JAX would cut to {narrow} and copy; convert the table "
-                    "with write_rows(..., dtype=np.float32), or call jax.config.update('jax_enable_x64', True) first."
+                    f"{name} is stored as {rows.dtype}, which JAX would cut to "
+                    f"{narrow} and copy; convert the table with write_rows(..., "
+                    "dtype=np.float32), or call jax.config.update('jax_enable_x64', "
+                    "True) first."
                 )
             with (
                 jax.ensure_compile_time_eval()
@@ -136,7 +138,8 @@ class Rows(
             places = ", ".join(f"{first:,} to {last:,}" for first, last in damaged[:3])
             more = f" and {len(damaged) - 3} more blocks" if len(damaged) > 3 else ""
             raise _unreadable(
-                f"{name} in {self.path} is damaged: rows {places}{more} are not those that were written"
+                f"{name} in {self.path} is damaged: rows {places}{more} are not those "
+                "that were written"
             )
         self._unchecked.discard(name)
 
@@ -153,7 +156,8 @@ class Rows(
     def __repr__(self) -> str:
         width = max(map(len, self._maps))
         groups = "".join(
-            f"\n  {name:<{width}}  {rows.dtype} {rows.shape}, {rows.nbytes / 1e6:,.1f} MB"
+            "\n"
+            f"  {name:<{width}}  {rows.dtype} {rows.shape}, {rows.nbytes / 1e6:,.1f} MB"
             for name, rows in self._maps.items()
         )
         first = next(iter(self._maps))
@@ -196,14 +200,16 @@ def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
     description = path / DESCRIPTION
     if not description.is_file():
         raise FileNotFoundError(
-            f"{path} is not a row file: there is no {description}; make one with write_rows."
+            f"{path} is not a row file: there is no {description}; make one with "
+            "write_rows."
         )
     damaged = str(_unreadable(f"{description} is damaged ({{}})"))
     with read_as(UnreadableError, damaged):
         table = read_object(description)
         if table["version"] != VERSION or table["finite"] is not True:
             raise _unreadable(
-                f"{path} is not a table of checked rows in version {VERSION}, the one this langevax reads"
+                f"{path} is not a table of checked rows in version {VERSION}, the one "
+                "this langevax reads"
             )
         if table[HASH] != hash_of(table) or not table["groups"]:
             raise _unreadable(
@@ -240,7 +246,8 @@ def _mapped(
     shape = (num_rows, *group["row_shape"])
     if rows.shape != shape or rows.dtype != group["dtype"]:
         raise _unreadable(
-            f"{file} holds {rows.dtype} {rows.shape} instead of {group['dtype']} {shape}"
+            f"{file} holds {rows.dtype} {rows.shape} instead of {group['dtype']} "
+            f"{shape}"
         )
     header, _ = split_map(rows)
     if sha256(header).hexdigest() != group["header_sha256"]:
@@ -258,6 +265,7 @@ def checked_name(name: object) -> str:
     """Return `name` if it can be a file name; raise otherwise."""
     if not (isinstance(name, str) and name.isidentifier()):
         raise ValueError(
-            f"{name!r} cannot name a group; pass a name of letters, digits and underscores."
+            f"{name!r} cannot name a group; pass a name of letters, digits and "
+            "underscores."
         )
     return name

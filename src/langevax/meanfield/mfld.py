@@ -85,8 +85,10 @@ def coordinate_steps(
         risk.loss.curvature
     ) < float("inf"):
         raise ValueError(
-            f"the curvature of {type(risk.loss).__name__} has no bound, to which steps could be relative; pass MFLD a "
-            "step_size, or use adaptive_steps.LossCurvatureSteps, which measures the curvature at the outputs."
+            f"the curvature of {type(risk.loss).__name__} has no bound, to which steps "
+            "could be relative; pass MFLD a step_size, or use "
+            "adaptive_steps.LossCurvatureSteps, which measures the curvature at the "
+            "outputs."
         )
     return _coordinate_steps(risk, jnp.asarray(relative, risk.inputs.dtype))
 

@@ -133,7 +133,8 @@ class PSDCA(Algorithm):
     def __check_init__(self) -> None:
         if callable(self.temperature):
             raise TypeError(
-                "temperature is a schedule, but the dual vector is that of one temperature; pass a number."
+                "temperature is a schedule, but the dual vector is that of one "
+                "temperature; pass a number."
             )
         checks.number("temperature", self.temperature, positive=True)
         checks.positive_int("num_inner_steps", self.num_inner_steps)
@@ -328,5 +329,6 @@ def _check_bound(neuron: Neuron) -> None:
     if checks.is_concrete(neuron.bound) and not float(neuron.bound) < float("inf"):
         name = type(neuron).__name__
         raise ValueError(
-            f"{name} is unbounded; use a bounded neuron such as TanhTanh, or curvature='variance'."
+            f"{name} is unbounded; use a bounded neuron such as TanhTanh, or "
+            "curvature='variance'."
         )

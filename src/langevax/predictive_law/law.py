@@ -50,13 +50,16 @@ class BayesComparison:
     def __str__(self) -> str:
         if self.posterior_share == 1:
             return (
-                f"Bayes loses nothing that {self.num_rows:,} rows could show ({self.method}): no smaller share of it "
-                "scores better by more than its standard error."
+                f"Bayes loses nothing that {self.num_rows:,} rows could show "
+                f"({self.method}): no smaller share of it scores better by more than "
+                "its standard error."
             )
         return (
-            f"Bayes loses {self.nats:.3f} ± {self.standard_error:.3f} nats a row ({self.method}, {self.num_rows:,} "
-            f"rows): the distribution with a share of {self.posterior_share:g} of Bayes makes a new row {np.exp(self.nats):.2f} "
-            "times as likely, as a geometric mean. The model is misspecified."
+            f"Bayes loses {self.nats:.3f} ± {self.standard_error:.3f} nats a row "
+            f"({self.method}, {self.num_rows:,} rows): the distribution with a share "
+            f"of {self.posterior_share:g} of Bayes makes a new row "
+            f"{np.exp(self.nats):.2f} times as likely, as a geometric mean. The model "
+            "is misspecified."
         )
 
 
@@ -81,7 +84,11 @@ class PredictiveLaw:
     """Without the draws; nan of that of an estimator that was loaded."""
 
     def __repr__(self) -> str:
-        return f"PredictiveLaw(posterior_share={self.posterior_share:g})\n{self.compare()}\n{self.path!r}"
+        return (
+            f"PredictiveLaw(posterior_share={self.posterior_share:g})\n"
+            f"{self.compare()}\n"
+            f"{self.path!r}"
+        )
 
     def log_score(self, *new: Any) -> Float[np.ndarray, " n"]:
         """Return log mean p(row | theta) of every new row, which is in the form of the data.
@@ -153,23 +160,27 @@ class PredictiveLaw:
         messages = []
         if not path.is_converged[path.chosen]:
             messages.append(
-                f"the draws at posterior_share {self.posterior_share:g} have not converged after "
-                f"{path.num_moves[path.chosen]} iterations; pass more values of posterior_shares between it and 1, or "
-                "centre and scale the parameters (a non-centred parametrisation), as for divergent transitions."
+                f"the draws at posterior_share {self.posterior_share:g} have not "
+                f"converged after {path.num_moves[path.chosen]} iterations; pass more "
+                "values of posterior_shares between it and 1, or centre and scale the "
+                "parameters (a non-centred parametrisation), as for divergent "
+                "transitions."
             )
         if path.has_many_parameters and self.method == CLOSED_FORM:
             messages.append(
-                f"p_loo is {path.p_eff[path.chosen]:.0f} on {path.scores.shape[1]} rows, so that elpd_loo is unreliable, "
-                "as with a Pareto k above 0.7; pass num_folds=10 for K-fold cross-validation."
+                f"p_loo is {path.p_eff[path.chosen]:.0f} on {path.scores.shape[1]} "
+                "rows, so that elpd_loo is unreliable, as with a Pareto k above 0.7; "
+                "pass num_folds=10 for K-fold cross-validation."
             )
         size = path.scores.shape[1]
         values = len(np.unique(self.log_likelihoods[:8], axis=1).T)
         is_density = np.max(log_mean_exp(self.log_likelihoods, 0)) > 0
         if self.posterior_share < 1 and is_density and values < size / 2:
             messages.append(
-                f"the {size} rows have only {values} different values, where a density can be as high as it likes: the elpd is "
-                "that of these values alone. Use a discrete likelihood; of rounded data, the difference of the CDF at "
-                "the ends of the interval that was rounded."
+                f"the {size} rows have only {values} different values, where a density "
+                "can be as high as it likes: the elpd is that of these values alone. "
+                "Use a discrete likelihood; of rounded data, the difference of the CDF "
+                "at the ends of the interval that was rounded."
             )
         return messages
 
@@ -278,13 +289,15 @@ def load(
     differing = _differing(problem, saved) if sizes == known else "sizes"
     if differing:
         raise ValueError(
-            f"{str(file)!r} is a distribution of {known[0]} parameters and {known[1]} rows, of another model or other "
-            f"data: {differing} differ; pass those that it was fitted to."
+            f"{str(file)!r} is a distribution of {known[0]} parameters and {known[1]} "
+            f"rows, of another model or other data: {differing} differ; pass those "
+            "that it was fitted to."
         )
     if saved.rows is None or saved.log_priors is None:
         warnings.warn(
-            f"{str(file)!r} was written by a version that saved neither the prior's densities nor a hash of the rows: "
-            "another prior cannot be refused; save it again.",
+            f"{str(file)!r} was written by a version that saved neither the prior's "
+            "densities nor a hash of the rows: another prior cannot be refused; save "
+            "it again.",
             PredictiveWarning,
             stacklevel=2,
         )

@@ -64,8 +64,9 @@ def check_finite(
     """Raise where a log density is finite at none of these points."""
     if not any(np.isfinite(float(log_density(point))) for point in points):
         raise RefusedModelError(
-            "the log density of the model is finite at none of the positions that were tried: pass data without missing "
-            "or infinite values, or a prior under which they can occur."
+            "the log density of the model is finite at none of the positions that were "
+            "tried: pass data without missing or infinite values, or a prior under "
+            "which they can occur."
         )
 
 
@@ -156,8 +157,8 @@ def points_of_finite_density(
             break
     if not points:
         raise NotRowsError(
-            f"the log density is not finite at any of {TRIED_POINTS} random positions, so that the sum over rows cannot "
-            "be compared with it",
+            f"the log density is not finite at any of {TRIED_POINTS} random positions, "
+            "so that the sum over rows cannot be compared with it",
             "scale data and priors so that it is finite where parameters are about 1",
         )
     return points

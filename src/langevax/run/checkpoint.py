@@ -114,8 +114,8 @@ class Checkpoint:
             has_run = any(path.name.isdigit() for path in self.states.iterdir())
         if has_run and not resume:
             raise CheckpointError(
-                f"checkpoint {str(self.directory)!r} already holds a run; pass resume=True to continue it, "
-                "or name another directory."
+                f"checkpoint {str(self.directory)!r} already holds a run; pass "
+                "resume=True to continue it, or name another directory."
             )
         self.content, accepted = self._described(identity, resume, has_run)
         if self.writes and has_run:  # the run that is resumed, not another's
@@ -173,16 +173,19 @@ class Checkpoint:
         self._refuse(refused)
         if accepted and resume != "anyway":
             raise CheckpointError(
-                f"checkpoint {str(self.directory)!r} was written by other code: {_listed(accepted)}. The numbers may "
-                "not be those of one run; pass resume='anyway' to continue it all the same, or name another directory."
+                f"checkpoint {str(self.directory)!r} was written by other code: "
+                f"{_listed(accepted)}. The numbers may not be those of one run; pass "
+                "resume='anyway' to continue it all the same, or name another "
+                "directory."
             )
         return accepted
 
     def _refuse(self, differences: list[str]) -> None:
         if differences:
             raise CheckpointError(
-                f"checkpoint {str(self.directory)!r} belongs to another run: {_listed(differences)}. Make these equal "
-                "to continue it, or name another directory."
+                f"checkpoint {str(self.directory)!r} belongs to another run: "
+                f"{_listed(differences)}. Make these equal to continue it, or name "
+                "another directory."
             )
 
     def compare_outputs(
@@ -224,8 +227,9 @@ class Checkpoint:
                 else "and start again in another directory"
             )
             raise CheckpointError(
-                f"the state of step {step} in {self.states / str(step)} cannot be read; it is damaged. "
-                f"Delete that folder {remedy}; the records in {self.traces} are intact. ({checks.first_line(error)})"
+                f"the state of step {step} in {self.states / str(step)} cannot be "
+                f"read; it is damaged. Delete that folder {remedy}; the records in "
+                f"{self.traces} are intact. ({checks.first_line(error)})"
             ) from None  # orbax's traceback is longer than a screen
         self._delete_orphans(step)
         carry = jax.tree.unflatten(
@@ -253,9 +257,10 @@ class Checkpoint:
         if not np.array_equal(steps, expected):
             wrong = np.setxor1d(steps, expected)
             raise CheckpointError(
-                f"the records in {self.traces} are not those of every {every} steps up to {last}: a file is missing or "
-                f"was added (step {wrong[0] if len(wrong) else 'order'}). Restore it from a copy, or name another "
-                "directory."
+                f"the records in {self.traces} are not those of every {every} steps up "
+                f"to {last}: a file is missing or was added (step "
+                f"{wrong[0] if len(wrong) else 'order'}). Restore it from a copy, or "
+                "name another directory."
             )
 
     def _restore_state(self, step: int, leaves: list[Any]) -> dict[str, Any]:
@@ -339,8 +344,9 @@ class Checkpoint:
             RuntimeError,
         ) as error:  # orbax reports a full disk as any of these
             raise CheckpointError(
-                f"cannot write the checkpoint in {str(self.directory)!r}: {checks.first_line(error)}. What was saved before "
-                "is intact; free space or make the directory writable, and run again with resume=True."
+                f"cannot write the checkpoint in {str(self.directory)!r}: "
+                f"{checks.first_line(error)}. What was saved before is intact; free "
+                "space or make the directory writable, and run again with resume=True."
             ) from error
 
     def _record_files(self) -> Iterator[tuple[Path, int]]:
@@ -376,23 +382,28 @@ class Checkpoint:
             }
         except Exception as error:
             raise CheckpointError(
-                f"the records in {path} cannot be read; the file is damaged. Restore it from a copy, "
-                f"or start again in another directory. ({checks.first_line(error)})"
+                f"the records in {path} cannot be read; the file is damaged. Restore "
+                "it from a copy, or start again in another directory. "
+                f"({checks.first_line(error)})"
             ) from None
         return Records(steps, columns)
 
 
 def read_record(path: Path) -> tuple[dict[str, Any], RunIdentity]:
     """Return the content of a run.json, and the identity of its run."""
-    damaged = f"{path} cannot be read ({{}}); it is damaged or missing. Restore this file from a copy, or name another directory."
+    damaged = (
+        f"{path} cannot be read ({{}}); it is damaged or missing. Restore this file "
+        "from a copy, or name another directory."
+    )
     with read_as(CheckpointError, damaged):
         stored = read_object(path)
         version = stored["format"]
         if version not in (CHECKPOINT_FORMAT, UNSEALED_FORMAT):
             raise CheckpointError(
-                f"{path} has format {version}, but this version of langevax reads format {CHECKPOINT_FORMAT}; it was "
-                f"written by langevax {stored['langevax']}. Continue it with that version, or start again in another "
-                "directory."
+                f"{path} has format {version}, but this version of langevax reads "
+                f"format {CHECKPOINT_FORMAT}; it was written by langevax "
+                f"{stored['langevax']}. Continue it with that version, or start again "
+                "in another directory."
             )
         if version == UNSEALED_FORMAT:
             files = path.parent.glob("trace/*.nc")

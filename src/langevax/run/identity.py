@@ -42,7 +42,10 @@ class RunIdentity(NamedTuple):
     def compare(self, saved: "RunIdentity") -> tuple[list[str], list[str]]:
         """Return sentences of what makes `saved` another run, and of differences that can be accepted."""
         refused = [
-            f"{'row data differ: ' * name.startswith('problem.data')}{name} was {old}, now {new}"
+            (
+                f"{'row data differ: ' * name.startswith('problem.data')}{name} was "
+                f"{old}, now {new}"
+            )
             for name, (old, new) in _changes(saved.settings, self.settings)
         ]
         accepted = [
@@ -108,7 +111,10 @@ def _leaves(label: str, tree: PyTree) -> Iterator[tuple[str, Any]]:
 def _text(leaf: Any) -> str:
     if isinstance(leaf, jax.Array | np.ndarray):
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return f"{jax.random.key_impl(leaf)} key {np.asarray(jax.random.key_data(leaf)).tolist()}"
+            return (
+                f"{jax.random.key_impl(leaf)} key "
+                f"{np.asarray(jax.random.key_data(leaf)).tolist()}"
+            )
         return f"{leaf.dtype}{list(leaf.shape)} checksum {checksum(leaf)}"
     if callable(leaf):
         name = f"{getattr(leaf, '__module__', '?')}.{getattr(leaf, '__qualname__', type(leaf).__qualname__)}"

@@ -127,7 +127,8 @@ class Result:
         numbers = [f"{name}={count}" for name, count in self.counts.items()]
         numbers += [f"{name}={metric:.4g}" for name, metric in self.metrics.items()]
         return (
-            f"Result({self.outcome} {shapes}; {chains}; {0 if self.trace is None else len(self.trace)} records; "
+            f"Result({self.outcome} {shapes}; {chains}; "
+            f"{0 if self.trace is None else len(self.trace)} records; "
             f"{', '.join([*numbers, f'seconds={self.seconds:.3g}'])})"
         )
 
@@ -144,7 +145,8 @@ class Result:
         """
         if self.num_chains != following.num_chains:
             raise ValueError(
-                f"phases have {self.num_chains} and {following.num_chains} chains; they must agree."
+                f"phases have {self.num_chains} and {following.num_chains} chains; "
+                "they must agree."
             )
         first = self.counts_by_chain
         second = following.counts_by_chain
@@ -191,7 +193,8 @@ class Result:
     def _recorded(self) -> Trace:
         if self.trace is None:
             raise ValueError(
-                "nothing was recorded; pass record_every=k to simulate to keep every k-th position."
+                "nothing was recorded; pass record_every=k to simulate to keep every "
+                "k-th position."
             )
         return self.trace
 
@@ -225,8 +228,9 @@ class DivergenceError(ArithmeticError):
             else "scale the step-size schedule down, for example by 10"
         )
         super().__init__(
-            f"the position became non-finite at step {step}; {advice}. The last finite state and all records up to "
-            "there are in .state and .result of this error; saved checkpoints are unchanged."
+            f"the position became non-finite at step {step}; {advice}. The last finite "
+            "state and all records up to there are in .state and .result of this "
+            "error; saved checkpoints are unchanged."
         )
 
 

@@ -57,8 +57,9 @@ def verify(directory: str | os.PathLike[str]) -> VerifiedCheckpoint:
             recorded, recorded[0] * np.arange(1, len(recorded) + 1)
         ):
             raise CheckpointError(
-                f"the records in {path / 'trace'} do not follow each other: a file is missing or was added. Restore it "
-                "from a copy, or start again in another directory."
+                f"the records in {path / 'trace'} do not follow each other: a file is "
+                "missing or was added. Restore it from a copy, or start again in "
+                "another directory."
             )
     return VerifiedCheckpoint(states, len(recorded))
 
@@ -85,8 +86,9 @@ def _verify_state(folder: Path, run: str) -> None:
         verify_state(folder, run)
     except Exception as error:
         raise CheckpointError(
-            f"the state in {folder} is damaged ({checks.first_line(error)}). Delete that folder to continue from the one "
-            "before it, or start again in another directory."
+            f"the state in {folder} is damaged ({checks.first_line(error)}). Delete "
+            "that folder to continue from the one before it, or start again in another "
+            "directory."
         ) from None
 
 
@@ -104,7 +106,7 @@ def _verified_steps(file: Path, run: str, hashes: Mapping[str, str]) -> np.ndarr
             raise ValueError(f"it holds steps {steps[0]} to {steps[-1]}")
     except Exception as error:
         raise CheckpointError(
-            f"the records in {file} are damaged ({checks.first_line(error)}). Restore the file from a copy, or start again in "
-            "another directory."
+            f"the records in {file} are damaged ({checks.first_line(error)}). Restore "
+            "the file from a copy, or start again in another directory."
         ) from None
     return steps

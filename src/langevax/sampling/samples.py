@@ -99,8 +99,9 @@ class Samples:
     def __getattr__(self, name: str) -> Any:
         if name in OF_MODEL:
             raise AttributeError(
-                f"samples that were pickled or copied have no {name}, as functions of the model are left out; sample again, "
-                "or extend and take log_likelihood() before."
+                f"samples that were pickled or copied have no {name}, as functions of "
+                "the model are left out; sample again, or extend and take "
+                "log_likelihood() before."
             )
         raise AttributeError(f"Samples has no attribute {name!r}.")
 
@@ -142,8 +143,9 @@ class Samples:
     def __repr__(self) -> str:
         chains, draws, dimension = self.draws.shape
         return (
-            f"Samples({chains} chains, {draws:,} draws of {dimension:,} coordinates; {self.method}; step size "
-            f"{self.step_size:.3g}; {self.evaluations:,} component gradients, {self.seconds:.1f} s; {self.reason})"
+            f"Samples({chains} chains, {draws:,} draws of {dimension:,} coordinates; "
+            f"{self.method}; step size {self.step_size:.3g}; {self.evaluations:,} "
+            f"component gradients, {self.seconds:.1f} s; {self.reason})"
         )
 
     @refuse_former
@@ -277,12 +279,14 @@ class Samples:
         fewest = int(np.argmin(ess))
         if not rhat[worst] <= MAX_RHAT:
             messages.append(
-                f"chains disagree: R-hat of {names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
-                f"longer, or look for several modes by algorithm=langevax.ReplicaExchange()."
+                f"chains disagree: R-hat of {names[worst]} is {rhat[worst]:.3f} > "
+                f"{MAX_RHAT}; draw more, warm up longer, or look for several modes by "
+                "algorithm=langevax.ReplicaExchange()."
             )
         if ess[fewest] < MIN_ESS:
             messages.append(
-                f"{names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
+                f"{names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or "
+                "raise thinning."
             )
         return messages + self.doubts()
 
@@ -291,16 +295,19 @@ class Samples:
         messages = []
         if self.solves is not None and self.solves.failed:
             messages.append(
-                f"{self.solves.failed:,} of {self.solves.forward:,} solves failed, and their proposals were rejected; "
-                f"the first by {self.solves.first_failure}."
+                f"{self.solves.failed:,} of {self.solves.forward:,} solves failed, and "
+                "their proposals were rejected; the first by "
+                f"{self.solves.first_failure}."
             )
         divergences = self.result.counts.get("divergences", 0)
         steps = self.result.steps * len(self.draws)
         if divergences:
             messages.append(
-                f"{divergences} of {steps:,} steps diverged: NUTS's step is too long for some narrow part of the law, "
-                "whose neighbourhood may be missing; write scales on a log scale, effects of groups as multiples of "
-                "their scale (a non-centred parametrisation), and bounds by a transformation, not as densities of 0."
+                f"{divergences} of {steps:,} steps diverged: NUTS's step is too long "
+                "for some narrow part of the law, whose neighbourhood may be missing; "
+                "write scales on a log scale, effects of groups as multiples of their "
+                "scale (a non-centred parametrisation), and bounds by a "
+                "transformation, not as densities of 0."
             )
         if isinstance(self.algorithm, ReplicaExchange):
             messages += self._warnings_of_swaps()
@@ -318,17 +325,24 @@ class Samples:
         if np.isnan(self.modes[0].weight):
             places = "one place" if number == 1 else f"{number} places"
             return [
-                f"descents ended in {places} as dense as the draws are, where no draw came: the nearest ones are "
-                f"behind a rise of {depth:.0f} temperatures or more ({where}); see modes, pass "
-                "algorithm=langevax.ReplicaExchange(), or let start, a function of the key, start chains there, too."
+                (
+                    f"descents ended in {places} as dense as the draws are, where no "
+                    f"draw came: the nearest ones are behind a rise of {depth:.0f} "
+                    f"temperatures or more ({where}); see modes, pass "
+                    "algorithm=langevax.ReplicaExchange(), or let start, a function of "
+                    "the key, start chains there, too."
+                )
             ]
         if number == 1:
             return []
         shares = ", ".join(f"{mode.weight:.2f}" for mode in self.modes)
         return [
-            f"{number} modes with rough weights {shares} are {depth:.0f} temperatures or more deep, and "
-            f"chains hardly cross between them ({where}), so that the shares of draws in each are arbitrary; pass "
-            "algorithm=langevax.ReplicaExchange()."
+            (
+                f"{number} modes with rough weights {shares} are {depth:.0f} "
+                "temperatures or more deep, and chains hardly cross between them "
+                f"({where}), so that the shares of draws in each are arbitrary; pass "
+                "algorithm=langevax.ReplicaExchange()."
+            )
         ]
 
     @property
@@ -343,8 +357,11 @@ class Samples:
         if trips >= MIN_ESS:
             return []
         return [
-            f"replicas came {trips} times from the hottest temperature to the coldest, too rarely for the weights of modes "
-            f"(at least {MIN_ESS}); draw more, raise thinning, or give coordinates a common scale."
+            (
+                f"replicas came {trips} times from the hottest temperature to the "
+                f"coldest, too rarely for the weights of modes (at least {MIN_ESS}); "
+                "draw more, raise thinning, or give coordinates a common scale."
+            )
         ]
 
     def log_likelihood(self) -> Float[np.ndarray, "chain draw n"]:
@@ -361,8 +378,9 @@ class Samples:
             and isinstance(finite_sum.loss, NegativeLogLikelihood)
         ):
             raise ValueError(
-                "the target is not a langevax.posterior with rows: it has no log likelihood for each row; of a NumPyro or "
-                "PyMC model to_datatree(log_likelihood=True) has that of each observed number."
+                "the target is not a langevax.posterior with rows: it has no log "
+                "likelihood for each row; of a NumPyro or PyMC model "
+                "to_datatree(log_likelihood=True) has that of each observed number."
             )
         size = chains * draws * finite_sum.max_size
         checks.fits_memory("the number of log likelihoods", size, 4)

@@ -54,7 +54,8 @@ class SolveCache:
             raise self._broken(error) from error
         weakref.finalize(self, self.connection.close)
         self._execute(
-            "CREATE TABLE IF NOT EXISTS solves (key BLOB PRIMARY KEY, dtype TEXT, shape TEXT, numbers BLOB)"
+            "CREATE TABLE IF NOT EXISTS solves (key BLOB PRIMARY KEY, dtype TEXT, "
+            "shape TEXT, numbers BLOB)"
         )
 
     def _execute(self, command: str, values: tuple[Any, ...] = ()) -> Any:
@@ -67,8 +68,9 @@ class SolveCache:
 
     def _broken(self, error: sqlite3.Error) -> SolveCacheError:
         return SolveCacheError(
-            f"cache {self.file!r} cannot be used as a file of solves ({error}); name a new file in a folder that you may "
-            "write to, with free space, or leave cache out."
+            f"cache {self.file!r} cannot be used as a file of solves ({error}); name a "
+            "new file in a folder that you may write to, with free space, or leave "
+            "cache out."
         )
 
     def over(

@@ -221,8 +221,9 @@ class MeanFieldEstimator(RowEstimator, NetworkPredictions):
         self.converged_: bool = not followed.shortfall
         if followed.shortfall:
             warnings.warn(
-                f"{followed.shortfall}; pass more particles, num_particles={4 * int(self.num_particles)}, or a "
-                "larger output_scale or temperature.",
+                f"{followed.shortfall}; pass more particles, "
+                f"num_particles={4 * int(self.num_particles)}, or a larger "
+                "output_scale or temperature.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -521,7 +522,10 @@ class MeanFieldEstimator(RowEstimator, NetworkPredictions):
             f"{names[j]} ({scales[j]:.2g})"
             for j in np.argsort(-scales, kind="stable")[:most]
         )
-        return f"{phrase}; each then has a weight learned from the targets, about 1 on average, largest for {largest}."
+        return (
+            f"{phrase}; each then has a weight learned from the targets, about 1 on "
+            f"average, largest for {largest}."
+        )
 
     def _network_columns(self, columns: Sequence[str]) -> Sequence[str]:
         column_map = self.standardiser_.column_map

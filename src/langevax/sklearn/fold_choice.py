@@ -55,9 +55,10 @@ class Choice(NamedTuple):
         """Return why this temperature."""
         losses = self.losses
         reason = (
-            f"the hottest whose mean loss on the rows left out of {int(self.held_out.fold.max()) + 1} folds, "
-            f"{losses['loss']:.3g} +- {losses['loss_error']:.2g}, is within {self.slack:g} standard errors of the "
-            f"least of {len(self.history['loss'])} tried"
+            "the hottest whose mean loss on the rows left out of "
+            f"{int(self.held_out.fold.max()) + 1} folds, {losses['loss']:.3g} +- "
+            f"{losses['loss_error']:.2g}, is within {self.slack:g} standard errors of "
+            f"the least of {len(self.history['loss'])} tried"
         )
         hotter = self.history["temperature"] > self.temperature
         if np.any(
@@ -89,6 +90,7 @@ class Choice(NamedTuple):
         ):
             return None
         return (
-            f"a linear model predicts the rows left out better: the network's mean loss there is higher by {above:.3g} "
-            f"+- {error:.2g}; compare with RidgeCV or LogisticRegressionCV on this table."
+            "a linear model predicts the rows left out better: the network's mean loss "
+            f"there is higher by {above:.3g} +- {error:.2g}; compare with RidgeCV or "
+            "LogisticRegressionCV on this table."
         )

@@ -133,7 +133,8 @@ class MeanFieldInspection(MeanFieldEstimator):
         check_is_fitted(self)
         if not hasattr(self, "network_"):
             raise AttributeError(
-                "a model that was loaded has no training rows to certify it on; pass them to model.attach_rows(X, y)."
+                "a model that was loaded has no training rows to certify it on; pass "
+                "them to model.attach_rows(X, y)."
             )
         return self.network_
 

@@ -60,8 +60,8 @@ class NetworkPredictions:
     def _folds(self) -> HeldOut:
         if getattr(self, "held_out_", None) is None:
             raise AttributeError(
-                "this fit trained no networks without a fold of the rows, which intervals and sets need; "
-                "fit with validation='folds'."
+                "this fit trained no networks without a fold of the rows, which "
+                "intervals and sets need; fit with validation='folds'."
             )
         assert self.held_out_ is not None
         return self.held_out_
@@ -212,7 +212,8 @@ def check_coverage(coverage: float) -> None:
     """Raise unless `coverage` is a probability between 0 and 1."""
     if not isinstance(coverage, Real) or not 0 < coverage < 1:
         raise ValueError(
-            f"coverage must be a number between 0 and 1, got {coverage!r}; 0.9 is usual."
+            f"coverage must be a number between 0 and 1, got {coverage!r}; 0.9 is "
+            "usual."
         )
 
 
@@ -239,8 +240,9 @@ def enough_rows(total: float, coverage: float) -> None:
     """Raise ValueError where rows of a total weight are too few to leave out a share 1 - coverage."""
     if (1 - coverage) * (total + 1) < 1:
         raise ValueError(
-            f"coverage={coverage:g} needs scores of at least {int(np.ceil(1 / (1 - coverage) - 1 - 1e-9))} rows, and "
-            f"there are {total:g}; pass a smaller coverage."
+            f"coverage={coverage:g} needs scores of at least "
+            f"{int(np.ceil(1 / (1 - coverage) - 1 - 1e-9))} rows, and there are "
+            f"{total:g}; pass a smaller coverage."
         )
 
 

@@ -121,7 +121,8 @@ class NormalNoise(NumberFamily):
         if not np.ptp(rest) > 0:
             less = "" if np.ptp(offsets) == 0 else " less its offset"
             raise ValueError(
-                f"y{less} is {rest[0]:g} in all rows, which tells no noise; pass targets that vary."
+                f"y{less} is {rest[0]:g} in all rows, which tells no noise; pass "
+                "targets that vary."
             )
         mean = float(np.average(rest, weights=weights))
         return mean, float(np.sqrt(np.average((rest - mean) ** 2, weights=weights)))
@@ -133,9 +134,10 @@ class NormalNoise(NumberFamily):
         rest = y - columns @ np.linalg.lstsq(columns, y)[0]
         if np.std(rest) < 1e-5 * deviation:  # single precision still resolves it
             raise ValueError(
-                f"y is a linear function of the {x.shape[1]} columns of X on these {len(y)} rows, but for "
-                f"{np.std(rest) / deviation:.1g} of its standard deviation: its noise cannot be estimated; pass more rows than "
-                "columns, or use sklearn.linear_model.RidgeCV."
+                f"y is a linear function of the {x.shape[1]} columns of X on these "
+                f"{len(y)} rows, but for {np.std(rest) / deviation:.1g} of its "
+                "standard deviation: its noise cannot be estimated; pass more rows "
+                "than columns, or use sklearn.linear_model.RidgeCV."
             )
 
     def rows(
@@ -176,7 +178,8 @@ class Poisson(NumberFamily):
     ) -> tuple[float, float]:
         if not y.any():
             raise ValueError(
-                "y is 0 in all rows, which tells no rate; pass rows with other counts, too."
+                "y is 0 in all rows, which tells no rate; pass rows with other counts, "
+                "too."
             )
         largest = float(np.max(offsets))
         exposure = (

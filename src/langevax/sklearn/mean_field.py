@@ -268,15 +268,18 @@ class MeanFieldClassifier(ClassSets, LabelTargets, MeanFieldInspection):
                 rarest = int(factors.argmax())
                 share = totals[rarest] / totals.sum()
                 warnings.warn(
-                    f"class_weight='balanced' moves probabilities: they are those of classes that are alike frequent, "
-                    f"not of these rows, of which {share:.2g} are {self.classes_[rarest]!r}; leave class_weight out, and "
-                    "pass threshold='balanced' to call the rare class more often.",
+                    "class_weight='balanced' moves probabilities: they are those of "
+                    "classes that are alike frequent, not of these rows, of which "
+                    f"{share:.2g} are {self.classes_[rarest]!r}; leave class_weight "
+                    "out, and pass threshold='balanced' to call the rare class more "
+                    "often.",
                     stacklevel=3,
                 )
         else:
             if unknown := [label for label in weights if label not in self.classes_]:
                 raise ValueError(
-                    f"class_weight names {unknown[0]!r}, which y does not hold; name labels of y."
+                    f"class_weight names {unknown[0]!r}, which y does not hold; name "
+                    "labels of y."
                 )
             factors = np.array(
                 [float(weights.get(label, 1.0)) for label in self.classes_.tolist()]
@@ -313,7 +316,8 @@ class MeanFieldClassifier(ClassSets, LabelTargets, MeanFieldInspection):
         labels = targets.astype(np.int32)
         if self.threshold != 0.5 and len(self.classes_) > 2:
             raise ValueError(
-                f"threshold={self.threshold!r} is for two classes, and y has {len(self.classes_)}."
+                f"threshold={self.threshold!r} is for two classes, and y has "
+                f"{len(self.classes_)}."
             )
         if self.threshold == "balanced" and not self._search():
             raise ValueError(

@@ -77,16 +77,17 @@ def follow_path(
     shortfall = ""
     if outside > HIDDEN:
         shortfall = (
-            f"the network is not the optimum at temperature {temperature:.3g}: a search found neurons that weigh "
-            f"e^{outside:.0f} times as much as those that it has"
+            f"the network is not the optimum at temperature {temperature:.3g}: a "
+            f"search found neurons that weigh e^{outside:.0f} times as much as those "
+            "that it has"
         )
     if not reached:
         # at falling temperatures optima have falling losses: a loss above that of a hotter one is not of an optimum
         end = int(np.argmin(losses)) + 1
         passed, losses = passed[:end], losses[:end]
         shortfall = (
-            f"the path did not reach temperature {temperature:.3g}: the network is the optimum at "
-            f"{passed[-1].temperature:.3g}"
+            f"the path did not reach temperature {temperature:.3g}: the network is the "
+            f"optimum at {passed[-1].temperature:.3g}"
         )
     temperatures = np.array([neurons.temperature for neurons in passed])
     num_last = int(np.count_nonzero(temperatures == temperatures[-1]))

@@ -150,8 +150,9 @@ def _check_parameters(file: str | os.PathLike[str], header: dict[str, Any]) -> N
         )
     if unknown := sorted(set(header["parameters"]) - set(cls._get_param_names())):
         raise ModelError(
-            f"{str(file)!r} was written by langevax {writer}, whose {header['class']} has {unknown[0]!r}; this is "
-            f"langevax {__version__}, which has no such parameter: fit again, or install that version."
+            f"{str(file)!r} was written by langevax {writer}, whose {header['class']} "
+            f"has {unknown[0]!r}; this is langevax {__version__}, which has no such "
+            "parameter: fit again, or install that version."
         )
 
 
@@ -212,7 +213,8 @@ def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"object": name, "attributes": fields}
     kind = "basis" if isinstance(value, spaces.Basis) else "object"
     raise ValueError(
-        f"this model has a {kind} of your own ({name}), which a JSON header cannot hold; use pickle instead."
+        f"this model has a {kind} of your own ({name}), which a JSON header cannot "
+        "hold; use pickle instead."
     )
 
 

@@ -226,7 +226,8 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
     )
     if isinstance(values, str | bytes | dict | Iterator | np.generic) or not holds_rows:
         raise ValueError(
-            f"{name} must be an array or a table of numbers, got {checks.shown(values)}; pass one."
+            f"{name} must be an array or a table of numbers, got "
+            f"{checks.shown(values)}; pass one."
         )
     table: Any = values
     columns = (
@@ -241,7 +242,8 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
             ) from None
         if array.dtype.kind in "Mm":
             raise ValueError(
-                f"{name} holds dates or durations; pass numbers, such as days since the first of them."
+                f"{name} holds dates or durations; pass numbers, such as days since "
+                "the first of them."
             )
         if array.dtype.kind in "OUS" and array.ndim and not words:
             _refuse_entries(name, array)
@@ -261,7 +263,8 @@ def refuse_missing_labels(y: Any) -> None:
     for place, label in enumerate(labels.flat):
         if label is None or (isinstance(label, float) and np.isnan(label)):
             raise ValueError(
-                f"y[{place}] is {label}, not a label; leave out rows without a label, or give them one of their own."
+                f"y[{place}] is {label}, not a label; leave out rows without a label, "
+                "or give them one of their own."
             )
 
 
@@ -277,8 +280,8 @@ def _refuse_entries(name: str, array: np.ndarray) -> None:
             )
         if not hasattr(entry, "__float__") and entry is not None:
             raise TypeError(
-                f"{name} holds {checks.shown(entry)}, where each entry of the argument must be a number and no string "
-                "or other object; pass numbers."
+                f"{name} holds {checks.shown(entry)}, where each entry of the argument "
+                "must be a number and no string or other object; pass numbers."
             )
 
 
@@ -315,7 +318,8 @@ class RowEstimator(SavedEstimator):
             rows = rows.with_relative_weights()
         if len(rows.weights) == 1 and rows.weights[0] < 2:
             raise ValueError(
-                "sample_weight is positive for one row only; give at least two rows a positive weight."
+                "sample_weight is positive for one row only; give at least two rows a "
+                "positive weight."
             )
         return rows
 
@@ -323,8 +327,9 @@ class RowEstimator(SavedEstimator):
         """Raise where the rows of another fit are not those of this one."""
         if other.data_sha256_ != self.data_sha256_:
             raise ValueError(
-                "X, y, sample_weight or groups are not those of this fit: their hash differs from data_sha256_; pass "
-                "those that fit received, in the same order."
+                "X, y, sample_weight or groups are not those of this fit: their hash "
+                "differs from data_sha256_; pass those that fit received, in the same "
+                "order."
             )
 
     def _seed(self, random_state: RandomState = None) -> int:
@@ -398,7 +403,7 @@ class LabelTargets(ClassifierMixin):
         self.classes_ = np.unique(y if weights is None else y[weights > 0])
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y holds one class only, {checks.shown(self.classes_[0])} (rows of weight 0 left out); pass at least "
-                "two classes."
+                f"y holds one class only, {checks.shown(self.classes_[0])} (rows of "
+                "weight 0 left out); pass at least two classes."
             )
         return np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)

@@ -221,11 +221,20 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
 
     def _reason(self, switch: int) -> str:
         if switch < self.num_explore_steps:
-            return f"the losses of all {self.num_restarts} restarts stopped falling by step {switch:,}"
+            return (
+                f"the losses of all {self.num_restarts} restarts stopped falling by "
+                f"step {switch:,}"
+            )
         if self.annealing == 1:
-            return f"all {switch:,} exploration steps were made; the losses were still falling"
+            return (
+                f"all {switch:,} exploration steps were made; the losses were still "
+                "falling"
+            )
         cold = self.temperature / self.annealing
-        return f"all {switch:,} exploration steps were made; the temperature had fallen to {cold:.2g}"
+        return (
+            f"all {switch:,} exploration steps were made; the temperature had fallen "
+            f"to {cold:.2g}"
+        )
 
 
 class TrainedNetwork(NamedTuple):

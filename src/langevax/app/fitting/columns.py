@@ -118,8 +118,8 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
     if options.threshold != "0.5" and len(target.classes) != 2:
         number = len(target.classes) or "numbers"
         raise BadInput(
-            f"--threshold {options.threshold} is for two classes, and --target {options.target!r} has {number}; leave "
-            "it out."
+            f"--threshold {options.threshold} is for two classes, and --target "
+            f"{options.target!r} has {number}; leave it out."
         )
     inputs = {name: one for name, one in readings.items() if name != options.target}
     frame, styles, left_out = useful(inputs, options.keep, target.rows)
@@ -130,7 +130,8 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
     if not styles:
         reasons = " ".join(sentences(left_out)) or "It is the only one."
         raise BadInput(
-            f"TABLE {str(options.table)!r} has no column to learn {options.target!r} from. {reasons}"
+            f"TABLE {str(options.table)!r} has no column to learn {options.target!r} "
+            f"from. {reasons}"
         )
     return ColumnsRead(options, target, readings, frame, styles, left_out)
 

@@ -95,7 +95,8 @@ class NetworkFit(Fit):
         except DivergenceError as error:
             folder.forget_training()
             raise RunFailed(
-                f"the training diverged at step {error.step}; try a higher --temperature."
+                f"the training diverged at step {error.step}; try a higher "
+                "--temperature."
             ) from error
         except CheckpointError as error:
             problem = str(error).partition("; pass resume=")[0].removesuffix(".")

@@ -226,7 +226,10 @@ def result_of(
     """Return result.json, which --json prints."""
     comparison = contents.comparison
     split = fit.data.split
-    alike = "target summary certainty optimum certificate command versions cautions calibration relevance"
+    alike = (
+        "target summary certainty optimum certificate command versions cautions "
+        "calibration relevance"
+    )
     result = {name: getattr(contents, name) for name in alike.split()}
     result |= reading_of(fit) | fit.record()
     if contents.classes:

@@ -187,8 +187,8 @@ class Question:
         columns = [f"column {other!r} shows {way}" for way, other in shown.items()]
         beside = f" ({', '.join(columns)})" if len(columns) > 1 else ""
         raise Asked(
-            f"column {name!r} can be read in two ways: {place} is {meanings}, and no value shows which{beside}; pass "
-            f"{' or '.join(options)}.",
+            f"column {name!r} can be read in two ways: {place} is {meanings}, and no "
+            f"value shows which{beside}; pass {' or '.join(options)}.",
             option("--read", name, "/".join(way.answer for way in self.ways)),
         )
 
@@ -427,8 +427,8 @@ def _as_chosen(words: pl.Series, choice: str) -> ReadColumn | Question:
     place = first_place(words, words.is_not_null())
     as_they_are = option("--read", words.name, "words")
     raise Asked(
-        f"{option('--read', words.name, choice)}: none of its cells can be read so, such as {place}; {HOW_TO_WRITE}, "
-        f"or pass {as_they_are}.",
+        f"{option('--read', words.name, choice)}: none of its cells can be read so, "
+        f"such as {place}; {HOW_TO_WRITE}, or pass {as_they_are}.",
         as_they_are,
     )
 
@@ -470,8 +470,9 @@ def _ask_about_others(
     short = words.str.contains(SHORT_YEAR).fill_null(False)
     if evidence.noun == "dates" and short.any():
         raise Asked(
-            f"column {name!r} holds dates with years of two digits ({first_place(words, short)}); write four, or pass "
-            f"{as_they_are} or {option('--drop', name)}.",
+            f"column {name!r} holds dates with years of two digits "
+            f"({first_place(words, short)}); write four, or pass {as_they_are} or "
+            f"{option('--drop', name)}.",
             as_they_are,
         )
     way = evidence.best_ways()[0]
@@ -481,8 +482,9 @@ def _ask_about_others(
     for pattern, other in DOUBTS.items():
         if not lenient and words.filter(read).str.contains(pattern).all():
             raise Asked(
-                f"column {name!r} can be read in two ways: {first_place(words, read)} is {way.style.describe()} or {other}, "
-                f"and no value shows which; pass {as_kind} or {as_they_are}.",
+                f"column {name!r} can be read in two ways: {first_place(words, read)} "
+                f"is {way.style.describe()} or {other}, and no value shows which; pass "
+                f"{as_kind} or {as_they_are}.",
                 either,
             )
     if evidence.noun == "numbers" and not lenient:
@@ -499,8 +501,9 @@ def _ask_about_others(
         answer = either
         remedy = f"{as_kind} to count others as missing, or {as_they_are}"
     raise Asked(
-        f"column {name!r} holds {way.style.describe()} in {count(way.values.count(), 'row')}, but also "
-        f"{places(words, others)}; correct these cells, or pass {remedy}.",
+        f"column {name!r} holds {way.style.describe()} in "
+        f"{count(way.values.count(), 'row')}, but also {places(words, others)}; "
+        f"correct these cells, or pass {remedy}.",
         answer,
         words,
         others.arg_true().to_list(),
@@ -518,8 +521,9 @@ def _ask_about_marks(words: pl.Series) -> None:
         answers = [*ANSWERS.values(), "words"]
         ways = " or ".join(option("--read", name, answer) for answer in answers)
         raise Asked(
-            f"column {name!r} holds {first_place(words, points)} and {first_place(words, commas)}: which mark is of "
-            f"thousands no value shows; write all cells alike, or pass {ways}.",
+            f"column {name!r} holds {first_place(words, points)} and "
+            f"{first_place(words, commas)}: which mark is of thousands no value shows; "
+            f"write all cells alike, or pass {ways}.",
             option("--read", name, "/".join(answers)),
         )
 
@@ -605,7 +609,10 @@ def _of_days(words: pl.Series, way: Reading, why: str) -> str:
     present = values.is_not_null()
     example = f", such as {first_place(words, present)}" if present.any() else ""
     beside = f": {why}" if why else example
-    return f"Column {words.name!r} holds {noun}{order_in_words(style.order)}, used as {use}{beside}."
+    return (
+        f"Column {words.name!r} holds {noun}{order_in_words(style.order)}, used as "
+        f"{use}{beside}."
+    )
 
 
 # Words
@@ -625,12 +632,15 @@ def _words(column: pl.Series, style: Style | None = None, why: str = "") -> Read
         decisions.append(Decision("missing", sentence, name))
     if style.truth and text.filter(~missing).n_unique() > 2:
         spellings = text.filter(~missing).drop_nulls().unique(maintain_order=True)
-        sentence = f"Column {name!r} holds {style.truth.replace('/', ' and ')}, written {listing(spellings)}."
+        sentence = (
+            f"Column {name!r} holds {style.truth.replace('/', ' and ')}, written "
+            f"{listing(spellings)}."
+        )
         decisions.append(Decision("words", sentence, name))
     elif alike := _same_but_for_case(values):
         sentence = (
-            f"Column {name!r}: {alike} differ only in case or in spaces and are kept apart; spell them alike, or pass "
-            f"{option('--read', name, 'ignore-case')}."
+            f"Column {name!r}: {alike} differ only in case or in spaces and are kept "
+            f"apart; spell them alike, or pass {option('--read', name, 'ignore-case')}."
         )
         decisions.append(Decision("warning", sentence, name))
     strays = int(missing.sum()) if style.truth else 0
@@ -747,8 +757,8 @@ def of_kinds(frame: pl.DataFrame, readings: Mapping[str, ReadColumn]) -> list[De
         decisions.append(Decision("numbers", sentence))
     if words:
         sentence = (
-            f"Read as words: {enumerated(words, len(words))}. Where numbers or dates are meant, {HOW_TO_WRITE}, or pass "
-            "--read COLUMN=numbers."
+            f"Read as words: {enumerated(words, len(words))}. Where numbers or dates "
+            f"are meant, {HOW_TO_WRITE}, or pass --read COLUMN=numbers."
         )
         decisions.append(Decision("words", sentence))
     return decisions
@@ -829,8 +839,8 @@ def of_rows_apart(
         return []
     verb = "lacks" if len(apart) == 1 else "lack"
     sentence = (
-        f"{enumerated(map(data_row, apart))} {verb} the words and dates that nearly all rows have; totals, means and "
-        "remarks are not data: delete them."
+        f"{enumerated(map(data_row, apart))} {verb} the words and dates that nearly "
+        "all rows have; totals, means and remarks are not data: delete them."
     )
     return [Decision("warning", f"{sentence[0].upper()}{sentence[1:]}")]
 
@@ -858,8 +868,9 @@ def of_far_values(readings: Mapping[str, ReadColumn]) -> list[Decision]:
             rows = rows[~beyond]
         if far:
             sentence = (
-                f"Column {name!r}: {enumerated(far)}, far from the others, {shown(values[0])} to {shown(values[-1])}; check "
-                "the unit, and empty cells that stand for missing."
+                f"Column {name!r}: {enumerated(far)}, far from the others, "
+                f"{shown(values[0])} to {shown(values[-1])}; check the unit, and empty "
+                "cells that stand for missing."
             )
             decisions.append(Decision("warning", sentence, name))
     return decisions
@@ -925,7 +936,7 @@ def reread(
     refused = strange & words.str.contains(DIGIT) if style.lenient else strange
     if refused.any():
         raise BadInput(
-            f"column {column.name!r} holds {first_place(words, refused, start)}, which is not {style.describe()} as "
-            f"{where} have it; correct or empty it."
+            f"column {column.name!r} holds {first_place(words, refused, start)}, which "
+            f"is not {style.describe()} as {where} have it; correct or empty it."
         )
     return values, [f"{as_missing(words, strange, start)}."]

@@ -102,7 +102,8 @@ def _from_parquet(data: bytes, where: str) -> pl.DataFrame:
         return pl.read_parquet(io.BytesIO(data))
     except Exception as error:
         raise BadInput(
-            f"{where} is not a valid Parquet file ({_first_line(error)}); export it again."
+            f"{where} is not a valid Parquet file ({_first_line(error)}); export it "
+            "again."
         ) from error
 
 
@@ -136,7 +137,8 @@ def decode(
         name = encoding
     if b"\0" in data and not name.startswith("utf-16"):
         raise BadInput(
-            f"{where} is not a table of text (it holds binary data); name a file in {FORMATS}, or export it as UTF-8."
+            f"{where} is not a table of text (it holds binary data); name a file in "
+            f"{FORMATS}, or export it as UTF-8."
         )
     try:
         text = data.decode(name).removeprefix("\ufeff")
@@ -146,8 +148,8 @@ def decode(
         ) from error
     except UnicodeError as error:
         raise BadInput(
-            f"{where} is not in {name}: {_readings(data, getattr(error, 'start', 0))}; pass --encoding with the right one, or "
-            f"{TO_UTF8}."
+            f"{where} is not in {name}: {_readings(data, getattr(error, 'start', 0))}; "
+            f"pass --encoding with the right one, or {TO_UTF8}."
         ) from error
     said = f"The file is read as {name}."
     return text, [Decision("file", said)] if name != "utf-8" else []
@@ -168,7 +170,8 @@ def from_text(data: bytes, where: str, encoding: str | None = None) -> LoadedTab
     """Return the table in the bytes of a file of text."""
     if data.startswith(MAGIC["zip"]):
         raise BadInput(
-            f"{where} is a spreadsheet or a zip archive; export it as CSV, or unpack it."
+            f"{where} is a spreadsheet or a zip archive; export it as CSV, or unpack "
+            "it."
         )
     text, decisions = decode(data, where, encoding)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -176,7 +179,8 @@ def from_text(data: bytes, where: str, encoding: str | None = None) -> LoadedTab
         raise BadInput(f"{where} is empty; name a file with a header line and rows.")
     if text.lstrip()[0] in "<{[":
         raise BadInput(
-            f"{where} is a web page, XML or JSON, not a table of text; export it as CSV."
+            f"{where} is a web page, XML or JSON, not a table of text; export it as "
+            "CSV."
         )
     separator, width = _separator(text)
     above, header = next(_lines(text, separator, where))
@@ -187,8 +191,9 @@ def from_text(data: bytes, where: str, encoding: str | None = None) -> LoadedTab
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise BadInput(
-            f"{where} has two columns named {name!r} in its first line, which must name every column; rename one of them, or "
-            "delete the lines above the header."
+            f"{where} has two columns named {name!r} in its first line, which must "
+            "name every column; rename one of them, or delete the lines above the "
+            "header."
         )
     body = "".join(islice(io.StringIO(text), above, None))
     frame = _cells(body, separator, names, above, where)
@@ -238,8 +243,9 @@ def _lines(
             started = reader.line_num
     except csv.Error as error:
         raise BadInput(
-            f"{where} has a quotation mark in line {above + started + 1:,} that does not enclose a whole field ({error}); "
-            "double it within a field, or remove it."
+            f"{where} has a quotation mark in line {above + started + 1:,} that does "
+            f"not enclose a whole field ({error}); double it within a field, or remove "
+            "it."
         ) from error
 
 
@@ -279,8 +285,9 @@ def _refuse_line(
 ) -> None:
     name = SEPARATOR_NAMES[separator]
     raise BadInput(
-        f"{where}: line {line:,} has {count(fields, 'field')} where the others have {width}, separated by {name}; delete "
-        f"titles above the header and remarks below the rows, and quote fields that contain {name}."
+        f"{where}: line {line:,} has {count(fields, 'field')} where the others have "
+        f"{width}, separated by {name}; delete titles above the header and remarks "
+        f"below the rows, and quote fields that contain {name}."
     )
 
 
@@ -293,9 +300,10 @@ def _check_header(header: list[str], frame: pl.DataFrame, where: str) -> None:
     for name, column in list(zip(header, frame, strict=True))[1:]:
         if not name.strip() and (column.str.strip_chars() != "").any():
             raise BadInput(
-                f"{where}: its first line, {listing(filter(None, header))}, has no name for {column.name}, which holds "
-                f"{first_place(column, column != '')}; it must name every column, so name it or delete the lines above the "
-                "header."
+                f"{where}: its first line, {listing(filter(None, header))}, has no "
+                f"name for {column.name}, which holds "
+                f"{first_place(column, column != '')}; it must name every column, so "
+                "name it or delete the lines above the header."
             )
     _check_repeated(header, frame, where)
     values = [
@@ -306,8 +314,9 @@ def _check_header(header: list[str], frame: pl.DataFrame, where: str) -> None:
     unordered = not words and frame.width > 1 and not _in_order(values)
     if values and (repeated or unordered):
         raise BadInput(
-            f"{where} seems to have no header: {(repeated or values)[0]!r} in its first line is like the values below it; "
-            "add a line with the names of the columns."
+            f"{where} seems to have no header: {(repeated or values)[0]!r} in its "
+            "first line is like the values below it; add a line with the names of the "
+            "columns."
         )
 
 
@@ -319,7 +328,8 @@ def _check_repeated(header: list[str], frame: pl.DataFrame, where: str) -> None:
     if again.any() and frame.width > 1:
         rows = ", ".join(map(data_row, again.arg_true().head(3)))
         raise BadInput(
-            f"{where} repeats its header in {count(int(again.sum()), 'row')}: {rows}; delete such lines."
+            f"{where} repeats its header in {count(int(again.sum()), 'row')}: {rows}; "
+            "delete such lines."
         )
 
 
@@ -345,7 +355,8 @@ def _without_blank_rows(table: LoadedTable, where: str, refuse: bool) -> LoadedT
     number = count(int((~filled).sum()), "row")
     if refuse:
         raise BadInput(
-            f"{where} has {number} without any value, the first of them {first}; delete them."
+            f"{where} has {number} without any value, the first of them {first}; "
+            "delete them."
         )
     sentence = f"{number} without any value left out, the first before {first}."
     decisions = (*table.decisions, Decision("file", sentence))
@@ -408,7 +419,8 @@ def check_suffix(path: Path) -> None:
     """Raise `BadInput` where the suffix of a name is not that of a table."""
     if path.suffix.lower() not in (".csv", ".tsv", ".parquet"):
         raise BadInput(
-            f"--out {str(path)!r} must end in .csv, .tsv or .parquet, which chooses the format."
+            f"--out {str(path)!r} must end in .csv, .tsv or .parquet, which chooses "
+            "the format."
         )
 
 

@@ -40,7 +40,8 @@ def gathered(decisions: Iterable[Decision], most: int = 3) -> list[str]:
         notes += [decision.sentence for decision in alike[:most]]
         if others := [decision.column for decision in alike[most:]]:
             notes.append(
-                f"Likewise {count(len(others), 'other column')}: {listing(others, most)}."
+                f"Likewise {count(len(others), 'other column')}: "
+                f"{listing(others, most)}."
             )
     return notes
 
@@ -168,15 +169,16 @@ def all_asked(questions: Sequence[Asked], apart: Sequence[Asked] = ()) -> BadInp
         rows = enumerated(map(data_row, apart[0].rows))
         verb = "is" if len(apart[0].rows) == 1 else "are"
         lines.append(
-            f"{rows} {verb} unlike the others: {', '.join(cells)}; delete what is a line of units or a second header, and "
-            "these columns need no answer."
+            f"{rows} {verb} unlike the others: {', '.join(cells)}; delete what is a "
+            "line of units or a second header, and these columns need no answer."
         )
     if len(lines) == 1 and not cells:
         return questions[0]
     answers = " ".join(one.answer for one in [*questions, *apart])
     asked = in_lines(lines, f"{count(len(lines), 'question')} on how to read the table")
     return BadInput(
-        f"{asked}\nPass one answer of each, or leave a column out with --drop COLUMN: {answers}"
+        f"{asked}\n"
+        f"Pass one answer of each, or leave a column out with --drop COLUMN: {answers}"
     )
 
 
@@ -203,5 +205,6 @@ def check_columns(
     hint = nearest(missing[0], others)
     remedy = hint if hint.startswith("did") else "add or rename them."
     raise BadInput(
-        f"{argument} lacks {count(len(missing), 'column')} that the model was trained on: {listing(missing)}; {remedy}"
+        f"{argument} lacks {count(len(missing), 'column')} that the model was trained "
+        f"on: {listing(missing)}; {remedy}"
     )

@@ -117,11 +117,13 @@ class Choices:
             known = get_args(As if name else Answer)
             if value not in known:
                 raise BadInput(
-                    f"--read {option!r} must be COLUMN=KIND or KIND; of kinds there are {listing(known, len(known))}."
+                    f"--read {option!r} must be COLUMN=KIND or KIND; of kinds there "
+                    f"are {listing(known, len(known))}."
                 )
             if name and name not in names:
                 raise BadInput(
-                    f"--read {name!r} is not a column of the table; {nearest(name, names)}"
+                    f"--read {name!r} is not a column of the table; "
+                    f"{nearest(name, names)}"
                 )
             if name:
                 columns[name] = value

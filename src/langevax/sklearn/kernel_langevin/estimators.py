@@ -197,12 +197,14 @@ class KernelLangevinEstimator(RowEstimator):
         fewest = float(np.min(table["ess_bulk"]))
         if not worst <= MAX_RHAT:
             warnings.append(
-                f"chains disagree: R-hat of the function at a training row is {worst:.3f} > {MAX_RHAT}; raise "
-                "thinning or num_warmup, or look for several modes of the posterior."
+                "chains disagree: R-hat of the function at a training row is "
+                f"{worst:.3f} > {MAX_RHAT}; raise thinning or num_warmup, or look for "
+                "several modes of the posterior."
             )
         if not fewest >= MIN_ESS:
             warnings.append(
-                f"the function at a training row has {fewest:.0f} effective draws; raise num_samples or thinning."
+                f"the function at a training row has {fewest:.0f} effective draws; "
+                "raise num_samples or thinning."
             )
         return warnings
 
@@ -418,8 +420,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         robust = not isinstance(likelihood, Gaussian)
         if constant and isinstance(self.noise, str):
             raise ValueError(
-                f"y is constant ({rows.targets[0]}), so that noise='auto' cannot estimate the noise; pass noise, a "
-                "number > 0 in the units of y."
+                f"y is constant ({rows.targets[0]}), so that noise='auto' cannot "
+                "estimate the noise; pass noise, a number > 0 in the units of y."
             )
         if robust and not constant:
             mean, deviation = robust_moments(rows.targets, rows.weights)

@@ -99,8 +99,8 @@ def kernel_space(
         num_modes = min(_power_of_two(number), available, most_modes)
     elif num_modes > available:
         raise ValueError(
-            f"num_modes is {num_modes}, but on {len(chosen)} rows the kernel has {available} modes above rounding; "
-            f"pass at most {available}, or 'auto'."
+            f"num_modes is {num_modes}, but on {len(chosen)} rows the kernel has "
+            f"{available} modes above rounding; pass at most {available}, or 'auto'."
         )
     projection = basis.weights[:, None] * basis.matrix / basis.eigenvalues
     return KernelSpace(
@@ -132,5 +132,6 @@ def check_kernel(kernel: Kernel | str) -> None:
         parts = [kernel, *kernel.get_params().values()]
         if any(isinstance(part, WhiteKernel) for part in parts):
             raise ValueError(
-                f"kernel {kernel} holds a WhiteKernel; take it out, and pass noise= or let it be estimated."
+                f"kernel {kernel} holds a WhiteKernel; take it out, and pass noise= or "
+                "let it be estimated."
             )
