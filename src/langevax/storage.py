@@ -140,12 +140,15 @@ def hash_of(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
+def checksum(content: Any = b"") -> "hashlib.blake2b":
+    """Return the hash of bytes, to be continued or read by `hexdigest()`."""
+    return hashlib.blake2b(content, digest_size=16)
+
+
 def file_hash(path: Path) -> str:
     """Return the hash of a file's content."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(
-            stream, lambda: hashlib.blake2b(digest_size=16)
-        ).hexdigest()
+        return hashlib.file_digest(stream, checksum).hexdigest()
 
 
 class StoredArrays(NamedTuple):

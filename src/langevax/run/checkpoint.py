@@ -12,7 +12,6 @@ id; orbax detects a truncated file, not a changed bit. One process at a time wri
 directory. Nothing is pickled.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -39,6 +38,7 @@ from langevax.run.signals import WITH_INTERRUPT, DelayedSignals
 from langevax.storage import (
     HASH,
     UNFINISHED,
+    checksum,
     file_hash,
     hash_of,
     read_as,
@@ -315,7 +315,7 @@ class Checkpoint:
         """Write the hash of a file of records, then the file: one that a kill leaves has its hash."""
         name = f"{int(records.steps[0]):012d}-{int(records.steps[-1]):012d}.nc"
         content = _netcdf(records, self.run_id)
-        digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+        digest = checksum(content).hexdigest()
         self.content["records"][name] = digest
         self._write_record()
         write_atomically(self.traces / name, content)

@@ -9,7 +9,6 @@ Other versions are named, and accepted on demand; the next step may then be anot
 """
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from langevax import storage
 from langevax._typing import PyTree
 from langevax._version import __version__
 from langevax.problems import blocks
@@ -136,7 +136,7 @@ def _enclosed_numbers(function: Any) -> Iterator[str]:
 def checksum(array: Any) -> str:
     """Return a hash of an array's numbers."""
     content: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    return storage.checksum(content).hexdigest()
 
 
 # outputs
