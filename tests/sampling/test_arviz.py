@@ -9,6 +9,7 @@ import pytest
 
 import langevax
 import langevax.numpyro
+from langevax.run.result import draws_dataset
 
 numpyro = pytest.importorskip("numpyro")
 dist = pytest.importorskip("numpyro.distributions")
@@ -165,3 +166,8 @@ def test_arviz_summarises_compares_and_draws_the_tree(tree, draws):
     assert list(arviz.compare({"one": tree, "other": tree})["rank"]) == [0, 1]
     options = {"divergences": True} if is_former else {"visuals": {"divergence": True}}
     arviz.plot_pair(tree, var_names=["mean", "scale"], **options)
+
+
+def test_an_axis_named_like_those_of_the_draws_is_numbered():
+    dataset = draws_dataset({"y": np.zeros((2, 3, 4))}, 2, 3, {"y": ["draw"]})
+    assert dataset["y"].dims == ("chain", "draw", "y_dim_0")
