@@ -14,7 +14,7 @@ from langevax.sklearn.training import Network
 
 LAST_ROUNDS = 5
 """At the temperature, whose networks predict together."""
-MOVES = 16
+MOVES = 8
 """Of particles under each law: at low temperatures a cloud with fewer stays behind its law."""
 
 
