@@ -78,7 +78,7 @@ def follow_path(
     if outside > HIDDEN:
         shortfall = (
             f"the network is not the optimum at temperature {temperature:.3g}: a search found neurons that weigh "
-            f"e^{outside:.0f} times as much as those that it has"
+            f"e^{outside:.3g} times as much as those that it has"
         )
     if not reached:
         # at falling temperatures optima have falling losses: a loss above that of a hotter one is not of an optimum
