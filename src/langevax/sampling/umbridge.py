@@ -35,7 +35,7 @@ class ServerUnreachable(ConnectionError):
 class _NoRedirects(HTTPRedirectHandler):
     """A server that sends its user elsewhere is not followed: the url is the user's choice."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
 
