@@ -60,7 +60,7 @@ def run_without(packages, program):
 
 
 ATTEMPTS = {
-    "import langevax.sklearn": "sklearn",
+    "from langevax.sklearn import MeanFieldRegressor": "sklearn",
     "lx.data.convert_table('a', 'b', target='c')": "tables",
     "import langevax.numpyro": "numpyro",
     "import langevax.flower": "flower",
@@ -86,6 +86,7 @@ def test_a_plain_installation_runs_the_algorithms_and_names_the_line_that_instal
         "ess_bulk",
         "ess_tail",
         "r_hat",
+        "pareto_k",
     ]
     assert last_row.startswith("position[1]")
     for extra, message in zip(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import ive
 
 import langevax
 from langevax.sampling.preconditioning import pilot_coordinates
@@ -40,7 +41,7 @@ def test_the_log_density_is_numpyros():
     adapted = langevax.numpyro.posterior(regression, X, Y)
     assert (
         repr(adapted)
-        == f"ModelPosterior({len(Y):,} rows; fields: target, start, constrain)"
+        == f"ModelPosterior({len(Y):,} rows; fields: target, start, constrain, describe)"
     )
     keys = jax.random.split(jax.random.key(0), 5)
     points = [adapted.start(key) for key in keys]
@@ -107,6 +108,30 @@ def correlation(y):
         numpyro.sample(
             "y", dist.MultivariateNormal(jnp.zeros(2), scale_tril=root), obs=y
         )
+
+
+@pytest.mark.slow
+def test_an_angle_at_its_cut_has_one_mode():
+    """Directions around pi, of whose mean the law is that of von Mises, by its resultant on both sides of the cut."""
+    y = np.float32(np.remainder(np.random.default_rng(0).vonmises(0, 1, 50), 2 * np.pi))
+
+    def model(y):
+        mean = numpyro.sample("mean", dist.VonMises(0.0, 1e-3))
+        with numpyro.plate("rows", len(y)):
+            numpyro.sample("y", dist.VonMises(mean, 1.0), obs=y - np.pi)
+
+    draws = langevax.sample(model, model_args=(y,), key=jax.random.key(0))
+    assert draws.modes == []
+    assert draws.warnings == []
+    of_data = np.exp(1j * (y - np.pi)).sum()
+    kappa = abs(of_data)
+    of_draws = np.exp(1j * np.asarray(draws.positions["mean"])).mean()
+    np.testing.assert_allclose(abs(of_draws), ive(1, kappa) / ive(0, kappa), atol=3e-3)
+    np.testing.assert_allclose(np.angle(of_draws / of_data), 0, atol=0.02)
+    assert abs(draws.positions["mean"]).max() <= np.pi + 1e-6
+    of_angles = dist.biject_to(dist.constraints.circular)
+    np.testing.assert_allclose(of_angles(jnp.zeros(())), 0, atol=1e-6)
+    assert abs(float(of_angles(jnp.array(9.0)))) > 3.1  # NumPyro's own is back
 
 
 def test_constants_of_the_model_raise_no_warning():

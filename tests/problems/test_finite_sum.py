@@ -357,3 +357,34 @@ def mean_field(inputs, targets):
     return langevax.MeanFieldRisk(
         langevax.neurons.Tanh(), langevax.losses.squared, inputs, targets
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", [None, np.linspace(0.5, 2, 30)])
+def test_rows_apart_are_in_every_batch_of_the_same_potential(weights):
+    """Against the problem itself; a batch of the other rows has the gradients of those apart, and of no other."""
+    rng = np.random.default_rng(0)
+    data = jnp.float32(rng.normal(size=(30, 2)))
+    loss = lambda x, row: jnp.sum((row * x - 1) ** 4)
+    ridge = lambda x: jnp.sum(x**4)
+    problem = langevax.FiniteSum(loss, data, ridge, 0.3, weights)
+    every = jnp.array([3, 7], jnp.int32)
+    apart = problem.with_rows_apart(every)
+    x = jnp.array([0.4, -0.9])
+    for name in ("potential", "potential_gradient"):
+        np.testing.assert_allclose(
+            getattr(apart, name)(x), getattr(problem, name)(x), rtol=1e-5
+        )
+    shares = np.ones(30) if weights is None else weights / weights.mean()
+    slopes = np.stack([jax.grad(loss)(x, row) for row in data])
+    always = (shares[[3, 7], None] * slopes[[3, 7]]).sum(0) / 30
+    always = always + np.asarray(jax.grad(ridge)(x))
+    np.testing.assert_allclose(apart.gradient_at(x, every), always, rtol=1e-4)
+    one = jnp.array([5], jnp.int32)
+    np.testing.assert_allclose(
+        apart.gradient_at(x, one), always + shares[5] * slopes[5], rtol=1e-4
+    )
+    all_rows = jnp.arange(30, dtype=jnp.int32)
+    np.testing.assert_allclose(
+        apart.gradients_at(x, all_rows).mean(0), problem.gradient(x), rtol=1e-4
+    )

@@ -261,6 +261,18 @@ def test_normal_laws_swap_at_the_rate_that_sets_the_number_of_temperatures():
     assert abs(rate - 0.4) < 0.03
 
 
+@pytest.mark.parametrize(
+    ("slope", "number"), [(0.0, 1), (1e-3, 2)], ids=["angle", "in a wide bowl"]
+)
+def test_places_that_repeat_without_end_are_one_mode(slope, number):
+    """Those of cos have the same depth; with a normal prior of deviation 30 they are modes of their own."""
+    law = langevax.Function(lambda x: jnp.sum(-50 * jnp.cos(x) + slope * x**2 / 2))
+    problem = coordinates_of(law, jnp.zeros(1), 1.0).problem
+    modes = DistinctModes(problem, jnp.zeros(1), 1.0)
+    modes.add(np.array([2 * np.pi]))
+    assert len(modes.positions) == number
+
+
 def test_modes_without_weight_are_not_met():
     """Of 41 minima in a bowl those below -log(.01) + d log(10) = 6.9 can have a hundredth of the first one's weight."""
     bowl = langevax.Function(lambda x: jnp.sum(x**2 / 2 + 1000 * jnp.sin(x) ** 2))

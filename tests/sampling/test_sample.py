@@ -152,6 +152,7 @@ def test_a_result_prints_as_a_summary():
         "ess_bulk",
         "ess_tail",
         "r_hat",
+        "pareto_k",
     ]
     assert "position[2]" in repr(table)
     np.testing.assert_allclose(

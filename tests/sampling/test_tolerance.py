@@ -12,7 +12,7 @@ from scipy.stats import norm
 import langevax
 from langevax.sampling import ToleranceError
 from langevax.sampling.choice import Costs
-from langevax.sampling.tolerance import DrawErrors
+from langevax.sampling.tolerance import DrawErrors, QuartileErrors
 from tests.sentences import refuses, tells
 
 pytestmark = pytest.mark.mostly_compiling
@@ -146,3 +146,38 @@ def test_arguments_that_leave_nothing_to_choose_are_refused(options, facts):
         langevax.sample(
             target, jnp.zeros(2), **{"key": KEY, "tolerance": 0.1} | options
         )
+
+
+def test_bounds_of_quartiles_are_those_of_the_normal_law():
+    """sqrt(p (1 - p) / n) / density of six sides and two numbers, in deviations; the outer quartiles are known worst."""
+    draws = np.random.default_rng(0).normal([3.0, -1.0], [2.0, 0.1], size=(4, 5000, 2))
+    errors = QuartileErrors.of(
+        dataclasses.replace(two_normals(), positions=draws, draws=draws)
+    )
+    error = np.sqrt(3 / 16 / 20_000) / norm.pdf(norm.isf(0.25))
+    np.testing.assert_allclose(errors.largest, norm.isf(0.05 / 12) * error, rtol=0.15)
+    tells(str(errors), f"quartiles {errors.name} {errors.largest:.2g}")
+
+
+@pytest.mark.slow
+def test_a_tolerance_on_quartiles_is_kept_where_means_do_not_settle():
+    """Cauchy's law, of quartiles -1, 0 and 1 and a tail of Pareto k 1: refused of moments, and kept of quartiles."""
+    cauchy = lambda x: -jnp.log1p(x**2)
+    options = {"key": KEY, "tolerance": 0.15}
+    with refuses(ToleranceError, "position k 0.7 tolerance_of='quartiles'"):
+        langevax.sample(cauchy, jnp.zeros(()), **options)
+    samples = langevax.sample(
+        cauchy, jnp.zeros(()), tolerance_of="quartiles", **options
+    )
+    quartiles = np.quantile(samples.positions, (0.25, 0.5, 0.75))
+    np.testing.assert_allclose(quartiles, [-1, 0, 1], atol=0.15 * 2 / 1.349)
+    assert samples.summary()["pareto_k"].iloc[0] > 0.7
+
+
+def test_another_tolerance_than_those_of_moments_and_quartiles_is_refused():
+    with refuses(ValueError, "tolerance_of moments quartiles"):
+        langevax.sample(normal, jnp.zeros(2), key=KEY, tolerance_of="mean")
+
+
+def normal(x):
+    return -jnp.sum(x**2) / 2

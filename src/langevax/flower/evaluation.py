@@ -198,7 +198,8 @@ class BestModel:
         if self.metric not in known:
             names = ", ".join(map(repr, dict.fromkeys(known)))
             raise ValueError(
-                f"the best model is by {self.metric!r}, but the metrics are {names}; pass one of these."
+                f"the best model is by {self.metric!r}, but the metrics are {names}; "
+                "pass one of these."
             )
 
     def progress(self) -> dict[str, Any]:

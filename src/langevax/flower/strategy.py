@@ -84,7 +84,8 @@ class ClientRules:
         checks.positive_int("number", self.number, auto=True)
         if self.weights not in ("size", "uniform"):
             raise ValueError(
-                f"weights must be 'size' or 'uniform', got {checks.shown(self.weights)}."
+                "weights must be 'size' or 'uniform', got "
+                f"{checks.shown(self.weights)}."
             )
 
 
@@ -145,8 +146,8 @@ class FederatedStrategy(Strategy):
         checks.flag("resume", run.resume)
         if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
             raise TypeError(
-                f"callbacks must be a list of functions callback(record), got {checks.shown(callbacks)}; "
-                "pass [callback]."
+                "callbacks must be a list of functions callback(record), got "
+                f"{checks.shown(callbacks)}; pass [callback]."
             )
         if best is not None:
             checks.instance("best", best, BestModel, "BestModel('loss', 'min')")
@@ -204,7 +205,8 @@ class FederatedStrategy(Strategy):
         """
         if self.best.stop_after is not None and not evaluate_every:
             raise ValueError(
-                "stop_after needs evaluations, but evaluate_every is 0; pass evaluate_every=1."
+                "stop_after needs evaluations, but evaluate_every is 0; pass "
+                "evaluate_every=1."
             )
         if initial_arrays is not None:
             self.names = wire.names_of(initial_arrays, self.loop.position)
@@ -244,8 +246,9 @@ class FederatedStrategy(Strategy):
     def _refuse(self, *_: Any, **__: Any) -> Never:
         """Refuse loops other than `start`, such as those of strategies that wrap another."""
         raise TypeError(
-            "a FederatedStrategy runs its rounds by its own start(grid); a strategy that wraps it, such as Flower's "
-            "differential privacy, would change none of its messages: pass the FederatedStrategy itself."
+            "a FederatedStrategy runs its rounds by its own start(grid); a strategy "
+            "that wraps it, such as Flower's differential privacy, would change none "
+            "of its messages: pass the FederatedStrategy itself."
         )
 
     configure_train = aggregate_train = configure_evaluate = aggregate_evaluate = (
@@ -351,8 +354,8 @@ class FederatedStrategy(Strategy):
         if self.checkpoint is not None and checkpoints.exists(self.checkpoint):
             if not self.run.resume:
                 raise CheckpointError(
-                    f"checkpoint {str(self.checkpoint)!r} already holds a run; pass resume=True in Run to continue it, or "
-                    "name another folder."
+                    f"checkpoint {str(self.checkpoint)!r} already holds a run; pass "
+                    "resume=True in Run to continue it, or name another folder."
                 )
             saved = checkpoints.load(self.checkpoint, self.identity)
         registry = self.registry
@@ -526,8 +529,9 @@ class FederatedStrategy(Strategy):
         if late := sorted({client for e in last for client in e.late}):
             reasons.append(f"clients {late} did not answer within {self.deadline:g} s")
         raise TimeoutError(
-            f"no reply of {MAX_SILENT} exchanges in a row was accepted. {'; '.join(dict.fromkeys(reasons))}. "
-            "Where numbers are not finite take a smaller step size; where clients are slow a longer deadline."
+            f"no reply of {MAX_SILENT} exchanges in a row was accepted. "
+            f"{'; '.join(dict.fromkeys(reasons))}. Where numbers are not finite take a "
+            "smaller step size; where clients are slow a longer deadline."
         )
 
     def _save(self) -> None:

@@ -136,8 +136,9 @@ class NodeRegistry:
                 )
                 of = "clients" if not needed else f"of {needed} clients"
                 raise TimeoutError(
-                    f"{len(here)} {of} introduced themselves within {seconds:g} s ({here}); start the others, ask for "
-                    f"fewer, or wait longer: ClientRules(number, join_seconds=).{rejected}"
+                    f"{len(here)} {of} introduced themselves within {seconds:g} s "
+                    f"({here}); start the others, ask for fewer, or wait longer: "
+                    f"ClientRules(number, join_seconds=).{rejected}"
                 )
             time.sleep(poll_seconds)
 
@@ -152,7 +153,10 @@ class NodeRegistry:
         name = f"node {node}"
         if partition < 0:
             self._ignored.add(node)
-            return f"{name} has no partition id; start its SuperNode with --node-config 'partition-id=N'"
+            return (
+                f"{name} has no partition id; start its SuperNode with --node-config "
+                "'partition-id=N'"
+            )
         if rows < 1:
             self._ignored.add(node)
             return f"client {partition} ({name}) has no rows"
@@ -265,7 +269,8 @@ class NodeRegistry:
             other = wire.difference(self.description, fields["algorithm"])
             if other is not None:
                 raise Rejected(
-                    f"it runs another algorithm: {other}; install the same app on both sides"
+                    f"it runs another algorithm: {other}; install the same app on both "
+                    "sides"
                 )
             introduction = [
                 fields[name] for name in ("partition", "rows", "num-partitions")
@@ -361,7 +366,10 @@ class ReplyChecker:
         positive = [n for n in (*norms.values(), *known) if n > 0]
         usual = max([statistics.median(positive), *known]) if positive else math.inf
         reasons = {
-            index: f"its norm is {n:.3g}, more than {self.norm_ratio:g} times the usual {usual:.3g}"
+            index: (
+                f"its norm is {n:.3g}, more than {self.norm_ratio:g} times the usual "
+                f"{usual:.3g}"
+            )
             for index, n in norms.items()
             if n > self.norm_ratio * usual
         }

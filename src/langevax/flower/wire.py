@@ -62,9 +62,15 @@ def checked(fields: dict[str, Any], schema: dict[str, type]) -> dict[str, Any]:
 def fault_of_metric(name: str) -> str | None:
     """Return why a client's metric may not have this name: langevax uses it, or it fits no line of a log."""
     if name in (LOSS_METRIC, *FEDERATED_COUNTS) or name.startswith(SERVER_PREFIX):
-        return f"a client's metrics include {name!r}, a name that langevax uses; give it another."
+        return (
+            f"a client's metrics include {name!r}, a name that langevax uses; give it "
+            "another."
+        )
     if name != checks.line(name):
-        return f"a client's metrics include {checks.line(name)!r}; names have at most 300 printable characters."
+        return (
+            f"a client's metrics include {checks.line(name)!r}; names have at most 300 "
+            "printable characters."
+        )
     return None
 
 
@@ -112,7 +118,8 @@ def _checked(stored: Array, like: Any, label: str) -> np.ndarray:
         array = array.view(dtype) if array.dtype == f"u{dtype.itemsize}" else array
     if array.shape != like.shape or array.dtype != dtype:
         raise Rejected(
-            f"{label} has shape {array.shape} and dtype {array.dtype}, not {like.shape} and {dtype}"
+            f"{label} has shape {array.shape} and dtype {array.dtype}, not "
+            f"{like.shape} and {dtype}"
         )
     return array
 
@@ -138,7 +145,8 @@ def norm(tree: PyTree) -> float:
                 else "numbers too large to square"
             )
             raise Rejected(
-                f"{jax.tree_util.keystr(path)} is not finite: {len(wrong)} of {wide.size} numbers, {where}"
+                f"{jax.tree_util.keystr(path)} is not finite: {len(wrong)} of "
+                f"{wide.size} numbers, {where}"
             )
         total += square
     return total**0.5
@@ -186,5 +194,8 @@ def difference(ours: str, theirs: str) -> str | None:
         return "it does not state its algorithm"
     for name in sorted(here.keys() | there.keys()):
         if here.get(name) != there.get(name):
-            return f"{name} is {there.get(name, 'absent')} there and {here.get(name, 'absent')} here"
+            return (
+                f"{name} is {there.get(name, 'absent')} there and "
+                f"{here.get(name, 'absent')} here"
+            )
     return None

@@ -106,7 +106,8 @@ class FiniteSum(RowProblem):
         """
         if self.weights is not None:
             raise ValueError(
-                "this sum has weights, which belong to its own rows; weigh rows in the loss instead."
+                "this sum has weights, which belong to its own rows; weigh rows in the "
+                "loss instead."
             )
         return FiniteSum(
             self.loss,
@@ -116,6 +117,26 @@ class FiniteSum(RowProblem):
             None,
             count,
             self.block_size,
+        )
+
+    def with_rows_apart(self, indices: Indices) -> "FiniteSum":
+        """Return the same potential with these rows in every component, as its regularizer is.
+
+        Batches of the others then leave no noise of them.
+        """
+        dtype = blocks.floating_dtype(self.data)
+        weights = jnp.ones(self.max_size, dtype)
+        if self.weights is not None:
+            weights = jnp.asarray(self.weights)
+        rows, shares = blocks.take((self.data, weights), indices)
+        extra = RegularizedByRows(
+            self.loss, rows, shares / self._divisor(shares), self.regularizer
+        )
+        return eqx.tree_at(
+            lambda problem: (problem.weights, problem.regularizer),
+            self,
+            (weights.at[indices].set(0), extra),
+            is_leaf=lambda leaf: leaf is None,
         )
 
     @property
@@ -197,6 +218,20 @@ class FiniteSum(RowProblem):
         return value if self.regularizer is None else value + self.regularizer(position)
 
 
+class RegularizedByRows(eqx.Module):
+    """A regularizer and the weighted losses of some rows."""
+
+    loss: RowFunction
+    rows: PyTree
+    weights: Weights
+    regularizer: PositionFunction | None
+
+    def __call__(self, position: PyTree) -> Scalar:
+        losses = jax.vmap(lambda row: self.loss(position, row))(self.rows)
+        total = jnp.sum(losses * self.weights.astype(losses.dtype))
+        return total if self.regularizer is None else total + self.regularizer(position)
+
+
 class Posterior(NamedTuple):
     """A posterior as a problem and its temperature, for `sample`, `simulate` and `Langevin`."""
 
@@ -264,14 +299,16 @@ def posterior(
         total = float(np.sum(checks.plain_array("weights", weights)))
     if not (np.isfinite(total) and total > 0):
         raise ValueError(
-            f"weights must be finite with a positive sum, got a sum of {total}; pass numbers >= 0."
+            f"weights must be finite with a positive sum, got a sum of {total}; pass "
+            "numbers >= 0."
         )
     checks.numbers("prior_precision", prior_precision)
     if log_prior is None and not any(
         np.any(np.asarray(p)) for p in jax.tree.leaves(prior_precision)
     ):
         raise ValueError(
-            "there is no prior: pass log_prior (a constant one is `lambda x: 0.0`) or prior_precision > 0."
+            "there is no prior: pass log_prior (a constant one is `lambda x: 0.0`) or "
+            "prior_precision > 0."
         )
     checks.function("log_prior", log_prior, "(position) -> scalar", optional=True)
     checks.function("log_likelihood", log_likelihood, "(position, row) -> scalar")
@@ -297,7 +334,8 @@ def _warn_of_all_rows(log_likelihood: RowFunction, data: PyTree, size: int) -> N
         return
     for name in tracing.arrays_read(log_likelihood, size):
         warnings.warn(
-            f"log_likelihood reads {name}, which has one entry for each of the {size:,} rows, but it is called with one "
-            "row at a time: pass it in data and read it from the row.",
+            f"log_likelihood reads {name}, which has one entry for each of the "
+            f"{size:,} rows, but it is called with one row at a time: pass it in data "
+            "and read it from the row.",
             stacklevel=4,
         )

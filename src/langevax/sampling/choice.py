@@ -71,6 +71,8 @@ class NormalFit(NamedTuple):
     spread: float
     """Standard deviation of w."""
     dimension: int
+    step: float = 0.0
+    """Newton's at the mode, in deviations of the normal law."""
 
     @classmethod
     def of(
@@ -86,20 +88,22 @@ class NormalFit(NamedTuple):
         points = np.concatenate(
             [np.zeros((1, len(mode))), np.sqrt(temperature) * xi]
         ) + np.asarray(mode, np.float64)
-        values, _ = evaluate(problem, points.astype(mode.dtype))
+        values, gradients = evaluate(problem, points.astype(mode.dtype))
+        step = np.linalg.norm(gradients[0]) / np.sqrt(temperature)
         falls = (values[0] - values[1:]) / temperature
         log_weights = falls + np.sum(xi**2, 1) / 2
         spread = np.std(log_weights) if np.isfinite(log_weights).all() else np.inf
         typical = np.median(np.abs(log_weights))
-        return cls(float(typical), float(spread), len(mode))
+        return cls(float(typical), float(spread), len(mode), float(step))
 
     @property
     def is_usable(self) -> bool:
         """True where the pilot's coordinates may serve NUTS: the curvature is right within a factor.
 
         Log densities then depart by ten nats, or by half a nat a dimension; a mode that misleads is seen by tiny steps.
+        A density that goes on to rise, as where the groups of a hierarchy become alike, has no mode.
         """
-        return self.typical <= max(10, self.dimension / 2)
+        return self.typical <= max(10, self.dimension / 2) and self.step <= 10
 
     @property
     def is_close(self) -> bool:
@@ -107,7 +111,10 @@ class NormalFit(NamedTuple):
         return self.spread <= 1 and self.typical <= 1
 
     def __str__(self) -> str:
-        return f"log densities depart by {self.typical:.2g} (median) from those of the normal law about the mode"
+        return (
+            f"log densities depart by {self.typical:.2g} (median) from those of the "
+            "normal law about the mode"
+        )
 
 
 def operations_of_row(problem: Problem, position: Vector, num_rows: int = 256) -> float:

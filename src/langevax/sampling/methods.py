@@ -14,21 +14,23 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import random
-from jaxtyping import Array, Float
+from jax import lax, random
+from jaxtyping import Array, Float, Int
 from scipy.stats import t
 
 from langevax import checks, gradients
 from langevax._typing import PRNGKey, Vector
 from langevax.algorithm import Algorithm
 from langevax.gradients import GradientEstimator, batches
-from langevax.problems.problem import Problem
+from langevax.problems.problem import Indices, Problem
 from langevax.run import DivergenceError, Result, Run, Stacked, simulate
 from langevax.samplers import MALA, PCN, PCNL
 from langevax.sampling.coupling import CoupledChains
-from langevax.sampling.tolerances import PROBED_ROWS, SMALLEST_BATCH
+from langevax.sampling.tolerances import SMALLEST_BATCH
+from langevax.trees import in_double
 
 BY_GRADIENTS = (0.5, 0.8)
 ACCEPTANCE_RANGES = {MALA: BY_GRADIENTS, PCN: (0.2, 0.4), PCNL: BY_GRADIENTS}
@@ -102,7 +104,8 @@ def check_batches(gradient: GradientEstimator, problem: Problem) -> None:
     name = type(gradient).__name__
     if problem.max_size == 1 and not isinstance(gradient, gradients.Full):
         raise ValueError(
-            f"{name} draws batches, but this target is one function without data; pass gradients.Full()."
+            f"{name} draws batches, but this target is one function without data; pass "
+            "gradients.Full()."
         )
     size: Any = getattr(gradient, "batch_size", "auto")
     if not checks.is_auto(size):
@@ -130,14 +133,14 @@ def with_sizes(
     changes: dict[str, Any] = {}
     if checks.is_auto(size):
         is_reduced = not isinstance(gradient, gradients.Minibatch)
-        size = choose_batch_size(problem, mode, temperature, key, is_reduced)
-        changes["batch_size"] = size
+        batch = choose_batch(problem, mode, temperature, key, is_reduced)
+        size = changes["batch_size"] = batch.size
     if checks.is_auto(getattr(gradient, "period", None)):
         period = round(n / (2 * size))
         if period < 2:
             raise ValueError(
-                f"{type(gradient).__name__} has nothing to save on {n:,} rows, of which batches need {size:,}; pass "
-                "gradients.Full(), or a period."
+                f"{type(gradient).__name__} has nothing to save on {n:,} rows, of "
+                f"which batches need {size:,}; pass gradients.Full(), or a period."
             )
         changes["period"] = period
     if isinstance(gradient, gradients.ControlVariate):
@@ -145,39 +148,65 @@ def with_sizes(
     return replace(gradient, **changes) if changes else gradient
 
 
-def choose_batch_size(
+class BatchChoice(NamedTuple):
+    """The rows of a step: some at random, and those that are in every step."""
+
+    size: int
+    every: Indices
+    """Rows on which directions depend that hardly any other row informs; most often none."""
+
+
+def choose_batch(
     problem: Problem,
     mode: Vector,
     temperature: float,
     key: PRNGKey,
     is_reduced: bool = True,
+    most_in_every: int = 0,
     step: float = 0.25,
     bias: float = 0.06,
-) -> int:
-    """Return the batch size at which a chain is too hot by `bias` at a step in units of the curvature.
+    num_draws: int = 8,
+    block: int = 512,
+) -> BatchChoice:
+    """Return the smallest number of rows a step at which a chain is too hot by `bias`, at a step in units of the curvature.
 
     Where the curvature is 1, batches of B add step V / (2 T B) to the relative variance, with V the variance over
     components of their gradients, averaged over coordinates; with variance reduction, of the change of their gradients
-    between two draws. Estimated from PROBED_ROWS components.
+    between two draws. Components that are in every step leave V: the loudest, and as many as make a step cheapest.
     """
     n = int(problem.size)
-    row_key, *point_keys = random.split(key, 3)
     scale = jnp.sqrt(jnp.asarray(temperature, mode.dtype))
-    first, second = (
-        mode + scale * random.normal(k, mode.shape, mode.dtype) for k in point_keys
-    )
-    indices = random.randint(row_key, (min(n, PROBED_ROWS),), 0, n, jnp.int32)
-    noises = _gradients_at(problem, first, indices)
-    if is_reduced:
-        noises = noises - _gradients_at(problem, second, indices)
-    variance = float(jnp.mean(jnp.var(noises, axis=0)))
-    needed = math.ceil(step * variance / (2 * temperature * bias))
-    return min(n, max(SMALLEST_BATCH, needed))
+    draws = mode + scale * random.normal(key, (num_draws, len(mode)), mode.dtype)
+    indices = np.resize(np.arange(n, dtype=np.int32), (-(-n // block), min(n, block)))
+    noises = _noises(problem, draws, jnp.asarray(indices), is_reduced)
+    noises = in_double(noises).ravel()[:n]
+    loudest = np.argsort(-noises)
+    left = np.append(noises.sum(), noises.sum() - np.cumsum(noises[loudest]))
+    needed = np.ceil(step * left / n / (2 * temperature * bias))
+    sizes = needed.clip(min(n, SMALLEST_BATCH), n)
+    costs = np.arange(n + 1) + 2 * sizes
+    number = int(np.argmin(costs[: most_in_every + 1]))
+    return BatchChoice(int(sizes[number]), jnp.asarray(loudest[:number], jnp.int32))
 
 
 @eqx.filter_jit
-def _gradients_at(problem: Problem, position: Array, indices: Array) -> Array:
-    return problem.gradients_at(position, indices)
+def _noises(
+    problem: Problem,
+    draws: Float[Array, "m d"],
+    indices: Int[Array, "blocks block"],
+    is_reduced: bool,
+) -> Float[Array, "blocks block"]:
+    """Return the variance of each component's gradient about that of all, or of its change between draws, by coordinate."""
+    means = lax.map(problem.gradient, draws)
+
+    def of_block(block: Indices) -> Float[Array, " block"]:
+        gradients = jax.vmap(lambda x: problem.gradients_at(x, block))(draws)
+        apart = gradients - means[:, None]
+        if is_reduced:
+            return 2 * jnp.mean(jnp.var(apart, axis=0, ddof=1), axis=1)
+        return jnp.mean(apart**2, axis=(0, 2))
+
+    return lax.map(of_block, indices)
 
 
 def tune_acceptance(
@@ -260,19 +289,26 @@ class StepSizeBias(NamedTuple):
             return [f"{self}; {remedy}"]
         if self.worst_excess > large:
             return [
-                f"at step size {self.step_size:.3g} the variance of coordinate {self.worst} of the draws is off by "
-                f"{self.worst_bias:+.0%}; {remedy}"
+                (
+                    f"at step size {self.step_size:.3g} the variance of coordinate "
+                    f"{self.worst} of the draws is off by {self.worst_bias:+.0%}; "
+                    f"{remedy}"
+                )
             ]
         if not self.is_resolved:
             return [
-                f"{self}, too roughly to accept; draw larger batches, or pass algorithm=langevax.NUTS()."
+                (
+                    f"{self}, too roughly to accept; draw larger batches, or pass "
+                    "algorithm=langevax.NUTS()."
+                )
             ]
         return []
 
     def __str__(self) -> str:
         return (
-            f"at step size {self.step_size:.3g} variances are off by {self.variance_bias:+.1%} "
-            f"± {self.standard_error:.1%}, estimated by halving it"
+            f"at step size {self.step_size:.3g} variances are off by "
+            f"{self.variance_bias:+.1%} ± {self.standard_error:.1%}, estimated by "
+            "halving it"
         )
 
 
@@ -362,7 +398,8 @@ def tune_bias(
         step_size /= 2
     if bias is None:
         raise ValueError(
-            f"chains diverge even at a step size of {2 * step_size:.3g}; pass a smaller one in the algorithm, start "
-            "elsewhere, or check the density far from its mode."
+            f"chains diverge even at a step size of {2 * step_size:.3g}; pass a "
+            "smaller one in the algorithm, start elsewhere, or check the density far "
+            "from its mode."
         )
     return bias._replace(evaluations=evaluations)

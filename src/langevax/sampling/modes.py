@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from langevax._typing import HostMatrix, HostVector, PRNGKey, PyTree, Vector
 from langevax.problems.problem import Problem
+from langevax.run.result import named_leaves
 from langevax.sampling.choice import CHEAP_ROWS, NormalFit
 from langevax.sampling.descents import descend
 from langevax.sampling.evaluations import evaluate
@@ -60,6 +61,8 @@ class SearchPlan(NamedTuple):
     """Rise of the potential on it, in temperatures, from which they are two modes."""
     same_mode: float = 0.1
     """Distance of two ends, in standard deviations of the normal law about the mode, within which they are one."""
+    repeats: tuple[int, ...] = (-20, 7, 30)
+    """Times that the way between two modes leads to as deep a place where the law is periodic."""
     most_modes: int = 24
     """The lowest; more are ends of descents that rounding holds up, as in a narrow peak."""
     curvatures: tuple[float, float] = (1e-2, 1e8)
@@ -88,6 +91,13 @@ class Mode(NamedTuple):
     """Of the normal law about it, among all modes; NaN where the law is far from normal and no draw came near."""
     barrier: float
     """Least rise of the potential on straight ways to other modes, or to the nearest draws, in temperatures."""
+
+    def __str__(self) -> str:
+        named = named_leaves(self.position).items()
+        places = [
+            f"{n} = {np.array2string(x, precision=3, threshold=6)}" for n, x in named
+        ]
+        return ", ".join(places)
 
 
 class End(NamedTuple):
@@ -182,9 +192,21 @@ class DistinctModes:
         is_possible = -np.inf < level < self.levels[0] + highest
         if not (is_possible and (rises > PLAN.barrier).all()):
             return
+        if self._is_repeated(end, level):
+            return
         self.barriers = np.append(np.minimum(self.barriers, rises), rises.min())
         self.positions = np.vstack([self.positions, end])
         self.levels = np.append(self.levels, level)
+
+    def _is_repeated(self, end: HostVector, level: float) -> bool:
+        """True where the way from a mode to the end repeats itself on and on, as by whole turns of an angle."""
+        ways = end - self.positions
+        further = end + ways[:, None] * np.array(PLAN.repeats)[:, None]
+        flat = further.reshape(-1, len(end)).astype(self.mode.dtype)
+        values, _ = evaluate(self.problem, flat)
+        self.evaluations += len(values)
+        change = np.abs(values.reshape(len(ways), -1) - level).max(axis=1)
+        return bool((change < PLAN.same_mode * self.temperature).any())
 
     def weighed(self) -> ModeSearch:
         """Return the modes with their weights.

@@ -23,6 +23,7 @@ from langevax.problems.coordinates import (
     Reparametrised,
     Rotated,
     affine,
+    innermost,
 )
 from langevax.problems.problem import (
     Indices,
@@ -201,6 +202,16 @@ class CoordinateMap(eqx.Module):
             return self
         return self.times(np.eye(self.dimension))
 
+    def with_rows_apart(self, indices: Indices) -> "CoordinateMap":
+        """Return the same coordinates of the same potential, with these rows in each component."""
+        sums = [innermost(layer) for layer in self.layers]
+        apart = sums[0].with_rows_apart(indices)  # pyright: ignore
+        return eqx.tree_at(
+            lambda coordinates: [innermost(layer) for layer in coordinates.layers],
+            self,
+            [apart] * len(sums),
+        )
+
     @eqx.filter_jit
     def to_position(self, z: Vector) -> PyTree:
         """Return the position in the user's coordinates."""
@@ -358,8 +369,9 @@ def _whole_pilot(
         passes += 2 * len(mode)
         if not (np.isfinite(hessian).all() and hessian.any()):
             raise ValueError(
-                "the log density has no curvature, or none that is finite, at the mode found from start: its shape there "
-                "(flat, a cusp, a power above 2) says nothing of its scale; start elsewhere, or pass "
+                "the log density has no curvature, or none that is finite, at the mode "
+                "found from start: its shape there (flat, a cusp, a power above 2) "
+                "says nothing of its scale; start elsewhere, or pass "
                 "algorithm=langevax.NUTS() or preconditioner=None."
             )
         scales = _root(hessian, is_quadratic)
@@ -416,8 +428,9 @@ def find_mode(
     )
     if not (np.isfinite(optimum.x).all() and np.isfinite(optimum.fun)):
         raise ValueError(
-            "the search for a mode from start left the region where the log density is finite; start nearer to the "
-            "mode, or pass algorithm=langevax.NUTS(), which needs none."
+            "the search for a mode from start left the region where the log density is "
+            "finite; start nearer to the mode, or pass algorithm=langevax.NUTS(), "
+            "which needs none."
         )
     return jnp.asarray(optimum.x, start.dtype), int(optimum.nfev)
 

@@ -57,6 +57,19 @@ def of_draws(
     return np.asarray(values)
 
 
+def pareto_shapes(values: Float[np.ndarray, "chain draw m"]) -> np.ndarray:
+    """Return the Pareto k of the heavier tail of each column, NaN where all values of a tail are the same."""
+    from arviz_stats.base.array import array_stats
+
+    def of_column(column: Float[np.ndarray, "chain draw"]) -> float:
+        try:
+            return float(array_stats.pareto_khat(column, chain_axis=0, draw_axis=1))
+        except ValueError:
+            return float("nan")
+
+    return np.array([of_column(column) for column in np.moveaxis(values, 2, 0)])
+
+
 def statistics(
     names: list[str],
     values: Float[np.ndarray, "chain draw m"],

@@ -10,6 +10,8 @@ from jaxtyping import Array, Float
 
 from langevax._typing import PRNGKey
 from langevax.algorithm import Algorithm
+from langevax.problems.coordinates import innermost
+from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.problem import Problem
 from langevax.run import Result, Run, simulate
 from langevax.run.program import Observe
@@ -19,7 +21,7 @@ from langevax.run.start import Start
 from langevax.samplers import ReplicaExchange
 from langevax.sampling.choice import NormalFit, operations_of_row
 from langevax.sampling.evaluations import evaluate
-from langevax.sampling.methods import choose_batch_size
+from langevax.sampling.methods import BatchChoice, choose_batch
 from langevax.sampling.modes import Exploration, Explorer, Mode, Wishes
 from langevax.sampling.preconditioning import (
     CoordinateMap,
@@ -164,10 +166,19 @@ class PilotSurvey:
         return jnp.minimum(self.problem.precision, 1)
 
     @cached_property
-    def batch_size(self) -> int:
-        """The batch size that heats chains by a few percent, with variance reduction."""
+    def batch(self) -> BatchChoice:
+        """The rows of a step that heat chains by a few percent, with variance reduction."""
         law = self.problem, self.mode, self.temperature
-        return choose_batch_size(*law, self.keys.batches)
+        is_sum = isinstance(innermost(self.problem), FiniteSum)
+        most = int(self.problem.size) if is_sum else 0
+        return choose_batch(*law, self.keys.batches, most_in_every=most)
+
+    def with_rows_apart(self) -> "PilotSurvey":
+        """Return the same law with the rows of `batch.every` in each component, so that every batch has them."""
+        if not len(self.batch.every):
+            return self
+        apart = self.coordinates.with_rows_apart(self.batch.every)
+        return replace(self, coordinates=apart)
 
     def check_resolution(self) -> None:
         """Raise where floating-point numbers around the mode are too far apart for the normal law there."""

@@ -14,5 +14,7 @@ SMALLEST_BATCH = 32
 """Rows of a batch, fewer of which would save nothing."""
 PROBED_ROWS = 512
 """Rows from which the noise of batches is estimated."""
+MAX_PARETO_K = 0.7
+"""Shape of a tail from which means of draws do not settle (Vehtari et al., JMLR 2024)."""
 CONFIDENCE = 0.95
 """Of the bounds by which a tolerance is judged, for all numbers at once."""

@@ -94,7 +94,8 @@ class UMBridgeModel:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(
-                f"url must be that of a server, such as 'http://localhost:4242', got {url!r}."
+                "url must be that of a server, such as 'http://localhost:4242', got "
+                f"{url!r}."
             )
         self.url = url.rstrip("/")
         self.name = name
@@ -109,11 +110,13 @@ class UMBridgeModel:
             support, sizes = self._about()
         except RuntimeError as error:
             raise ValueError(
-                f"the server at {self.url} does not speak the UM-Bridge protocol ({error})."
+                f"the server at {self.url} does not speak the UM-Bridge protocol "
+                f"({error})."
             ) from error
         if support.get("Evaluate") is not True:
             raise ValueError(
-                f"the model {name!r} at {self.url} does not support Evaluate, so it predicts nothing."
+                f"the model {name!r} at {self.url} does not support Evaluate, so it "
+                "predicts nothing."
             )
         for kind, of_kind in sizes.items():
             if (
@@ -122,8 +125,10 @@ class UMBridgeModel:
                 or not 1 <= of_kind[0] <= self.max_numbers
             ):
                 raise ValueError(
-                    f"the model {name!r} at {self.url} has {kind} sizes {checks.shown(of_kind)}; langevax takes models "
-                    f"with one vector of 1 to {self.max_numbers} numbers: put them into one on the server."
+                    f"the model {name!r} at {self.url} has {kind} sizes "
+                    f"{checks.shown(of_kind)}; langevax takes models with one vector "
+                    f"of 1 to {self.max_numbers} numbers: put them into one on the "
+                    "server."
                 )
         self.num_inputs: int = sizes["input"][0]
         self.num_outputs: int = sizes["output"][0]
@@ -136,11 +141,13 @@ class UMBridgeModel:
         version, names = info["protocolVersion"], info["models"]
         if version != self.protocol:
             raise ValueError(
-                f"the server at {self.url} speaks version {checks.line(str(version), 20)} of UM-Bridge, not {self.protocol}."
+                f"the server at {self.url} speaks version "
+                f"{checks.line(str(version), 20)} of UM-Bridge, not {self.protocol}."
             )
         if self.name not in names:
             raise ValueError(
-                f"the server at {self.url} has no model {self.name!r}; it has {checks.shown(names)}."
+                f"the server at {self.url} has no model {self.name!r}; it has "
+                f"{checks.shown(names)}."
             )
         sizes = {
             kind: self._reply(f"{kind.capitalize()}Sizes", {}, {f"{kind}Sizes": list})[
@@ -176,8 +183,9 @@ class UMBridgeModel:
         """Raise unless the model takes as many numbers as the grid has points."""
         if self.num_inputs != num_points:
             raise ValueError(
-                f"the model {self.name!r} at {self.url} takes {self.num_inputs} numbers, but prior.basis.grid has "
-                f"{num_points} points; pass a basis with num_points={self.num_inputs}, or another config."
+                f"the model {self.name!r} at {self.url} takes {self.num_inputs} "
+                f"numbers, but prior.basis.grid has {num_points} points; pass a basis "
+                f"with num_points={self.num_inputs}, or another config."
             )
 
     def _vector(self, path: str, question: dict[str, Any], size: int) -> np.ndarray:
@@ -187,12 +195,13 @@ class UMBridgeModel:
         kinds = int, float, type(None)  # null, C++'s NaN, is NaN
         if not isinstance(output, list) or any(type(n) not in kinds for n in output):
             raise RuntimeError(
-                f"the model {self.name!r} replied to {path} with what is not a vector of numbers"
+                f"the model {self.name!r} replied to {path} with what is not a vector "
+                "of numbers"
             )
         if len(output) != size:
             raise ServerUnreachable(
-                f"the model {self.name!r} at {self.url} replied to {path} with {len(output)} numbers, but says that "
-                f"it has {size}; mend the server."
+                f"the model {self.name!r} at {self.url} replied to {path} with "
+                f"{len(output)} numbers, but says that it has {size}; mend the server."
             )
         try:
             return np.array(output, np.float64)
@@ -231,11 +240,13 @@ class UMBridgeModel:
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = checks.line(str(getattr(error, "reason", None) or error))
             raise ServerUnreachable(
-                f"no UM-Bridge server answers at {self.url} ({reason}); start it, or pass the url at which it listens."
+                f"no UM-Bridge server answers at {self.url} ({reason}); start it, or "
+                "pass the url at which it listens."
             ) from error
         if status in self.overloaded:
             raise ServerUnreachable(
-                f"no UM-Bridge server answers behind {self.url} (status {status}); start one."
+                f"no UM-Bridge server answers behind {self.url} (status {status}); "
+                "start one."
             )
         line = checks.line(
             text[:200].decode(errors="replace").strip().partition("\n")[0]
@@ -245,7 +256,8 @@ class UMBridgeModel:
         failed = f"the model {self.name!r} at {self.url} failed"
         if len(text) > limit or objects > 1000 + size:
             raise RuntimeError(
-                f"{failed}: its reply to {path} is longer than {size} numbers can be: {line!r}"
+                f"{failed}: its reply to {path} is longer than {size} numbers can be: "
+                f"{line!r}"
             )
         try:
             reply = json.loads(text)
@@ -297,6 +309,7 @@ def _checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
         json.dumps(dict(config), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"config is sent as JSON, which cannot hold it ({error}); pass numbers, strings, lists."
+            f"config is sent as JSON, which cannot hold it ({error}); pass numbers, "
+            "strings, lists."
         ) from None
     return dict(config)

@@ -42,24 +42,31 @@ class Minibatches(SamplingPlan):
             return Verdict(
                 False, f"{fit}, so that the bias of batches would not be understood"
             )
-        size = request.survey.batch_size
+        size, every = request.survey.batch
         if self.cost(request) > PASSES.cost(request):
             return Verdict(
                 False,
-                f"passes over {num_rows:,} rows cost less than batches of {size:,} would",
+                f"passes over {num_rows:,} rows cost less than batches of {size:,} "
+                "would",
             )
-        return Verdict(True, f"batches of {size:,} of {num_rows:,} rows are enough")
+        enough = f"batches of {size:,} of {num_rows:,} rows are enough"
+        if number := len(every):
+            enough += (
+                f", with {number:,} in every step, as few others inform what these do"
+            )
+        return Verdict(True, enough)
 
     def cost(self, request: Request) -> float:
         survey = request.survey
-        return Costs().of_batches(survey.batch_size, survey.operations)
+        rows = survey.batch.size + len(survey.batch.every)
+        return Costs().of_batches(rows, survey.operations)
 
     def draws(self, request: Request, reason: str) -> Samples:
         template = Langevin(gradient=SVRG(), integrator=Exponential())
         if isinstance(request.algorithm, Langevin):
             template = request.algorithm
         check_batches(template.gradient, request.posterior.problem)
-        survey = request.survey
+        survey = request.survey.with_rows_apart()
         gradient = with_sizes(
             template.gradient,
             survey.coordinates.problem,
