@@ -238,7 +238,10 @@ class UMBridgeModel:
         try:
             status, text = self._in_time(request, limit)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = checks.line(str(getattr(error, "reason", None) or error))
+            reason = getattr(error, "reason", None) or error
+            if isinstance(reason, TimeoutError):
+                reason = f"nothing within {self.seconds:g} s"
+            reason = checks.line(str(reason))
             raise ServerUnreachable(
                 f"no UM-Bridge server answers at {self.url} ({reason}); start it, or "
                 "pass the url at which it listens."
@@ -292,7 +295,7 @@ class UMBridgeModel:
         try:
             answer = answers.get(timeout=self.seconds)
         except Empty:
-            raise TimeoutError(f"nothing within {self.seconds:g} s") from None
+            raise TimeoutError from None
         if isinstance(answer, Exception):
             raise answer
         return answer
