@@ -121,7 +121,8 @@ def test_an_angle_at_its_cut_has_one_mode():
             numpyro.sample("y", dist.VonMises(mean, 1.0), obs=y - np.pi)
 
     draws = langevax.sample(model, model_args=(y,), key=jax.random.key(0))
-    assert draws.modes == [] and draws.warnings == []
+    assert draws.modes == []
+    assert draws.warnings == []
     of_data = np.exp(1j * (y - np.pi)).sum()
     kappa = abs(of_data)
     of_draws = np.exp(1j * np.asarray(draws.positions["mean"])).mean()

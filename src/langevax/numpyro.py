@@ -397,9 +397,6 @@ def _numpyros_way() -> Iterator[None]:
 class _Angle(Transform):
     """The angle of any number, without a cut."""
 
-    domain = constraints.real
-    codomain = constraints.circular
-
     def __call__(self, x: Array) -> Array:
         return jnp.remainder(x + np.pi, 2 * np.pi) - np.pi
 

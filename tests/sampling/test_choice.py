@@ -421,7 +421,7 @@ def with_a_rare_column(n, d):
 @pytest.mark.slow
 def test_rows_that_alone_inform_a_coordinate_are_in_every_step():
     """Those rows and no others; where they may not be, batches are larger, and of Gaussian rows there are none."""
-    target, x, y, rare = with_a_rare_column(4000, 3)
+    target, _, _, rare = with_a_rare_column(4000, 3)
     mode = run_pilot(target.problem, jnp.zeros(3), target.temperature, KEY)
     white = langevax.affine(target.problem, mode.scales)
     law = white, white.from_position(mode.mode), target.temperature, KEY
