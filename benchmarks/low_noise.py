@@ -7,24 +7,24 @@ of a file, appended; what is there is not run again. A failure is a line with it
 
 import argparse
 import importlib
-import json
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks import results
 from benchmarks.real_tables import measured
 from benchmarks.real_tables.methods import METHODS, OURS, THREADS, Method
 from benchmarks.real_tables.tables import Split
+from benchmarks.results import Record
 
 OUT = Path("out/low_noise.jsonl")
 NEW_ROWS = 2000
 Rows = tuple[np.ndarray, np.ndarray]
-Record = dict[str, Any]
 
 
 def smooth(rng: np.random.Generator, n: int) -> Rows:
@@ -143,14 +143,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--methods", nargs="+", choices=MEASURED, default=[OURS, *BESIDE]
     )
-    parser.add_argument(
-        "--out", type=Path, default=OUT, help=f"the file of results; {OUT}"
-    )
-    parser.add_argument(
-        "--report",
-        action="store_true",
-        help="print the table of the file without fitting",
-    )
+    results.add_options(parser, OUT)
     return parser.parse_args(arguments)
 
 
@@ -159,28 +152,21 @@ def main(arguments: Sequence[str] = ()) -> None:
     options = parsed(arguments)
     if not options.report:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        run(options)
+        results.append(options.out, records(options))
     print(printed(read(options.out), options))
 
 
 def read(path: Path) -> list[Record]:
-    """Return the last record of each fit; a line that was cut off is ignored."""
-    records: dict[tuple[Any, ...], Record] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        records[_fit_of(record)] = record
-    return list(records.values())
+    """Return the last record of each fit."""
+    return results.last(path, _fit_of)
 
 
 def _fit_of(record: Record) -> tuple[Any, ...]:
     return tuple(record[key] for key in ("function", "rows", "seed", "method"))
 
 
-def run(options: argparse.Namespace) -> None:
-    """Append a line for each fit that the file lacks; first seeds of all functions come first."""
+def records(options: argparse.Namespace) -> Iterator[Record]:
+    """Yield the fits that the file lacks; first seeds of all functions come first."""
     done = {_fit_of(record) for record in read(options.out) if "error" not in record}
     absent: set[str] = set()
     fits = [
@@ -190,27 +176,23 @@ def run(options: argparse.Namespace) -> None:
         for method in options.methods
         for name in options.functions
     ]
-    with options.out.open("a", encoding="utf-8") as out:
-        if out.tell() and not options.out.read_text(encoding="utf-8").endswith("\n"):
-            out.write("\n")  # after a line that was cut off
-        for fit in fits:
-            if _fit_of(fit) in done or fit["method"] in absent:
-                continue
-            try:
-                record = fit | scored(fit)
-            except ModuleNotFoundError as error:
-                absent.add(fit["method"])
-                print(
-                    f"{fit['method']} is left out: {error.name} is not installed",
-                    file=sys.stderr,
-                )
-                continue
-            except Exception as error:  # one failed fit must not end all
-                traceback.print_exc()
-                record = fit | {"error": f"{type(error).__name__}: {error}"[:300]}
-            out.write(json.dumps(record) + "\n")
-            out.flush()
-            print(record, file=sys.stderr, flush=True)
+    for fit in fits:
+        if _fit_of(fit) in done or fit["method"] in absent:
+            continue
+        try:
+            record = fit | scored(fit)
+        except ModuleNotFoundError as error:
+            absent.add(fit["method"])
+            print(
+                f"{fit['method']} is left out: {error.name} is not installed",
+                file=sys.stderr,
+            )
+            continue
+        except Exception as error:  # one failed fit must not end all
+            traceback.print_exc()
+            record = fit | {"error": f"{type(error).__name__}: {error}"[:300]}
+        yield record
+        print(record, file=sys.stderr, flush=True)
 
 
 def scored(fit: Record) -> Record:

@@ -78,7 +78,18 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         left.axvline(network.switch_step_, color=theme.INK, linestyle="--")
         left.set(xlabel="step", ylabel="half the mean square error")
         left.set_title("Twelve starts; convergence begins at the dashed line")
-        network.plot_neurons(axes=middle)
+        outer, inner = network.network_  # of standardised columns, and of a bias
+        weights = inner[np.argsort(-outer, kind="stable")]
+        limit = np.abs(weights).max()
+        colours = {"cmap": theme.DIVERGING, "vmin": -limit, "vmax": limit}
+        image = middle.imshow(weights, aspect="auto", **colours)
+        middle.figure.colorbar(image, ax=middle, label="inner weight")
+        middle.set_xticks(range(len(X.columns) + 1), [*X.columns, "bias"], rotation=45)
+        middle.set_yticks(
+            range(len(outer)), ["−+"[int(sign > 0)] for sign in -np.sort(-outer)]
+        )
+        middle.set_ylabel("neurons, by the sign of their outer weight")
+        middle.grid(visible=False)
         for place, score in enumerate(scores.values()):
             colour, marker = (theme.GREY, "x") if place else (theme.OKABE_ITO[0], "o")
             right.plot(

@@ -29,7 +29,7 @@ from benchmarks.accelerator import (
 from benchmarks.accelerator import task as tasks
 from benchmarks.accelerator.task import SMOKE, Candidate, Task
 from benchmarks.accelerator.work import Work
-from langevax.sklearn import training
+from langevax.sklearn import network_outputs
 from tests.sentences import refuses
 
 pytestmark = pytest.mark.mostly_compiling
@@ -558,7 +558,7 @@ def test_the_training_of_peers_is_that_of_the_estimator():
     outputs = jax_steps.outputs(
         model.particles_, model.standardiser_(X), problem.output_scale
     )
-    of_estimator = training.outputs(
+    of_estimator = network_outputs.outputs(
         model.neuron_, model.particles_, model.standardiser_(X)
     )  # of the last cloud alone
     np.testing.assert_allclose(outputs, of_estimator, atol=1e-5)

@@ -60,7 +60,7 @@ def run_without(packages, program):
 
 
 ATTEMPTS = {
-    "import langevax.sklearn": "sklearn",
+    "from langevax.sklearn import MeanFieldRegressor": "sklearn",
     "lx.data.convert_table('a', 'b', target='c')": "tables",
     "import langevax.numpyro": "numpyro",
     "import langevax.flower": "flower",

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import federated_networks
+from benchmarks import federated_networks, results
 from benchmarks.federated_networks import methods, report, tasks
 from langevax.federated import SCAFFOLDM
 from tests.sentences import refuses, tells
@@ -53,16 +53,6 @@ def test_a_line_that_was_cut_off_is_ignored_and_the_last_of_its_kind_counts(tmp_
         "\n".join(json.dumps(run) for run in (*RUNS, again)) + '\n{"task": "dig'
     )
     assert report.read(file) == [again, *RUNS[1:]]
-
-
-def test_the_report_stands_between_the_markers_of_a_page():
-    page = f"above\n{report.BEGIN}\nold\n{report.END}\nbelow"
-    assert (
-        report.inserted(page, "new")
-        == f"above\n{report.BEGIN}\nnew\n{report.END}\nbelow"
-    )
-    with refuses(ValueError):
-        report.inserted("above", "new")
 
 
 def test_every_method_can_be_made_and_has_at_most_four_further_numbers():
@@ -154,4 +144,4 @@ def test_a_comparison_continues_where_it_stopped(quick, tmp_path, capsys):
 
 def test_an_unknown_method_is_named():
     with refuses(argparse.ArgumentTypeError, "'FedSGD' FedAvg"):
-        federated_networks._names(methods.METHODS)("FedSGD")
+        results.names_of(methods.METHODS)("FedSGD")

@@ -41,7 +41,7 @@ def test_the_log_density_is_numpyros():
     adapted = langevax.numpyro.posterior(regression, X, Y)
     assert (
         repr(adapted)
-        == f"ModelPosterior({len(Y):,} rows; fields: target, start, constrain)"
+        == f"ModelPosterior({len(Y):,} rows; fields: target, start, constrain, describe)"
     )
     keys = jax.random.split(jax.random.key(0), 5)
     points = [adapted.start(key) for key in keys]

@@ -12,7 +12,6 @@ from jax import random
 import langevax
 from langevax import gradients, keys, losses, neurons, platforms
 from langevax.problems import matmul, mean_field
-from langevax.sklearn import training
 from tests.jaxprs import primitives, shapes
 
 KEY = random.key(0)
@@ -130,12 +129,3 @@ def test_numbers_are_the_same_on_all_platforms(monkeypatch):
         )
     for ours, others in zip(*map(jax.tree.leaves, measured), strict=True):
         np.testing.assert_allclose(ours, others, rtol=2e-5, atol=1e-6)
-
-
-def test_predictions_do_not_depend_on_the_rows_at_once(monkeypatch):
-    cloud, neuron = np.asarray(random.normal(KEY, (8, 4))), neurons.Tanh()
-    whole = training.outputs(neuron, cloud, INPUTS)
-    monkeypatch.setattr(platforms, "CPU", platforms.CPU._replace(pass_rows=7))
-    np.testing.assert_allclose(
-        training.outputs(neuron, cloud, INPUTS), whole, rtol=1e-6
-    )

@@ -113,7 +113,8 @@ def test_the_log_density_is_pymcs_and_its_gradient_is_finite(pm, write):
         write(pm)
     adapted = lx.pymc.posterior(model)
     assert (
-        repr(adapted) == f"ModelPosterior({N} rows; fields: target, start, constrain)"
+        repr(adapted)
+        == f"ModelPosterior({N} rows; fields: target, start, constrain, describe)"
     )
     assert jnp.result_type(float) == jnp.float32  # PyTensor's compiler to JAX sets it
     own = own_density(model)
@@ -431,3 +432,30 @@ def test_arrays_without_a_name_have_no_new_rows(pm):
         match=r"arrays without a name with one entry per row \(of shape \(40, 3\)\)",
     ):
         law.log_score({"y": jnp.zeros(3)})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")
+def test_a_tree_has_the_models_own_axes_and_what_it_computes(pm):
+    group = np.arange(N) % 4
+    coords = {"school": ["a", "b", "c", "d"], "row": np.arange(N)}
+    with pm.Model(coords=coords) as model:
+        mean = pm.Normal("mean", 0.0, 5.0)
+        scale = pm.HalfNormal("scale", 1.0)
+        effect = pm.Normal("effect", mean, 1.0, dims="school")
+        centred = pm.Deterministic("centred", effect - mean, dims="school")
+        pm.Normal("y", mean + centred[group], scale, observed=Y, dims="row")
+    draws = lx.sample(model, key=jax.random.key(0), num_samples=100)
+    tree = draws.to_datatree(log_likelihood=True)
+    of_draws = draws.positions
+    assert tree["posterior"]["centred"].dims == ("chain", "draw", "school")
+    assert list(tree["posterior"]["school"].values) == coords["school"]
+    centred = of_draws["effect"] - of_draws["mean"][..., None]
+    np.testing.assert_allclose(tree["posterior"]["centred"], centred, atol=1e-5)
+    np.testing.assert_allclose(tree["observed_data"]["y"], Y)
+    scale = of_draws["scale"][..., None]
+    residual = (Y - of_draws["effect"][..., group]) / scale
+    own = -(residual**2) / 2 - np.log(scale) - np.log(2 * np.pi) / 2
+    np.testing.assert_allclose(tree["log_likelihood"]["y"], own, rtol=1e-3, atol=1e-4)
+    assert tree["log_likelihood"]["y"].dims == ("chain", "draw", "row")
+    assert {"diverging", "lp", "energy"} <= set(tree["sample_stats"].data_vars)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import real_tables
+from benchmarks import real_tables, results
 from benchmarks.real_tables import methods, report, tables
 from benchmarks.real_tables.tables import REGRESSION, TABLES, RealTable
 from tests.sentences import refuses
@@ -370,10 +370,9 @@ def test_large_tables_and_rows_for_information_are_shown_but_not_ranked():
 
 
 def test_the_report_goes_between_its_markers():
-    page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
-    assert (
-        report.inserted(page, "new")
-        == f"before\n{report.BEGIN}\n\nnew\n\n{report.END}\nafter\n"
-    )
+    begin, end = "<!-- x: begin -->", "<!-- x: end -->"
+    page = f"before\n{begin}\nold\n{end}\nafter\n"
+    new = results.inserted(page, "new", "x")
+    assert new == f"before\n{begin}\n\nnew\n\n{end}\nafter\n"
     with refuses(ValueError):
-        report.inserted("before", "new")
+        results.inserted("before", "new", "x")

@@ -16,7 +16,7 @@ BEGIN, END = (
 
 LAYERS = (
     {"_typing", "_version", "platforms", "renamed"},
-    {"keys", "log_weights"},
+    {"imports", "keys", "log_weights", "storage"},
     {"checks", "locks", "trees"},
     {"problems", "data", "spaces"},
     {"gradients", "integrators", "algorithm", "likelihoods", "losses", "neurons"}

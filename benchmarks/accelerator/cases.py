@@ -24,7 +24,7 @@ from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.gibbs_law import GibbsLaw
 from langevax.problems import mean_field
 from langevax.sklearn import MeanFieldRegressor
-from langevax.sklearn.table import Standardiser
+from langevax.sklearn.column_maps import Standardiser
 
 COLUMNS, CHAINS = 20, 8
 FEW_ROWS = 128, 256  # at which the work of a step is read off

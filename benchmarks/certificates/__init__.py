@@ -9,11 +9,11 @@ the tables of all lines of the file.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks import results
 from benchmarks.certificates import known_optima, reach
 from benchmarks.certificates.known_optima import Judged
 from benchmarks.certificates.problems import FAMILIES, NEW, GridError
@@ -24,13 +24,9 @@ PAIRS = 2 * len(FAMILIES)
 
 
 def read(path: Path) -> dict[tuple[str, int], Line]:
-    """Return the lines of a file by (problem or table, seed); one that was cut off is ignored."""
+    """Return the lines of a file by (problem or table, seed)."""
     lines: dict[tuple[str, int], Line] = {}
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            fields = json.loads(text)
-        except json.JSONDecodeError:
-            continue
+    for fields in results.lines(path):
         name = fields.get("table", fields.get("family"))
         lines[name, fields["seed"]] = (
             Certified(**fields) if "table" in fields else Judged(**fields)
@@ -41,8 +37,7 @@ def read(path: Path) -> dict[tuple[str, int], Line]:
 def append(path: Path, line: Line) -> None:
     """Add a line to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(line)) + "\n")
+    results.append(path, [asdict(line)])
 
 
 def main(arguments: Sequence[str] = ()) -> None:

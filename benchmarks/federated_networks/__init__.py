@@ -7,7 +7,6 @@ and continued. A failure is a line with its message, and is run again next time.
 """
 
 import argparse
-import json
 import sys
 import time
 import traceback
@@ -21,16 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 
+from benchmarks import results
 from benchmarks.federated_networks.methods import METHODS
 from benchmarks.federated_networks.report import (
     COSTS,
-    Record,
     identity,
-    inserted,
     printed,
     read,
 )
 from benchmarks.federated_networks.tasks import TASKS, NetworkTask, make
+from benchmarks.results import Record
 from langevax.algorithm import trace_floats
 from langevax.federated import Federated
 
@@ -46,11 +45,14 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         prog="python -m benchmarks federated_networks", description=__doc__
     )
     parser.add_argument(
-        "--tasks", type=_names(TASKS), default=list(TASKS), help=f"of {','.join(TASKS)}"
+        "--tasks",
+        type=results.names_of(TASKS),
+        default=list(TASKS),
+        help=f"of {','.join(TASKS)}",
     )
     parser.add_argument(
         "--methods",
-        type=_names(METHODS),
+        type=results.names_of(METHODS),
         default=list(METHODS),
         help=f"of {', '.join(METHODS)}",
     )
@@ -62,21 +64,8 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--exchanges", type=int, default=EXCHANGES, help=f"of a run; {EXCHANGES}"
     )
-    parser.add_argument("--budget-hours", type=float, help="start no run after so long")
-    parser.add_argument(
-        "--out", type=Path, default=OUT, help=f"the file of results; {OUT}"
-    )
-    parser.add_argument(
-        "--report",
-        action="store_true",
-        help="print the report of the file without running",
-    )
-    parser.add_argument(
-        "--write",
-        type=Path,
-        metavar="PAGE",
-        help="put the report between the markers of a page",
-    )
+    results.add_options(parser, OUT)
+    results.add_page_options(parser)
     return parser.parse_args(arguments)
 
 
@@ -85,56 +74,23 @@ def main(arguments: Sequence[str] = ()) -> None:
     options = parsed(arguments)
     if not options.report:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        run(options)
+        results.append(options.out, missing(options), options.budget_hours)
     report = printed(
         record for record in read(options.out) if record["task"] in options.tasks
     )
-    print(report)
-    if options.write:
-        options.write.write_text(
-            inserted(options.write.read_text(encoding="utf-8"), report),
-            encoding="utf-8",
-        )
+    results.show(report, options.write, "federated_networks")
 
 
-def _names(known: dict[str, Any]) -> Any:
-    def names(text: str) -> list[str]:
-        listed = text.split(",")
-        if unknown := [name for name in listed if name not in known]:
-            raise argparse.ArgumentTypeError(
-                f"{unknown[0]!r} is not one of {', '.join(known)}"
-            )
-        return listed
-
-    return names
-
-
-def run(options: argparse.Namespace) -> None:
-    """Append a line for each run that the file lacks; each method of a task is tuned first."""
+def missing(options: argparse.Namespace) -> Iterator[Record]:
+    """Yield the runs that the file lacks; each method of a task is tuned first."""
     done = {
         identity(record): record
         for record in read(options.out)
         if "error" not in record
     }
-    began = time.monotonic()
-    with options.out.open("a", encoding="utf-8") as out:
-        if not options.out.read_text(encoding="utf-8").endswith("\n") and out.tell():
-            out.write("\n")  # after a line that was cut off
-        for task, method in (
-            (task, method) for task in options.tasks for method in options.methods
-        ):
-            for record in records(task, method, options, done):
-                out.write(json.dumps(record) + "\n")
-                out.flush()
-                if (
-                    options.budget_hours is not None
-                    and time.monotonic() - began > 3600 * options.budget_hours
-                ):
-                    print(
-                        "The time is used up; the same command continues.",
-                        file=sys.stderr,
-                    )
-                    return
+    for task in options.tasks:
+        for method in options.methods:
+            yield from records(task, method, options, done)
 
 
 def records(

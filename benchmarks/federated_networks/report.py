@@ -1,28 +1,21 @@
 """The tables of a file of results, as Markdown: what methods need to 90 and 95 % of the best accuracy of all."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-Record = dict[str, Any]
+from benchmarks import results
+from benchmarks.results import Record
+
 LEVELS = (0.9, 0.95)
 COSTS = ("exchanges", "bytes", "evaluations")
-BEGIN, END = "<!-- federated_networks: begin -->", "<!-- federated_networks: end -->"
 
 
 def read(path: Path) -> list[Record]:
-    """Return the last record of each (task, setting, method, seed); a line that was cut off is ignored."""
-    records: dict[tuple[Any, ...], Record] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        records[identity(record)] = record
-    return list(records.values())
+    """Return the last record of each (task, setting, method, seed)."""
+    return results.last(path, identity)
 
 
 def identity(record: Record) -> tuple[Any, ...]:
@@ -91,12 +84,3 @@ def _table(place: tuple[str, str], runs: list[Record]) -> str:
         )
         lines.append(f"| {name} | {' | '.join(cells)} | {accuracy:.3f} |")
     return "\n".join([*header, *lines])
-
-
-def inserted(page: str, report: str) -> str:
-    """Return the page with the report between its markers."""
-    before, _, rest = page.partition(BEGIN)
-    _, marker, after = rest.partition(END)
-    if not marker:
-        raise ValueError(f"page has no {BEGIN} and {END}; add both lines.")
-    return f"{before}{BEGIN}\n{report}\n{END}{after}"

@@ -7,7 +7,6 @@ counts where the method finished; a failure is a line with its message, and is r
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -22,8 +21,9 @@ import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
 from threadpoolctl import threadpool_limits
 
+from benchmarks import results
 from benchmarks.real_tables.methods import METHODS, OURS, THREADS, Method
-from benchmarks.real_tables.report import Record, inserted, printed, read
+from benchmarks.real_tables.report import printed, read
 from benchmarks.real_tables.tables import (
     FOLDS,
     TABLES,
@@ -32,6 +32,7 @@ from benchmarks.real_tables.tables import (
     split,
     task_of,
 )
+from benchmarks.results import Record
 
 OUT = Path("out/real_tables.jsonl")
 COVERAGE = 0.9  # nominal, of intervals
@@ -50,11 +51,13 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         help="which tables; open",
     )
     parser.add_argument(
-        "--tables", type=_names(TABLES), help="only these, separated by commas"
+        "--tables",
+        type=results.names_of(TABLES),
+        help="only these, separated by commas",
     )
     parser.add_argument(
         "--methods",
-        type=_names(METHODS),
+        type=results.names_of(METHODS),
         default=list(METHODS),
         help=f"of {','.join(METHODS)}",
     )
@@ -66,21 +69,8 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         help="how many of five; 3",
     )
     parser.add_argument("--max-rows", type=int, help="leave out tables with more rows")
-    parser.add_argument("--budget-hours", type=float, help="start no fit after so long")
-    parser.add_argument(
-        "--out", type=Path, default=OUT, help=f"the file of results; {OUT}"
-    )
-    parser.add_argument(
-        "--report",
-        action="store_true",
-        help="print the report of the file without fitting",
-    )
-    parser.add_argument(
-        "--write",
-        type=Path,
-        metavar="PAGE",
-        help="put the report between the markers of a page",
-    )
+    results.add_options(parser, OUT)
+    results.add_page_options(parser)
     return parser.parse_args(arguments)
 
 
@@ -99,17 +89,12 @@ def main(arguments: Sequence[str] = ()) -> None:
         return
     if not options.report:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        run(tables, options)
+        results.append(options.out, missing(tables, options), options.budget_hours)
     names = {table.name for table in tables}
     report = printed(
         [record for record in read(options.out) if record["table"] in names]
     )
-    print(report)
-    if options.write:
-        options.write.write_text(
-            inserted(options.write.read_text(encoding="utf-8"), report),
-            encoding="utf-8",
-        )
+    results.show(report, options.write, "real_tables")
 
 
 def coverage(arguments: Sequence[str] = ()) -> None:
@@ -119,51 +104,23 @@ def coverage(arguments: Sequence[str] = ()) -> None:
     main(arguments)
 
 
-def _names(known: dict[str, Any]) -> Any:
-    def names(text: str) -> list[str]:
-        listed = text.split(",")
-        if unknown := [name for name in listed if name not in known]:
-            raise argparse.ArgumentTypeError(
-                f"{unknown[0]!r} is not one of {', '.join(known)}"
-            )
-        return listed
-
-    return names
-
-
 def _in_set(table: RealTable, options: argparse.Namespace) -> bool:
     return options.sets == "all" or table.held_out == (options.sets == "held-out")
 
 
-def run(tables: list[RealTable], options: argparse.Namespace) -> None:
-    """Append a line for each fit that the file lacks; first folds of all tables come first."""
+def missing(tables: list[RealTable], options: argparse.Namespace) -> Iterator[Record]:
+    """Yield the fits that the file lacks; first folds of all tables come first."""
     done = {
         (r["table"], r["fold"], r["method"])
         for r in read(options.out)
         if "error" not in r
     }
-    began = time.monotonic()
-    with options.out.open("a", encoding="utf-8") as out:
-        if not options.out.read_text(encoding="utf-8").endswith("\n") and out.tell():
-            out.write("\n")  # after a line that was cut off
-        for table, fold in (
-            (table, fold) for fold in range(options.folds) for table in tables
-        ):
-            missing = [
+    for fold in range(options.folds):
+        for table in tables:
+            methods = [
                 name for name in options.methods if (table.name, fold, name) not in done
             ]
-            for record in records(table, fold, missing, options.max_rows):
-                out.write(json.dumps(record) + "\n")
-                out.flush()
-                if (
-                    options.budget_hours is not None
-                    and time.monotonic() - began > 3600 * options.budget_hours
-                ):
-                    print(
-                        "The time is used up; the same command continues.",
-                        file=sys.stderr,
-                    )
-                    return
+            yield from records(table, fold, methods, options.max_rows)
 
 
 def records(

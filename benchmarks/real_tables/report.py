@@ -6,26 +6,24 @@ the others on its tables. Two mean ranks differ where they are further apart tha
 of mean differences are by the bias-corrected accelerated bootstrap over tables.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.stats import bootstrap, rankdata, studentized_range
 
+from benchmarks import results
 from benchmarks.real_tables.methods import METHODS, OURS
 from benchmarks.real_tables.tables import TABLES
+from benchmarks.results import Record
 
-Record = dict[str, Any]
 Scores = dict[str, dict[str, float]]
 """Of each table, by method."""
 
 MAX_TRAINING_ROWS = 4000  # of a table of 5,000
 BROAD = 0.9  # share of the tables on which a method must have finished to be ranked with the others
 TIMED_AGAINST = "realmlp"
-BEGIN, END = "<!-- real_tables: begin -->", "<!-- real_tables: end -->"
 
 
 @dataclass(frozen=True)
@@ -49,15 +47,8 @@ METRICS = (
 
 
 def read(path: Path) -> list[Record]:
-    """Return the last record of each (table, fold, method); a line that was cut off is ignored."""
-    records: dict[tuple[str, int, str], Record] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        records[record["table"], record["fold"], record["method"]] = record
-    return list(records.values())
+    """Return the last record of each (table, fold, method)."""
+    return results.last(path, lambda r: (r["table"], r["fold"], r["method"]))
 
 
 def means(records: Iterable[Record], key: str) -> Scores:
@@ -137,19 +128,6 @@ def printed(records: Sequence[Record]) -> str:
     ]
     parts += [coverage_part(finished), failures_part(records)]
     return "\n\n".join(part for part in parts if part)
-
-
-def inserted(page: str, report: str) -> str:
-    """Return the page with the report between its two markers.
-
-    Raises:
-        ValueError: a marker is not there.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page needs the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{report}\n\n{END}{after}"
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

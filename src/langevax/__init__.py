@@ -1,9 +1,8 @@
 """Optimisation and sampling with noisy gradients, in JAX."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from langevax import renamed
+from langevax import imports
 from langevax._version import __version__
 
 if TYPE_CHECKING:
@@ -112,34 +111,29 @@ __all__ = [
 ]
 __dir__: object = __all__.copy
 
-_MEMBERS = {
-    "algorithm": "Algorithm",
-    "optimize": "minimize",
-    "predictive_law": "predictive",
-    "problems.coordinates": "affine",
-    "problems.external": "ExternalSum",
-    "problems.federation": "Federation",
-    "problems.finite_sum": "FiniteSum posterior",
-    "problems.mean_field": "MeanFieldRisk",
-    "problems.problem": "Function Problem",
-    "run": "CheckpointError DivergenceError Result Run Stacked simulate",
-    "samplers": "MALA PCN PCNL Langevin PerturbedDescent Reflected ReplicaExchange Underdamped",
-    "sampling": "NUTS inverse_problem learning_coefficient sample",
-}
-"""Where names come from that are not packages of their own."""
-_MODULE_OF = {
-    name: module for module, names in _MEMBERS.items() for name in names.split()
-}
-
 if not TYPE_CHECKING:  # with it, type checkers would accept every name
-
-    def __getattr__(name: str) -> object:
-        """Import a name at its first use, and JAX with it."""
-        if name not in __all__:
-            raise renamed.missing(__name__, name)
-        if name in _MODULE_OF:
-            member = getattr(import_module(f"langevax.{_MODULE_OF[name]}"), name)
-        else:
-            member = import_module(f"langevax.{name}")
-        globals()[name] = member
-        return member
+    __getattr__ = imports.lazily(
+        __name__,
+        {
+            "": (
+                "data federated flower gradients integrators likelihoods losses "
+                "meanfield neurons numpyro optax optimize predictive_law pymc sampling "
+                "sklearn spaces teacher_student theory run"
+            ),
+            "algorithm": "Algorithm",
+            "optimize": "minimize",
+            "predictive_law": "predictive",
+            "problems.coordinates": "affine",
+            "problems.external": "ExternalSum",
+            "problems.federation": "Federation",
+            "problems.finite_sum": "FiniteSum posterior",
+            "problems.mean_field": "MeanFieldRisk",
+            "problems.problem": "Function Problem",
+            "run": "CheckpointError DivergenceError Result Run Stacked simulate",
+            "samplers": (
+                "MALA PCN PCNL Langevin PerturbedDescent Reflected ReplicaExchange "
+                "Underdamped"
+            ),
+            "sampling": "NUTS inverse_problem learning_coefficient sample",
+        },
+    )

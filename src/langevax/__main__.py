@@ -6,9 +6,9 @@ import sys
 def main() -> None:
     """Run the command line; print what to install where a package is missing, and no traceback on Ctrl-C."""
     try:
-        from langevax import checks
+        from langevax.imports import needs
 
-        with checks.needs("cli", "The command langevax"):
+        with needs("cli", "The command langevax"):
             from langevax.app import main
 
             main.main()

@@ -64,13 +64,15 @@ class Algorithm(eqx.Module):
             schedule = getattr(self, name, None)
             if checks.is_auto(schedule):
                 raise ValueError(
-                    f"{name} of {type(self).__name__} is 'auto', which langevax.sample alone chooses; pass a number."
+                    f"{name} of {type(self).__name__} is 'auto', which langevax.sample "
+                    "alone chooses; pass a number."
                 )
             for step in (0, max(num_steps - 1, 0)) if callable(schedule) else ():
                 number = np.asarray(at_step(schedule, jnp.int32(step)))
                 if np.isnan(number).any():
                     raise ValueError(
-                        f"{name} is a schedule that is negative or NaN at step {step}; return numbers >= 0."
+                        f"{name} is a schedule that is negative or NaN at step {step}; "
+                        "return numbers >= 0."
                     )
 
     @abstractmethod
@@ -104,7 +106,8 @@ def at_step(value: Any, step: IntScalar | int) -> Any:
     number = value(step)
     if not checks.is_real(number):
         raise TypeError(
-            f"a schedule must return a number, got {checks.shown(number)}; return a float >= 0."
+            f"a schedule must return a number, got {checks.shown(number)}; return a "
+            "float >= 0."
         )
     number = jnp.asarray(number)
     return jnp.where(number < -SCHEDULE_ROUNDING, jnp.nan, jnp.maximum(number, 0))

@@ -5,9 +5,6 @@ They read only concrete values; inside a traced function the same objects are re
 
 import math
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
@@ -19,6 +16,9 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from langevax._typing import PyTree
+from langevax.imports import needs as needs
+from langevax.platforms import not_forked
+from langevax.storage import local_path as local_path
 
 Value = TypeVar("Value", bound=ArrayLike)
 Parameters = ParamSpec("Parameters")
@@ -28,31 +28,6 @@ LONGEST_VALUE = 60  # letters of a value in a message
 LARGEST_INT = 2**31 - 1  # steps, rows and batches are counted in 32 bits
 
 _finite: WeakValueDictionary[int, jax.Array] = WeakValueDictionary()
-
-
-class _Process:
-    """Of this process: whether a run was computed here, and in the process from which it was forked."""
-
-    has_run = False
-    forked_after_a_run = False
-
-    @classmethod
-    def note_fork(cls) -> None:
-        cls.forked_after_a_run = cls.has_run
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Process.note_fork)
-
-
-def not_forked() -> None:
-    """Raise in a process that was forked after a run: the threads of JAX are missing there, and it would hang."""
-    if _Process.forked_after_a_run:
-        raise RuntimeError(
-            "this process was forked from one in which JAX has run, where JAX would hang; start it by "
-            "multiprocessing.get_context('spawn') or by loky, joblib's default."
-        )
-    _Process.has_run = True
 
 
 def mark_finite(array: jax.Array) -> None:
@@ -136,7 +111,8 @@ def number(
         )
     if np.any(values > most):
         raise ValueError(
-            f"{name} must be at most {most:.4g}, got {values.max()}; pass a number in (0, {most:.4g}]."
+            f"{name} must be at most {most:.4g}, got {values.max()}; pass a number in "
+            f"(0, {most:.4g}]."
         )
 
 
@@ -151,7 +127,8 @@ def one_number(
     number(name, value, positive=positive, schedule=True, auto=auto)
     if isinstance(value, np.ndarray | jax.Array) and value.ndim:
         raise ValueError(
-            f"{name} must be one number, got an array of shape {value.shape}; pass a float."
+            f"{name} must be one number, got an array of shape {value.shape}; pass a "
+            "float."
         )
 
 
@@ -227,7 +204,8 @@ def stops(name: str, answer: object) -> bool:
     ):
         return bool(answer)
     raise TypeError(
-        f"{name} must return a boolean or None, got {shown(answer)}; return True to stop the run."
+        f"{name} must return a boolean or None, got {shown(answer)}; return True to "
+        "stop the run."
     )
 
 
@@ -247,7 +225,8 @@ def scalar(name: str, value: Value, remedy: str) -> Value:
         | tuple,
     ):
         raise TypeError(
-            f"{name} must return a scalar, got {shown(value)}; return its value, a number."
+            f"{name} must return a scalar, got {shown(value)}; return its value, a "
+            "number."
         )
     if jnp.shape(value) != ():
         raise ValueError(
@@ -290,7 +269,8 @@ def all_positive(name: str, values: np.ndarray, remedy: str) -> None:
     bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
     if len(bad):
         raise ValueError(
-            f"{name} must be finite and > 0, but number {bad[0]} is {values[bad[0]]}; {remedy}."
+            f"{name} must be finite and > 0, but number {bad[0]} is {values[bad[0]]}; "
+            f"{remedy}."
         )
 
 
@@ -331,7 +311,8 @@ def positive_int(
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         kinds = "an int or 'auto'" if auto else "an int"
         raise TypeError(
-            f"{name} must be {kinds}, got {shown(value)} of type {type(value).__name__}; pass an int."
+            f"{name} must be {kinds}, got {shown(value)} of type "
+            f"{type(value).__name__}; pass an int."
         )
     if value < minimum:
         raise ValueError(
@@ -358,13 +339,15 @@ def fits_memory(name: str, count: int, bytes_each: int) -> None:
     memory = max(host, devices) * jax.process_count()
     if memory and needed > memory:
         raise ValueError(
-            f"{name} is {count}, which needs {needed / 1e9:,.0f} GB of memory where there are {memory / 1e9:,.0f} GB; "
-            f"pass at most {memory // bytes_each}, and fewer in practice."
+            f"{name} is {count}, which needs {needed / 1e9:,.0f} GB of memory where "
+            f"there are {memory / 1e9:,.0f} GB; pass at most {memory // bytes_each}, "
+            "and fewer in practice."
         )
 
 
 def typed_key(key: object, name: str = "key") -> None:
-    """Raise unless `key` is one typed key, as `jax.random.key(0)` makes."""
+    """Raise unless `key` is one typed key, as `jax.random.key(0)` makes, and JAX can run in this process."""
+    not_forked()
     if not (
         isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     ):
@@ -381,7 +364,8 @@ def typed_key(key: object, name: str = "key") -> None:
         raise TypeError(f"{name} must be a typed key, got {kind}; pass {remedy}.")
     if key.shape != ():
         raise ValueError(
-            f"{name} must be one key, got an array of keys of shape {key.shape}; pass one of them."
+            f"{name} must be one key, got an array of keys of shape {key.shape}; pass "
+            "one of them."
         )
 
 
@@ -428,7 +412,8 @@ def arrays(name: str, tree: PyTree) -> PyTree:
             numbers_fit(label, leaf)
         if not eqx.is_array_like(leaf):
             raise TypeError(
-                f"{label} must be an array, got {shown(leaf)}; pass a pytree of floating arrays."
+                f"{label} must be an array, got {shown(leaf)}; pass a pytree of "
+                "floating arrays."
             )
         array = jnp.asarray(leaf)
         return jnp.asarray(
@@ -443,13 +428,15 @@ def position(name: str, tree: PyTree) -> None:
     leaves = jax.tree.leaves_with_path(tree)
     if not leaves:
         raise ValueError(
-            f"{name} holds no array, got {shown(tree)}; pass a pytree of floating arrays."
+            f"{name} holds no array, got {shown(tree)}; pass a pytree of floating "
+            "arrays."
         )
     for path, leaf in leaves:
         label = f"{name}{jax.tree_util.keystr(path)}"
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(
-                f"{label} must be floating, got {leaf.dtype}; pass for instance {name}.astype(float)."
+                f"{label} must be floating, got {leaf.dtype}; pass for instance "
+                f"{name}.astype(float)."
             )
         if leaf.size == 0:
             raise ValueError(
@@ -469,12 +456,14 @@ def plain_array(name: str, value: object, *, complete: bool = True) -> np.ndarra
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.getmaskarray(value).any():
             raise ValueError(
-                f"{name} has masked entries; fill them, by {name}.filled(number), or drop their rows."
+                f"{name} has masked entries; fill them, by {name}.filled(number), or "
+                "drop their rows."
             )
         value = np.ma.getdata(value)
     if hasattr(value, "toarray"):
         raise TypeError(
-            f"{name} must be an array of numbers, got {shown(value)}; pass {name}.toarray()."
+            f"{name} must be an array of numbers, got {shown(value)}; pass "
+            f"{name}.toarray()."
         )
     if not (
         hasattr(value, "__array__")
@@ -487,7 +476,8 @@ def plain_array(name: str, value: object, *, complete: bool = True) -> np.ndarra
         array = np.asarray(value)
     except (TypeError, ValueError):
         raise ValueError(
-            f"{name} must be an array of numbers, got rows of different lengths; {remedy}."
+            f"{name} must be an array of numbers, got rows of different lengths; "
+            f"{remedy}."
         ) from None
     if (
         not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool)
@@ -541,11 +531,15 @@ def numbers_fit(name: str, array: object) -> None:
     remedy = (
         "divide the column by a constant, drop the row if the number is an error,"
         if is_float
-        else "number ids from 0 (np.unique with return_inverse=True), pass measurements as floats,"
+        else (
+            "number ids from 0 (np.unique with return_inverse=True), pass measurements "
+            "as floats,"
+        )
     )
     raise ValueError(
-        f"{name}[{', '.join(map(str, place))}] is {array[place]}, which JAX would cut to {dtype}; {remedy} or make the "
-        "data and run inside `with jax.enable_x64():`."
+        f"{name}[{', '.join(map(str, place))}] is {array[place]}, which JAX would cut "
+        f"to {dtype}; {remedy} or make the data and run inside `with "
+        "jax.enable_x64():`."
     )
 
 
@@ -559,28 +553,24 @@ def defined_start(state: object) -> None:
             and bool(jnp.any(jnp.isnan(number)))
         ):
             raise ValueError(
-                f"the {name} at start is NaN; pass a start at which the problem is finite."
+                f"the {name} at start is NaN; pass a start at which the problem is "
+                "finite."
             )
+
+
+def line(text: str, length: int = 300) -> str:
+    """Return words from elsewhere as one line that is not long and moves no cursor.
+
+    >>> line("a\\nb" + "c" * 999, length=5)
+    'a bcc...'
+    """
+    words = "".join(c if c.isprintable() else " " for c in text[: length + 1])
+    return words if len(words) <= length else f"{words[:length]}..."
 
 
 def first_line(error: BaseException) -> str:
     """Return the kind of an error and the first line of its message."""
     return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
-
-
-def local_path(name: str, path: object) -> None:
-    """Raise unless `path` can be the name of a file or folder of this machine."""
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(
-            f"{name} must be a path, got {shown(path)}; pass a str or a pathlib.Path."
-        )
-    if scheme := re.match(
-        r"([A-Za-z][A-Za-z0-9+.-]+):/", os.fspath(path)
-    ):  # one letter is a drive of Windows
-        raise ValueError(
-            f"{name} is {os.fspath(path)!r}, but only local files are read and written, not {scheme[1]}://; copy it "
-            "here, or mount it as a folder."
-        )
 
 
 def same_structure(name: str, tree: PyTree, like: PyTree) -> None:
@@ -589,7 +579,8 @@ def same_structure(name: str, tree: PyTree, like: PyTree) -> None:
     expected = jax.tree.structure(like)
     if structure != expected:
         raise ValueError(
-            f"{name} has the structure {structure} but the position has {expected}; pass one of that structure."
+            f"{name} has the structure {structure} but the position has {expected}; "
+            "pass one of that structure."
         )
     for (path, leaf), other in zip(
         jax.tree.leaves_with_path(tree), jax.tree.leaves(like), strict=True
@@ -597,7 +588,8 @@ def same_structure(name: str, tree: PyTree, like: PyTree) -> None:
         if jnp.shape(leaf) != jnp.shape(other):
             label = f"{name}{jax.tree_util.keystr(path)}"
             raise ValueError(
-                f"{label} has shape {jnp.shape(leaf)} but the position has {jnp.shape(other)} there."
+                f"{label} has shape {jnp.shape(leaf)} but the position has "
+                f"{jnp.shape(other)} there."
             )
 
 
@@ -606,45 +598,25 @@ def leading_axis(name: str, tree: PyTree) -> int:
     leaves = jax.tree.leaves_with_path(tree)
     if not leaves:
         raise ValueError(
-            f"{name} holds no array, got {shown(tree)}; pass arrays with one row per component."
+            f"{name} holds no array, got {shown(tree)}; pass arrays with one row per "
+            "component."
         )
     lengths = {}
     for path, leaf in leaves:
         label = f"{name}{jax.tree_util.keystr(path)}"
         if not hasattr(leaf, "shape") or leaf.shape == ():
             raise ValueError(
-                f"{label} must have a leading axis of rows, got {shown(leaf)}; pass an array."
+                f"{label} must have a leading axis of rows, got {shown(leaf)}; pass an "
+                "array."
             )
         lengths[label] = leaf.shape[0]
     if len(set(lengths.values())) > 1:
         listing = ", ".join(f"{label}: {length}" for label, length in lengths.items())
         raise ValueError(
-            f"the leading axes of {name} disagree ({listing}); pass the same number of rows in each."
+            f"the leading axes of {name} disagree ({listing}); pass the same number of "
+            "rows in each."
         )
     (length,) = set(lengths.values())
     if length == 0:
         raise ValueError(f"{name} is empty (0 rows); pass at least one row.")
     return length
-
-
-@contextmanager
-def needs(extra: str | None, feature: str) -> Iterator[None]:
-    """Turn a failed import within into an error that names the line which installs what is missing.
-
-    `extra` is that of langevax; None names the missing package itself. Raises ImportError.
-
-    Example:
-        >>> with needs("plot", "plot_path"):
-        ...     import absent
-        Traceback (most recent call last):
-        ImportError: plot_path needs the package absent, which is not installed; run: pip install 'langevax[plot]'
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == "langevax":
-            raise
-        line = f"pip install 'langevax[{extra}]'" if extra else f"pip install {package}"
-        message = f"{feature} needs the package {package}, which is not installed; run: {line}"
-        raise ImportError(message, name=package) from None

@@ -14,6 +14,8 @@ import warnings
 from pathlib import Path
 from types import TracebackType
 
+from langevax.storage import parsed
+
 LOCK_FILE = ".langevax.lock"
 """The lock of a folder, inside it."""
 WITHOUT_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
@@ -89,13 +91,17 @@ def _acquired(file: Path, what: str) -> int | None:
             owner = _owner(descriptor)
             os.close(descriptor)
             raise LockedError(
-                f"{what} is being written by {owner}; wait until it ends, or name another."
+                f"{what} is being written by {owner}; wait until it ends, or name "
+                "another."
             ) from error
         except OSError as error:
             os.close(descriptor)
             if error.errno not in WITHOUT_LOCKS:
                 raise
-            message = f"{what} cannot be locked ({error.strerror}); make sure that no other run writes it."
+            message = (
+                f"{what} cannot be locked ({error.strerror}); make sure that no other "
+                "run writes it."
+            )
             warnings.warn(message, stacklevel=4)
             return None
         os.close(descriptor)  # its owner removed it in the meantime
@@ -110,7 +116,7 @@ def _is_at(file: Path, descriptor: int) -> bool:
 
 def _owner(descriptor: int) -> str:
     try:
-        owner = json.loads(os.pread(descriptor, 4096, 0))
+        owner = parsed(os.pread(descriptor, 4096, 0))
         return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
     except (ValueError, KeyError, TypeError, OSError):
         return "another process"

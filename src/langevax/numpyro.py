@@ -32,6 +32,7 @@ from langevax.problems.finite_sum import posterior as posterior_of
 from langevax.problems.model_posterior import (
     CHECKED_ROWS,
     TRIED_POINTS,
+    Description,
     ModelPosterior,
     NotRowsError,
     Position,
@@ -40,6 +41,7 @@ from langevax.problems.model_posterior import (
     WholeDensity,
     check_finite,
     is_same_sum,
+    one_by_one,
     over_leading_axes,
     points_of_finite_density,
     random_point,
@@ -50,7 +52,7 @@ from langevax.problems.problem import Function
 with checks.needs("numpyro", "langevax.numpyro"):
     import numpyro
     from numpyro import handlers
-    from numpyro.distributions import biject_to, constraints
+    from numpyro.distributions import Unit, biject_to, constraints
     from numpyro.distributions.transforms import Transform
     from numpyro.infer.initialization import init_to_uniform
     from numpyro.infer.util import compute_log_probs, constrain_fn, potential_energy
@@ -182,7 +184,10 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
     try:
         target, bound, shapes = _sum_over_rows(model, (data, options))
     except NotRowsError as error:
-        remedy = "pass arguments with which it computes: arrays of numbers, as many rows in each"
+        remedy = (
+            "pass arguments with which it computes: arrays of numbers, as many rows in "
+            "each"
+        )
         with refusing("the model fails on its data", remedy):
             shapes = _latent_shapes(bound)
             own_potential = jax.jit(partial(_own_potential, bound))
@@ -198,7 +203,10 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
     def constrain(positions: PyTree) -> Position:
         return over_leading_axes(partial(_values, bound), positions, shapes)
 
-    return ModelPosterior(target, start, constrain)
+    described = partial(model, *data, **options)
+    return ModelPosterior(
+        target, start, constrain, partial(_description, described, shapes)
+    )
 
 
 def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, Shapes]:
@@ -226,7 +234,8 @@ def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, S
             if shapes.get(name) != all_shapes.get(name)
         ):
             raise NotRowsError(
-                f"latent sites {changed} change with the number of rows, which are not independent given the others",
+                f"latent sites {changed} change with the number of rows, which are not "
+                "independent given the others",
                 "move them out of the plate over the data, or sum them out",
             )
         with jax.enable_x64(), warnings.catch_warnings():
@@ -241,8 +250,10 @@ def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, S
         raise
     except Exception as error:  # of the model, which may do anything with a single row
         raise NotRowsError(
-            f"the model cannot be called with one row at a time ({checks.first_line(error)})",
-            "pass everything that has one entry per row as data, and take the sizes of plates from the data",
+            "the model cannot be called with one row at a time "
+            f"({checks.first_line(error)})",
+            "pass everything that has one entry per row as data, and take the sizes of "
+            "plates from the data",
         ) from error
 
 
@@ -268,23 +279,28 @@ def _split_rows(arguments: PyTree) -> tuple[PyTree, PyTree]:
 def _observed_rows(of_rows: RowModel, rows: PyTree) -> np.ndarray:
     """Return False for each row that masks hide at all observed sites; True for all where a latent site decides that."""
     size = len(jax.tree.leaves(rows)[0])
+    masks = _masks(partial(of_rows, rows)).values()
+    if any(mask.shape[:1] != (size,) for mask in masks):
+        return np.ones(size, bool)
+    return np.any([mask.reshape(size, -1).any(axis=1) for mask in masks], axis=0)
 
-    def by_row(key: PRNGKey) -> Array:
-        is_observed = jnp.zeros(size, bool)
-        for site in _prior_trace(partial(of_rows, rows), key).values():
-            if site["type"] == "sample" and site["is_observed"]:
-                mask = getattr(site["fn"], "_mask", True)
-                shape = site["fn"].batch_shape
-                if shape[:1] != (size,):
-                    return jnp.ones(size, bool)
-                mask = jnp.broadcast_to(mask, shape).reshape(size, -1)
-                is_observed |= jnp.any(mask, axis=1)
-        return is_observed
+
+def _masks(bound: Model) -> dict[str, np.ndarray]:
+    """Return what masks show of each observed site, by batch; all where a latent site decides that."""
+
+    def masks(key: PRNGKey) -> dict[str, Array]:
+        return {
+            name: jnp.broadcast_to(
+                getattr(site["fn"], "_mask", True), site["fn"].batch_shape
+            )
+            for name, site in _prior_trace(bound, key).items()
+            if site["type"] == "sample" and site["is_observed"]
+        }
 
     key = jax.random.key(0)
-    if tracing.reads(by_row, key)[0]:
-        return np.ones(size, bool)
-    return np.asarray(jax.jit(by_row)(key))
+    is_drawn = tracing.reads(masks, key)[0]
+    as_array = np.ones_like if is_drawn else np.asarray
+    return jax.tree.map(as_array, jax.jit(masks)(key))
 
 
 def _where(rows: PyTree, is_kept: np.ndarray) -> PyTree:
@@ -329,14 +345,16 @@ def _check_sites(trace: dict[str, Site]) -> None:
         if site["type"] == "plate" and site["args"][1] not in (None, site["args"][0]):
             _, subsample_size = site["args"]
             raise RefusedModelError(
-                f"plate {name!r} draws a subsample of {subsample_size} rows, but langevax draws the batches itself: "
-                "leave subsample_size out and take the size of the plate from the data."
+                f"plate {name!r} draws a subsample of {subsample_size} rows, but "
+                "langevax draws the batches itself: leave subsample_size out and take "
+                "the size of the plate from the data."
             )
     if not any(
         site["type"] == "sample" and site["is_observed"] for site in trace.values()
     ):
         raise RefusedModelError(
-            "the model observes nothing: give a site obs=, or draw from its prior with numpyro.infer.Predictive."
+            "the model observes nothing: give a site obs=, or draw from its prior with "
+            "numpyro.infer.Predictive."
         )
     latent = _latent_sites(trace)
     if not latent:
@@ -373,6 +391,54 @@ def _values(bound: Model, position: Position) -> Position:
     """Values of the latent sites on their own supports."""
     with _numpyros_way():
         return constrain_fn(handlers.seed(bound, 0), (), {}, position)
+
+
+def _description(
+    bound: Model, shapes: Shapes, positions: Position, needs_log_likelihood: bool
+) -> Description:
+    """Return what the model of all data says of draws; numbers that masks hide are left out."""
+    masks = _masks(bound)
+    sites = _prior_trace(bound, jax.random.key(0))
+    observed = [name for name in masks if not isinstance(sites[name]["fn"], Unit)]
+    whole = [name for name in observed if masks[name].all()]
+    computed = [name for name, site in sites.items() if site["type"] == "deterministic"]
+
+    def shown(name: str, values: Any) -> Any:
+        return values if name in whole else values[masks[name]]
+
+    @_numpyros_way()
+    def of_draw(position: Position) -> list[dict[str, Array]]:
+        seeded = handlers.seed(bound, 0)
+        values = constrain_fn(seeded, (), {}, position)
+        sites = handlers.trace(handlers.substitute(seeded, values)).get_trace()
+        return [
+            {name: sites[name]["value"] for name in computed},
+            {
+                name: shown(name, sites[name]["fn"].log_prob(sites[name]["value"]))
+                for name in observed
+                if needs_log_likelihood
+            },
+        ]
+
+    deterministic, densities = over_leading_axes(of_draw, positions, shapes, one_by_one)
+    return Description(
+        deterministic,
+        densities,
+        {name: shown(name, np.asarray(sites[name]["value"])) for name in observed},
+        {name: _axes(sites[name]) for name in (*computed, *shapes, *whole)},
+        {},
+    )
+
+
+def _axes(site: Site) -> list[str | None]:
+    """Names of the leading axes of a site: its plates, None elsewhere."""
+    is_drawn = site["type"] == "sample"
+    shape = site["fn"].batch_shape if is_drawn else np.shape(site["value"])
+    axes: list[str | None] = [None] * len(shape)
+    for plate in site["cond_indep_stack"]:
+        if -plate.dim <= len(shape) and shape[plate.dim] == plate.size:
+            axes[plate.dim] = plate.name
+    return axes
 
 
 @contextmanager
@@ -422,8 +488,9 @@ def _check_deterministic(own_potential: OwnPotential, shapes: Shapes) -> None:
     one, other = (float(own_potential(point, jax.random.key(seed))) for seed in (0, 1))
     if one != other and not np.isnan([one, other]).all():
         raise RefusedModelError(
-            f"the log density of the model is random: {-one:.9g} and {-other:.9g} at one position; draw what is random "
-            "(numpyro.prng_key, initial values of parameters) outside of the model, or make it a latent site."
+            f"the log density of the model is random: {-one:.9g} and {-other:.9g} at "
+            "one position; draw what is random (numpyro.prng_key, initial values of "
+            "parameters) outside of the model, or make it a latent site."
         )
 
 
@@ -485,11 +552,11 @@ def _compare(
     if is_same_sum(by_row, own, scale):
         return
     raise NotRowsError(
-        f"{subject} the log density {own:.9g} in NumPyro, but {by_row:.9g} where the model is called with one row at a "
-        "time",
-        "pass everything that has one entry per row (masks, scales, weights, group indices) as data, take the sizes of "
-        "plates over rows from the data (those over groups are constants), and let no site depend on several rows at "
-        "once",
+        f"{subject} the log density {own:.9g} in NumPyro, but {by_row:.9g} where the "
+        "model is called with one row at a time",
+        "pass everything that has one entry per row (masks, scales, weights, group "
+        "indices) as data, take the sizes of plates over rows from the data (those "
+        "over groups are constants), and let no site depend on several rows at once",
     )
 
 

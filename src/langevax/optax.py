@@ -149,7 +149,8 @@ def langevin(
         _check_gradient(updates)
         if has_precision and params is None:
             raise ValueError(
-                "params is None but langevin has a precision; pass update(grads, state, params)."
+                "params is None but langevin has a precision; pass update(grads, "
+                "state, params)."
             )
         position = (
             _params_of_updates(updates, params)
@@ -316,13 +317,15 @@ def _of_batches(
     ) -> tuple[PyTree, ReductionState]:
         if params is None:
             raise ValueError(
-                f"params is None but {name} compares gradients at params; pass update(grads, state, params)."
+                f"params is None but {name} compares gradients at params; pass "
+                "update(grads, state, params)."
             )
         for argument in needed:
             if not callable(value := extra.get(argument)):
                 raise TypeError(
-                    f"{argument} must be a function of params, got {value!r}; pass {argument}={REMEDIES[argument]} to "
-                    f"the update of {name}, or of the chain that it is in."
+                    f"{argument} must be a function of params, got {value!r}; pass "
+                    f"{argument}={REMEDIES[argument]} to the update of {name}, or of "
+                    "the chain that it is in."
                 )
         typed = jax.tree.map(lambda x, g: jnp.asarray(g, x.dtype), params, updates)
         problem = _Step(params, typed, *(extra[argument] for argument in needed))
@@ -359,9 +362,10 @@ def _check_gradient(updates: PyTree) -> None:
         dtype = getattr(leaf, "dtype", None) or jnp.result_type(leaf)
         if not jnp.issubdtype(dtype, jnp.floating):
             raise TypeError(
-                f"updates{jax.tree_util.keystr(path)} must be real floating gradients, got dtype {dtype.name}; "
-                "differentiate floating parameters only, such as those of equinox.filter(model, "
-                "equinox.is_inexact_array), and give real and imaginary parts apart."
+                f"updates{jax.tree_util.keystr(path)} must be real floating gradients, "
+                f"got dtype {dtype.name}; differentiate floating parameters only, such "
+                "as those of equinox.filter(model, equinox.is_inexact_array), and give "
+                "real and imaginary parts apart."
             )
 
 

@@ -8,10 +8,14 @@ and JAX draws Threefry numbers in one kernel (`keys.py`). Three more choices are
 (`lax.platform_dependent`): products in bfloat16 (`problems/matmul.py`), draws apart from what uses them (`trees.py`),
 calls of the host (`problems/host.py`).
 
+A process that was forked from one in which JAX has started lacks its threads, and would hang: it is refused here.
+
 Sums in other blocks agree to rounding. Draws of a certificate belong to its blocks, so that the same effort gives
 another interval, of the same law, on another platform.
 """
 
+import os
+import sys
 from typing import NamedTuple
 
 import jax
@@ -71,8 +75,35 @@ ACCELERATOR = sizes_for(8)
 """Blocks of 512 MB in float32, some hundreds of microseconds of reading and writing."""
 
 
+class _Process:
+    """Of this process: whether JAX had started in the one from which it was forked."""
+
+    forked = False
+
+    @classmethod
+    def note_fork(cls) -> None:
+        # JAX has no public name for it; without this one nothing is refused
+        bridge = sys.modules.get("jax._src.xla_bridge")
+        cls.forked = getattr(bridge, "backends_are_initialized", bool)()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Process.note_fork)
+
+
+def not_forked() -> None:
+    """Raise RuntimeError in a process that was forked after JAX had started, where it would hang."""
+    if _Process.forked:
+        raise RuntimeError(
+            "this process was forked from one in which JAX has run, where JAX would "
+            "hang; start it by multiprocessing.get_context('spawn') or by loky, "
+            "joblib's default."
+        )
+
+
 def platform() -> str:
     """Return the platform on which programs run by default: "cpu", "gpu" or "tpu"."""
+    not_forked()
     device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
     if device is None:
         return jax.default_backend()

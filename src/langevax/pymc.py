@@ -16,7 +16,7 @@ PyMC is imported at the first use.
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
 from langevax.problems.model_posterior import (
     TRIED_POINTS,
+    Description,
     ModelPosterior,
     NotRowsError,
     Position,
@@ -43,6 +44,7 @@ from langevax.problems.model_posterior import (
     WholeDensity,
     check_finite,
     is_same_sum,
+    one_by_one,
     over_leading_axes,
     points_of_finite_density,
     random_point,
@@ -98,7 +100,8 @@ def library() -> SimpleNamespace:
         return SimpleNamespace(**names, jax_funcify=compiler[0].jax_funcify)
     except (AttributeError, IndexError, ModuleNotFoundError) as error:
         raise ImportError(
-            f"langevax.pymc reads the graphs of PyTensor, of which this version differs ({error}); install pymc 5.28."
+            "langevax.pymc reads the graphs of PyTensor, of which this version differs "
+            f"({error}); install pymc 5.28."
         ) from error
 
 
@@ -211,7 +214,8 @@ def posterior(model: Model) -> ModelPosterior:
         import_module("pymc")
     if not isinstance(model, library().Model):
         raise TypeError(
-            f"model must be a pymc.Model, got {checks.shown(model)}; pass the model itself."
+            f"model must be a pymc.Model, got {checks.shown(model)}; pass the model "
+            "itself."
         )
     _check_variables(model)
     free = tuple(rv.name for rv in model.free_RVs)
@@ -259,7 +263,30 @@ def posterior(model: Model) -> ModelPosterior:
     def constrain(positions: PyTree) -> Position:
         return over_leading_axes(jax.jit(of_one), positions, shapes)
 
-    return ModelPosterior(target, start, constrain)
+    return ModelPosterior(
+        target, start, constrain, partial(_description, model, shapes)
+    )
+
+
+def _description(
+    model: Model, shapes: Shapes, positions: Position, needs_log_likelihood: bool
+) -> Description:
+    """Return what the model says of draws, by its own names of axes and their labels."""
+    names = [variable.name for variable in model.deterministics]
+    outputs = model.replace_rvs_by_values(model.deterministics)
+    graph = JaxGraph(
+        model.value_vars, outputs + _likelihoods(model) * needs_log_likelihood
+    )
+    of_draw = lambda position: graph(*(position[name] for name in shapes))
+    values = over_leading_axes(of_draw, positions, shapes, one_by_one)
+    data = {rv.name: model.rvs_to_values[rv].eval() for rv in model.observed_RVs}
+    return Description(
+        dict(zip(names, values, strict=False)),
+        dict(zip(data, values[len(names) :], strict=False)),
+        data,
+        model.named_vars_to_dims,
+        {name: labels for name, labels in model.coords.items() if labels is not None},
+    )
 
 
 def is_model(target: object) -> bool:
@@ -301,7 +328,8 @@ def row_arrays(model: Model, likelihoods: Sequence[Variable]) -> RowArrays:
     size = max(lengths.values())
     if set(lengths.values()) != {size} or size < 2:
         raise NotRowsError(
-            f"the observed variables have {lengths} entries along axis 0, and rows need one of each, and at least two",
+            f"the observed variables have {lengths} entries along axis 0, and rows "
+            "need one of each, and at least two",
             "observe variables of one length",
         )
     if imputed := [rv.name for rv in model.free_RVs if rv.name.endswith("_unobserved")]:
@@ -330,7 +358,8 @@ def _by_rows(model: Model, shapes: Shapes) -> Posterior:
     except Exception as error:  # of PyTensor, which meets shapes that do not fit, or of an operation on all rows
         raise NotRowsError(
             f"the model cannot be computed for one row ({checks.first_line(error)})",
-            "let every array that has one entry per row have it along axis 0, and no operation be of several rows",
+            "let every array that has one entry per row have it along axis 0, and no "
+            "operation be of several rows",
         ) from error
 
 
@@ -346,7 +375,8 @@ def _sum_over_rows(model: Model, shapes: Shapes) -> Posterior:
             _length(_value(one)) == size for one in library().graph_inputs([potential])
         ):
             raise NotRowsError(
-                f"potential {potential.name!r} depends on the data, and may be of several rows at once",
+                f"potential {potential.name!r} depends on the data, and may be of "
+                "several rows at once",
                 "write it as an observed variable (pm.CustomDist)",
             )
     single = {
@@ -391,9 +421,11 @@ def _compare(
     ):
         if not one.shape or one.shape[0] != 1:
             raise NotRowsError(
-                f"variable {name!r} has a log density of shape {one.shape} at one of its {size} rows, not (1, ...), as "
-                "of time series and effects of single rows, or of arrays with rows along another axis than the first",
-                "write rows that are independent given the free variables, along the first axis",
+                f"variable {name!r} has a log density of shape {one.shape} at one of "
+                f"its {size} rows, not (1, ...), as of time series and effects of "
+                "single rows, or of arrays with rows along another axis than the first",
+                "write rows that are independent given the free variables, along the "
+                "first axis",
             )
     points = _points(model, densities.free, shapes)
     by_row = jax.jit(jax.vmap(densities.of_one_row, (None, 0)))
@@ -438,9 +470,11 @@ def _agree(
 ) -> None:
     if not is_same_sum(by_row, own, scale):
         raise NotRowsError(
-            f"{subject} the log density {own:.9g} in PyMC, but {by_row:.9g} as a sum over rows, as where an array with "
-            "one entry per row is used for several rows at once (such as its mean)",
-            "compute such numbers outside of the model, and let no other array be as long as the data",
+            f"{subject} the log density {own:.9g} in PyMC, but {by_row:.9g} as a sum "
+            "over rows, as where an array with one entry per row is used for several "
+            "rows at once (such as its mean)",
+            "compute such numbers outside of the model, and let no other array be as "
+            "long as the data",
         )
 
 
@@ -500,7 +534,8 @@ def _check_variables(model: Model) -> None:
 
     if not model.observed_RVs:
         raise RefusedModelError(
-            "the model observes nothing: give a variable observed=, or use pm.sample_prior_predictive."
+            "the model observes nothing: give a variable observed=, or use "
+            "pm.sample_prior_predictive."
         )
     if not model.free_RVs:
         raise RefusedModelError(
@@ -508,22 +543,22 @@ def _check_variables(model: Model) -> None:
         )
     if discrete := [value.name for value in model.discrete_value_vars]:
         raise RefusedModelError(
-            f"variable {discrete[0]!r} is discrete, and has no gradient; sum it out of the model (pm.Mixture), or use "
-            "pm.sample."
+            f"variable {discrete[0]!r} is discrete, and has no gradient; sum it out of "
+            "the model (pm.Mixture), or use pm.sample."
         )
     for rv in model.observed_RVs:
         if isinstance(rv.owner.op, library().MinibatchRandomVariable):
             raise RefusedModelError(
-                f"variable {rv.name!r} has a total_size, which scales its log density: leave it out and pass all rows, "
-                "as langevax draws the batches itself."
+                f"variable {rv.name!r} has a total_size, which scales its log density: "
+                "leave it out and pass all rows, as langevax draws the batches itself."
             )
     if any(
         isinstance(one.type, library().RandomType)
         for one in library().graph_inputs(_likelihoods(model))
     ):
         raise RefusedModelError(
-            "the log density of the model is random, as that of pm.Minibatch: pass all rows, as langevax draws the "
-            "batches itself."
+            "the log density of the model is random, as that of pm.Minibatch: pass all "
+            "rows, as langevax draws the batches itself."
         )
 
 

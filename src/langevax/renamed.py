@@ -45,7 +45,10 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.gradients.SLEDGE(resync=)": "it is n / batch_size; leave it out",
     "langevax.likelihoods.Bernoulli": "use langevax.losses.logistic",
     "langevax.likelihoods.Categorical": "use langevax.losses.softmax",
-    "langevax.likelihoods.Quantile": "use scikit-learn's QuantileRegressor, or a langevax.likelihoods.Likelihood of your own",
+    "langevax.likelihoods.Quantile": (
+        "use scikit-learn's QuantileRegressor, or a langevax.likelihoods.Likelihood of "
+        "your own"
+    ),
     "langevax.optax.saga": "use langevax.optax.storm, or langevax.Langevin with langevax.gradients.SLEDGE",
     "langevax.optax.sledge": "use langevax.optax.storm, or langevax.Langevin with langevax.gradients.SLEDGE",
     "langevax.meanfield.anneal": "call simulate at each temperature, from the result of the one before",
@@ -77,7 +80,10 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.predictive_law.PredictiveLaw.certificate(others=)": "it searches from the prior; leave it out",
     "langevax.predictive_law.mixing_distribution": "use predictive with posterior_shares=(1, 0.3, 0)",
     "langevax.sample(batch_size=)": "pass algorithm=Langevin(gradient=gradients.SVRG(batch_size, period))",
-    "langevax.sample(dynamics=)": "pass algorithm=NUTS(), MALA(), PCN(), PCNL(), ReplicaExchange() or sampling.HMC()",
+    "langevax.sample(dynamics=)": (
+        "pass algorithm=NUTS(), MALA(), PCN(), PCNL(), ReplicaExchange() or "
+        "sampling.HMC()"
+    ),
     "langevax.sample(gradient=)": "pass algorithm=Langevin(gradient=gradients.SVRG())",
     "langevax.sample(integrator=)": "pass algorithm=Langevin(integrator=...)",
     "langevax.sample(kl_tolerance=)": "pass algorithm=Langevin(langevax.theory.bounds.ld(target).step_size(accuracy))",
@@ -98,7 +104,7 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.sklearn.GraphFeatures(edge_features=)": "put columns of your own beside these by scikit-learn's FeatureUnion",
     "langevax.sklearn.GraphFeatures(node_features=)": "put columns of your own beside these by scikit-learn's FeatureUnion",
     "langevax.sklearn.KernelLangevinRegressor(quantile=)": "use scikit-learn's QuantileRegressor",
-    "langevax.sklearn.MeanFieldRegressor.predict(return_std=)": "call predict_interval(X, coverage)",
+    "langevax.sklearn.intervals.Intervals.predict(return_std=)": "call predict_interval(X, coverage)",
     "langevax.sklearn.PredictiveClassifier(prior_scale=)": "pass prior_precision=1 / prior_scale**2",
     "langevax.sklearn.PredictiveRegressor(prior_scale=)": "pass prior_precision=1 / prior_scale**2",
     "langevax.sklearn.SurfaceCoefficients": "use langevax.spaces.TensorProduct",
@@ -118,12 +124,21 @@ FORMER_NAMES: dict[str, str] = {
     "langevax certify --force": "each call begins anew; leave it out",
     "langevax convert --double": "call langevax.data.convert_table in Python, with dtype=None",
     "langevax convert --encoding": "export the table as UTF-8, in a spreadsheet as CSV UTF-8",
-    "langevax federated simulate": "call langevax.simulate on a langevax.Federation in Python, as docs/federated.md shows",
+    "langevax federated simulate": (
+        "call langevax.simulate on a langevax.Federation in Python, as "
+        "docs/federated.md shows"
+    ),
     "langevax fit --anyway": "pass --force to start the run again",
     "langevax fit --certificate": "leave it out; --skip leaves out a part",
-    "langevax fit --class-weight": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
+    "langevax fit --class-weight": (
+        "set it in Python, on langevax.sklearn.MeanFieldRegressor or "
+        "MeanFieldClassifier"
+    ),
     "langevax fit --coordinator": "join the processes in Python, as examples/cluster/fit.py does",
-    "langevax fit --encoder": "set it in Python, on langevax.sklearn.FunctionalMeanFieldRegressor or FunctionalMeanFieldClassifier",
+    "langevax fit --encoder": (
+        "set it in Python, on langevax.sklearn.FunctionalMeanFieldRegressor or "
+        "FunctionalMeanFieldClassifier"
+    ),
     "langevax fit --keep": "pass --read COLUMN=KIND: a column that --read names is used",
     "langevax fit --modes": "set it in Python, on langevax.sklearn.CurveCoefficients",
     "langevax fit --no-certificate": "pass --skip certificate",
@@ -134,13 +149,25 @@ FORMER_NAMES: dict[str, str] = {
     "langevax fit --order": "number the classes in the table, or use PredictiveClassifier in Python",
     "langevax fit --peers": "leave it out; --skip leaves out a part",
     "langevax fit --process-id": "join the processes in Python, as examples/cluster/fit.py does",
-    "langevax fit --relative-step-size": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
+    "langevax fit --relative-step-size": (
+        "set it in Python, on langevax.sklearn.MeanFieldRegressor or "
+        "MeanFieldClassifier"
+    ),
     "langevax fit --resume": "run the same command again: what was interrupted goes on by itself",
     "langevax fit --smoothing": "set it in Python, on langevax.sklearn.CurveCoefficients",
-    "langevax fit --solver": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
-    "langevax fit --stop": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
+    "langevax fit --solver": (
+        "set it in Python, on langevax.sklearn.MeanFieldRegressor or "
+        "MeanFieldClassifier"
+    ),
+    "langevax fit --stop": (
+        "set it in Python, on langevax.sklearn.MeanFieldRegressor or "
+        "MeanFieldClassifier"
+    ),
     "langevax fit --test-size": "leave it out; a fifth of the rows is held out",
-    "langevax fit --validation": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
+    "langevax fit --validation": (
+        "set it in Python, on langevax.sklearn.MeanFieldRegressor or "
+        "MeanFieldClassifier"
+    ),
 }
 """What was public in 0.2 and is not, and what to do instead: names, `NAME(ARGUMENT=)`, commands and `COMMAND --OPTION`."""
 
@@ -156,13 +183,15 @@ def _add_arguments(tasks: str, arguments: str, hint: str) -> None:
 _add_arguments(
     "KernelLangevin",
     "length_scale",
-    "fit scikit-learn's GaussianProcessRegressor with a scale per column, and pass its kernel_",
+    "fit scikit-learn's GaussianProcessRegressor with a scale per column, and pass its "
+    "kernel_",
 )
 _add_arguments(
     "FunctionalMeanField GraphMeanField",
-    "solver num_particles temperature relative_step_size num_steps batch_size neuron output_scale prior_precision "
-    "validation stop warm_start devices",
-    "set it on the network, estimator=MeanFieldRegressor(...) or MeanFieldClassifier(...)",
+    "solver num_particles temperature relative_step_size num_steps batch_size neuron "
+    "output_scale prior_precision validation stop warm_start devices",
+    "set it on the network, estimator=MeanFieldRegressor(...) or "
+    "MeanFieldClassifier(...)",
 )
 _add_arguments(
     "FunctionalMeanField",
@@ -182,7 +211,8 @@ _add_arguments(
 _add_arguments(
     "MeanField",
     "warm_start",
-    "fit again, or raise num_steps; run=Run(checkpoint=FOLDER, resume=True) continues a fit that was interrupted",
+    "fit again, or raise num_steps; run=Run(checkpoint=FOLDER, resume=True) continues "
+    "a fit that was interrupted",
 )
 _add_arguments(
     "MeanField", "neuron", "neurons are R tanh(a) tanh(<w, x> + b); leave it out"
@@ -205,7 +235,8 @@ _add_arguments(
 _add_arguments(
     "FunctionalMeanField GraphMeanField",
     "checkpoint resume progress",
-    "set it on the network, estimator=MeanFieldRegressor(run=Run(...)) or MeanFieldClassifier(run=Run(...))",
+    "set it on the network, estimator=MeanFieldRegressor(run=Run(...)) or "
+    "MeanFieldClassifier(run=Run(...))",
 )
 
 for estimators, argument, hint in (
@@ -268,7 +299,8 @@ def _refusing(function: Callable[..., Any], name: str) -> Any:
         for argument in options.keys() - accepted.keys():
             if (hint := hint_of(name, argument, accepted)) is not None:
                 raise TypeError(
-                    f"{name} has no argument {argument!r}; it was removed in 0.3: {hint}"
+                    f"{name} has no argument {argument!r}; it was removed in 0.3: "
+                    f"{hint}"
                 )
         return function(*args, **options)
 

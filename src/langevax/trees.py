@@ -18,6 +18,7 @@ from jaxtyping import Array, Key
 
 from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.keys import is_unrolled, normal_columns, unrolled
+from langevax.platforms import not_forked
 
 SHORT_ROW = 64
 LONG_TABLE = 4096
@@ -166,7 +167,8 @@ def add(left: PyTree, right: PyTree) -> PyTree:
 
 
 def dtype_of(position: PyTree) -> jnp.dtype:
-    """The one floating dtype in which a run of this position is computed."""
+    """The one floating dtype in which a run of this position is computed; raise in a forked process."""
+    not_forked()
     return jnp.result_type(*jax.tree.leaves(position))
 
 

@@ -50,7 +50,7 @@ def test_a_row_file_is_replaced_by_force(table, tmp_path):
         (
             ("54", "old"),
             (),
-            "Error: column 'age' holds a number in 2 rows, but also 'old' in data row 2; write all cells alike",
+            "Error: column 'age' holds a number in 2 rows, but also 'old' in data row 2; correct these cells",
         ),
         (
             ("54", ""),

@@ -6,8 +6,9 @@ import os
 import pytest
 
 from langevax.app.errors import BadInput
-from langevax.app.folder import MODEL, PARTS, REPORT, RESULT, Folder, file_digest
+from langevax.app.folder import MODEL, PARTS, REPORT, RESULT, Folder
 from langevax.locks import LOCK_FILE, Lock
+from langevax.storage import UNFINISHED, file_hash
 from tests.sentences import refuses
 
 SETTINGS = {"temperature": None, "drop": ["a"]}
@@ -44,12 +45,12 @@ def test_a_model_is_replaced_as_a_whole(folder):
     assert text_of(folder, MODEL) == "new"
     files = json.loads((folder.path / RESULT).read_text())["files"]
     assert files == {
-        part: file_digest(folder.path / part) for part in PARTS if part != RESULT
+        part: file_hash(folder.path / part) for part in PARTS if part != RESULT
     }
 
 
 def test_settings_that_were_cut_off_do_not_stop_the_next_run(folder, monkeypatch):
-    half = folder.settings.with_name("settings.json.part")
+    half = folder.settings.with_name(UNFINISHED.replace("*", "1"))
     folder.begin(True, SETTINGS)
     whole = folder.settings.read_bytes()
     for length in (0, 10, len(whole) - 1):  # as a kill leaves them
@@ -65,7 +66,7 @@ def test_settings_that_were_cut_off_do_not_stop_the_next_run(folder, monkeypatch
     )
     with refuses(BadInput):
         folder.begin(True, SETTINGS)
-    assert not half.exists()
+    assert not [*folder.training.glob(UNFINISHED)]
 
 
 def test_the_result_has_a_hash_of_itself(folder):

@@ -8,8 +8,8 @@ from langevax.app.fitting.splitting import of_repeated_names
 from langevax.app.tables import columns
 from langevax.app.tables.columns import (
     of_far_values,
-    of_last_row,
     of_rows_apart,
+    of_totals,
     read_columns,
     reread,
 )
@@ -49,7 +49,7 @@ def test_each_decision_has_its_evidence():
         "paid": "yes and no, written 'Y', 'no', 'n' and 'yes'",
         "city": "'Wien' and 'wien' differ only in case",
         "size": "'3' in data row 2 can be read so",
-        "half": "'3' in data row 2 and 1 other value can be read so",
+        "half": "'3' in data row 2 and '4' in data row 3 can be read so",
         "month": "'Jan-24' in data row 1",
     }.items():
         assert evidence in says[name]
@@ -76,9 +76,7 @@ def test_words_among_numbers_are_asked_about():
 
 def test_every_word_that_counts_as_missing_is_named():
     cells = ["1", "2", "3", "many", "lost", "many", "4", "5", "-"]
-    tells(
-        sentence(read(choices=["x=numbers"], x=cells)["x"]), "'many' 'lost' '-' 3 other"
-    )
+    tells(sentence(read(choices=["x=numbers"], x=cells)["x"]), "'many' 2 'lost' '-'")
 
 
 @pytest.mark.parametrize("cell", ["4+", "<0.5", "377.50-", "３４", "٥"])
@@ -415,7 +413,35 @@ def test_the_rows_of_copies_are_of_no_patient():
 def test_a_last_row_that_may_not_be_data_is_warned_of(last, number):
     rows = [["a", "1.5", "2"], ["b", "2", "3"], ["a", "4", "4"], last]
     table = read(**dict(zip(("g", "x", "y"), zip(*rows, strict=True), strict=True)))
-    assert len(of_last_row(table)) == number
+    assert len(of_totals(table)) == number
+
+
+@pytest.mark.parametrize("grand", [True, False])
+def test_totals_of_parts_of_a_table_are_named(grand):
+    months = [[("a", "1", "2.5"), ("b", "3", "2"), ("c", "2", "4")] for _ in range(3)]
+    rows = [row for month in months for row in [*month, ("Sum", "6", "8.5")]]
+    rows += [("All", "18", "25.5")] * grand
+    (warning,) = of_totals(
+        read(**dict(zip("gxy", zip(*rows, strict=True), strict=True)))
+    )
+    tells(warning.sentence, "4 8 12 13" if grand else "4 8 12")
+
+
+def test_a_column_of_mostly_censored_cells_is_asked_about():
+    with refuses(BadInput, "x '<5' 3 8 rows"):
+        read(x=["7", "9", *["<5"] * 8, "12"])
+
+
+def test_a_line_of_units_is_named_once_beside_other_questions():
+    x = ["mg/l", "1", "<2", "3", "4", "5"]
+    with refuses(BadInput, "'kg' '°C' '<2' 3") as error:
+        read(x=x, t=["°C", *"12345"], w=["kg", *"54321"])
+    assert "mg/l" not in str(error.value)
+
+
+def test_rows_that_are_sums_by_chance_are_not_totals():
+    x = ["1", "2", "3", "4", "1", "5", "2", "7"]
+    assert not of_totals(read(g=list("abcabcab"), x=x))
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_cells_that_a_spreadsheet_would_execute_are_written_as_text(tmp_path, ki
         assert written["'@name"].to_list() == [
             "'=1+1",
             "'\uff1d1+1",
-            "'\n=1",
+            "\n'=1",
             "-2.5",
             "red",
         ]

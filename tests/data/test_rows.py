@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from langevax.checks import known_finite
 from langevax.data import Rows, open_rows, write_rows
+from langevax.storage import HASH, hash_of
 from tests.sentences import refuses
 
 linux_only = pytest.mark.skipif(
@@ -459,19 +460,31 @@ def change(**entries):
     return lambda text: json.dumps(json.loads(text) | entries)
 
 
+def sealed(edit):
+    """Edit a description, and write the hash of what it is then."""
+
+    def edited(text):
+        content = json.loads(edit(text))
+        return json.dumps(content | {HASH: hash_of(content)})
+
+    return edited
+
+
 @pytest.mark.parametrize(
     ("edit", "facts"),
     [
         (change(version=3), "2"),
         (change(finite=False), ""),
-        (change(groups={"inputs": {}}), "rows.json"),
-        (change(groups=[]), "rows.json"),
+        (change(num_rows=999), "rows.json"),
+        (sealed(change(groups={"inputs": {}})), "rows.json"),
+        (sealed(change(groups=[])), "rows.json"),
+        (sealed(change(groups=[1])), "rows.json"),
         (
-            change(num_rows=999),
+            sealed(change(num_rows=999)),
             "inputs.npy float32 (1000, 5) (999, 5)",
         ),
         (
-            lambda text: text.replace("float32", "int32"),
+            sealed(lambda text: text.replace("float32", "int32")),
             "float32 (1000, 5) int32",
         ),
         (lambda text: text[:40], "rows.json"),

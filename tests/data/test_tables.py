@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from langevax.app.tables import styles as columns
 from langevax.data import convert_table, files, open_rows, write_rows
 from tests.data.test_rows import in_a_new_process, linux_only
 from tests.sentences import refuses
@@ -274,10 +273,6 @@ def test_an_existing_row_file_is_refused_before_the_table_is_read(tmp_path, path
     write_rows(path, {"x": np.ones(3)})
     with refuses(FileExistsError, "overwrite=True"):
         convert_table(tmp_path / "no.csv", path, target="y")
-
-
-def test_missing_numbers_are_filled_as_by_the_command_fit():
-    assert files.MISSING == columns.MISSING
 
 
 def test_without_polars_its_package_is_named(tmp_path, path, monkeypatch):

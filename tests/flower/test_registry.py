@@ -39,17 +39,17 @@ def test_a_client_that_is_not_connected_misses_exchanges_it_is_not_selected_for(
     three.connected = {10, 12}
     for _ in range(2):
         assert three.changes() == ([], [])
-        three.record([0], {0})
+        three.record([0], {0}, {})
     assert three.missed == {0: 0, 1: 2, 2: 0}
     assert three.changes() == ([], [1])
 
 
 def test_a_client_that_answers_is_forgiven(three):
-    three.record([0, 1], {0})
-    three.record([1], {1})
-    three.record([0, 1], {0})
+    three.record([0, 1], {0}, {})
+    three.record([1], {1}, {})
+    three.record([0, 1], {0}, {})
     assert three.changes() == ([], [])
-    three.record([1], set())
+    three.record([1], set(), {})
     assert three.changes() == ([], [1])
 
 
@@ -64,7 +64,7 @@ def test_a_client_that_is_back_as_another_node_replaces_one_that_does_not_answer
     three.connected = {10, 11, 12, 13}
     tells(three.register(13, 1, rows=8, num_partitions=3), "1 11")
     assert three.unknown({10, 11, 12, 13}) == [13]
-    three.record([1], set())  # Flower holds a dead node for connected for a minute
+    three.record([1], set(), {})  # Flower holds a dead node for connected for a minute
     assert three.register(13, 1, rows=8, num_partitions=3) is None
     assert three.node_of(1) == 13
 

@@ -12,7 +12,14 @@ from scipy.stats import t as student
 from threadpoolctl import threadpool_info
 
 from langevax import MeanFieldRisk, Run, losses, neurons
-from langevax.meanfield import Certificate, certificate, certify, interval_search, wells
+from langevax.meanfield import (
+    Certificate,
+    certificate,
+    certify,
+    interval_search,
+    upper_bound,
+    wells,
+)
 from langevax.meanfield.clouds import MOVES_PER_LAW as MOVES
 from langevax.meanfield.homotopy import Ascent
 from langevax.meanfield.interval_search import IntervalSearch
@@ -20,8 +27,8 @@ from langevax.meanfield.upper_bound import (
     RUNS,
     LocalRuns,
     UpperBound,
+    _best_shares,
     _by_cells,
-    _Shares,
 )
 from tests.meanfield.known_optima import Odd, Problem, needle, odd_values, smooth
 from tests.sentences import refuses, tells
@@ -205,12 +212,12 @@ def test_cells_are_judged_on_the_runs_that_did_not_choose_them(monkeypatch):
         runs.exponents / runs.masses - np.log(runs.masses) - runs.log_partition[:, None]
     )
 
-    def choose(_cells, mean_outputs, mean_costs, _start):
+    def choose(_risk, _temperature, mean_outputs, mean_costs, _start):
         chosen.append((mean_outputs, mean_costs))
         return np.array([1.0, 0.0]) if len(chosen) == 1 else np.array([0.3, 0.7])
 
-    monkeypatch.setattr(_Shares, "best", choose)
-    bound = _by_cells(problem.risk, 0.1, runs, (6,))
+    monkeypatch.setattr(upper_bound, "_best_shares", choose)
+    bound = _by_cells(problem.risk, 0.1, runs)
     even, odd = slice(0, None, 2), slice(1, None, 2)
     values = []
     for place, (chooser, judge, shares) in enumerate(
@@ -231,8 +238,7 @@ def test_the_shares_of_cells_are_those_of_least_objective():
     rng = np.random.default_rng(3)
     problem, temperature = smooth("logistic"), 0.1
     outputs, costs = rng.normal(size=(2, 6)), np.array([0.3, -0.2])
-    cells = _Shares(problem.risk, temperature, (6,))
-    shares = cells.best(outputs, costs, np.zeros(2))
+    shares = _best_shares(problem.risk, temperature, outputs, costs, np.zeros(2))
 
     def objective(share):
         both = np.array([share, 1 - share])

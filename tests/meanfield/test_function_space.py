@@ -323,4 +323,6 @@ def test_a_step_does_not_grow_beyond_forgetting():
     assert float(adapted_step_size(jnp.float32(1.0), 0.2, "pcnl")) == pytest.approx(
         0.75
     )
-    assert float(adapted_step_size(jnp.float32(1.9), 0.99)) == pytest.approx(1.9 * 1.3)
+    assert float(adapted_step_size(jnp.float32(1.9), 0.99, "mala")) == pytest.approx(
+        1.9 * 1.3
+    )

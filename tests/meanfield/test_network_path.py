@@ -217,6 +217,28 @@ def test_neurons_with_output_weights_reach_the_optimum_of_quadrature():
     assert np.abs(z - expected).max() < np.abs(z - hotter).max() / 2
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_the_mass_of_lost_neurons_is_found(lost):
+    """Of two far steps, neurons of the left one alone are left in the cloud, and the path goes on."""
+    x = np.r_[np.linspace(-9, -3, 6), np.linspace(3, 9, 6)]
+    y = np.tanh(2 * (x - np.sign(x) * 6))
+    inputs, targets = np.float32(x[:, None]), np.float32(y)
+    neuron = neurons.TanhTanh(SCALE)
+    risk = MeanFieldRisk(neuron, losses.squared, inputs, targets, np.float32(1))
+    with closing(NetworkPath(risk, 512, jax.random.key(0))) as path:
+        for temperature in (0.3, 0.1, 0.03, 0.01):
+            network = path.down_to(temperature, 3)[-1]
+        if lost:
+            rung = path.rung
+            weight, bias = rung.pilot.cloud.T
+            left = np.resize(np.flatnonzero(weight * bias > 0), 512)
+            path.rung = rung._replace(pilot=rung.pilot.resampled(left))
+            network = path.down_to(0.01, 3)[-1]
+        outside = path.outside()
+    error = np.abs(network.outputs()[:, 0] - optimum(risk, 0.01)).max()
+    assert (outside > 10 and error > 0.3) if lost else (outside < 1 and error < 0.05)
+
+
 def test_legs_and_keys():
     """The same key and legs are the same network to the last bit; other legs lead to the same outputs."""
     risk = risk_of()

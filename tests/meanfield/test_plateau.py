@@ -1,9 +1,16 @@
 """The end of a run's descent: noise is distinguished from drift at any scale, and a correlated standstill is one."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from langevax.meanfield.mfld import has_settled
+from langevax.meanfield.mfld import stop_at_plateau
+
+
+def has_settled(duals):
+    """Whether training ends with these records of the dual vector."""
+    return stop_at_plateau(SimpleNamespace(values={"dual": duals}), None)
 
 
 def autoregressive(records, size, memory, rng):

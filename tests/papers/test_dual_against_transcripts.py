@@ -262,7 +262,9 @@ def test_the_step_of_the_moves_follows_the_acceptance():
     for t in range(20):
         refreshed = t > 0 and t % 2 == 0
         expected = (
-            float(adapted_step_size(jnp.asarray(previous), states.acceptance[t]))
+            float(
+                adapted_step_size(jnp.asarray(previous), states.acceptance[t], "mala")
+            )
             if refreshed
             else previous
         )

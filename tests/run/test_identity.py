@@ -131,7 +131,8 @@ PAIRS = {
 @pytest.mark.parametrize("pair", PAIRS)
 def test_another_loss_is_another_run_and_an_equal_one_is_not(pair):
     problem, one, other = PAIRS[pair]
-    assert differing(computed_by(problem(one)), computed_by(problem(other))) == ["loss"]
+    differ = differing(computed_by(problem(one)), computed_by(problem(other)))
+    assert differ == (["loss", "value"] if problem is finite else ["loss"])
     assert computed_by(problem(one)) == computed_by(problem(one))
 
 
@@ -258,6 +259,28 @@ def test_another_object_behind_a_gradient_is_another_run(tmp_path):
         run(20, problem=external(Solver(-5.0).gradient), run=again)
     same = external(Solver(0.1).gradient)
     assert_same_bits(run(20, problem=same, run=again), run(20, problem=same))
+
+
+def test_another_value_of_one_gradient_is_another_run(tmp_path):
+    def run(scale, num_steps, resume):
+        def gradient(position, rows):
+            return position - rows.mean(axis=0)
+
+        def value(position, rows):
+            return scale + float(((position - rows) ** 2).sum(axis=1).mean()) / 2
+
+        return simulate(
+            num_steps,
+            problem=langevax.ExternalSum(gradient, ROWS, value),
+            algorithm=langevax.MALA(0.001, 1.0),
+            average=None,
+            run=langevax.Run(tmp_path, resume=resume),
+        )
+
+    run(1, 10, False)
+    with refuses(CheckpointError, "value"):
+        run(np.float32(5), 20, True)
+    assert run(1, 20, True).steps == 20
 
 
 def test_another_version_is_named_and_accepted_on_demand(saved, monkeypatch):

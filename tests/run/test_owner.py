@@ -12,8 +12,8 @@ import pytest
 from langevax import CheckpointError, Run
 from langevax.locks import LOCK_FILE, Lock, LockedError
 from langevax.run import checkpoint
-from langevax.run.checkpoint import write_atomically
 from langevax.run.signals import WITH_INTERRUPT, DelayedSignals
+from langevax.storage import write_atomically
 from tests.run.setting import assert_same_bits, fix_chunks, simulate
 from tests.sentences import refuses
 

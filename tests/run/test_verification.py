@@ -1,14 +1,17 @@
 """A checkpoint is verified without its run: every file of it, and that all are of one run, in order."""
 
+import json
 import os
 import shutil
 
+import h5py
 import pytest
 
 from langevax import CheckpointError, Run
 from langevax.locks import LOCK_FILE, Lock
-from langevax.run.checkpoint import HASHES
+from langevax.run.checkpoint import HASHES, UNSEALED_FORMAT
 from langevax.run.verification import verify
+from langevax.storage import HASH, file_hash, hash_of
 from tests.run.setting import fix_chunks, simulate
 from tests.sentences import refuses
 
@@ -72,6 +75,9 @@ def test_states_and_records_of_another_run_or_step_are_named(saved, two_runs):
     shutil.copy(
         saved / "trace" / "000000000004-000000000008.nc", saved / "trace" / name
     )
+    with refuses(CheckpointError):
+        verify(saved)
+    sealed(saved)
     with refuses(CheckpointError, "4 8"):
         verify(saved)
     (saved / "trace" / name).unlink()
@@ -93,3 +99,62 @@ def test_a_checkpoint_that_a_run_is_writing_is_refused(saved):
         refuses(CheckpointError, os.getpid()),
     ):
         verify(saved)
+
+
+def sealed(folder, **changed):
+    """Write the description of a run with the hash of its content, and hashes of the records as they are."""
+    path = folder / "run.json"
+    content = json.loads(path.read_text())
+    records = {file.name: file_hash(file) for file in folder.glob("trace/*.nc")}
+    content |= {"records": records} | changed
+    path.write_text(json.dumps(content | {HASH: hash_of(content)}))
+
+
+@pytest.mark.parametrize("way", ["link", "external", "symlink", "virtual"])
+def test_records_that_stand_in_other_files_are_refused(saved, tmp_path, way):
+    path = saved / "trace" / "000000000012-000000000020.nc"
+    other = tmp_path / "other.h5"
+    shutil.copy(path, other)
+    with h5py.File(path, "a") as file:
+        shape = file["steps"].shape
+        del file["steps"]
+        if way == "link":
+            file["steps"] = h5py.ExternalLink(str(other), "steps")
+        elif way == "external":
+            place = [(str(other), 0, 8 * shape[0])]
+            file.create_dataset("steps", shape, "<i8", external=place)
+        elif way == "virtual":
+            layout = h5py.VirtualLayout(shape, "<i8")
+            layout[:] = h5py.VirtualSource(str(other), "steps", shape)
+            file.create_virtual_dataset("steps", layout)
+    if way == "symlink":
+        path.unlink()
+        path.symlink_to(other)
+    sealed(saved)
+    with pytest.raises(CheckpointError, match=path.name):
+        verify(saved)
+
+
+def test_records_without_their_hash_are_refused(saved):
+    path = saved / "trace" / "000000000012-000000000020.nc"
+    with h5py.File(path, "a") as file:
+        file["steps"][0] = file["steps"][0]
+        file.attrs["note"] = 1
+    with refuses(CheckpointError):
+        verify(saved)
+
+
+def test_a_run_of_the_format_without_hashes_is_whole(saved):
+    path = saved / "run.json"
+    content = json.loads(path.read_text()) | {"format": UNSEALED_FORMAT}
+    rest = {k: v for k, v in content.items() if k not in ("records", HASH)}
+    path.write_text(json.dumps(rest))
+    assert verify(saved) == ([30, 40], 10)
+
+
+def test_json_that_is_deep_or_another_objects_is_refused(saved):
+    path = saved / "run.json"
+    for text in ("[" * 10**5, '{"format":' * 10**4, '{"a": ' + "[" * 300 + "]" * 300):
+        path.write_text(text)
+        with pytest.raises(CheckpointError, match=r"run\.json"):
+            verify(saved)

@@ -1,5 +1,6 @@
 """A file of solves: interrupted runs go on, other solvers are refused, and what breaks is not a failed solve."""
 
+import contextlib
 import sqlite3
 import warnings
 
@@ -9,6 +10,7 @@ import pytest
 
 import langevax
 from langevax.sampling import SolveCacheError
+from langevax.sampling.solve_cache import SolveCache
 from tests.sampling.test_solver import (
     BASIS,
     KEY,
@@ -166,3 +168,51 @@ def test_maps_in_jax_need_no_cache(tmp_path):
             cache=tmp_path / "solves.db",
         )
     assert not (tmp_path / "solves.db").exists()
+
+
+def spoiled(column, value):
+    def spoil(file):
+        with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute(f"UPDATE solves SET {column} = ?", (value,))
+
+    return spoil
+
+
+def flipped(file):
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        (numbers,) = connection.execute("SELECT numbers FROM solves").fetchone()
+        numbers = numbers[:-9] + bytes([numbers[-9] ^ 0x40]) + numbers[-8:]
+        connection.execute("UPDATE solves SET numbers = ?", (numbers,))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        flipped,
+        spoiled("numbers", np.array([0.142, 2.0]).tobytes()),  # without a checksum
+        spoiled("numbers", b"short"),
+        spoiled("numbers", "text"),
+        spoiled("numbers", None),
+        spoiled("dtype", "<f4"),
+        spoiled("dtype", "O"),
+        spoiled("dtype", None),
+        spoiled("shape", "99999999999 9999999"),
+        spoiled("shape", "1 2"),
+        spoiled("shape", 3),
+    ],
+)
+def test_a_solve_that_is_not_as_it_was_written_is_made_again(tmp_path, spoil):
+    numbers, calls = np.array([0.142, 2.0]), []
+
+    def solve(x):
+        calls.append(x)
+        return numbers + x.sum()
+
+    for times in (1, 1):
+        cached = SolveCache(tmp_path / "solves.db").over("forward_map", solve)
+        np.testing.assert_array_equal(cached(np.zeros(3)), numbers)
+        assert len(calls) == times
+    spoil(tmp_path / "solves.db")
+    for _ in range(2):
+        np.testing.assert_array_equal(cached(np.zeros(3)), numbers)
+        assert len(calls) == 2

@@ -3,6 +3,7 @@
 Questions go over loopback to a server of a few lines here, and to one of the package `umbridge` where it is installed.
 """
 
+import contextlib
 import json
 import re
 import socket
@@ -12,7 +13,7 @@ import time
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import jax
 import numpy as np
@@ -177,23 +178,23 @@ def test_a_model_without_a_gradient_is_sampled_by_pcn():
             {"inputSizes": [4]},
             "4 prior.basis.grid 5",
         ),
-        ("/OutputSizes", {"outputSizes": [1, 1]}, "2"),
-        (
-            "/Evaluate",
-            {"output": [[1.0]]},
-            "forward_map (1,) (3,)",
-        ),
+        ("/OutputSizes", {"outputSizes": [1, 1]}, "output"),
+        ("/Info", {"error": "boom"}, "boom"),
+        ("/Info", {"protocolVersion": 1.0, "models": 3}, "'models'"),
+        ("/Info", {"protocolVersion": 10**400, "models": []}, "UM-Bridge"),
+        ("/Info", (302, "elsewhere"), "302"),
+        ("/ModelInfo", [], "'support'"),
+        ("/ModelInfo", {"support": None}, "'support'"),
+        ("/ModelInfo", {"support": {"Evaluate": "no"}}, "Evaluate"),
+        ("/InputSizes", {"inputSizes": ["5"]}, "1000000"),
+        ("/OutputSizes", {"outputSizes": [10**400]}, "1000000"),
+        ("/OutputSizes", {"outputSizes": [True]}, "1000000"),
         (
             "/Evaluate",
             {"output": [[1.0, 2.0, None]]},
             "nan [2]",
         ),
         ("/Gradient", {"output": [1.0] * 5}, ""),
-        (
-            "/Gradient",
-            {"output": [1.0] * 4},
-            "adjoint (4,) (5,)",
-        ),
     ],
 )
 def test_mistakes_are_named_when_the_problem_is_built(path, reply, facts):
@@ -216,7 +217,18 @@ ERROR = {"error": {"type": "InvalidOutput", "message": "the mesh is empty"}}
             "500",
         ),
         ((200, '{"output": [[nan, 1.0, 2.0]] }'), "JSON nan"),
-        ({"output": 3.0}, ""),
+        ({"output": 3.0}, "'output'"),
+        ({"output": [["1", "2", "3"]]}, "vector"),
+        ({"output": [[1.0, 2.0, True]]}, "vector"),
+        ({"output": [[1.0, 2.0, 3.0], []]}, "vector"),
+        ({"error": "boom\x1b[2J"}, "boom"),
+        ({"error": None}, "None"),
+        ([], "'output'"),
+        ((200, "null"), "'output'"),
+        ((200, "[" * 900), "JSON"),
+        ((200, "[" * 2000), "longer"),
+        ((200, '{"output": [[' + "1," * 1500 + "1]]}"), "longer"),
+        ((200, " " * 10**5 + "{}"), "longer"),
     ],
 )
 def test_a_failed_solve_says_why(reply, facts):
@@ -225,6 +237,70 @@ def test_a_failed_solve_says_why(reply, facts):
         refuses(RuntimeError, facts),
     ):
         UMBridgeModel(url, "forward")(np.zeros(5))
+
+
+@pytest.mark.parametrize(
+    ("path", "reply"),
+    [("/Evaluate", {"output": [[1.0]]}), ("/Gradient", {"output": [1.0] * 4})],
+)
+def test_a_reply_of_another_size_ends_the_run(path, reply):
+    with (
+        serving(changed(path, reply)) as url,
+        refuses(ConnectionError, f"{path[1:]} numbers"),
+    ):
+        langevax.inverse_problem(UMBridgeModel(url, "forward"), DATA, 0.2, PRIOR)
+
+
+def test_a_number_too_large_for_a_float_is_infinite():
+    reply = {"output": [[1.0, 2, 10**400]]}
+    with serving(changed("/Evaluate", reply)) as url:
+        assert np.isinf(UMBridgeModel(url, "forward")(np.zeros(5))).any()
+
+
+def test_a_server_that_is_silent_or_slow_is_not_waited_for():
+    """One never answers; one sends a byte now and then, each before a socket's own timeout."""
+    for text in (b"", b"HTTP/1.0 200 OK\r\n"):
+        closing_time = Event()
+
+        def drip(text=text, closing_time=closing_time):
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                while not closing_time.wait(0.05):
+                    connection.sendall(text[:1])
+                    text = text[1:] or text
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            thread = Thread(target=drip)
+            thread.start()
+            url = f"http://127.0.0.1:{server.getsockname()[1]}"
+            with refuses(ConnectionError, "within"):
+                UMBridgeModel(url, "forward", answer_seconds=0.3)
+            closing_time.set()
+            thread.join()
+
+
+def test_redirects_are_not_followed():
+    asked = []
+
+    def elsewhere(path, question):
+        asked.append(path)
+        return replies(path, question)
+
+    with serving(elsewhere) as other, socket.create_server(("127.0.0.1", 0)) as server:
+
+        def send_away():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(10_000)
+                words = f"HTTP/1.0 302 Found\r\nLocation: {other}/Info\r\n\r\n"
+                connection.sendall(words.encode())
+
+        thread = Thread(target=send_away)
+        thread.start()
+        with refuses(ValueError, "302"):
+            UMBridgeModel(f"http://127.0.0.1:{server.getsockname()[1]}", "forward")
+        thread.join()
+    assert asked == []
 
 
 def test_failed_solves_are_rejected_and_counted():
@@ -294,6 +370,12 @@ def test_a_server_that_goes_away_ends_the_run():
 def test_mistakes_in_the_arguments_are_named(arguments, error, facts):
     with refuses(error, facts):
         UMBridgeModel(*arguments)
+
+
+@pytest.mark.parametrize("name", ["solve_seconds", "answer_seconds"])
+def test_limits_are_positive(name):
+    with refuses(ValueError, f"{name} 0"):
+        UMBridgeModel("http://localhost:1", "forward", **{name: 0})
 
 
 @pytest.mark.slow

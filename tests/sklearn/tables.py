@@ -8,6 +8,7 @@ from sklearn.datasets import load_diabetes, load_iris
 
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 from langevax.sklearn.fold_paths import FoldSearch, SplitRows
+from langevax.sklearn.learned_scales import PreparedColumns
 
 QUICK = {"num_particles": 100, "random_state": 0, "validation": None}
 """A path to the temperature of the kernel limit."""
@@ -43,13 +44,11 @@ def fitted_classifier():
     return MeanFieldClassifier(**QUICK).fit(X[:100], y[:100])
 
 
-def fold_search(network, copies=None, groups=None, num_particles=64, **options):
+def fold_search(network, learned=None):
     """The paths of the folds of a network's rows, begun as they are asked for; close them."""
-    n = len(network.inputs)
-    copies = np.ones(n) if copies is None else copies
-    split = SplitRows.of(network.task.labels, copies, groups)
-    of_rows = network, options.pop("plain", network.inputs), split
-    return FoldSearch(*of_rows, jax.random.key(0), num_particles, **options)
+    split = SplitRows.of(network.task.labels, np.ones(len(network.inputs)), None)
+    columns = PreparedColumns(None, "columns", learned)
+    return FoldSearch(network, network.inputs, split, jax.random.key(0), 64, columns)
 
 
 def outputs_left_out(search, number):

@@ -105,8 +105,8 @@ def test_folds_centre_targets_by_their_own_rows(regressor):
             both.append((outputs_left_out(search, 2), search.choice()))
     np.testing.assert_allclose(both[1][0], both[0][0] + shift, atol=1e-6)
     choice = both[0][1]
-    means = [np.mean(targets[choice.fold != k]) for k in range(5)]
-    np.testing.assert_allclose(choice.offsets, means, atol=1e-6)
+    means = [np.mean(targets[choice.held_out.fold != k]) for k in range(5)]
+    np.testing.assert_allclose(choice.held_out.offsets, means, atol=1e-6)
 
 
 def test_the_choice_is_the_hottest_within_a_quarter_of_a_standard_error(regressor):
@@ -126,11 +126,11 @@ def test_the_choice_is_the_hottest_within_a_quarter_of_a_standard_error(regresso
 def test_more_slack_takes_a_hotter_temperature(regressor, monkeypatch):
     with closing(fold_search(regressor.network_)) as search:
         before = search.choice()
-        monkeypatch.setitem(SLACK, "numbers", 3.0)
+        monkeypatch.setitem(SLACK, "numbers", 5.0)
         after = search.choice()
-    good = np.flatnonzero(after.history["excess"] <= 3 * after.history["excess_error"])
+    good = np.flatnonzero(after.history["excess"] <= 5 * after.history["excess_error"])
     assert after.chosen == good[0] < before.chosen
-    tells(after.reason(), "3")
+    tells(after.reason(), "5")
 
 
 @pytest.mark.slow

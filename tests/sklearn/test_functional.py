@@ -27,7 +27,8 @@ from langevax.sklearn import (
     UnlikeTrainingWarning,
     load,
 )
-from langevax.sklearn.persistence import ModelError, read, write
+from langevax.sklearn.persistence import write
+from langevax.sklearn.saved import ModelError, read
 from tests.sentences import refuses, warns
 
 pytestmark = pytest.mark.mostly_compiling
@@ -345,7 +346,7 @@ def test_bad_input_is_refused_in_words():
 
 def test_the_encoder_is_saved_with_its_network(tmp_path):
     fitted().save(tmp_path / "model")
-    header, arrays = read(tmp_path / "model")
+    header, arrays, _ = read(tmp_path / "model")
     encoder = header["fitted"]["encoder_"]
     assert encoder["object"] == "CurveCoefficients"
     assert encoder["attributes"]["bases_"]["list"][0]["object"] == "Cosine"
@@ -354,7 +355,7 @@ def test_the_encoder_is_saved_with_its_network(tmp_path):
 
 def test_a_file_of_another_version_s_parameters_is_refused_by_name(tmp_path):
     fitted().save(tmp_path / "model")
-    header, arrays = read(tmp_path / "model")
+    header, arrays, _ = read(tmp_path / "model")
     header["parameters"] = {"num_modes": 12}
     write(tmp_path / "old", header | {"version": "0.2.0"}, arrays)
     with refuses(ModelError, "0.2.0 'num_modes'"):

@@ -6,24 +6,18 @@ from contextlib import closing
 import jax
 import numpy as np
 import pytest
-from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics import r2_score
-from sklearn.model_selection import KFold
 
 from langevax.meanfield.kernel_limit import prior_particles
 from langevax.problems.neurons import Tanh
-from langevax.sklearn import (
-    MeanFieldClassifier,
-    MeanFieldRegressor,
-    load,
-    model_selection,
-)
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, load
+from langevax.sklearn.column_maps import SCALINGS
 from langevax.sklearn.learned_scales import (
     COMPARED_NEURONS,
     KernelProblem,
-    held_out_errors,
     slope_scales,
 )
+from langevax.sklearn.model_selection import column_candidates
 from tests.sentences import tells
 from tests.sklearn.tables import QUICK as WITHOUT_FOLDS
 from tests.sklearn.tables import fold_search, outputs_left_out
@@ -105,64 +99,46 @@ def test_scales_do_not_depend_on_those_that_columns_have_where_the_target_is_lin
         )
 
 
-def test_errors_without_learned_scales_are_those_of_kernel_ridge_on_folds():
-    p = problem()
-    particles = prior_particles(
-        p.neuron, 3, 3, 1.0, COMPARED_NEURONS, p.inputs.dtype, key=p.key
-    )
-    features = np.tanh(
-        np.asarray(p.inputs @ particles[:, :3].T + particles[:, 3], float)
-    )
-    kernel, expected = features @ features.T / COMPARED_NEURONS, np.zeros(40)
-    for trained, held in KFold(4, shuffle=True, random_state=0).split(expected):
-        machine = KernelRidge(alpha=0.5, kernel="precomputed")
-        machine.fit(
-            kernel[np.ix_(trained, trained)], p.targets[trained], p.weights[trained]
+def test_candidates_are_all_scalings_with_learned_scales_and_without():
+    """The one that the kernel limit prefers is first: of a wild column and a target of its rank, not the first one.
+
+    One deviation for all columns is a candidate only where it is that one, as it depends on units.
+    """
+    p = problem(n=120, outputs=1)
+    inputs = np.exp(4 * p.inputs.astype(float))
+    p = p._replace(inputs=inputs, targets=np.tanh(np.log(inputs[:, 1:2])))
+    plain = column_candidates(p, SCALINGS, (False,))
+    assert plain[0].scaling in ("robust", "pieces")
+    assert {one.scaling for one in plain} == {"columns", "robust", "pieces"}
+    both = column_candidates(p, SCALINGS, (False, True))
+    assert [one.scaling for one in both[::2]] == [one.scaling for one in plain]
+    for without, learned in zip(both[::2], both[1::2], strict=True):
+        assert without.scaling == learned.scaling
+        assert without.learned is None
+        np.testing.assert_allclose(
+            learned.standardiser(inputs),
+            without.standardiser(inputs) * learned.learned.scales,
+            rtol=1e-5,
         )
-        expected[held] = np.mean(
-            (machine.predict(kernel[np.ix_(held, trained)]) - p.targets[held]) ** 2,
-            axis=1,
-        )
-    np.testing.assert_allclose(held_out_errors(p, [], 0.5, 4), expected, rtol=1e-4)
+        assert np.mean(learned.learned.scales**2) == pytest.approx(1)
+        first, second = learned.learned.penalties
+        once = p.under(without.standardiser)
+        assert first == once.leave_one_out(COMPARED_NEURONS).best_alpha
+        scaled = once.with_columns_times(slope_scales(once, first))
+        assert second == scaled.leave_one_out(COMPARED_NEURONS).best_alpha
 
 
-def test_errors_of_a_fold_do_not_depend_on_its_targets_but_for_themselves():
-    """A target that is left out moves by 5: its own error moves, those beside it in the fold do not."""
-    p = problem(outputs=1)
-    moved = p.targets.copy()
-    moved[7] += 5
-    before, after = (
-        held_out_errors(q, [0.3, 0.3], 0.5, 4) for q in (p, p._replace(targets=moved))
-    )
-    fold = next(
-        held
-        for _, held in KFold(4, shuffle=True, random_state=0).split(before)
-        if 7 in held
-    )
-    beside = fold[fold != 7]
-    np.testing.assert_array_equal(before[beside], after[beside])
-    assert np.all(
-        before[np.delete(np.arange(40), fold)] != after[np.delete(np.arange(40), fold)]
-    )
-    assert abs(before[7] - after[7]) > 0.1
-
-
-def test_rows_that_stand_for_several_are_spread_over_folds():
-    """Left out whole, the rows of input 1 and target 1 would be predicted by those of target 0 alone."""
-    inputs, targets = (
-        np.float32([[0], [0], [1], [1]]),
-        np.array([[0.0], [1.0], [0.0], [1.0]]) - 0.5,
-    )
-    weights = np.array([80.0, 20.0, 20.0, 80.0])
-    merged = KernelProblem(
-        Tanh(1.0), 1.0, inputs, targets, weights, weights, jax.random.key(0)
-    )
-    spread = merged.spread(5)
-    assert len(spread.inputs) == 20
-    np.testing.assert_allclose(spread.weights.sum(), weights.sum())
-    error = np.average(held_out_errors(spread, [], 0.1, 5), weights=spread.weights)
-    assert 0.15 < error < 0.2  # the noise is 0.16
-    assert np.average(held_out_errors(merged, [], 0.1, 4), weights=weights) > 0.3
+def test_few_rows_and_columns_of_few_values_leave_fewer_candidates():
+    few = problem(n=59)
+    few = few._replace(inputs=few.inputs.astype(float))
+    for learn_scales in ((False, True), (True,)):
+        (one,) = column_candidates(few, SCALINGS, learn_scales)
+        assert one.scaling == SCALINGS[0]
+        assert (one.learned is not None) == learn_scales[0]
+    p = problem(n=60)
+    p = p._replace(inputs=np.sign(p.inputs.astype(float)))
+    scalings = [one.scaling for one in column_candidates(p, SCALINGS, (False,))]
+    assert set(scalings) in ({"columns", "robust"}, {"columns", "robust", "global"})
 
 
 @pytest.mark.slow
@@ -188,10 +164,8 @@ def test_pieces_show_a_jump_and_are_named():
     X = rng.normal(size=(300, 3))
     X[:, 2] = rng.integers(0, 4, 300)
     y = np.where(X[:, 0] > 0.5, 2.0, 0.0) * (X[:, 2] > 1) + 0.1 * rng.normal(size=300)
-    fitted = MeanFieldRegressor(**WITHOUT_FOLDS | {"validation": "auto"}).fit(
-        X[:200], y[:200]
-    )
-    assert fitted.scaling_ == "pieces"
+    settings = QUICK | {"scaling": "pieces"}
+    fitted = MeanFieldRegressor(**settings).fit(X[:200], y[:200])
     assert fitted.particles_.shape == (100, 3 + 2 * 8 + 2)
     tells(fitted.scaling_reason_, "x2")
     ends = fitted.standardiser_.column_map.knots[0]
@@ -204,46 +178,29 @@ def test_pieces_show_a_jump_and_are_named():
 
 
 @pytest.mark.slow
-def test_where_all_columns_matter_alike_none_is_scaled():
+def test_the_networks_of_the_folds_choose():
+    """The one taken has the least loss on the rows left out; where all columns matter alike, none counts more."""
+    X, y = table(0)
+    fitted, plain, scaled = (
+        MeanFieldRegressor(**QUICK, learn_scales=choice).fit(X, y)
+        for choice in ("auto", False, True)
+    )
+    np.testing.assert_array_equal(fitted.predict(X), scaled.predict(X))
+    assert fitted.held_out_scores_["loss"] < plain.held_out_scores_["loss"]
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 6))
     fitted = MeanFieldRegressor(**QUICK).fit(X, X.sum(1) + rng.normal(size=200))
-    assert fitted.learned_scales_ is None
-
-
-@pytest.mark.slow
-def test_where_kernel_machines_cannot_tell_the_networks_of_the_folds_do(monkeypatch):
-    def level(problem, penalties, *rest):
-        return (np.arange(len(problem.inputs)) + bool(penalties)) % 2.0
-
-    monkeypatch.setattr(model_selection, "held_out_errors", level)
-    X, y = table(0)
-    fitted = MeanFieldRegressor(**QUICK).fit(X, y)
-    plain = MeanFieldRegressor(**QUICK, learn_scales=False).fit(X, y)
-    assert fitted.learned_scales_ is not None
-    assert fitted.held_out_scores_["loss"] < plain.held_out_scores_["loss"]
-    X, y = (
-        np.random.default_rng(0).normal(size=(200, 6)),
-        np.random.default_rng(1).normal(size=200),
-    )
-    fitted = MeanFieldRegressor(**QUICK).fit(
-        X, X.sum(1) + y
-    )  # all columns matter alike
     if (learned := fitted.learned_scales_) is not None:
         np.testing.assert_allclose(learned.scales, 1, atol=0.15)
 
 
-@pytest.mark.slow
-def test_noise_is_not_scaled_on_most_draws():
-    rng = np.random.default_rng(0)
-    scaled = [
-        MeanFieldRegressor(**WITHOUT_FOLDS | {"num_steps": 1, "temperature": "auto"})
-        .fit(rng.normal(size=(100, 8)), rng.normal(size=100))
-        .learned_scales_
-        is not None
-        for _ in range(10)
-    ]
-    assert sum(scaled) <= 3
+def test_without_networks_on_folds_no_scales_are_learned_unless_asked_for():
+    X, y = table(0)
+    for settings in ({"validation": None}, {"temperature": 0.01}):
+        fitted = MeanFieldRegressor(**QUICK | settings).fit(X, y)
+        assert fitted.learned_scales_ is None
+        fitted.set_params(learn_scales=True).fit(X, y)
+        assert list(np.argsort(fitted.learned_scales_.scales)[-2:]) == [9, 2]
 
 
 @pytest.mark.slow

@@ -22,7 +22,9 @@ SLOPES = np.array([0.3, -0.2])
 
 
 def of_rows(family, position, X, y, units=(0.0, 1.0)):
-    rows = {"x": X.astype(np.float32)} | family.rows(y, *units)
+    centre, scale = units
+    centres = np.full(len(y), centre)
+    rows = {"x": X.astype(np.float32)} | family.rows(y, centres, scale)
     position = jax.tree.map(jnp.float32, position | {"slopes": SLOPES})
 
     def total(position):
@@ -47,7 +49,7 @@ def table(mean, size=40):
 def test_counts_keep_their_digits_at_every_size(mean):
     """A difference of gamma functions in single precision would be off by whole nats at large shapes."""
     X, y = table(mean)
-    centre = Poisson(PRECISION).units(y)[0]
+    centre = Poisson(PRECISION).units(y, np.zeros(len(y)), None)[0]
     rates = np.exp(centre + 0.1 + X @ SLOPES)
     poisson = of_rows(Poisson(PRECISION), {"intercept": 0.1}, X, y, (centre, 1.0))
     np.testing.assert_allclose(
@@ -75,9 +77,10 @@ def test_the_spread_has_the_slope_of_digamma(mean):
     """By s = spread^-2: digamma(y + s) - digamma(s) + log(s / (s + m)) + (m - y) / (s + m)."""
     X, y = table(mean)
     family = NegativeBinomial(PRECISION)
-    centre = family.units(y)[0]
+    centre = family.units(y, np.zeros(len(y)), None)[0]
     rows = jax.tree.map(
-        jnp.asarray, {"x": X.astype(np.float32)} | family.rows(y, centre, 1.0)
+        jnp.asarray,
+        {"x": X.astype(np.float32)} | family.rows(y, np.full(len(y), centre), 1.0),
     )
     position = {
         "intercept": jnp.float32(0.1),
@@ -142,7 +145,7 @@ def test_a_negative_binomial_without_spread_is_poisson():
 
 def test_numbers_have_a_normal_density():
     X, y = table(5.0)
-    units = NormalNoise(PRECISION).units(y)
+    units = NormalNoise(PRECISION).units(y, np.zeros(len(y)), None)
     got = of_rows(
         NormalNoise(PRECISION), {"intercept": 0.1, "log_noise": -0.5}, X, y, units
     ) - np.log(units[1])

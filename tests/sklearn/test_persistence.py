@@ -16,7 +16,9 @@ from sklearn.base import clone
 
 from langevax import Run, __version__
 from langevax.sklearn import MeanFieldRegressor, ModelError, load
-from langevax.sklearn.persistence import HASH_ENTRY, KEY, content_hash, read, write
+from langevax.sklearn.persistence import write
+from langevax.sklearn.saved import read
+from langevax.storage import CONTENT, HASH, content_hash
 from tests.sentences import refuses
 from tests.sklearn.tables import (
     QUICK,
@@ -93,25 +95,25 @@ def test_truncated_missing_and_foreign_files_are_named(file, tmp_path):
 
 
 def test_a_file_of_another_version_is_refused_with_its_version(file, tmp_path):
-    header, arrays = read(file)
+    header, arrays, _ = read(file)
     save_file(
         arrays,
         tmp_path / "later",
-        {KEY: json.dumps(header | {"format": 99, "version": "9.9"})},
+        {CONTENT: json.dumps(header | {"format": 99, "version": "9.9"})},
     )
     with refuses(ModelError, "99 9.9"):
         load(tmp_path / "later")
 
 
 def test_a_file_of_the_first_format_is_refused(file, tmp_path):
-    _, arrays = read(file)
+    _, arrays, _ = read(file)
     old = {
         "format": 1,
         "version": "0.1",
         "class": "MeanFieldRegressor",
         "parameters": {"temperature": "loo"},
     }
-    save_file(arrays, tmp_path / "old", {KEY: json.dumps(old)})
+    save_file(arrays, tmp_path / "old", {CONTENT: json.dumps(old)})
     with refuses(ModelError, "1 0.1 3"):
         load(tmp_path / "old")
 
@@ -128,17 +130,17 @@ def test_how_a_fit_was_saved_and_shown_is_not_part_of_its_model(tmp_path):
 
 
 def test_a_file_with_former_parameters_is_refused_by_their_name(file, tmp_path):
-    header, arrays = read(file)
+    header, arrays, _ = read(file)
     header["parameters"] |= {"checkpoint": None}
     write(tmp_path / "old", header, arrays)
     with refuses(ModelError, f"{__version__} MeanFieldRegressor 'checkpoint'"):
-        load(tmp_path / "old")
+        load(tmp_path / "old").get_params()
 
 
 def sealed(file, header, arrays):
     """Write a model file whose hash is that of its content, whatever that is."""
     text = json.dumps(header)
-    save_file(arrays, file, {KEY: text, HASH_ENTRY: content_hash(text, arrays)})
+    save_file(arrays, file, {CONTENT: text, HASH: content_hash(text, arrays)})
     return file
 
 
@@ -208,11 +210,11 @@ def refused_or_the_same(before, after):
         path = Path(folder) / "m"
         path.write_bytes(after)
         try:
-            header, arrays = read(path)
+            header, arrays, _ = read(path)
         except ModelError:
             return
         path.write_bytes(before)
-        expected_header, expected = read(path)
+        expected_header, expected, _ = read(path)
         assert header == expected_header
         assert all(
             np.array_equal(arrays[name], expected[name], equal_nan=True)
@@ -238,7 +240,7 @@ def test_a_crafted_header_is_refused_or_loads(saved_bytes, data):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m"
         path.write_bytes(saved_bytes)
-        header, arrays = read(path)
+        header, arrays, _ = read(path)
         part: object = header
         while isinstance(part, dict | list) and part:
             keys = list(part) if isinstance(part, dict) else list(range(len(part)))
@@ -248,7 +250,7 @@ def test_a_crafted_header_is_refused_or_loads(saved_bytes, data):
                 break
             part = part[key]
         with suppress(ModelError):
-            load(sealed(path, header, arrays))
+            load(sealed(path, header, arrays)).get_params()
 
 
 def test_earlier_saves_stay_when_writing_fails(file, monkeypatch):

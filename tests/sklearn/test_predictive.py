@@ -102,7 +102,7 @@ def test_scores_are_those_of_the_law():
     X, y = visits()
     model = of_visits()
     rows = {"x": model.standardiser_(X)} | model._family().rows(
-        y, model.centre_, model.scale_
+        y, np.full(len(y), model.centre_), model.scale_
     )
     expected = model.law_.log_score(
         {name: jnp.asarray(column) for name, column in rows.items()}

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 import langevax.sklearn
+from langevax.sklearn.column_maps import SCALINGS, Standardiser
 from langevax.sklearn.table import (
     FEWEST_ROWS,
     LEAST_STEP,
     MANY_COLUMNS,
-    SCALINGS,
-    Standardiser,
     bucket,
     distinct_rows,
     eigenbasis,

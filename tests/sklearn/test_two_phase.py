@@ -5,7 +5,6 @@ import pickle
 from typing import Any
 
 import jax
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas
 import polars
@@ -203,35 +202,22 @@ def test_saved_pickled_and_cloned(tmp_path):
             fitted_teacher().n_iter_,
         )
         np.testing.assert_array_equal(
-            model.plot_neurons().images[0].get_array(),
-            fitted_teacher().plot_neurons().images[0].get_array(),
+            model.network_.inner, fitted_teacher().network_.inner
         )
         with refuses(ValueError, "feature"):
             model.predict(frame.rename(columns={"far": "other"}))
-    plt.close("all")
     again = clone(fitted_teacher()).fit(
         polars.DataFrame(X, schema=["far", "near", "unit"]), y
     )
     np.testing.assert_array_equal(again.predict(frame), fitted_teacher().predict(frame))
 
 
-def test_the_picture_shows_all_neurons():
-    axes = fitted_teacher().plot_neurons()
-    assert [label.get_text() for label in axes.get_xticklabels()] == [
-        "far",
-        "near",
-        "unit",
-        "bias",
-    ]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["+", "\u2212"]
-    shown = axes.images[0].get_array()
-    assert abs(shown[0, 1]) < 0.1 * abs(
-        shown[0, 0]
-    )  # the first neuron sees far and unit only
-    assert shown[0, 0] / shown[0, 2] == pytest.approx(
-        5e-3 * 200 / 0.5, rel=0.1
-    )  # as slopes by deviations
-    plt.close("all")
+def test_neurons_are_of_the_columns_over_their_deviations():
+    """The neuron of positive outer weight sees far and unit only."""
+    outer, inner = fitted_teacher().network_
+    far, near, unit, _ = inner[np.argmax(outer)]
+    assert abs(near) < 0.1 * abs(far)
+    assert far / unit == pytest.approx(5e-3 * 200 / 0.5, rel=0.1)
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Kill, corrupt and misuse what langevax saves, and count what came of it: `make torture`.
 
-    python -m tools.torture            every kind of run and of file, at most 30 minutes on two cores
+    python -m tools.torture            every kind of run and of file, at most 15 minutes on two cores
     python -m tools.torture --quick    a few of each, in a minute
     python -m tools.torture --only fit --only damage
 
@@ -27,9 +27,9 @@ from tools.torture.runs import RUNS, Run, import_packages
 
 QUICK = ("simulate", "convert")
 QUICK_STORMS, QUICK_KILLS, QUICK_DAMAGES = 3, 2, 6
-SECONDS = 100.0  # of one core, for the kills of one kind of run
+SECONDS = 50.0  # of one core, for the kills of one kind of run
 KILLS = 3  # in one storm
-DAMAGES = 60  # of one kind of file
+DAMAGES = 40  # of one kind of file
 
 
 def main() -> int:

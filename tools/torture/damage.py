@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
+import langevax
 from tools.torture import runs
 from tools.torture.children import Child, Ended, Scenario, outcome_of
 from tools.torture.counts import Counts
@@ -251,6 +253,46 @@ def _resume_fit(folder: Path) -> str:
     return _predict(folder)
 
 
+def _law_model() -> tuple[Any, Any, Any]:
+    rows = np.linspace(-1, 1, 20, dtype=np.float32)
+    return lambda m: -(m**2) / 8, lambda m, y: -((y - m) ** 2) / 2, rows
+
+
+def _make_law(folder: Path) -> None:
+    draws = np.random.default_rng(1).normal(size=64).astype(np.float32) / 4.5
+    law = langevax.predictive(
+        *_law_model(),
+        key=jax.random.key(0),
+        draws=draws,
+        posterior_shares=(1.0,),
+        num_folds=None,
+        num_particles=16,
+    )
+    law.save(folder / "law.safetensors")
+
+
+def _read_law(folder: Path) -> str:
+    start = np.float32(0)
+    load = langevax.predictive_law.load
+    law = load(folder / "law.safetensors", *_law_model(), start=start)
+    return runs.digest(law.points, law.log_likelihoods, repr(law), law.seconds > 0)
+
+
+def _solve(folder: Path) -> str:
+    """Return a digest of solves, which are read where they are as they were written, and made again elsewhere."""
+    from langevax.sampling.solve_cache import SolveCache
+
+    cache = SolveCache(folder / "solves.db")
+    solve = cache.over("forward_map", lambda x: np.cumsum(np.sin(x)))
+    return runs.digest([solve(np.full(9, float(i))) for i in range(20)])
+
+
+def _certify(folder: Path) -> str:
+    return runs.digest(
+        runs.command("certify", folder / "out", "--effort", "1"), _check_fit(folder)
+    )
+
+
 FILES = (
     Files(
         "states",
@@ -276,6 +318,9 @@ FILES = (
     Files(
         "row files", _make_rows, _read_rows, ("t.rows/*.npy", "t.rows/rows.json"), True
     ),
+    Files("laws", _make_law, _read_law, ("law.safetensors",), True),
+    Files("solve caches", _solve, _solve, ("solves.db",), True),
+    Files("certified folders", _make_fit, _certify, ("out/*",)),
     Files("models", _make_model, _read_model, ("model.safetensors",), True),
     Files("schemas", _make_fit, _predict, ("out/schema.json",)),
     Files("fitted folders", _make_fit, _check_fit, ("out/*",)),

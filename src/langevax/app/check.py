@@ -35,7 +35,8 @@ def _check(path: Path, output: Output) -> None:
     training = Folder(path)
     if not path.exists():
         raise BadInput(
-            f"PATH {str(path)!r} does not exist; name a model, a row file or a checkpoint."
+            f"PATH {str(path)!r} does not exist; name a model, a row file or a "
+            "checkpoint."
         )
     if (path / DESCRIPTION).exists():
         rows = open_rows(path)
@@ -49,8 +50,8 @@ def _check(path: Path, output: Output) -> None:
         _check_model(path, output)
     elif not training.begun:
         raise BadInput(
-            f"PATH {str(path)!r} holds neither {MODEL}, {DESCRIPTION}, {CHECKPOINT} nor {SERVER}; name a model, a row "
-            "file or a checkpoint."
+            f"PATH {str(path)!r} holds neither {MODEL}, {DESCRIPTION}, {CHECKPOINT} "
+            f"nor {SERVER}; name a model, a row file or a checkpoint."
         )
     if training.begun:
         training.check_settings()
@@ -100,5 +101,6 @@ def _check_parts(path: Path, output: Output) -> None:
     elif damaged := Folder(path).damaged_parts():
         verb = "is" if len(damaged) == 1 else "are"
         raise BadInput(
-            f"PATH {str(path)!r}: {listing(damaged)} {verb} not as written; fit again, or copy the folder."
+            f"PATH {str(path)!r}: {listing(damaged)} {verb} not as written; fit again, "
+            "or copy the folder."
         )

@@ -37,7 +37,8 @@ def run(options: ConvertOptions) -> None:
         )
     if not out.absolute().parent.is_dir():
         raise BadInput(
-            f"--out {str(out)!r} could not be written, as its parent is not a folder; make it first."
+            f"--out {str(out)!r} could not be written, as its parent is not a folder; "
+            "make it first."
         )
     try:
         rows = _convert(output, options)

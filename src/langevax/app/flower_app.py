@@ -29,7 +29,8 @@ def run(options: FlowerAppOptions) -> None:
         raise BadInput(f"{error}".replace("pass force=True", "pass --force")) from error
     except OSError as error:
         raise BadInput(
-            f"DIR {str(folder)!r} cannot be written ({error.strerror}); name another folder."
+            f"DIR {str(folder)!r} cannot be written ({error.strerror}); name another "
+            "folder."
         ) from error
     for i, path in enumerate(paths):
         output.say("" if i else "Written", str(path))
@@ -45,5 +46,6 @@ def check_flower(command: str) -> None:
     """Refuse in a sentence if Flower is not installed."""
     if find_spec("flwr") is None:
         raise BadInput(
-            f"{command} needs Flower, and flwr is not installed; pip install 'langevax[flower]'."
+            f"{command} needs Flower, and flwr is not installed; pip install "
+            "'langevax[flower]'."
         )

@@ -13,7 +13,6 @@ result.json, or settings.json in DIR/training, says that the command wrote them.
 other file, which `langevax check` compares.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -24,8 +23,15 @@ from typing import Any
 
 from langevax.app.errors import BadInput, RunFailed, listing
 from langevax.app.options import option_of
-from langevax.data.integrity import HASH, hash_of
 from langevax.locks import LOCK_FILE, Lock, LockedError
+from langevax.storage import (
+    HASH,
+    UNFINISHED,
+    file_hash,
+    hash_of,
+    read_object,
+    write_atomically,
+)
 
 MODEL = "model.safetensors"
 SCHEMA = "schema.json"
@@ -49,7 +55,8 @@ def make(folder: Path) -> None:
 
 def _not_writable(folder: Path, error: OSError) -> BadInput:
     return BadInput(
-        f"--out {str(folder)!r} cannot be written ({error.strerror}); name a folder that you may write to."
+        f"--out {str(folder)!r} cannot be written ({error.strerror}); name a folder "
+        "that you may write to."
     )
 
 
@@ -98,8 +105,8 @@ class Folder:
         self._refuse_foreign_files()
         if self.finished and not self.begun and not force:
             raise BadInput(
-                f"--out {str(self.path)!r} holds a finished run of langevax fit; pass --force to replace it, or name "
-                "another folder."
+                f"--out {str(self.path)!r} holds a finished run of langevax fit; pass "
+                "--force to replace it, or name another folder."
             )
 
     @contextmanager
@@ -125,6 +132,7 @@ class Folder:
         """Return whether there is a run to continue, which has the same settings; otherwise begin a new one."""
         self._refuse_foreign_files()
         if self.begun and not force:
+            self.check_settings()
             _compare(_read_json(self.settings)["options"], settings)
             return self.checkpoints.exists()
         try:
@@ -140,7 +148,8 @@ class Folder:
         """Delete the settings and checkpoints of the training run."""
         for folder in (self.checkpoints, self.new):
             shutil.rmtree(folder, ignore_errors=True)
-        _half(self.settings).unlink(missing_ok=True)
+        for unfinished in self.training.glob(UNFINISHED):
+            unfinished.unlink()
         self.settings.unlink(missing_ok=True)  # the mark last
         with suppress(OSError):
             self.training.rmdir()
@@ -168,7 +177,7 @@ class Folder:
         """Store the hashes of new parts in the result, and the hash of the result."""
         result = json.loads((self.new / RESULT).read_text(encoding="utf-8"))
         hashes = {
-            part: file_digest(self.new / part)
+            part: file_hash(self.new / part)
             for part in PARTS
             if part != RESULT and (self.new / part).exists()
         }
@@ -177,25 +186,32 @@ class Folder:
 
     def damaged_parts(self) -> list[str]:
         """Return the parts of a finished run that are missing, or not as they were written."""
-        result = _read_json(self.path / RESULT)
-        if result.get(HASH) != hash_of(result):
+        result = self.result()
+        if not result:
             return [RESULT]
-        return [
-            part
-            for part, digest in result["files"].items()
-            if not self._is_whole(part, digest)
-        ]
+        files = result["files"]
+        return [part for part in PARTS if not self._is_whole(part, files.get(part))]
 
-    def _is_whole(self, part: str, digest: str) -> bool:
+    def _is_whole(self, part: str, digest: str | None) -> bool:
         """Return whether a part is as written."""
         file = self.path / part
-        return file.is_file() and file_digest(file) == digest
+        if part == RESULT or (digest is None and not os.path.lexists(file)):
+            return True
+        return file.is_file() and file_hash(file) == digest
+
+    def result(self) -> dict[str, Any]:
+        """Return the results of the fit; an empty object where they are not as written."""
+        result = _read_json(self.path / RESULT)
+        is_whole = result.get(HASH) == hash_of(result)
+        return result if is_whole and isinstance(result.get("files"), dict) else {}
 
     def check_settings(self) -> None:
         """Raise `BadInput` where the settings of the training in DIR cannot be read."""
-        if not self._wrote(self.settings):
+        options = _read_json(self.settings).get("options")
+        if not self._wrote(self.settings) or not isinstance(options, dict):
             raise BadInput(
-                f"{str(self.settings)!r} is damaged; pass --force to `langevax fit` to start again."
+                f"{str(self.settings)!r} is damaged; pass --force to `langevax fit` to "
+                "start again."
             )
 
     def _wrote(self, file: Path) -> bool:
@@ -205,8 +221,8 @@ class Folder:
     def _refuse_foreign_files(self) -> None:
         """Raise `BadInput` where what the run would replace or delete is not what this command wrote."""
         if os.path.lexists(self.training):
-            inside = {path.name for path in self.training.glob("*")}
-            empty = inside <= {_half(self.settings).name}  # killed as it began
+            inside = set(self.training.glob("*"))
+            empty = inside <= {*self.training.glob(UNFINISHED)}  # killed as it began
             real = self.training.is_dir() and not self.training.is_symlink()
             if not real or not (empty or self._wrote(self.settings)):
                 raise BadInput(_refusal(self.path, [self.training.name]))
@@ -224,54 +240,32 @@ def _compare(before: dict[str, Any], settings: dict[str, Any]) -> None:
             continue
         if name == "table":
             raise BadInput(
-                "TABLE is not the table of the interrupted run, or has changed since; pass that table to continue it, "
-                "or --force to start again."
+                "TABLE is not the table of the interrupted run, or has changed since; "
+                "pass that table to continue it, or --force to start again."
             )
         raise BadInput(
-            f"{option_of(name)} was {before.get(name)!r} in the interrupted run and is {value!r} now; pass the same "
-            "value to continue it, or --force to start again."
+            f"{option_of(name)} was {before.get(name)!r} in the interrupted run and is "
+            f"{value!r} now; pass the same value to continue it, or --force to start "
+            "again."
         )
-
-
-def _half(file: Path) -> Path:
-    """Return where a file is written before it is complete."""
-    return file.with_name(file.name + ".part")
-
-
-def file_digest(path: Path) -> str:
-    """Return a hash of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(
-            file, lambda: hashlib.blake2b(digest_size=16)
-        ).hexdigest()
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     """Return the object in a file; an empty one where it cannot be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _refusal(folder: Path, foreign: list[str]) -> str:
     return (
-        f"--out {str(folder)!r} holds {listing(foreign, most=3)}, which langevax did not write and would have to delete; "
-        "move or delete it, or name another --out."
+        f"--out {str(folder)!r} holds {listing(foreign, most=3)}, which langevax did "
+        "not write and would have to delete; move or delete it, or name another --out."
     )
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write indented JSON under a temporary name, which is renamed when the file is complete."""
+    """Write indented JSON, complete or not at all."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    temporary = _half(path)
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomically(path, text.encode())

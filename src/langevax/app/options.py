@@ -191,16 +191,17 @@ class FitOptions:
     task: Task | None = _option(
         Panel.READ,
         "TASK",
-        "regression or classification. By default words, true/false and few distinct integers are classes, other "
-        "numbers are not.",
+        "regression or classification. By default words, true/false and few distinct "
+        "integers are classes, other numbers are not.",
     )
     read: list[str] = _option(
         Panel.READ,
         "COLUMN=KIND",
-        "How to read a column: words, ignore-case (words), numbers, dates, decimal-point, decimal-comma, "
-        "day-first or month-first; it is then used even if it looks like an id, and words without digits among its "
-        "numbers or dates count as missing. Without COLUMN=, the answer for all columns that can be read in two ways. Repeat "
-        "for more.",
+        "How to read a column: words, ignore-case (words), numbers, dates, "
+        "decimal-point, decimal-comma, day-first or month-first; it is then used even "
+        "if it looks like an id, and words without digits among its numbers or dates "
+        "count as missing. Without COLUMN=, the answer for all columns that can be "
+        "read in two ways. Repeat for more.",
         [],
     )
     encoding: str | None = _encoding()
@@ -210,8 +211,9 @@ class FitOptions:
     group: str | None = _option(
         Panel.READ,
         "COLUMN",
-        "Rows with the same value of this column, such as the visits of a patient, are held out together: scores "
-        "and intervals are those of new patients. It is not used as an input.",
+        "Rows with the same value of this column, such as the visits of a patient, are "
+        "held out together: scores and intervals are those of new patients. It is not "
+        "used as an input.",
     )
     num_particles: int | None = _whole(
         Panel.LEARN, "Neurons of the network; 500 by default, 1000 on curves.", None, 2
@@ -219,40 +221,42 @@ class FitOptions:
     temperature: float | None = _option(
         Panel.LEARN,
         "NUMBER",
-        "Temperature of the noise: higher is smoother. By default chosen on folds of the rows, which also give "
-        "`langevax predict --interval`.",
+        "Temperature of the noise: higher is smoother. By default chosen on folds of "
+        "the rows, which also give `langevax predict --interval`.",
     )
     num_steps: int | None = _whole(
         Panel.LEARN,
-        "Train at one temperature, by at most so many steps of noisy gradients; they end before on a plateau. By "
-        "default the temperature falls and the network follows, up to 20,000 rows.",
+        "Train at one temperature, by at most so many steps of noisy gradients; they "
+        "end before on a plateau. By default the temperature falls and the network "
+        "follows, up to 20,000 rows.",
         None,
     )
     threshold: str = _option(
         Panel.LEARN,
         "NUMBER",
-        "For two classes: the probability from which the second, in alphabetical or numerical order, is "
-        "predicted; balanced chooses it on folds, so that both are found equally well. Suits a rare class.",
+        "For two classes: the probability from which the second, in alphabetical or "
+        "numerical order, is predicted; balanced chooses it on folds, so that both are "
+        "found equally well. Suits a rare class.",
         "0.5",
     )
     family: str | None = _option(
         Panel.REGRESS,
         "NAME",
-        "poisson, negative-binomial (counts), gaussian (other numbers), logistic (two classes) or ordinal "
-        "(numbered classes).",
+        "poisson, negative-binomial (counts), gaussian (other numbers), logistic (two "
+        "classes) or ordinal (numbered classes).",
         click_type=click.Choice(list(FAMILY_TASKS)),
     )
     exposure: str | None = _option(
         Panel.REGRESS,
         "COLUMN",
-        "Of counts: the time, area or number of people in which each row's count arose; coefficients are then of "
-        "rates.",
+        "Of counts: the time, area or number of people in which each row's count "
+        "arose; coefficients are then of rates.",
     )
     curves: Literal["wide", "long"] | None = _option(
         Panel.CURVES,
         "KIND",
-        "wide: a row per curve, with every column but the target a value of it. long: a row per reading, in the "
-        "columns --id, --time and --value.",
+        "wide: a row per curve, with every column but the target a value of it. long: "
+        "a row per reading, in the columns --id, --time and --value.",
     )
     id: str | None = _option(
         Panel.CURVES, "COLUMN", "Long: which curve a reading belongs to.", None, "--id"
@@ -268,8 +272,9 @@ class FitOptions:
     skip: list[str] = _option(
         Panel.RUN,
         "peers|certificate",
-        "peers: do not fit other methods to the same rows. certificate: do not bound the global optimum of the "
-        "training, which takes about a minute for a few hundred rows. Repeat for both.",
+        "peers: do not fit other methods to the same rows. certificate: do not bound "
+        "the global optimum of the training, which takes about a minute for a few "
+        "hundred rows. Repeat for both.",
         [],
         click_type=click.Choice(["peers", "certificate"]),
     )
@@ -284,11 +289,13 @@ class FitOptions:
     def __post_init__(self) -> None:
         if self.temperature is not None and not 0 < self.temperature < math.inf:
             raise BadInput(
-                f"--temperature {self.temperature} is not a positive number; pass one such as 0.01, or leave it out."
+                f"--temperature {self.temperature} is not a positive number; pass one "
+                "such as 0.01, or leave it out."
             )
         if self.out is None and not self.dry_run:
             raise BadInput(
-                "--out is missing; name the folder for model and report, or pass --dry-run to write nothing."
+                "--out is missing; name the folder for model and report, or pass "
+                "--dry-run to write nothing."
             )
         _check_threshold(self)
         _check_family(self)
@@ -348,7 +355,8 @@ def _check_threshold(options: FitOptions) -> None:
     if text == "balanced":
         if options.temperature is not None:
             raise BadInput(
-                "--threshold balanced is chosen on the folds that choose the temperature; leave out --temperature."
+                "--threshold balanced is chosen on the folds that choose the "
+                "temperature; leave out --temperature."
             )
         return
     try:
@@ -357,7 +365,8 @@ def _check_threshold(options: FitOptions) -> None:
         valid = False
     if not valid:
         raise BadInput(
-            f"--threshold {text!r} is not a probability; pass a number such as 0.2, or balanced."
+            f"--threshold {text!r} is not a probability; pass a number such as 0.2, or "
+            "balanced."
         )
 
 
@@ -367,20 +376,21 @@ def _check_family(options: FitOptions) -> None:
     task = options.task
     if options.exposure is not None and family not in ("poisson", "negative-binomial"):
         raise BadInput(
-            f"--exposure {options.exposure!r} is for counts, with --family poisson or negative-binomial; pass one of "
-            "them, or leave it out."
+            f"--exposure {options.exposure!r} is for counts, with --family poisson or "
+            "negative-binomial; pass one of them, or leave it out."
         )
     if family is None:
         return
     for name in ("num_particles", "temperature", "num_steps", "threshold", "curves"):
         if name in options.changed:
             raise BadInput(
-                f"{option_of(name)} {getattr(options, name)} is for networks, and --family {family} fits none; leave "
-                "one of them out."
+                f"{option_of(name)} {getattr(options, name)} is for networks, and "
+                f"--family {family} fits none; leave one of them out."
             )
     if task not in (None, FAMILY_TASKS[family]):
         raise BadInput(
-            f"--task {task} contradicts --family {family}, which is for {FAMILY_TASKS[family]}."
+            f"--task {task} contradicts --family {family}, which is for "
+            f"{FAMILY_TASKS[family]}."
         )
 
 
@@ -390,7 +400,8 @@ def _check_curves(options: FitOptions) -> None:
     present = [option for option, value in columns.items() if value]
     if options.curves is None and (present or options.derivative):
         raise BadInput(
-            f"{[*present, '--derivative'][0]} is for tables of curves; pass --curves wide or --curves long too."
+            f"{[*present, '--derivative'][0]} is for tables of curves; pass --curves "
+            "wide or --curves long too."
         )
     if options.curves is not None and "threshold" in options.changed:
         raise BadInput(
@@ -398,22 +409,26 @@ def _check_curves(options: FitOptions) -> None:
         )
     if options.curves == "wide" and present:
         raise BadInput(
-            f"{present[0]} is for --curves long, a row per reading; with --curves wide columns are times."
+            f"{present[0]} is for --curves long, a row per reading; with --curves wide "
+            "columns are times."
         )
     if options.curves != "long":
         return
     if missing := [option for option in columns if option not in present]:
         raise BadInput(
-            f"--curves long needs {' and '.join(missing)} too: the columns of a reading."
+            f"--curves long needs {' and '.join(missing)} too: the columns of a "
+            "reading."
         )
     if options.drop:
         raise BadInput(
-            f"--drop {options.drop[0]!r}: --curves long reads only the columns named in its options."
+            f"--drop {options.drop[0]!r}: --curves long reads only the columns named "
+            "in its options."
         )
     named = [options.target, options.id, options.time, *options.value]
     if twice := {name for name in named if named.count(name) > 1}:
         raise BadInput(
-            f"--target, --id, --time and --value name {listing(map(str, twice))} twice; each is a column of its own."
+            f"--target, --id, --time and --value name {listing(map(str, twice))} "
+            "twice; each is a column of its own."
         )
 
 
@@ -444,15 +459,16 @@ class PredictOptions:
     interval: float | None = _option(
         Panel.RUN,
         "COVERAGE",
-        "Write also `lower` and `upper` of an interval that covers this share of new rows, such as 0.9; for "
-        "classes `set`, the classes that it may well be.",
+        "Write also `lower` and `upper` of an interval that covers this share of new "
+        "rows, such as 0.9; for classes `set`, the classes that it may well be.",
     )
     force: bool = _flag("--force", "Replace FILE if it exists.")
 
     def __post_init__(self) -> None:
         if self.interval is not None and not 0 < self.interval < 1:
             raise BadInput(
-                f"--interval {self.interval:g} is not a share of new rows; pass a number such as 0.9."
+                f"--interval {self.interval:g} is not a share of new rows; pass a "
+                "number such as 0.9."
             )
 
 
@@ -483,7 +499,8 @@ class CertifyOptions:
     effort: float | None = _option(
         Panel.BUDGET,
         "NUMBER",
-        "Instead: gradients of one neuron, or of one particle, at one row; 3e9 by default.",
+        "Instead: gradients of one neuron, or of one particle, at one row; 3e9 by "
+        "default.",
     )
     json: bool = _json()
 
@@ -492,7 +509,8 @@ class CertifyOptions:
         for option, value in budgets.items():
             if value is not None and not 0 < value < math.inf:
                 raise BadInput(
-                    f"{option} {value:g} is not a positive number; pass one such as 300."
+                    f"{option} {value:g} is not a positive number; pass one such as "
+                    "300."
                 )
         if None not in budgets.values():
             raise BadInput(
@@ -539,8 +557,8 @@ class ConvertOptions:
     missing: Literal["error", "drop", "median"] = _option(
         Panel.READ,
         "error|drop|median",
-        "Rows with missing values: an error, left out, or filled by the medians of the first rows (but rows "
-        "without a target are left out).",
+        "Rows with missing values: an error, left out, or filled by the medians of the "
+        "first rows (but rows without a target are left out).",
         "error",
     )
     force: bool = _flag("--force", "Replace the row file NAME.rows.")

@@ -2,6 +2,8 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +11,20 @@ import numpy as np
 import polars as pl
 
 from langevax.app.errors import BadInput
-from langevax.app.evaluation.comparison import called_classes
+from langevax.app.evaluation import called_classes
 from langevax.app.folder import MODEL, PARTS, SCHEMA
 from langevax.app.options import PredictOptions
 from langevax.app.output import Output
 from langevax.app.tables.files import (
     check_suffix,
+    csv_text,
     read_table,
-    without_formulas,
     write_table,
 )
 from langevax.app.tables.records import Examples, sentences
 from langevax.app.tables.schema import AnySchema, read_schema
-from langevax.run import keep_compiled_programs
-from langevax.sklearn import ModelError, UnlikeTrainingWarning, load
-from langevax.sklearn.persistence import stored_hash
+from langevax.sklearn.saved import ModelError, read
+from langevax.sklearn.saved_networks import load
 
 
 def run(options: PredictOptions) -> None:
@@ -40,13 +41,13 @@ def run(options: PredictOptions) -> None:
         raise BadInput(str(error).replace("TABLE", where, 1)) from error
     for note in [*sentences(table.decisions), *examples.notes]:
         output.warn(note)
-    keep_compiled_programs()
-    estimator = load_model(folder / MODEL)
+    with _bad_model():
+        estimator = load(folder / MODEL)  # not the whole of it: JAX takes seconds
     predicted, notes = _predicted(estimator, schema, examples, options)
     for note in notes:
         output.warn(note)
     if options.out is None:
-        sys.stdout.write(without_formulas(predicted).write_csv())
+        sys.stdout.write(csv_text(predicted))
     else:
         write_table(predicted, options.out)
 
@@ -59,7 +60,8 @@ def _check_folder(options: PredictOptions, folder: Path) -> None:
         raise BadInput(f"{where} is not a folder; name one made by `langevax fit`.")
     if not (folder / SCHEMA).exists():
         raise BadInput(
-            f"{where} holds no fitted model ({SCHEMA} is missing); run `langevax fit` first."
+            f"{where} holds no fitted model ({SCHEMA} is missing); run `langevax fit` "
+            "first."
         )
     if out is None:
         return
@@ -69,11 +71,13 @@ def _check_folder(options: PredictOptions, folder: Path) -> None:
     for path in (options.table, *(folder / part for part in PARTS)):
         if path.exists() and out.samefile(path):
             raise BadInput(
-                f"--out {str(out)!r} is the table to predict for, or a file of the model; name another file."
+                f"--out {str(out)!r} is the table to predict for, or a file of the "
+                "model; name another file."
             )
     if not options.force:
         raise BadInput(
-            f"--out {str(out)!r} exists; pass --force to replace it, or name another file."
+            f"--out {str(out)!r} exists; pass --force to replace it, or name another "
+            "file."
         )
 
 
@@ -85,9 +89,9 @@ def _predicted(
 ) -> tuple[pl.DataFrame, list[str]]:
     """Return predictions, with intervals where these are asked for, and notes."""
     predict = estimator.predict_proba if schema.classes else estimator.predict
-    threshold = getattr(estimator, "threshold_", 0.5)
+    threshold = getattr(estimator, "threshold_", 0.5) if schema.classes else 0.5
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UnlikeTrainingWarning)
+        warnings.simplefilter("always", UserWarning)
         try:
             outputs = predict(examples.inputs)
         except ValueError as error:  # curves that the encoder refuses
@@ -105,26 +109,38 @@ def _predicted(
 def _about_intervals(estimator: Any, coverage: float) -> str:
     """Return what intervals and sets are, and what they cover."""
     about = f"they cover about {coverage:.3g} of new rows like those of training"
-    if hasattr(estimator, "posterior_share_"):
-        return f"intervals come from the predictive law: {about} where it is right, which report.html measures."
+    if "posterior_share_" in vars(estimator):
+        return (
+            f"intervals come from the predictive law: {about} where it is right, which "
+            "report.html measures."
+        )
     least = max(0.0, 2 * coverage - 1)
-    return f"intervals come from the folds of the fit: {about}, and at least {least:.3g} of them."
+    return (
+        f"intervals come from the folds of the fit: {about}, and at least {least:.3g} "
+        "of them."
+    )
 
 
 def load_model(file: Path, argument: str = "MODEL") -> Any:
     """Return a saved estimator; raise `BadInput` where this version cannot read it."""
-    try:
-        return load(file)
-    except ModelError as error:
-        raise BadInput(f"{argument} {error}") from error
+    from langevax.sklearn.persistence import restored
+
+    with _bad_model(argument):
+        return restored(file, read(file))
 
 
 def model_hash(file: Path) -> str:
     """Return the hash by which the schema names its model; raise `BadInput` where the file is not a model."""
+    with _bad_model():
+        return read(file).hash
+
+
+@contextmanager
+def _bad_model(argument: str = "MODEL") -> Iterator[None]:
     try:
-        return stored_hash(file)
+        yield
     except ModelError as error:
-        raise BadInput(f"MODEL {error}") from error
+        raise BadInput(f"{argument} {error}") from error
 
 
 def interval_table(
@@ -139,7 +155,7 @@ def interval_table(
     """
     classes = schema.classes
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnlikeTrainingWarning)
+        warnings.simplefilter("ignore", UserWarning)
         try:
             if classes:
                 sets = estimator.predict_set(inputs, coverage)
@@ -149,11 +165,12 @@ def interval_table(
         except (AttributeError, ValueError) as error:
             if "coverage" in str(error):
                 raise BadInput(
-                    f"--interval {coverage:g} is too high for the rows of this fit; pass a smaller share."
+                    f"--interval {coverage:g} is too high for the rows of this fit; "
+                    "pass a smaller share."
                 ) from error
             raise BadInput(
-                f"--interval {coverage:g} needs folds, and this model was fitted without; fit it again without "
-                "--temperature."
+                f"--interval {coverage:g} needs folds, and this model was fitted "
+                "without; fit it again without --temperature."
             ) from error
     if getattr(schema, "never_negative", False):
         ends = np.maximum(ends, 0.0)

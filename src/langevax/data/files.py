@@ -20,25 +20,7 @@ import polars as pl
 
 from langevax import checks
 from langevax.data.integrity import HASHED_BYTES
-
-MISSING = (
-    "",
-    "NA",
-    "N/A",
-    "n/a",
-    "NaN",
-    "nan",
-    "NULL",
-    "null",
-    "None",
-    "?",
-    "NaT",
-    "<NA>",
-    "(null)",
-    "\\N",
-)
-MISSING += ("#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!")
-"""Words that stand for a missing number in a text file, those of `langevax fit`."""
+from langevax.data.missing import MISSING
 
 ENCODE_OR_DROP = "encode it as numbers first, or drop it"
 
@@ -298,7 +280,8 @@ def as_numbers(column: pl.Series, start: int) -> pl.Series:
         if len(wrong):
             row = wrong[0]
             raise ValueError(
-                f"column {column.name!r} holds words, {words[row]!r} in data row {start + row + 1:,}; {ENCODE_OR_DROP}."
+                f"column {column.name!r} holds words, {words[row]!r} in data row "
+                f"{start + row + 1:,}; {ENCODE_OR_DROP}."
             )
     return numbers
 
@@ -323,8 +306,9 @@ def refuse_rounded_integers(column: pl.Series, digits: int, start: int) -> None:
     if rounded.any():
         row = int(rounded.arg_true()[0])
         raise ValueError(
-            f"column {column.name!r} holds {column[row]:,} in data row {start + row + 1:,}, an integer that floats of "
-            f"{digits} binary digits round; drop it where it numbers rows, divide it, or pass dtype=None."
+            f"column {column.name!r} holds {column[row]:,} in data row "
+            f"{start + row + 1:,}, an integer that floats of {digits} binary digits "
+            "round; drop it where it numbers rows, divide it, or pass dtype=None."
         )
 
 
@@ -348,7 +332,8 @@ def matching_files(
     for path in files:
         if path.is_dir():
             raise IsADirectoryError(
-                f"table {str(path)!r} is a folder; name its files, such as '{path}/*.parquet'."
+                f"table {str(path)!r} is a folder; name its files, such as "
+                f"'{path}/*.parquet'."
             )
     return files
 

@@ -4,7 +4,6 @@ The rows of a group are hashed in blocks of `HASHED_BYTES` as they are written. 
 use of a group, where that takes about a second; `Rows.check` and `langevax check` compare all of them.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any
@@ -15,7 +14,6 @@ HASHED_BYTES = 1 << 24
 CHECKED_BYTES = (
     1 << 30
 )  # of a group; larger ones are beyond what a user waits for unasked
-HASH = "sha256"
 
 
 class BlockHashes:
@@ -63,16 +61,3 @@ def damaged_rows(rows: np.memmap, hashes: Sequence[str]) -> Iterator[tuple[int, 
         stop = min((i + 1) * HASHED_BYTES, rows.nbytes)
         if sha256(data[start:stop]).hexdigest() != expected:
             yield start // row_bytes, (stop - 1) // row_bytes
-
-
-def hash_of(content: dict[str, Any]) -> str:
-    """Return the hash of a JSON object, without its own entry for it.
-
-    Example:
-        >>> content = {"format": 3}
-        >>> content[HASH] = hash_of(content)
-        >>> hash_of(content) == content[HASH]
-        True
-    """
-    rest = {name: value for name, value in content.items() if name != HASH}
-    return sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

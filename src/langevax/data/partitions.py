@@ -66,7 +66,8 @@ def by_concentration(
     checks.number("concentration", concentration)
     if not 0 <= concentration <= 1:
         raise ValueError(
-            f"concentration must lie in 0..1, got {concentration}; 1 gives whole classes to clients."
+            f"concentration must lie in 0..1, got {concentration}; 1 gives whole "
+            "classes to clients."
         )
     classes = np.unique(labels)
     clients = np.arange(num_clients)
@@ -126,8 +127,8 @@ def dirichlet(
         if min(sum(map(len, part)) for part in parts) >= min_rows:
             return _filled(parts, "alpha", alpha)
     raise ValueError(
-        f"alpha is {alpha}: none of {draws} draws gave each of {num_clients} clients {min_rows} rows; "
-        "pass a larger alpha, fewer clients or a smaller min_rows."
+        f"alpha is {alpha}: none of {draws} draws gave each of {num_clients} clients "
+        f"{min_rows} rows; pass a larger alpha, fewer clients or a smaller min_rows."
     )
 
 
@@ -163,7 +164,8 @@ def stack(data: PyTree, parts: Sequence[Any]) -> tuple[PyTree, np.ndarray]:
     )
     if index.min() < 0 or index.max() >= rows:
         raise ValueError(
-            f"parts must hold row indices in 0..{rows - 1}, got {index.min()}..{index.max()}."
+            f"parts must hold row indices in 0..{rows - 1}, got "
+            f"{index.min()}..{index.max()}."
         )
     return jax.tree.map(lambda a: a[index], data), counts
 
@@ -186,7 +188,8 @@ def _checked(labels: Any, num_clients: int) -> np.ndarray:
         raise ValueError(f"labels must be one per row, got shape {labels.shape}.")
     if num_clients > len(labels):
         raise ValueError(
-            f"num_clients is {num_clients} but there are {len(labels)} rows; pass fewer clients."
+            f"num_clients is {num_clients} but there are {len(labels)} rows; pass "
+            "fewer clients."
         )
     return labels
 
@@ -196,7 +199,8 @@ def _filled(parts: list[list[np.ndarray]], name: str, value: Any) -> Parts:
     empty = [i for i, part in enumerate(joined) if not len(part)]
     if empty:
         raise ValueError(
-            f"{name} is {value}, which leaves client {empty[0]} without rows; pass fewer clients."
+            f"{name} is {value}, which leaves client {empty[0]} without rows; pass "
+            "fewer clients."
         )
     return _sorted(joined)
 

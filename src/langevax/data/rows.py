@@ -11,7 +11,6 @@ when memory is short. `rows.json` has the SHA-256 of every 16 MiB of a group, of
 pickled.
 """
 
-import json
 import mmap
 import os
 from collections.abc import Iterator, Mapping
@@ -26,11 +25,10 @@ import numpy as np
 from langevax import checks
 from langevax.data.integrity import (
     CHECKED_BYTES,
-    HASH,
     damaged_rows,
-    hash_of,
     split_map,
 )
+from langevax.storage import HASH, UnreadableError, hash_of, read_as, read_object
 
 VERSION = 2
 DESCRIPTION = "rows.json"
@@ -90,8 +88,10 @@ class Rows(
             narrow = jax.dtypes.canonicalize_dtype(rows.dtype)
             if narrow != rows.dtype:
                 raise ValueError(
-                    f"{name} is stored as {rows.dtype}, which JAX would cut to {narrow} and copy; convert the table "
-                    "with write_rows(..., dtype=np.float32), or call jax.config.update('jax_enable_x64', True) first."
+                    f"{name} is stored as {rows.dtype}, which JAX would cut to "
+                    f"{narrow} and copy; convert the table with write_rows(..., "
+                    "dtype=np.float32), or call jax.config.update('jax_enable_x64', "
+                    "True) first."
                 )
             with (
                 jax.ensure_compile_time_eval()
@@ -138,7 +138,8 @@ class Rows(
             places = ", ".join(f"{first:,} to {last:,}" for first, last in damaged[:3])
             more = f" and {len(damaged) - 3} more blocks" if len(damaged) > 3 else ""
             raise _unreadable(
-                f"{name} in {self.path} is damaged: rows {places}{more} are not those that were written"
+                f"{name} in {self.path} is damaged: rows {places}{more} are not those "
+                "that were written"
             )
         self._unchecked.discard(name)
 
@@ -155,7 +156,8 @@ class Rows(
     def __repr__(self) -> str:
         width = max(map(len, self._maps))
         groups = "".join(
-            f"\n  {name:<{width}}  {rows.dtype} {rows.shape}, {rows.nbytes / 1e6:,.1f} MB"
+            "\n"
+            f"  {name:<{width}}  {rows.dtype} {rows.shape}, {rows.nbytes / 1e6:,.1f} MB"
             for name, rows in self._maps.items()
         )
         first = next(iter(self._maps))
@@ -198,36 +200,29 @@ def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
     description = path / DESCRIPTION
     if not description.is_file():
         raise FileNotFoundError(
-            f"{path} is not a row file: there is no {description}; make one with write_rows."
+            f"{path} is not a row file: there is no {description}; make one with "
+            "write_rows."
         )
-    try:
-        table = json.loads(description.read_text(encoding="utf-8"))
+    damaged = str(_unreadable(f"{description} is damaged ({{}})"))
+    with read_as(UnreadableError, damaged):
+        table = read_object(description)
         if table["version"] != VERSION or table["finite"] is not True:
             raise _unreadable(
-                f"{path} is not a table of checked rows in version {VERSION}, the one this langevax reads"
+                f"{path} is not a table of checked rows in version {VERSION}, the one "
+                "this langevax reads"
             )
-        groups: dict[str, dict[str, Any]] = table["groups"]
-        maps = {
-            name: _mapped(path, name, group, table["num_rows"])
-            for name, group in groups.items()
-        }
-        if table[HASH] != hash_of(table) or not maps:
+        if table[HASH] != hash_of(table) or not table["groups"]:
             raise _unreadable(
                 f"{description} is damaged: its content is not what was written"
             )
+        maps = {
+            name: _mapped(path, name, group, table["num_rows"])
+            for name, group in table["groups"].items()
+        }
         if access == "random" and hasattr(mmap, "MADV_RANDOM"):
             for rows in maps.values():
                 rows.base.madvise(mmap.MADV_RANDOM)  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
         return Rows(path, table, maps, access)
-    except (
-        UnicodeDecodeError,
-        json.JSONDecodeError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise _unreadable(f"{description} is damaged ({error!r})") from error
 
 
 def _mapped(
@@ -251,7 +246,8 @@ def _mapped(
     shape = (num_rows, *group["row_shape"])
     if rows.shape != shape or rows.dtype != group["dtype"]:
         raise _unreadable(
-            f"{file} holds {rows.dtype} {rows.shape} instead of {group['dtype']} {shape}"
+            f"{file} holds {rows.dtype} {rows.shape} instead of {group['dtype']} "
+            f"{shape}"
         )
     header, _ = split_map(rows)
     if sha256(header).hexdigest() != group["header_sha256"]:
@@ -259,8 +255,8 @@ def _mapped(
     return rows
 
 
-def _unreadable(what: str) -> ValueError:
-    return ValueError(
+def _unreadable(what: str) -> UnreadableError:
+    return UnreadableError(
         f"{what}; convert the table again with write_rows(..., overwrite=True)."
     )
 
@@ -269,6 +265,7 @@ def checked_name(name: object) -> str:
     """Return `name` if it can be a file name; raise otherwise."""
     if not (isinstance(name, str) and name.isidentifier()):
         raise ValueError(
-            f"{name!r} cannot name a group; pass a name of letters, digits and underscores."
+            f"{name!r} cannot name a group; pass a name of letters, digits and "
+            "underscores."
         )
     return name

@@ -179,7 +179,8 @@ def _input_names(
     for file in files[1:]:
         if other := set(file.types) ^ set(names):
             raise ValueError(
-                f"{file.path} and {path} differ in {', '.join(map(repr, sorted(other)))}; make their columns agree."
+                f"{file.path} and {path} differ in "
+                f"{', '.join(map(repr, sorted(other)))}; make their columns agree."
             )
     for argument, columns in (
         ("target", [target]),
@@ -188,8 +189,8 @@ def _input_names(
     ):
         if unknown := [name for name in columns if name not in names]:
             raise ValueError(
-                f"{argument} {checks.shown(unknown[0])} is not a column of {path}; it has "
-                f"{', '.join(map(repr, names))}."
+                f"{argument} {checks.shown(unknown[0])} is not a column of {path}; it "
+                f"has {', '.join(map(repr, names))}."
             )
     if target in (*(inputs or ()), *drop):
         raise ValueError(

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from langevax import checks
-from langevax.data.integrity import HASH, HASHED_BYTES, BlockHashes, hash_of
+from langevax.data.integrity import HASHED_BYTES, BlockHashes
 from langevax.data.rows import DESCRIPTION, VERSION, Rows, checked_name, open_rows
+from langevax.storage import HASH, hash_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -73,7 +74,8 @@ def write_rows(
     checks.flag("overwrite", overwrite)
     if not isinstance(blocks, Iterable) or isinstance(blocks, str | type):
         raise TypeError(
-            f"blocks must be a dict of arrays or an iterable of such, got {checks.shown(blocks)}; pass one."
+            "blocks must be a dict of arrays or an iterable of such, got "
+            f"{checks.shown(blocks)}; pass one."
         )
     path = refuse_existing(path, overwrite)
     writer = _TableWriter(
@@ -137,15 +139,16 @@ class _TableWriter:
                 }
         if stored.keys() != self.groups.keys():
             raise ValueError(
-                f"the block at row {self.num_rows} holds {', '.join(stored)}, the ones before it "
-                f"{', '.join(self.groups)}; give every block the same names."
+                f"the block at row {self.num_rows} holds {', '.join(stored)}, the ones "
+                f"before it {', '.join(self.groups)}; give every block the same names."
             )
         for name, rows in stored.items():
             group = self.groups[name]
             if rows.shape[1:] != group.row_shape or rows.dtype != group.dtype:
                 raise ValueError(
-                    f"{name} has rows of {rows.dtype} {rows.shape[1:]} from row {self.num_rows} on, {group.dtype} "
-                    f"{group.row_shape} before; give every block the same columns and cast them to one dtype."
+                    f"{name} has rows of {rows.dtype} {rows.shape[1:]} from row "
+                    f"{self.num_rows} on, {group.dtype} {group.row_shape} before; give "
+                    "every block the same columns and cast them to one dtype."
                 )
             with _explained(self.path):
                 group.append(rows)
@@ -154,7 +157,8 @@ class _TableWriter:
     def finish(self, overwrite: bool) -> None:
         if self.num_rows == 0:
             raise ValueError(
-                f"blocks held no rows, so {self.path} was not written; pass at least one row."
+                f"blocks held no rows, so {self.path} was not written; pass at least "
+                "one row."
             )
         with _explained(self.path):
             table: dict[str, Any] = {
@@ -252,7 +256,8 @@ def _stored(
     """Return `rows` in the stored dtype, all finite and unchanged; `start` counts the rows before."""
     if rows.dtype.kind not in "biuf" or (rows.dtype.itemsize > 8 and dtype is None):
         raise TypeError(
-            f"{name} has dtype {rows.dtype}; cast it to bool, an integer or a floating dtype of JAX."
+            f"{name} has dtype {rows.dtype}; cast it to bool, an integer or a floating "
+            "dtype of JAX."
         )
     target = rows.dtype.newbyteorder("=")
     if dtype is not None and target.kind == "f":
@@ -297,7 +302,8 @@ def _refuse_other_columns(
         )
         if len(names) != width:
             raise ValueError(
-                f"columns[{name!r}] has {len(names)} names for {width} columns; name each once."
+                f"columns[{name!r}] has {len(names)} names for {width} columns; name "
+                "each once."
             )
 
 
@@ -305,7 +311,8 @@ def _arrays(label: str, block: object) -> dict[str, np.ndarray]:
     """Return the groups of a block as NumPy arrays, with valid names and equal numbers of rows."""
     if not isinstance(block, Mapping):
         raise TypeError(
-            f"blocks must be dicts from names to arrays, but {label} is {checks.shown(block)}; pass dicts."
+            f"blocks must be dicts from names to arrays, but {label} is "
+            f"{checks.shown(block)}; pass dicts."
         )
     arrays = {
         checked_name(name): _as_array(name, array) for name, array in block.items()
@@ -313,7 +320,8 @@ def _arrays(label: str, block: object) -> dict[str, np.ndarray]:
     for name, array in arrays.items():
         if array.ndim and not all(array.shape[1:]):
             raise ValueError(
-                f"{name} of {label} has shape {array.shape}, rows without columns; leave it out."
+                f"{name} of {label} has shape {array.shape}, rows without columns; "
+                "leave it out."
             )
     if not arrays or any(
         array.shape[:1] != (0,) for array in arrays.values()
@@ -357,7 +365,8 @@ def refuse_existing(path: str | os.PathLike[str], overwrite: bool) -> Path:
         )
     if path.exists() and not (path / DESCRIPTION).is_file():
         raise FileExistsError(
-            f"{path} exists and is not a row file, so it is never replaced; pass another path."
+            f"{path} exists and is not a row file, so it is never replaced; pass "
+            "another path."
         )
     return path
 
@@ -370,8 +379,9 @@ def _explained(path: Path) -> Iterator[None]:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"{path} could not be written ({error.strerror}); nothing was changed. Check that its parent folder "
-            "exists, is writable and has space, or pass another path.",
+            f"{path} could not be written ({error.strerror}); nothing was changed. "
+            "Check that its parent folder exists, is writable and has space, or pass "
+            "another path.",
         ) from error
 
 

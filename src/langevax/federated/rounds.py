@@ -87,7 +87,8 @@ class Federated(Algorithm):
         name = type(self).__name__
         if not isinstance(problem, Federation):
             raise TypeError(
-                f"{name} needs a langevax.Federation, got {type(problem).__name__}; see Federation.of."
+                f"{name} needs a langevax.Federation, got {type(problem).__name__}; "
+                "see Federation.of."
             )
         self.check_clients_per_round(
             problem.size, f"the federation has {problem.size} clients"
@@ -98,8 +99,8 @@ class Federated(Algorithm):
         selected = getattr(self, "clients_per_round", None)
         if selected is not None and selected > num_clients:
             raise ValueError(
-                f"clients_per_round is {selected} but {context}; pass clients_per_round <= {num_clients}, or None for "
-                "all."
+                f"clients_per_round is {selected} but {context}; pass "
+                f"clients_per_round <= {num_clients}, or None for all."
             )
 
     def init(
@@ -242,7 +243,8 @@ def cost(
     largest = jnp.iinfo(jnp.uint32).max
     if most > largest:
         raise ValueError(
-            f"one exchange moves {most} bytes, more than can be counted ({largest}); select fewer clients."
+            f"one exchange moves {most} bytes, more than can be counted ({largest}); "
+            "select fewer clients."
         )
     number = jnp.sum(answered, dtype=jnp.uint32)
     evaluations = jnp.where(

@@ -82,12 +82,13 @@ class ServerLoop:
         if not isinstance(algorithm, Federated):
             got = checks.shown(algorithm)
             raise TypeError(
-                f"algorithm must be a federated method, got {got}; see langevax.federated."
+                f"algorithm must be a federated method, got {got}; see "
+                "langevax.federated."
             )
         if float(algorithm.dropout) != 0:
             raise ValueError(
-                f"dropout is {algorithm.dropout}, which simulates drop-outs, but those of this server are real; "
-                "pass dropout=0."
+                f"dropout is {algorithm.dropout}, which simulates drop-outs, but those "
+                "of this server are real; pass dropout=0."
             )
         checks.typed_key(key)
         position = checks.arrays("position", position)

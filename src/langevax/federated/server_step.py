@@ -48,8 +48,8 @@ def check_optimizer(optimizer: object) -> None:
     if not (optimizer is None or is_name or (pair and all(map(callable, pair)))):
         names = ", ".join(map(repr, OPTIMIZERS))
         raise (ValueError if isinstance(optimizer, str) else TypeError)(
-            f"server_optimizer must be {names}, an optax.GradientTransformation or None, got "
-            f"{checks.shown(optimizer)}; pass for instance 'momentum'."
+            f"server_optimizer must be {names}, an optax.GradientTransformation or "
+            f"None, got {checks.shown(optimizer)}; pass for instance 'momentum'."
         )
 
 

@@ -59,11 +59,13 @@ def write_app(
     spec = find_spec(package)
     if not force and spec is not None and spec.origin is not None:
         raise ValueError(
-            f"folder {str(folder)!r} has a package {package!r}, but one of that name is installed; name it otherwise."
+            f"folder {str(folder)!r} has a package {package!r}, but one of that name "
+            "is installed; name it otherwise."
         )
     if not force and (existing := [str(path) for path in paths if path.exists()]):
         raise ValueError(
-            f"folder {str(folder)!r} has {existing[0]!r} already; pass force=True to write over it."
+            f"folder {str(folder)!r} has {existing[0]!r} already; pass force=True to "
+            "write over it."
         )
     for path, text in zip(paths, content.values(), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +94,10 @@ def app_files(
         "folder": name,
         "settings": _settings(chosen),
         "algorithm": _algorithm(chosen),
-        "description": f"{chosen.algorithm.__name__} on handwritten digits, federated by langevax and Flower",
+        "description": (
+            f"{chosen.algorithm.__name__} on handwritten digits, federated by langevax "
+            "and Flower"
+        ),
         "dependencies": ", ".join(f'"{need}"' for need in ("langevax[flower]", *needs)),
         "extra": "".join(f" {need.partition('>')[0]}" for need in needs),
     }
@@ -122,11 +127,13 @@ def package_of(name: str) -> str:
     package = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
     if not package or not package[0].isalpha():
         raise ValueError(
-            f"the folder is named {name!r}, which cannot be an app's name; begin it with a letter."
+            f"the folder is named {name!r}, which cannot be an app's name; begin it "
+            "with a letter."
         )
     if keyword.iskeyword(package):
         raise ValueError(
-            f"the folder is named {name!r}, but a package cannot be named {package!r}, a word of Python; name it otherwise."
+            f"the folder is named {name!r}, but a package cannot be named {package!r}, "
+            "a word of Python; name it otherwise."
         )
     return package
 

@@ -17,7 +17,7 @@ from langevax._version import __version__
 from langevax.flower.wire import difference
 from langevax.locks import LOCK_FILE, Lock, LockedError
 from langevax.run import CheckpointError
-from langevax.run.checkpoint import write_atomically
+from langevax.storage import write_atomically
 
 SERVER_FORMAT = 3
 SERVER_FILE = "server.safetensors"
@@ -60,8 +60,9 @@ def save(
         )
     except OSError as error:
         raise CheckpointError(
-            f"cannot write the checkpoint in {str(folder)!r}: {error.strerror}. What was saved before is intact; free "
-            "space or make the folder writable, and run again with resume."
+            f"cannot write the checkpoint in {str(folder)!r}: {error.strerror}. What "
+            "was saved before is intact; free space or make the folder writable, and "
+            "run again with resume."
         ) from error
 
 
@@ -77,8 +78,8 @@ def locked(folder: Path | None) -> Iterator[None]:
             raise CheckpointError(str(error)) from None
         except OSError as error:
             raise CheckpointError(
-                f"cannot write the checkpoint in {str(folder)!r}: {error.strerror}. Make the folder writable, or name "
-                "another."
+                f"cannot write the checkpoint in {str(folder)!r}: {error.strerror}. "
+                "Make the folder writable, or name another."
             ) from error
     with lock:
         yield
@@ -94,7 +95,8 @@ def load(folder: Path, run: str) -> SavedServer:
     own, saved = read(folder)
     if (changed := difference(run, own)) is not None:
         raise CheckpointError(
-            f"the checkpoint in {str(folder)!r} is of another run: {changed}. Name another folder."
+            f"the checkpoint in {str(folder)!r} is of another run: {changed}. Name "
+            "another folder."
         )
     return saved
 
@@ -110,7 +112,8 @@ def read(folder: Path) -> tuple[str, SavedServer]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header["format"] != SERVER_FORMAT:
             raise CheckpointError(
-                f"{path} has format {header['format']}; use langevax {header['langevax']}."
+                f"{path} has format {header['format']}; use langevax "
+                f"{header['langevax']}."
             )
         leaves = [
             tensors[f"{i:06d}"].view(jnp.dtype(name)).reshape(shape)
@@ -123,8 +126,8 @@ def read(folder: Path) -> tuple[str, SavedServer]:
         raise
     except Exception as error:
         raise CheckpointError(
-            f"{path} cannot be read ({type(error).__name__}: {error}); it is damaged. Restore it from a copy, or name "
-            "another folder."
+            f"{path} cannot be read ({type(error).__name__}: {error}); it is damaged. "
+            "Restore it from a copy, or name another folder."
         ) from error
 
 

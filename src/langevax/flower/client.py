@@ -113,8 +113,9 @@ class Client:
         self.problem: FiniteSum = task.problem(context)
         if not isinstance(self.problem, FiniteSum):
             raise TypeError(
-                f"problem(context) must return a FiniteSum of this client's rows, got {type(self.problem).__name__}; "
-                "see langevax.FiniteSum and langevax.ExternalSum."
+                "problem(context) must return a FiniteSum of this client's rows, got "
+                f"{type(self.problem).__name__}; see langevax.FiniteSum and "
+                "langevax.ExternalSum."
             )
         dtype = trees.dtype_of(self.start)
         self.algorithm: Federated = trace_floats(algorithm, dtype)
@@ -147,7 +148,8 @@ class Client:
             other := wire.difference(self.description, str(fields.get("algorithm")))
         ) is not None:
             raise Rejected(
-                f"the server runs another algorithm: {other}; install the same app on both"
+                f"the server runs another algorithm: {other}; install the same app on "
+                "both"
             )
         run = str(fields["run"])
         number = int(fields["number"])

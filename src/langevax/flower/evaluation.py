@@ -10,13 +10,9 @@ from flwr.app import Message, MetricRecord
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.federated.rounds import FEDERATED_COUNTS
+from langevax.flower import wire
 from langevax.flower.transport import opened
-from langevax.flower.wire import Rejected
-
-LOSS_METRIC = "loss"
-METRIC_PREFIX = "metric."  # and its name: a field of a client's reply
-SERVER_PREFIX = "server/"  # and its name: a metric of the server in a `RoundRecord`
+from langevax.flower.wire import LOSS_METRIC, METRIC_PREFIX, SERVER_PREFIX, Rejected
 
 
 class ExchangeRecord(NamedTuple):
@@ -71,10 +67,8 @@ def measured(
     """
     numbers = {} if metrics is None else dict(metrics(position))
     for name in numbers:
-        if name in (LOSS_METRIC, *FEDERATED_COUNTS) or name.startswith(SERVER_PREFIX):
-            raise ValueError(
-                f"a client's metrics include {name!r}, a name that langevax uses; give it another."
-            )
+        if fault := wire.fault_of_metric(name):
+            raise ValueError(fault)
     return {f"{METRIC_PREFIX}{name}": float(value) for name, value in numbers.items()}
 
 
@@ -84,8 +78,8 @@ def client_means(
     """Return the mean metrics of the clients that answered, and the metrics of each.
 
     `rows` has partition and rows by node. The loss is weighted as in the method, by rows or equally; other metrics too,
-    unless a client says on how many examples they rest. A number that is not finite is left out of the mean, except a
-    loss.
+    unless a client says on how many examples they rest. A number that is not finite is left out of the mean, and a
+    client whose loss is not is not evaluated.
     """
     clients: dict[int, dict[str, float]] = {}
     failed: dict[int, str] = {}
@@ -97,16 +91,16 @@ def client_means(
     ]
     for (partition, num_rows), reply in sorted(known, key=lambda pair: pair[0]):
         try:
-            fields = opened(reply)
+            fields = opened(reply, wire.EVALUATION)
             numbers = {
-                name.removeprefix(METRIC_PREFIX): float(value)
+                name.removeprefix(METRIC_PREFIX): value
                 for name, value in fields.items()
                 if name.startswith(METRIC_PREFIX)
             }
             examples = numbers.pop("num-examples", num_rows)
             if fields.get(LOSS_METRIC) is not None:
-                numbers = {LOSS_METRIC: float(fields[LOSS_METRIC]), **numbers}
-        except (Rejected, TypeError, ValueError) as error:
+                numbers = {LOSS_METRIC: fields[LOSS_METRIC], **numbers}
+        except Rejected as error:
             failed[partition] = str(error)
             continue
         clients[partition] = numbers
@@ -114,11 +108,7 @@ def client_means(
             share = num_rows if name == LOSS_METRIC else examples
             if weights == "uniform":
                 share = 1
-            if (
-                (isfinite(value) or name == LOSS_METRIC)
-                and isfinite(share)
-                and share > 0
-            ):
+            if isfinite(value) and isfinite(share) and share > 0:
                 weight, total = totals.get(name, (0.0, 0.0))
                 totals[name] = weight + share, total + share * value
     return ClientMeans(
@@ -208,7 +198,8 @@ class BestModel:
         if self.metric not in known:
             names = ", ".join(map(repr, dict.fromkeys(known)))
             raise ValueError(
-                f"the best model is by {self.metric!r}, but the metrics are {names}; pass one of these."
+                f"the best model is by {self.metric!r}, but the metrics are {names}; "
+                "pass one of these."
             )
 
     def progress(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from langevax.flower.evaluation import (
 from langevax.flower.strategy import ClientRules, Evaluate, FederatedStrategy
 from langevax.flower.task import Task
 from langevax.run import Run, keep_compiled_programs
-from langevax.run.checkpoint import write_atomically
+from langevax.storage import parsed, write_atomically
 
 RUN_CONFIG: dict[str, Any] = {
     "rounds": 3,
@@ -188,6 +188,6 @@ class RecordLog:
         """Yield the lines before a number; one that was cut when its server died has no end."""
         if self.resumed and self.path.exists():
             for line in self.path.read_text(encoding="utf-8").splitlines(True):
-                with suppress(ValueError):
-                    if next(iter(json.loads(line).values())) < number:
+                with suppress(ValueError, TypeError, AttributeError, StopIteration):
+                    if next(iter(parsed(line).values())) < number:
                         yield line

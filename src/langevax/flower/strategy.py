@@ -84,7 +84,8 @@ class ClientRules:
         checks.positive_int("number", self.number, auto=True)
         if self.weights not in ("size", "uniform"):
             raise ValueError(
-                f"weights must be 'size' or 'uniform', got {checks.shown(self.weights)}."
+                "weights must be 'size' or 'uniform', got "
+                f"{checks.shown(self.weights)}."
             )
 
 
@@ -145,8 +146,8 @@ class FederatedStrategy(Strategy):
         checks.flag("resume", run.resume)
         if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
             raise TypeError(
-                f"callbacks must be a list of functions callback(record), got {checks.shown(callbacks)}; "
-                "pass [callback]."
+                "callbacks must be a list of functions callback(record), got "
+                f"{checks.shown(callbacks)}; pass [callback]."
             )
         if best is not None:
             checks.instance("best", best, BestModel, "BestModel('loss', 'min')")
@@ -204,7 +205,8 @@ class FederatedStrategy(Strategy):
         """
         if self.best.stop_after is not None and not evaluate_every:
             raise ValueError(
-                "stop_after needs evaluations, but evaluate_every is 0; pass evaluate_every=1."
+                "stop_after needs evaluations, but evaluate_every is 0; pass "
+                "evaluate_every=1."
             )
         if initial_arrays is not None:
             self.names = wire.names_of(initial_arrays, self.loop.position)
@@ -244,8 +246,9 @@ class FederatedStrategy(Strategy):
     def _refuse(self, *_: Any, **__: Any) -> Never:
         """Refuse loops other than `start`, such as those of strategies that wrap another."""
         raise TypeError(
-            "a FederatedStrategy runs its rounds by its own start(grid); a strategy that wraps it, such as Flower's "
-            "differential privacy, would change none of its messages: pass the FederatedStrategy itself."
+            "a FederatedStrategy runs its rounds by its own start(grid); a strategy "
+            "that wraps it, such as Flower's differential privacy, would change none "
+            "of its messages: pass the FederatedStrategy itself."
         )
 
     configure_train = aggregate_train = configure_evaluate = aggregate_evaluate = (
@@ -266,7 +269,7 @@ class FederatedStrategy(Strategy):
         first = self.loop.step
         while self.loop.step == first:
             if self.loop.between_rounds:
-                self._update_clients(grid)
+                self._update_clients(grid, joins=len(self.history) == before)
             self._run_exchange(grid)
         done = self.loop.step
         record = RoundRecord(done, {}, {}, self.loop.counts, self.loop.position)
@@ -351,8 +354,8 @@ class FederatedStrategy(Strategy):
         if self.checkpoint is not None and checkpoints.exists(self.checkpoint):
             if not self.run.resume:
                 raise CheckpointError(
-                    f"checkpoint {str(self.checkpoint)!r} already holds a run; pass resume=True in Run to continue it, or "
-                    "name another folder."
+                    f"checkpoint {str(self.checkpoint)!r} already holds a run; pass "
+                    "resume=True in Run to continue it, or name another folder."
                 )
             saved = checkpoints.load(self.checkpoint, self.identity)
         registry = self.registry
@@ -388,10 +391,14 @@ class FederatedStrategy(Strategy):
             )
         log(INFO, "Resumed after round %d", self.loop.step)
 
-    def _update_clients(self, grid: Grid) -> None:
-        """Between two rounds: restart where clients joined, are gone for good, or lost their memory."""
+    def _update_clients(self, grid: Grid, joins: bool = True) -> None:
+        """Between two rounds: restart where clients joined, are gone for good, or lost their memory.
+
+        None joins after a restart in the same round, or one that comes and goes would restart it for ever.
+        """
         registry = self.registry
-        registry.poll(grid)
+        if joins:
+            registry.poll(grid)
         joined, gone = registry.changes()
         reasons = [self._restart_reason] if self._restart_reason else []
         if joined:
@@ -433,7 +440,14 @@ class FederatedStrategy(Strategy):
         )
         accepted = {sent.clients[i]: tree for i, tree in replies.accepted.items()}
         counts = self.loop.receive(request, accepted)
-        registry.record(request.clients, set(accepted))
+        why = replies.rejected | dict.fromkeys(
+            replies.memory_lost, "it lost its memory"
+        )
+        refused = {sent.clients[i]: words for i, words in why.items()}
+        versions = zip(request.clients, request.memory_versions, strict=True)
+        uses_memory = request.scheduled.exchange.uses_memory
+        renewed = {client for client, v in versions if uses_memory and v < 0}
+        registry.record(request.clients, set(accepted), refused, renewed)
         seconds = time.monotonic() - began
         record = self._exchange_record(sent, received.replies, replies)._replace(
             seconds=seconds,
@@ -515,8 +529,9 @@ class FederatedStrategy(Strategy):
         if late := sorted({client for e in last for client in e.late}):
             reasons.append(f"clients {late} did not answer within {self.deadline:g} s")
         raise TimeoutError(
-            f"no reply of {MAX_SILENT} exchanges in a row was accepted. {'; '.join(dict.fromkeys(reasons))}. "
-            "Where numbers are not finite take a smaller step size; where clients are slow a longer deadline."
+            f"no reply of {MAX_SILENT} exchanges in a row was accepted. "
+            f"{'; '.join(dict.fromkeys(reasons))}. Where numbers are not finite take a "
+            "smaller step size; where clients are slow a longer deadline."
         )
 
     def _save(self) -> None:

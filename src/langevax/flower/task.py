@@ -63,7 +63,8 @@ class Task:
         if not isinstance(algorithm, Federated):
             got = checks.shown(algorithm)
             raise TypeError(
-                f"algorithm must be one of langevax.federated or a function that gives one, got {got}."
+                "algorithm must be one of langevax.federated or a function that gives "
+                f"one, got {got}."
             )
         return algorithm
 

@@ -54,11 +54,13 @@ def torch_problem(module: Any, loss: Any, rows: Any) -> ExternalSum:
     _check_deterministic(module)
     if not callable(loss):
         raise TypeError(
-            f"loss must be a function loss(outputs, targets) -> scalar mean, got {checks.shown(loss)}."
+            "loss must be a function loss(outputs, targets) -> scalar mean, got "
+            f"{checks.shown(loss)}."
         )
     if not isinstance(rows, tuple | list) or len(rows) != 2:
         raise TypeError(
-            f"rows must be a pair (inputs, targets), got {type(rows).__name__}; pass arrays or tensors."
+            f"rows must be a pair (inputs, targets), got {type(rows).__name__}; pass "
+            "arrays or tensors."
         )
     arrays = jax.tree.map(_host, tuple(rows))
     dtypes = tuple(str(a.dtype) for a in jax.tree.leaves(arrays))
@@ -146,7 +148,8 @@ class TorchValue:
                 else type(value).__name__
             )
             raise ValueError(
-                f"loss must return a scalar tensor, got {shape}; average over the rows and outputs."
+                f"loss must return a scalar tensor, got {shape}; average over the rows "
+                "and outputs."
             )
         return value
 
@@ -206,7 +209,8 @@ def _parameters(module: Any) -> dict[str, torch.nn.Parameter]:
     for name, p in parameters.items():
         if p.dtype != torch.float32:
             raise ValueError(
-                f"parameter {name!r} of module is {p.dtype}, but positions are float32; pass module.float()."
+                f"parameter {name!r} of module is {p.dtype}, but positions are "
+                "float32; pass module.float()."
             )
     return parameters
 
@@ -216,12 +220,14 @@ def _check_names(position: Any, parameters: dict[str, torch.nn.Parameter]) -> No
     if names != set(parameters):
         actual = type(position).__name__ if names is None else sorted(names)
         raise ValueError(
-            f"position must be a dict of {sorted(parameters)}, got {actual}; see torch_start."
+            f"position must be a dict of {sorted(parameters)}, got {actual}; see "
+            "torch_start."
         )
     for name, p in parameters.items():
         if np.shape(position[name]) != tuple(p.shape):
             raise ValueError(
-                f"position[{name!r}] has shape {np.shape(position[name])}, the parameter {tuple(p.shape)}."
+                f"position[{name!r}] has shape {np.shape(position[name])}, the "
+                f"parameter {tuple(p.shape)}."
             )
 
 
@@ -233,8 +239,9 @@ def _check_deterministic(module: torch.nn.Module) -> None:
             part.training or part.running_mean is None
         ):
             raise ValueError(
-                f"{kind} normalises by the batch, so that gradients are not means over rows; hold its statistics "
-                "fixed by module.eval(), or use GroupNorm or LayerNorm."
+                f"{kind} normalises by the batch, so that gradients are not means over "
+                "rows; hold its statistics fixed by module.eval(), or use GroupNorm or "
+                "LayerNorm."
             )
         rate = (
             part.p
@@ -243,7 +250,8 @@ def _check_deterministic(module: torch.nn.Module) -> None:
         )
         if part.training and isinstance(rate, int | float) and rate > 0:
             raise ValueError(
-                f"{kind} drops out at random, but the gradient must be a function; call module.eval()."
+                f"{kind} drops out at random, but the gradient must be a function; "
+                "call module.eval()."
             )
 
 
@@ -271,8 +279,9 @@ def _check_mean(
         abs(first), abs(second)
     ):
         raise ValueError(
-            f"loss over the first {2 * half} rows is {whole:.6g} but the mean over their halves {mean:.6g}: it is not "
-            "a mean over rows. Pass one that is: reduction='mean', no class weights, no ignored targets."
+            f"loss over the first {2 * half} rows is {whole:.6g} but the mean over "
+            f"their halves {mean:.6g}: it is not a mean over rows. Pass one that is: "
+            "reduction='mean', no class weights, no ignored targets."
         )
 
 
@@ -292,6 +301,7 @@ def _as_jax(path: Any, array: np.ndarray) -> np.ndarray:
     limits = np.iinfo(np.int32)
     if array.size and (array.min() < limits.min or array.max() > limits.max):
         raise ValueError(
-            f"rows{jax.tree_util.keystr(path)} holds integers beyond 32 bits; pass smaller ones."
+            f"rows{jax.tree_util.keystr(path)} holds integers beyond 32 bits; pass "
+            "smaller ones."
         )
     return array.astype(np.int32)

@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from logging import INFO, WARNING, getLogger
 from typing import Any, NamedTuple
 
@@ -64,7 +64,7 @@ class NodeRegistry:
 
     Attributes:
         partitions: those of the run's clients, in order.
-        num_partitions: the number of clients according to the clients; 0 where they do not say.
+        num_partitions: the number of clients according to the clients, the median of what they say; 0 where none does.
         rejected: why nodes were not accepted.
     """
 
@@ -85,11 +85,16 @@ class NodeRegistry:
         self.connected: set[int] = set()
         self.partitions: list[int] = []
         self.rejected: dict[int, str] = {}
-        self.num_partitions: int = 0
+        self.claims: dict[int, int] = {}
         self._ignored: set[int] = set()
         self._greeted: dict[
             str, int
         ] = {}  # nodes by the greeting that they have not answered
+
+    @property
+    def num_partitions(self) -> int:
+        claims = [self.claims[p] for p in self.nodes if self.claims[p] > 0]
+        return statistics.median_low(claims) if claims else 0
 
     def poll(self, grid: Grid) -> None:
         """Greet new nodes and read the answers to earlier greetings, without waiting."""
@@ -131,8 +136,9 @@ class NodeRegistry:
                 )
                 of = "clients" if not needed else f"of {needed} clients"
                 raise TimeoutError(
-                    f"{len(here)} {of} introduced themselves within {seconds:g} s ({here}); start the others, ask for "
-                    f"fewer, or wait longer: ClientRules(number, join_seconds=).{rejected}"
+                    f"{len(here)} {of} introduced themselves within {seconds:g} s "
+                    f"({here}); start the others, ask for fewer, or wait longer: "
+                    f"ClientRules(number, join_seconds=).{rejected}"
                 )
             time.sleep(poll_seconds)
 
@@ -147,7 +153,10 @@ class NodeRegistry:
         name = f"node {node}"
         if partition < 0:
             self._ignored.add(node)
-            return f"{name} has no partition id; start its SuperNode with --node-config 'partition-id=N'"
+            return (
+                f"{name} has no partition id; start its SuperNode with --node-config "
+                "'partition-id=N'"
+            )
         if rows < 1:
             self._ignored.add(node)
             return f"client {partition} ({name}) has no rows"
@@ -163,7 +172,8 @@ class NodeRegistry:
         self.nodes[partition] = node
         self.rows[partition] = rows
         self.missed[partition] = 0
-        self.num_partitions = max(self.num_partitions, num_partitions)
+        self.claims[partition] = num_partitions
+        self.rejected.pop(node, None)
         return None
 
     def unknown(self, connected: set[int]) -> list[int]:
@@ -190,13 +200,28 @@ class NodeRegistry:
             for partition, node in self.nodes.items()
         }
 
-    def record(self, selected: list[int], answered: set[int]) -> None:
-        """Count who missed an exchange, by index in the run."""
+    def record(
+        self,
+        selected: list[int],
+        answered: set[int],
+        refused: Mapping[int, str],
+        renewed: Container[int] = (),
+    ) -> None:
+        """Count who missed an exchange, by index in the run; `refused` says why replies were not used.
+
+        A client that was refused and answers from a new memory, one of `renewed`, is not forgiven yet: one that never
+        keeps its memory would restart the run for ever.
+        """
         for client, partition in enumerate(self.partitions):
+            node = self.node_of(client)
             if client in answered:
-                self.missed[partition] = 0
-            elif client in selected or self.node_of(client) is None:
+                if client not in renewed or node not in self.rejected:
+                    self.missed[partition] = 0
+                    self.rejected.pop(node, None)
+            elif client in selected or node is None:
                 self.missed[partition] += 1
+            if client in refused:
+                self.rejected[node] = f"client {partition}: {refused[client]}"
 
     def changes(self) -> tuple[list[int], list[int]]:
         """(partitions that joined, partitions to remove) since `set_clients`."""
@@ -204,9 +229,11 @@ class NodeRegistry:
         return [p for p in self.active() if p not in self.partitions], gone
 
     def forget(self, partitions: list[int]) -> None:
-        """Forget the nodes of these, so that they are greeted again when they are back."""
+        """Forget the nodes of these; all are greeted again but those that are here and were refused."""
         for partition in partitions:
-            self.nodes.pop(partition, None)
+            node = self.nodes.pop(partition, None)
+            if node in self.rejected and node in self.connected:
+                self._ignored.add(node)
 
     def candidates(self) -> list[int]:
         """The clients of a restart: all that are connected, and those that are absent for a moment."""
@@ -237,17 +264,17 @@ class NodeRegistry:
 
     def _introduce(self, node: int, reply: Message) -> None:
         try:
-            fields = opened(reply)
-            if (
-                other := wire.difference(self.description, str(fields.get("algorithm")))
-            ) is not None:
+            fields = opened(reply, wire.INTRODUCTION)
+            other = wire.difference(self.description, fields["algorithm"])
+            if other is not None:
                 raise Rejected(
-                    f"it runs another algorithm: {other}; install the same app on both sides"
+                    f"it runs another algorithm: {other}; install the same app on both "
+                    "sides"
                 )
             introduction = [
-                int(fields[name]) for name in ("partition", "rows", "num-partitions")
+                fields[name] for name in ("partition", "rows", "num-partitions")
             ]
-        except (Rejected, KeyError) as error:
+        except Rejected as error:
             self._ignored.add(node)
             why = f"node {node}: {error}"
         else:
@@ -320,14 +347,16 @@ class ReplyChecker:
             raise Rejected(
                 f"it comes from node {reply.metadata.src_node_id}, not from node {node}"
             )
-        fields = opened(reply)
-        for name in ("run", "number", "exchange", "partition"):
-            if fields.get(name) != sent[name]:
+        fields = opened(reply, wire.EXCHANGE)
+        for name in wire.EXCHANGE:
+            if fields[name] != sent[name]:
                 raise Rejected(
-                    f"it answers {name} {fields.get(name)}, not {name} {sent[name]}"
+                    f"it answers {name} {fields[name]}, not {name} {sent[name]}"
                 )
         if fields.get("lost"):
-            raise MemoryLost
+            if sent["memory_version"] < 0:
+                raise Rejected("it lost a memory that it was not asked for")
+            raise MemoryLost("it lost its memory")
         return wire.unpack(wire.arrays_of(reply.content), shape)
 
     def too_large(self, exchange: str, norms: Mapping[int, float]) -> dict[int, str]:
@@ -336,7 +365,10 @@ class ReplyChecker:
         positive = [n for n in (*norms.values(), *known) if n > 0]
         usual = max([statistics.median(positive), *known]) if positive else math.inf
         reasons = {
-            index: f"its norm is {n:.3g}, more than {self.norm_ratio:g} times the usual {usual:.3g}"
+            index: (
+                f"its norm is {n:.3g}, more than {self.norm_ratio:g} times the usual "
+                f"{usual:.3g}"
+            )
             for index, n in norms.items()
             if n > self.norm_ratio * usual
         }
@@ -349,16 +381,13 @@ class MemoryLost(Rejected):
     """The client does not have the memory that the server counts on."""
 
 
-def opened(reply: Message) -> dict[str, Any]:
-    """The fields of a reply; raise `Rejected` for an error, or where the client rejected the message."""
+def opened(reply: Message, schema: dict[str, type]) -> dict[str, Any]:
+    """The fields of a reply of this schema; raise `Rejected` for an error, or where the client rejected the message."""
     if reply.has_error():
-        lines = [
-            line.strip()
-            for line in (reply.error.reason or "").splitlines()
-            if line.strip()
-        ]
-        raise Rejected(f"it failed: {lines[-1][:300] if lines else 'no reason given'}")
+        lines = (reply.error.reason or "").split("\n")
+        words = [line.strip() for line in lines if line.strip()]
+        raise Rejected(f"it failed: {words[-1] if words else 'no reason given'}")
     fields = wire.fields_of(reply.content)
     if "rejected" in fields:
         raise Rejected(f"it rejected the message: {fields['rejected']}")
-    return fields
+    return wire.checked(fields, schema)

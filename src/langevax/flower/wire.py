@@ -5,18 +5,73 @@ leaves in order, serialised by Flower through NumPy's format with pickling off.
 """
 
 import json
+from math import isfinite
 from typing import Any
 
 import jax
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
+from langevax import checks
 from langevax._typing import PyTree
+from langevax.federated.rounds import FEDERATED_COUNTS
 from langevax.run.identity import describe
+
+LOSS_METRIC = "loss"
+METRIC_PREFIX = "metric."  # and its name: a field of a client's reply
+SERVER_PREFIX = "server/"  # and its name: a metric of the server in a `RoundRecord`
+INTRODUCTION = {"partition": int, "rows": int, "num-partitions": int, "algorithm": str}
+EXCHANGE = {"run": str, "number": int, "exchange": str, "partition": int}
+EVALUATION = {"partition": int, "rows": int}
+"""Fields that each message of a client has, with their types; `checked` says what else it may have."""
 
 
 class Rejected(ValueError):
-    """A message or reply that is not accepted, with the reason."""
+    """A message or reply that is not accepted, with the reason, which may quote the other side."""
+
+    def __init__(self, reason: str):
+        super().__init__(checks.line(reason))
+
+
+def checked(fields: dict[str, Any], schema: dict[str, type]) -> dict[str, Any]:
+    """Return the fields of a client's message; one that breaks the schema is `Rejected`.
+
+    Whole numbers are exact in float64, a loss is finite, a metric is a number under a name of its own, and no word is
+    longer than an algorithm's description can be. Fields of other names are not read.
+    """
+    for name in schema.keys() - fields.keys():
+        raise Rejected(f"its {name!r} is missing")
+    kinds = {LOSS_METRIC: float, "lost": bool} | schema
+    for name, value in fields.items():
+        metric = name.removeprefix(METRIC_PREFIX)
+        kind = kinds.get(name, float if metric != name else type(value))
+        if type(value) is not kind:
+            got = checks.shown(value)
+            raise Rejected(f"its {name!r} is {got}, not of type {kind.__name__}")
+        if (kind is int and abs(value) > 2**53) or (
+            name == LOSS_METRIC and not isfinite(value)
+        ):
+            raise Rejected(f"its {name!r} is {value}, not finite or too large")
+        if kind is str and len(value) > 10**5:
+            raise Rejected(f"its {name!r} has {len(value)} characters")
+        if metric != name and (fault := fault_of_metric(metric)):
+            raise Rejected(fault)
+    return fields
+
+
+def fault_of_metric(name: str) -> str | None:
+    """Return why a client's metric may not have this name: langevax uses it, or it fits no line of a log."""
+    if name in (LOSS_METRIC, *FEDERATED_COUNTS) or name.startswith(SERVER_PREFIX):
+        return (
+            f"a client's metrics include {name!r}, a name that langevax uses; give it "
+            "another."
+        )
+    if name != checks.line(name):
+        return (
+            f"a client's metrics include {checks.line(name)!r}; names have at most 300 "
+            "printable characters."
+        )
+    return None
 
 
 def pack(tree: PyTree, names: list[str] | None = None) -> ArrayRecord:
@@ -55,7 +110,7 @@ def unpack(record: ArrayRecord, like: PyTree, names: list[str] | None = None) ->
 
 def _checked(stored: Array, like: Any, label: str) -> np.ndarray:
     try:
-        array = stored.numpy()
+        array = np.asarray(stored.numpy())  # of an archive: an array of objects
     except Exception as error:
         raise Rejected(f"{label} is not an array ({type(error).__name__})") from error
     dtype = np.dtype(like.dtype)
@@ -63,7 +118,8 @@ def _checked(stored: Array, like: Any, label: str) -> np.ndarray:
         array = array.view(dtype) if array.dtype == f"u{dtype.itemsize}" else array
     if array.shape != like.shape or array.dtype != dtype:
         raise Rejected(
-            f"{label} has shape {array.shape} and dtype {array.dtype}, not {like.shape} and {dtype}"
+            f"{label} has shape {array.shape} and dtype {array.dtype}, not "
+            f"{like.shape} and {dtype}"
         )
     return array
 
@@ -89,7 +145,8 @@ def norm(tree: PyTree) -> float:
                 else "numbers too large to square"
             )
             raise Rejected(
-                f"{jax.tree_util.keystr(path)} is not finite: {len(wrong)} of {wide.size} numbers, {where}"
+                f"{jax.tree_util.keystr(path)} is not finite: {len(wrong)} of "
+                f"{wide.size} numbers, {where}"
             )
         total += square
     return total**0.5
@@ -133,9 +190,12 @@ def difference(ours: str, theirs: str) -> str | None:
     try:
         here = json.loads(ours)
         there = dict(json.loads(theirs))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return "it does not state its algorithm"
     for name in sorted(here.keys() | there.keys()):
         if here.get(name) != there.get(name):
-            return f"{name} is {there.get(name, 'absent')} there and {here.get(name, 'absent')} here"
+            return (
+                f"{name} is {there.get(name, 'absent')} there and "
+                f"{here.get(name, 'absent')} here"
+            )
     return None

@@ -74,5 +74,6 @@ def check_batch_size(batch_size: int, problem: Problem) -> None:
         bound = int(problem.size)
     if batch_size > bound:
         raise ValueError(
-            f"batch_size is {batch_size} but the problem has {bound} components; pass batch_size <= {bound}."
+            f"batch_size is {batch_size} but the problem has {bound} components; pass "
+            f"batch_size <= {bound}."
         )

@@ -29,7 +29,8 @@ class GradientEstimator(eqx.Module):
         for name in ("batch_size", "period"):
             if checks.is_auto(getattr(self, name, None)):
                 raise ValueError(
-                    f"{name} of {type(self).__name__} is 'auto', which langevax.sample alone chooses; pass an int."
+                    f"{name} of {type(self).__name__} is 'auto', which langevax.sample "
+                    "alone chooses; pass an int."
                 )
 
     @abstractmethod

@@ -93,8 +93,9 @@ class Certificate:
 
     def __repr__(self) -> str:
         return (
-            f"Certificate({self.verdict} {self.unknown_share:.2g} of what the untrained prior leaves; "
-            f"{self.work:.2g} neuron gradients in {self.cpu_seconds:.1f} CPU seconds; dual {self.dual.shape})"
+            f"Certificate({self.verdict} {self.unknown_share:.2g} of what the "
+            f"untrained prior leaves; {self.work:.2g} neuron gradients in "
+            f"{self.cpu_seconds:.1f} CPU seconds; dual {self.dual.shape})"
         )
 
     def output_error(self, outputs: Float[ArrayLike, "n ..."]) -> float:
@@ -111,8 +112,8 @@ class Certificate:
         """
         if np.shape(outputs) != self.outputs.shape:
             raise ValueError(
-                f"outputs must have shape {self.outputs.shape}, got {np.shape(outputs)}; pass those at the rows that "
-                "were certified."
+                f"outputs must have shape {self.outputs.shape}, got "
+                f"{np.shape(outputs)}; pass those at the rows that were certified."
             )
         apart = np.asarray(outputs, np.float64) - self.outputs
         distance = math.sqrt(
@@ -162,7 +163,8 @@ def certify(
     check_problem(risk, temperature, key)
     if effort is not None and cpu_seconds is not None:
         raise ValueError(
-            f"effort={effort} and cpu_seconds={cpu_seconds} are two budgets; pass one of them."
+            f"effort={effort} and cpu_seconds={cpu_seconds} are two budgets; pass one "
+            "of them."
         )
     checks.number("effort", DEFAULT_EFFORT if effort is None else effort, positive=True)
     checks.number(
@@ -205,8 +207,8 @@ def _inner(risk: MeanFieldRisk, law: GibbsLaw, cloud: ArrayLike) -> np.ndarray:
     particles = np.asarray(cloud)
     if particles.ndim != 2 or particles.shape[1] != risk.particle_size:
         raise ValueError(
-            f"each of clouds must have shape (particles, {risk.particle_size}), got {particles.shape}; pass positions "
-            "of trained networks."
+            f"each of clouds must have shape (particles, {risk.particle_size}), got "
+            f"{particles.shape}; pass positions of trained networks."
         )
     checks.finite(
         "clouds",
@@ -254,7 +256,8 @@ def _verdict(
         # D(0) needs no search
         if search.lower is not None and np.any(search.lower[1]):
             promise += "; the lower one " + (
-                f"unless a well was missed that holds less than {3 / search.descents:.1%} of {search.descents:,} searches"
+                "unless a well was missed that holds less than "
+                f"{3 / search.descents:.1%} of {search.descents:,} searches"
                 if search.descents
                 else "by walks alone, since none of the searches for wells ended in one"
             )
@@ -266,11 +269,15 @@ def _verdict(
         )
     if not search.is_two_sided():
         return (
-            f"Upper end only, at most {upper:.3g}: no lower end is known that is better than that of any network, "
-            f"{search.bound_of_any:.3g}; raise effort (it was {search.effort:.0e})."
+            f"Upper end only, at most {upper:.3g}: no lower end is known that is "
+            f"better than that of any network, {search.bound_of_any:.3g}; raise effort "
+            f"(it was {search.effort:.0e})."
         )
     share = (upper - lower) / max(search.prior_objective - lower, np.finfo(float).tiny)
-    return f"Not certified: {between}, {min(share, 1):.0%} of what the untrained prior leaves, since {refusal}."
+    return (
+        f"Not certified: {between}, {min(share, 1):.0%} of what the untrained prior "
+        f"leaves, since {refusal}."
+    )
 
 
 def _row_shares(risk: RowRisk) -> np.ndarray:

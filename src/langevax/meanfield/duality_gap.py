@@ -94,7 +94,8 @@ def duality_gap(
     shape = (risk.max_size, *risk.neuron.output_shape)
     if dual.shape != shape:
         raise ValueError(
-            f"dual must have shape {shape}, one per row and output, got {dual.shape}; pass risk.dual(...)."
+            f"dual must have shape {shape}, one per row and output, got {dual.shape}; "
+            "pass risk.dual(...)."
         )
     checks.finite("dual", dual, remedy="pass the dual of a finite network")
     dual = project(risk, dual)
@@ -130,7 +131,6 @@ def _gap(risk: MeanFieldRisk, outputs: np.ndarray, dual: Array) -> float:
 
 def check_problem(risk: MeanFieldRisk, temperature: float, key: PRNGKey) -> None:
     """Raise unless it is one whose laws of all duals exist."""
-    checks.not_forked()
     checks.instance(
         "risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)"
     )
@@ -138,6 +138,7 @@ def check_problem(risk: MeanFieldRisk, temperature: float, key: PRNGKey) -> None
     checks.number("temperature", temperature, positive=True)
     if not np.isfinite(float(risk.neuron.bound)):
         raise ValueError(
-            f"{type(risk.neuron).__name__} is unbounded: its proximal Gibbs law need not exist, and no certificate "
-            "holds; use a bounded neuron such as TanhTanh."
+            f"{type(risk.neuron).__name__} is unbounded: its proximal Gibbs law need "
+            "not exist, and no certificate holds; use a bounded neuron such as "
+            "TanhTanh."
         )

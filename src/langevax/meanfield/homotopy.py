@@ -67,9 +67,10 @@ class ClimbSettings:
 
 CLIMB = ClimbSettings()
 TOO_LARGE = (
-    "outputs, or derivatives of the loss at them, are beyond the numbers of their dtype: a row that hardly any neuron "
-    "explains has an output of almost 0, where the logarithmic score has no bound; scale the neuron so that outputs "
-    "are about 1, and check rows that are far from all others."
+    "outputs, or derivatives of the loss at them, are beyond the numbers of their "
+    "dtype: a row that hardly any neuron explains has an output of almost 0, where the "
+    "logarithmic score has no bound; scale the neuron so that outputs are about 1, and "
+    "check rows that are far from all others."
 )
 
 

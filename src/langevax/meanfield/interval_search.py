@@ -95,7 +95,10 @@ class IntervalSearch:
     ascent: Ascent | None = None
     """Where the homotopy goes on; None for a new start."""
     descents: int = 0
-    refusal: str = "the budget ended before walks from the prior reached this temperature; {more}, or a higher temperature"
+    refusal: str = (
+        "the budget ended before walks from the prior reached this temperature; "
+        "{more}, or a higher temperature"
+    )
     walked: Walked | None = None
     """The ends of the last walks from the prior that reached the law."""
     effective: float = 0.0
@@ -237,8 +240,9 @@ class IntervalSearch:
         entries = jnp.asarray(checks.plain_array("dual", dual), self.clouds.dtype)
         if entries.shape != self.output_shape or not self.training:
             raise ValueError(
-                f"dual must have shape {self.output_shape}, one per row and output, with particles of its law as the "
-                f"first of clouds, got {entries.shape} and {len(self.training)} clouds."
+                f"dual must have shape {self.output_shape}, one per row and output, "
+                "with particles of its law as the first of clouds, got "
+                f"{entries.shape} and {len(self.training)} clouds."
             )
         checks.finite("dual", entries, remedy="pass the dual of a finite network")
         nearest = np.asarray(project(self.risk, entries))

@@ -13,7 +13,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -86,8 +85,10 @@ def coordinate_steps(
         risk.loss.curvature
     ) < float("inf"):
         raise ValueError(
-            f"the curvature of {type(risk.loss).__name__} has no bound, to which steps could be relative; pass MFLD a "
-            "step_size, or use adaptive_steps.LossCurvatureSteps, which measures the curvature at the outputs."
+            f"the curvature of {type(risk.loss).__name__} has no bound, to which steps "
+            "could be relative; pass MFLD a step_size, or use "
+            "adaptive_steps.LossCurvatureSteps, which measures the curvature at the "
+            "outputs."
         )
     return _coordinate_steps(risk, jnp.asarray(relative, risk.inputs.dtype))
 
@@ -128,19 +129,9 @@ def steps_at(
     )
 
 
-def has_settled(duals: Float[np.ndarray, "records ..."], min_records: int = 50) -> bool:
-    """Return whether the recorded dual vectors have stopped drifting, by `langevax.run.result.is_stationary`.
+def stop_at_plateau(trace: Any, _state: Any, min_records: int = 50) -> bool:
+    """Callback of `simulate` for runs that record `{"dual": ...}`: stop once the dual vector has settled.
 
-    With fewer than `min_records` of them it is not known, and False.
-
-    Example:
-        >>> still, drifting = np.random.default_rng(0).normal(size=(2, 100, 50))
-        >>> has_settled(still), has_settled(drifting + 0.1 * np.arange(100)[:, None])
-        (True, False)
+    With fewer than `min_records` records that is not known.
     """
-    return is_stationary(duals, min_records)
-
-
-def stop_at_plateau(trace: Any, _state: Any) -> bool:
-    """Callback of `simulate` for runs that record `{"dual": ...}`: stop once the dual vector has settled."""
-    return trace is not None and has_settled(trace.values["dual"])
+    return trace is not None and is_stationary(trace.values["dual"], min_records)

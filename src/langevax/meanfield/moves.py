@@ -121,17 +121,11 @@ def prior_shares(
 def adapted_step_size(
     step_size: Array,
     acceptance: Scalar,
-    proposal: Proposal = "mala",
-    *,
-    low: float = 0.5,
-    high: float = 0.75,
-    shrink: float = 0.75,
-    grow: float = 1.3,
+    proposal: Proposal,
 ) -> Array:
     """Return the step size of the next moves: smaller after low acceptance, larger after high acceptance."""
-    smaller = jnp.where(acceptance < low, shrink, 1.0)
-    factor = jnp.where(acceptance > high, grow, smaller)
-    step_size = step_size * factor
+    smaller = jnp.where(acceptance < 0.5, 0.75, 1.0)
+    step_size = step_size * jnp.where(acceptance > 0.75, 1.3, smaller)
     return (
         step_size if proposal == "mala" else jnp.minimum(step_size, LONGEST_PCNL_STEP)
     )

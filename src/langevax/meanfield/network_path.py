@@ -7,6 +7,8 @@ At every temperature T the law p_g of one neuron is that of the optimum of
 by `homotopy`: Newton's steps in the dual, a cloud that follows, and an output weight of each neuron that is the mean of
 what was integrated out, answered to first order by the last step. The noise of few particles, which at low temperatures
 exceeds the loss, is thereby taken out of the outputs.
+
+That is the optimum only where the cloud has all the mass of p_g. `outside` searches for what it lacks.
 """
 
 from dataclasses import replace
@@ -16,7 +18,8 @@ import numpy as np
 from jaxtyping import Float
 
 from langevax._typing import PRNGKey
-from langevax.meanfield.clouds import Clouds
+from langevax.meanfield import wells
+from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds
 from langevax.meanfield.gibbs_law import GibbsLaw
 from langevax.meanfield.homotopy import (
     CLIMB,
@@ -29,6 +32,9 @@ from langevax.meanfield.homotopy import (
 )
 from langevax.problems.mean_field import MeanFieldRisk
 
+HIDDEN = 1.0
+"""Logarithm of the factor by which others outweigh what a cloud holds, beyond which it is not of its law."""
+
 
 class NetworkPath:
     """The path of one training problem, as far down as it was asked for.
@@ -40,6 +46,7 @@ class NetworkPath:
         hottest: temperature at which it begins; `hottest_temperature` of the risk by default.
         most_doublings: of the cloud, where steps stay short.
         most_rounds: on the way from one temperature that is asked for to the next.
+        moves: of the cloud under each law.
     """
 
     def __init__(
@@ -50,6 +57,7 @@ class NetworkPath:
         hottest: float | None = None,
         most_doublings: int = 1,
         most_rounds: int = 30,
+        moves: int = MOVES_PER_LAW,
     ):
         law = GibbsLaw.of(risk, 1.0)
         rows = int(np.count_nonzero(np.asarray(risk.row_weights()) > 0))
@@ -63,7 +71,7 @@ class NetworkPath:
         )
         self.law = law
         first = hottest_temperature(risk) if hottest is None else hottest
-        self.climb = Climb(clouds, risk, first, newton, settings=settings)
+        self.climb = Climb(clouds, risk, first, newton, moves, settings)
         self.rung: Rung = self.climb.first(num_particles)
 
     def down_to(self, temperature: float, count: int = 1) -> list[Neurons]:
@@ -95,6 +103,18 @@ class NetworkPath:
             settings = replace(settings, largest_cloud=largest)
             self.climb = replace(self.climb, settings=settings)
         return self
+
+    def outside(self, num_descents: int = 300) -> float:
+        """Search for wells of the last law; return the logarithm of their mass to that of the cloud.
+
+        The networks are the optimum only where it is at most about `HIDDEN`.
+        """
+        rung = self.rung
+        clouds = self.climb.clouds
+        cloud = rung.pilot.cloud
+        met = wells.search(clouds, rung.tilt, [cloud], num_descents, num_steps=60)
+        # v is nowhere negative, nor is log Z
+        return met.log_partition - max(rung.log_partition, 0.0)
 
     @property
     def dual(self) -> Float[np.ndarray, "n ..."]:

@@ -123,7 +123,8 @@ class PDA(FollowsGibbsLaws):
     def __check_init__(self) -> None:
         if callable(self.temperature):
             raise TypeError(
-                "temperature is a schedule, but the average is that of one temperature; pass a number."
+                "temperature is a schedule, but the average is that of one "
+                "temperature; pass a number."
             )
         checks.number("temperature", self.temperature, positive=True)
         checks.number("growth", self.growth)

@@ -133,7 +133,8 @@ class PSDCA(Algorithm):
     def __check_init__(self) -> None:
         if callable(self.temperature):
             raise TypeError(
-                "temperature is a schedule, but the dual vector is that of one temperature; pass a number."
+                "temperature is a schedule, but the dual vector is that of one "
+                "temperature; pass a number."
             )
         checks.number("temperature", self.temperature, positive=True)
         checks.positive_int("num_inner_steps", self.num_inner_steps)
@@ -198,12 +199,13 @@ class PSDCA(Algorithm):
             state = self._refreshed(problem, state, dual, refresh_key)
             return state, _estimate_row(problem, state, row), dual[row]
 
-        def as_it_is(
-            state: PSDCAState, estimate: RowEstimate
-        ) -> tuple[PSDCAState, RowEstimate, Array]:
-            return state, estimate, dual[row]
-
-        state, estimate, own = lax.cond(due, refreshed, as_it_is, state, estimate)
+        state, estimate, own = lax.cond(
+            due,
+            refreshed,
+            lambda *as_they_are: (*as_they_are, dual[row]),
+            state,
+            estimate,
+        )
         state, change = self._ascended(problem, state, estimate, own, row)
         state = state._replace(dual=dual.at[row].add(change))
         used = 1 + due.astype(jnp.int32) * ((self.num_inner_steps + 1) * size + 1)
@@ -235,9 +237,9 @@ class PSDCA(Algorithm):
             - dual
         )
         if self.curvature == "variance":
-            change = change * _trusted_share(
-                rate * jnp.sqrt(jnp.sum(change**2) * estimate.variance)
-            )
+            # beyond one standard deviation of log weights, the variance here says nothing of the law there
+            spread = rate * jnp.sqrt(jnp.sum(change**2) * estimate.variance)
+            change = change / jnp.maximum(spread, 1)
         removed = estimate.log_mean - rate * jnp.sum(change * estimate.mean)
         log_weights = state.log_weights - (
             rate * jnp.tensordot(estimate.values, change, axes=change.ndim) + removed
@@ -323,17 +325,10 @@ def _estimate_row(
     )
 
 
-def _trusted_share(spread: Array) -> Array:
-    """Return the share to take of a step that would change log weights by the standard deviation `spread`.
-
-    Beyond one of them, the variance here says nothing of the law there.
-    """
-    return 1 / jnp.maximum(spread, 1)
-
-
 def _check_bound(neuron: Neuron) -> None:
     if checks.is_concrete(neuron.bound) and not float(neuron.bound) < float("inf"):
         name = type(neuron).__name__
         raise ValueError(
-            f"{name} is unbounded; use a bounded neuron such as TanhTanh, or curvature='variance'."
+            f"{name} is unbounded; use a bounded neuron such as TanhTanh, or "
+            "curvature='variance'."
         )

@@ -9,7 +9,6 @@ runs and judged on the other,
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import equinox as eqx
@@ -188,10 +187,9 @@ def upper_bounds(
     risk: RowRisk, temperature: float, runs: LocalRuns
 ) -> list[UpperBound]:
     """Return the plain bound of walks, and the one by their cells."""
-    shape = (risk.max_size, *risk.neuron.output_shape)
-    outputs = runs.outputs.sum(1).reshape(-1, *shape)
+    outputs = runs.outputs.sum(1)
     free = temperature * (runs.exponents.sum(1) - runs.log_partition)
-    cells = _by_cells(risk, temperature, runs, shape)
+    cells = _by_cells(risk, temperature, runs)
     return [judged(risk, outputs, free), *([] if cells is None else [cells])]
 
 
@@ -200,15 +198,15 @@ def judged(risk: RowRisk, outputs: np.ndarray, free: np.ndarray) -> UpperBound:
     count = len(free)
     means = [np.delete(outputs, r, 0).mean(0) for r in range(count)]
     all_means = np.stack([*means, outputs.mean(0)])
-    z = jnp.asarray(all_means, risk.inputs.dtype)
+    shape = (risk.max_size, *risk.neuron.output_shape)
+    z = jnp.asarray(all_means.reshape(-1, *shape), risk.inputs.dtype)
     losses = np.asarray(_mean_loss(risk, z)[0], np.float64)
     values = losses[:-1] + np.array([np.delete(free, r).mean() for r in range(count)])
     error = math.sqrt(
         (count - 1) / count * float(np.sum((values - values.mean()) ** 2))
     )
-    return UpperBound(
-        float(losses[-1] + free.mean()), error, count - 1, outputs.mean(0)
-    )
+    value = float(losses[-1] + free.mean())
+    return UpperBound(value, error, count - 1, all_means[-1].reshape(shape))
 
 
 def _both(bounds: list[UpperBound]) -> UpperBound:
@@ -223,7 +221,6 @@ def _by_cells(
     risk: RowRisk,
     temperature: float,
     runs: LocalRuns,
-    shape: tuple[int, ...],
 ) -> UpperBound | None:
     """Choose the shares of cells on half of the runs and judge them on the other half, both ways."""
     used = np.flatnonzero((runs.masses > 0).all(0))
@@ -235,16 +232,17 @@ def _by_cells(
     # of a cell, without log l: e_k - log Z^(A_k)
     log_partitions = runs.log_partition[:, None] + np.log(masses)
     costs = runs.exponents[:, used] / masses - log_partitions
-    cells = _Shares(risk, temperature, shape)
     halves = (np.arange(0, RUNS, 2), np.arange(1, RUNS, 2))
     bounds = []
     for chooser, judge in (halves, halves[::-1]):
-        shares = cells.best(
+        shares = _best_shares(
+            risk,
+            temperature,
             outputs[chooser].mean(0),
             costs[chooser].mean(0),
             np.log(masses[chooser].mean(0)),
         )
-        mixed = np.tensordot(outputs[judge], shares, axes=(1, 0)).reshape(-1, *shape)
+        mixed = np.tensordot(outputs[judge], shares, axes=(1, 0))
         paid = costs[judge] @ shares + shares @ _logs(shares)
         bounds.append(judged(risk, mixed, temperature * paid))
     return _both(bounds)
@@ -254,46 +252,34 @@ def _logs(shares: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(shares, np.finfo(float).tiny))
 
 
-@dataclass(frozen=True)
-class _Shares:
-    """P of a mixture of cells, in their shares l: convex."""
+def _best_shares(
+    risk: RowRisk,
+    temperature: float,
+    outputs: np.ndarray,
+    costs: np.ndarray,
+    start: np.ndarray,
+) -> np.ndarray:
+    """Return the shares l of cells that minimise loss(sum_k l_k z_k) + T (sum_k l_k costs_k - entropy), convex in l."""
+    from scipy.optimize import minimize
 
-    risk: RowRisk
-    temperature: float
-    shape: tuple[int, ...]
+    shape = (1, risk.max_size, *risk.neuron.output_shape)
+    per_row = outputs.shape[1] // risk.max_size
+    weights = np.repeat(
+        np.asarray(risk.row_weights(), np.float64) / float(risk.size), per_row
+    )
 
-    def best(
-        self,
-        outputs: np.ndarray,
-        costs: np.ndarray,
-        start: np.ndarray,
-    ) -> np.ndarray:
-        """Return the l that minimise loss(sum_k l_k z_k) + T (sum_k l_k costs_k - entropy)."""
-        from scipy.optimize import minimize
-
-        risk = self.risk
-        per_row = outputs.shape[1] // self.risk.max_size
-        weights = np.repeat(
-            np.asarray(risk.row_weights(), np.float64) / float(risk.size), per_row
+    def objective(logits: np.ndarray) -> tuple[float, np.ndarray]:
+        shares = normalised(logits)
+        z = jnp.asarray((shares @ outputs).reshape(shape), risk.inputs.dtype)
+        loss, slopes = _mean_loss(risk, z)
+        paid = temperature * (costs + _logs(shares))
+        slope = (
+            outputs @ (weights * np.asarray(slopes[0], np.float64).reshape(-1)) + paid
         )
+        return float(loss[0]) + float(shares @ paid), shares * (slope - shares @ slope)
 
-        def objective(logits: np.ndarray) -> tuple[float, np.ndarray]:
-            shares = normalised(logits)
-            z = jnp.asarray(
-                (shares @ outputs).reshape(1, *self.shape), risk.inputs.dtype
-            )
-            loss, slopes = _mean_loss(risk, z)
-            paid = self.temperature * (costs + _logs(shares))
-            slope = (
-                outputs @ (weights * np.asarray(slopes[0], np.float64).reshape(-1))
-                + paid
-            )
-            return float(loss[0]) + float(shares @ paid), shares * (
-                slope - shares @ slope
-            )
-
-        return normalised(
-            minimize(
-                objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}
-            ).x
-        )
+    return normalised(
+        minimize(
+            objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}
+        ).x
+    )

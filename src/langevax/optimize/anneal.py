@@ -212,8 +212,9 @@ def _choose_temperature(
         hot = float(temperature)
     if not hot > 0:
         raise ValueError(
-            "temperature='auto' is chosen from the spread of fun over the starts, but fun is "
-            f"{at_starts.values[0]:.6g} at all of them; pass a temperature, or an x0 that draws starts farther apart."
+            "temperature='auto' is chosen from the spread of fun over the starts, but "
+            f"fun is {at_starts.values[0]:.6g} at all of them; pass a temperature, or "
+            "an x0 that draws starts farther apart."
         )
     return Geometric(hot, cooling * hot, num_steps)
 
@@ -405,13 +406,17 @@ def _message(
         ]
     if search.diverged_at is not None:
         sentences = [
-            f"Chains diverged at step {search.diverged_at} with step_size={step_size:.3g}; pass a smaller one, a lower "
-            "temperature, or bounds that keep chains where fun and its gradient are numbers."
+            (
+                f"Chains diverged at step {search.diverged_at} with "
+                f"step_size={step_size:.3g}; pass a smaller one, a lower temperature, "
+                "or bounds that keep chains where fun and its gradient are numbers."
+            )
         ]
     if not end.reached:
         sentences.append(
-            f"Polishing reached no minimum: the gradient at x has norm {slope:.3g}. fun may have a "
-            "kink there, be unbounded below, or be too flat for its dtype; try bounds, or float64."
+            f"Polishing reached no minimum: the gradient at x has norm {slope:.3g}. "
+            "fun may have a kink there, be unbounded below, or be too flat for its "
+            "dtype; try bounds, or float64."
         )
     else:  # basins are those of minima
         sentences.append(end.tally.sentence("chain", "chains"))

@@ -61,14 +61,16 @@ def as_problem(fun: Objective) -> Problem:
     """Return a problem unchanged, and a function as a problem of one component."""
     if isinstance(fun, MeanFieldRisk):
         raise TypeError(
-            "fun is a MeanFieldRisk, which is minimised over laws, not over one position; use "
-            "langevax.meanfield.MFLD with langevax.simulate, or langevax.sklearn."
+            "fun is a MeanFieldRisk, which is minimised over laws, not over one "
+            "position; use langevax.meanfield.MFLD with langevax.simulate, or "
+            "langevax.sklearn."
         )
     if isinstance(fun, Problem):
         return fun
     if not callable(fun):
         raise TypeError(
-            f"fun must be a function of the position or a langevax.Problem, got {checks.shown(fun)}."
+            "fun must be a function of the position or a langevax.Problem, got "
+            f"{checks.shown(fun)}."
         )
     return Function(fun)
 
@@ -163,8 +165,8 @@ def as_box(bounds: BoundsLike, like: PyTree[Array]) -> Box | None:
     high = np.where(high > upper, np.nextafter(high, -infinite), high)
     for i in np.flatnonzero(~(low < high)):
         raise ValueError(
-            f"bounds[{i}] is ({lower[i]}, {upper[i]}); pass two numbers that {dtype} tells apart, the lower one first, and "
-            "None for an open side."
+            f"bounds[{i}] is ({lower[i]}, {upper[i]}); pass two numbers that {dtype} "
+            "tells apart, the lower one first, and None for an open side."
         )
     if np.all(np.isinf(low) & np.isinf(high)):
         return None
@@ -184,7 +186,8 @@ def _sides(bounds: BoundsLike, like: PyTree[Array]) -> tuple[np.ndarray, np.ndar
             )
         except ValueError as error:
             raise ValueError(
-                f"bounds.lb and bounds.ub must broadcast to the shape {shape} of x0: {error}."
+                f"bounds.lb and bounds.ub must broadcast to the shape {shape} of x0: "
+                f"{error}."
             ) from error
         return lower, upper
     try:
@@ -196,11 +199,13 @@ def _sides(bounds: BoundsLike, like: PyTree[Array]) -> tuple[np.ndarray, np.ndar
         sides = np.asarray(pairs, np.float64).reshape(len(pairs), 2)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"bounds must be a scipy.optimize.Bounds or a sequence of (lower, upper), got {checks.shown(bounds)}."
+            "bounds must be a scipy.optimize.Bounds or a sequence of (lower, upper), "
+            f"got {checks.shown(bounds)}."
         ) from error
     if len(sides) != size:
         raise ValueError(
-            f"bounds has {len(sides)} pairs but x0 has {size} numbers; pass one pair for each of them."
+            f"bounds has {len(sides)} pairs but x0 has {size} numbers; pass one pair "
+            "for each of them."
         )
     return sides[:, 0], sides[:, 1]
 
@@ -214,8 +219,8 @@ def check_inside(vectors: Float[np.ndarray, "*batch d"], box: Box | None) -> Non
     for place in np.argwhere((vectors < low) | (vectors > high)):
         i = place[-1]
         raise ValueError(
-            f"x0[{i}] is {vectors[tuple(place)]}, outside of bounds[{i}] = ({box.lower[i]}, {box.upper[i]}); start "
-            "inside, or widen the bounds."
+            f"x0[{i}] is {vectors[tuple(place)]}, outside of bounds[{i}] = "
+            f"({box.lower[i]}, {box.upper[i]}); start inside, or widen the bounds."
         )
 
 
@@ -232,7 +237,8 @@ def check_options(
     if isinstance(temperature, tuple | list):
         if len(temperature) != 2:
             raise ValueError(
-                f"temperature is {temperature!r}; pass a pair (hot, cold), one number, or a function of the step."
+                f"temperature is {temperature!r}; pass a pair (hot, cold), one number, "
+                "or a function of the step."
             )
         for i, value in enumerate(temperature):
             checks.number(f"temperature[{i}]", value, positive=True)
@@ -241,8 +247,8 @@ def check_options(
     checks.one_number("step_size", step_size, positive=True, auto=True)
     if not isinstance(gradient, GradientEstimator) and gradient != "auto":
         raise TypeError(
-            f"gradient must be one of langevax.gradients or 'auto', got {checks.shown(gradient)}; fun is "
-            "differentiated by JAX."
+            "gradient must be one of langevax.gradients or 'auto', got "
+            f"{checks.shown(gradient)}; fun is differentiated by JAX."
         )
     if isinstance(gradient, GradientEstimator):
         gradient.check_sizes()
@@ -257,12 +263,14 @@ def check_scalar(problem: Problem, position: Float[Array, " d"]) -> None:
         jax.errors.ConcretizationTypeError,
     ) as error:
         raise TypeError(
-            "fun must be a function that JAX can trace, but it asks for the numbers of its argument; write it with "
-            f"jax.numpy, without float() or NumPy ({str(error).splitlines()[0]})"
+            "fun must be a function that JAX can trace, but it asks for the numbers of "
+            "its argument; write it with jax.numpy, without float() or NumPy "
+            f"({str(error).splitlines()[0]})"
         ) from error
     if not jnp.issubdtype(value.dtype, jnp.floating):
         raise TypeError(
-            f"fun must return a floating number, got {value.dtype}; it has no gradient otherwise."
+            f"fun must return a floating number, got {value.dtype}; it has no gradient "
+            "otherwise."
         )
 
 
@@ -275,7 +283,8 @@ def as_callback(callback: Callback) -> "Callable[[OptimizeResult], bool] | None"
         return None
     if not callable(callback):
         raise TypeError(
-            f"callback must be a function callback(intermediate_result), got {checks.shown(callback)}."
+            "callback must be a function callback(intermediate_result), got "
+            f"{checks.shown(callback)}."
         )
     import inspect
 

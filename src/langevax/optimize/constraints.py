@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     ConstraintLike: TypeAlias = LinearConstraint | NonlinearConstraint | dict[str, Any]
 ConstraintsLike: TypeAlias = "ConstraintLike | Sequence[ConstraintLike]"
 FORMS = (
-    "a scipy.optimize.NonlinearConstraint, a LinearConstraint or a dict {'type': 'ineq' or 'eq', 'fun': g}, or a list "
-    "of them"
+    "a scipy.optimize.NonlinearConstraint, a LinearConstraint or a dict {'type': "
+    "'ineq' or 'eq', 'fun': g}, or a list of them"
 )
 KEYS = {"type", "fun", "jac"}  # of SciPy's dicts
 
@@ -133,12 +133,14 @@ def _read(
     if isinstance(entry, dict):
         if not {"type", "fun"} <= entry.keys() <= KEYS:
             raise ValueError(
-                f"{name} has the keys {sorted(map(str, entry))}; pass {{'type': 'ineq', 'fun': g}}."
+                f"{name} has the keys {sorted(map(str, entry))}; pass {{'type': "
+                f"'ineq', 'fun': g}}."
             )
         kind = entry["type"]
         if not (isinstance(kind, str) and kind.lower() in ("ineq", "eq")):
             raise ValueError(
-                f"{name}['type'] must be 'ineq', for g(x) >= 0, or 'eq', for g(x) = 0, got {checks.shown(kind)}."
+                f"{name}['type'] must be 'ineq', for g(x) >= 0, or 'eq', for g(x) = 0, "
+                f"got {checks.shown(kind)}."
             )
         fun = entry["fun"]
         lower = 0.0
@@ -149,8 +151,8 @@ def _read(
         fun, lower, upper = getattr(entry, "fun", None), entry.lb, entry.ub  # pyright: ignore[reportAttributeAccessIssue]
         if np.any(getattr(entry, "keep_feasible", False)):
             raise ValueError(
-                f"{name}.keep_feasible is True, but penalties let searches go outside; leave it out, and pass bounds "
-                "for places where fun has no value."
+                f"{name}.keep_feasible is True, but penalties let searches go outside; "
+                "leave it out, and pass bounds for places where fun has no value."
             )
         if fun is None:
             fun = MatrixProduct(_matrix(name, getattr(entry, "A"), like))  # noqa: B009
@@ -168,7 +170,8 @@ def _matrix(name: str, matrix: Any, like: PyTree[Array]) -> Float[Array, "rows d
     array = np.atleast_2d(np.asarray(checks.plain_array(f"{name}.A", dense)))
     if array.ndim != 2 or array.shape[1] != size:
         raise ValueError(
-            f"{name}.A has shape {array.shape} but x0 has {size} numbers; pass a column for each of them."
+            f"{name}.A has shape {array.shape} but x0 has {size} numbers; pass a "
+            "column for each of them."
         )
     if not np.isfinite(array).all():
         raise ValueError(
@@ -193,8 +196,9 @@ def _function(
     ) as error:
         if use_gradients:
             raise TypeError(
-                f"{name} must be a function that JAX can trace, but it asks for the numbers of its argument; write it "
-                f"with jax.numpy, or pass use_gradients=False ({str(error).splitlines()[0]})"
+                f"{name} must be a function that JAX can trace, but it asks for the "
+                "numbers of its argument; write it with jax.numpy, or pass "
+                f"use_gradients=False ({str(error).splitlines()[0]})"
             ) from error
     except (
         Exception
@@ -209,11 +213,13 @@ def _function(
         or (not traced and np.issubdtype(value.dtype, np.integer))
     ):
         raise TypeError(
-            f"{name} must return a real number or a vector of them, got {value.dtype}; return the number g(x)."
+            f"{name} must return a real number or a vector of them, got {value.dtype}; "
+            "return the number g(x)."
         )
     if value.ndim > 1 or value.size == 0:
         raise ValueError(
-            f"{name} must return a number or a vector, got shape {value.shape}; ravel it."
+            f"{name} must return a number or a vector, got shape {value.shape}; ravel "
+            "it."
         )
     function = ConstraintFunction(fun, value.size, not traced)
     at_start = np.asarray(function(like))
@@ -235,12 +241,14 @@ def _sides(
         )
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{name}.lb and {name}.ub must be {size} real numbers each, or one: {error}."
+            f"{name}.lb and {name}.ub must be {size} real numbers each, or one: "
+            f"{error}."
         ) from error
     for i in np.flatnonzero(
         ~((low <= high) & (low < np.inf) & (high > -np.inf))
     ):  # NaN, too
         raise ValueError(
-            f"{name} asks for {low[i]} <= c(x) <= {high[i]}, which no number satisfies; correct lb or ub."
+            f"{name} asks for {low[i]} <= c(x) <= {high[i]}, which no number "
+            "satisfies; correct lb or ub."
         )
     return low, high

@@ -138,7 +138,6 @@ def minimize(
         (array([-1.04, -1.04], dtype=float32), True, True)
     """
     stops = arguments.as_callback(callback)
-    checks.not_forked()
     checks.typed_key(key)
     check_unsaved(run, "minimize")
     checks.flag("use_gradients", use_gradients)
@@ -227,8 +226,9 @@ def _on_vectors(
 def _check_one_row(problem: Problem) -> None:
     if int(problem.size) != 1:
         raise ValueError(
-            f"constraints are taken with a function, but fun is a problem of {int(problem.size)} rows; pass "
-            "fun=problem.potential, which takes all rows for each value."
+            "constraints are taken with a function, but fun is a problem of "
+            f"{int(problem.size)} rows; pass fun=problem.potential, which takes all "
+            "rows for each value."
         )
 
 
@@ -280,7 +280,8 @@ def _first(starts: Starts, land: Landscape) -> Place:
         slope = float(np.linalg.norm(gradient_at(land.problem, frame, start)))
         if not (np.isfinite(value) and np.isfinite(slope)):
             raise ValueError(
-                f"fun at x0 is {value} and the norm of its gradient {slope}; start where both are finite."
+                f"fun at x0 is {value} and the norm of its gradient {slope}; start "
+                "where both are finite."
             )
     return np.clip(start, land.lower, land.upper)
 
@@ -401,9 +402,10 @@ def _shown(x: Place) -> str:
 def _infeasible(result: "OptimizeResult", outcome: Constrained, x: Place) -> str:
     best = outcome.best
     message = (
-        "no place that satisfies the constraints was met; the smallest violation met is "
-        f"{best.violation:.3g} (of {best.name}) at x = {_shown(x)}. They may contradict each other; if not, start "
-        "inside of them, pass bounds, or raise max_evaluations."
+        "no place that satisfies the constraints was met; the smallest violation met "
+        f"is {best.violation:.3g} (of {best.name}) at x = {_shown(x)}. They may "
+        "contradict each other; if not, start inside of them, pass bounds, or raise "
+        "max_evaluations."
     )
     stopped = result.status == MinimizeStatus.STOPPED
     return f"{result.message} And {message}" if stopped else message
@@ -411,7 +413,10 @@ def _infeasible(result: "OptimizeResult", outcome: Constrained, x: Place) -> str
 
 def _of_constraints(result: "OptimizeResult", outcome: Constrained) -> str:
     best = outcome.best
-    message = f"Penalties lead to basins, which SLSQP refines: the largest violation is {best.violation:.2g}"
+    message = (
+        "Penalties lead to basins, which SLSQP refines: the largest violation is "
+        f"{best.violation:.2g}"
+    )
     if best.violation > 0:
         message += f" (of {best.name})"
     message += ". "
@@ -437,7 +442,10 @@ def _message(
     land = portfolio.land
     if status == MinimizeStatus.UNBOUNDED:
         where = _shown(land.x(land.best_y))
-        return f"fun falls without end: at x = {where} it is {land.best_fun:.3g}; pass bounds."
+        return (
+            f"fun falls without end: at x = {where} it is {land.best_fun:.3g}; pass "
+            "bounds."
+        )
     names = (
         ("local search", "local searches"),
         ("run of hopping", "runs of hopping"),
@@ -449,19 +457,23 @@ def _message(
     )
     number = f"{expected:.2g}" if np.isfinite(expected) else "unknown"
     promise = (
-        f"the expected number of unseen better basins is {number} (at most {portfolio.largest_expected:g} was "
-        "asked)"
+        f"the expected number of unseen better basins is {number} (at most "
+        f"{portfolio.largest_expected:g} was asked)"
     )
     if status == MinimizeStatus.NOT_REACHED:
         return (
-            f"x is not a minimum to rounding: the gradient there has norm {np.linalg.norm(end.gradient):.3g} in units "
-            f"of the box. fun may have a kink there, or be too flat for its dtype; try float64. {evidence}"
+            "x is not a minimum to rounding: the gradient there has norm "
+            f"{np.linalg.norm(end.gradient):.3g} in units of the box. fun may have a "
+            f"kink there, or be too flat for its dtype; try float64. {evidence}"
         )
     if status == MinimizeStatus.STOPPED:
-        return f"Stopped by the callback after {land.searches} local searches: {promise}. {evidence}"
+        return (
+            f"Stopped by the callback after {land.searches} local searches: {promise}. "
+            f"{evidence}"
+        )
     if status == MinimizeStatus.BUDGET_SPENT:
         return (
-            f"Spent the {land.budget:,.0f} evaluations before a better basin became unlikely: {promise}. "
-            f"{evidence} Raise max_evaluations to be surer."
+            f"Spent the {land.budget:,.0f} evaluations before a better basin became "
+            f"unlikely: {promise}. {evidence} Raise max_evaluations to be surer."
         )
     return f"A better basin is unlikely: {promise}. {evidence}"

@@ -232,8 +232,8 @@ class Portfolio:
         while constant:
             if land.spent >= land.budget / 2:
                 raise ValueError(
-                    f"fun is {land.best_fun:.6g} at x0 and at all of {drawn:,} places around; pass bounds where it "
-                    "is not constant, or a larger spread."
+                    f"fun is {land.best_fun:.6g} at x0 and at all of {drawn:,} places "
+                    "around; pass bounds where it is not constant, or a larger spread."
                 )
             fun = land.values(land.draw(CHUNK))
             drawn = drawn + CHUNK

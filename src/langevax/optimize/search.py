@@ -89,8 +89,10 @@ def survey(
     bad = np.flatnonzero(~(np.isfinite(values) & np.isfinite(slopes)))
     if len(bad):
         raise ValueError(
-            f"fun is {values[bad[0]]} with a gradient of norm {slopes[bad[0]]} at {np.asarray(places[bad[0]])}, and not "
-            f"finite at {len(bad)} of {len(places)} starts; pass bounds or x0 where fun and its gradient are finite."
+            f"fun is {values[bad[0]]} with a gradient of norm {slopes[bad[0]]} at "
+            f"{np.asarray(places[bad[0]])}, and not finite at {len(bad)} of "
+            f"{len(places)} starts; pass bounds or x0 where fun and its gradient are "
+            "finite."
         )
     evaluations = 2 * size * len(places)
     curvature = 0.0
@@ -149,7 +151,8 @@ def choose_step_size(survey: Survey, hottest: float, fraction: float = 0.25) -> 
     )
     if not math.isfinite(min(stable, wide)):
         raise ValueError(
-            "step_size='auto' needs the curvature of fun, which is 0 at the starts; pass a float, or start elsewhere."
+            "step_size='auto' needs the curvature of fun, which is 0 at the starts; "
+            "pass a float, or start elsewhere."
         )
     return min(stable, wide)
 

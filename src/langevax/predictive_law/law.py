@@ -2,7 +2,9 @@
 
 import math
 import os
-from dataclasses import dataclass, fields
+import warnings
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,11 +18,12 @@ from langevax._typing import PRNGKey, PyTree
 from langevax.log_weights import log_mean_exp
 from langevax.predictive_law import law_file
 from langevax.predictive_law.law_certificate import LawCertificate, certify
-from langevax.predictive_law.law_problem import LawProblem
+from langevax.predictive_law.law_problem import LawProblem, PredictiveWarning
 from langevax.predictive_law.models import model_of
 from langevax.predictive_law.path import PredictivePath
 from langevax.predictive_law.row_model import NamedModel, RowModel
 from langevax.renamed import refuse_former
+from langevax.run.identity import describe
 from langevax.run.options import Run
 from langevax.run.result import datatree_type, draws_dataset, named_leaves
 
@@ -47,13 +50,16 @@ class BayesComparison:
     def __str__(self) -> str:
         if self.posterior_share == 1:
             return (
-                f"Bayes loses nothing that {self.num_rows:,} rows could show ({self.method}): no smaller share of it "
-                "scores better by more than its standard error."
+                f"Bayes loses nothing that {self.num_rows:,} rows could show "
+                f"({self.method}): no smaller share of it scores better by more than "
+                "its standard error."
             )
         return (
-            f"Bayes loses {self.nats:.3f} ± {self.standard_error:.3f} nats a row ({self.method}, {self.num_rows:,} "
-            f"rows): the distribution with a share of {self.posterior_share:g} of Bayes makes a new row {np.exp(self.nats):.2f} "
-            "times as likely, as a geometric mean. The model is misspecified."
+            f"Bayes loses {self.nats:.3f} ± {self.standard_error:.3f} nats a row "
+            f"({self.method}, {self.num_rows:,} rows): the distribution with a share "
+            f"of {self.posterior_share:g} of Bayes makes a new row "
+            f"{np.exp(self.nats):.2f} times as likely, as a geometric mean. The model "
+            "is misspecified."
         )
 
 
@@ -78,7 +84,11 @@ class PredictiveLaw:
     """Without the draws; nan of that of an estimator that was loaded."""
 
     def __repr__(self) -> str:
-        return f"PredictiveLaw(posterior_share={self.posterior_share:g})\n{self.compare()}\n{self.path!r}"
+        return (
+            f"PredictiveLaw(posterior_share={self.posterior_share:g})\n"
+            f"{self.compare()}\n"
+            f"{self.path!r}"
+        )
 
     def log_score(self, *new: Any) -> Float[np.ndarray, " n"]:
         """Return log mean p(row | theta) of every new row, which is in the form of the data.
@@ -150,36 +160,46 @@ class PredictiveLaw:
         messages = []
         if not path.is_converged[path.chosen]:
             messages.append(
-                f"the draws at posterior_share {self.posterior_share:g} have not converged after "
-                f"{path.num_moves[path.chosen]} iterations; pass more values of posterior_shares between it and 1, or "
-                "centre and scale the parameters (a non-centred parametrisation), as for divergent transitions."
+                f"the draws at posterior_share {self.posterior_share:g} have not "
+                f"converged after {path.num_moves[path.chosen]} iterations; pass more "
+                "values of posterior_shares between it and 1, or centre and scale the "
+                "parameters (a non-centred parametrisation), as for divergent "
+                "transitions."
             )
         if path.has_many_parameters and self.method == CLOSED_FORM:
             messages.append(
-                f"p_loo is {path.p_eff[path.chosen]:.0f} on {path.scores.shape[1]} rows, so that elpd_loo is unreliable, "
-                "as with a Pareto k above 0.7; pass num_folds=10 for K-fold cross-validation."
+                f"p_loo is {path.p_eff[path.chosen]:.0f} on {path.scores.shape[1]} "
+                "rows, so that elpd_loo is unreliable, as with a Pareto k above 0.7; "
+                "pass num_folds=10 for K-fold cross-validation."
             )
         size = path.scores.shape[1]
         values = len(np.unique(self.log_likelihoods[:8], axis=1).T)
         is_density = np.max(log_mean_exp(self.log_likelihoods, 0)) > 0
         if self.posterior_share < 1 and is_density and values < size / 2:
             messages.append(
-                f"the {size} rows have only {values} different values, where a density can be as high as it likes: the elpd is "
-                "that of these values alone. Use a discrete likelihood; of rounded data, the difference of the CDF at "
-                "the ends of the interval that was rounded."
+                f"the {size} rows have only {values} different values, where a density "
+                "can be as high as it likes: the elpd is that of these values alone. "
+                "Use a discrete likelihood; of rounded data, the difference of the CDF "
+                "at the ends of the interval that was rounded."
             )
         return messages
 
     def save(self, file: str | os.PathLike[str]) -> None:
-        """Write the distribution as one .npz file without pickles; `langevax.predictive_law.load` reads it.
+        """Write the distribution as one file of arrays, without pickles; `langevax.predictive_law.load` reads it.
 
-        Functions and data are not saved.
+        Functions and data are not saved: of the prior there are its densities at the particles, of the rows a hash.
         """
-        names = ("points", "log_likelihoods", "method", "seconds")
-        arrays = {name: np.asarray(getattr(self, name)) for name in names}
-        for field in fields(PredictivePath):
-            arrays[f"path_{field.name}"] = np.asarray(getattr(self.path, field.name))
-        law_file.write(file, arrays)
+        priors = self.problem.log_priors(self.points)
+        saved = law_file.SavedLaw(
+            np.asarray(self.points),
+            np.asarray(self.log_likelihoods),
+            priors,
+            self.path,
+            self.method,
+            self.seconds,
+            _described(self.problem),
+        )
+        law_file.write(file, saved)
 
     def to_datatree(self) -> "xarray.DataTree":
         """Return the groups `posterior` (the particles) and `log_likelihood`, in ArviZ's layout.
@@ -230,7 +250,8 @@ def load(
 ) -> PredictiveLaw:
     """Return the distribution that `PredictiveLaw.save` wrote.
 
-    Log likelihoods are compared with those in the file, so that it cannot be read for another model or other rows.
+    Rows are compared by a hash, and log likelihoods and the prior's log densities at the particles with those in the
+    file, so that it cannot be read for another model or other rows.
 
     Args:
         file: its name.
@@ -238,7 +259,7 @@ def load(
         start: any position in the structure of the draws; not needed for a NumPyro or PyMC model.
 
     Raises:
-        TypeError, ValueError: no such file, one that is damaged, or one of another model or of other data.
+        TypeError, ValueError: no such file, one that is damaged, or one of another model, prior or data.
 
     Example:
         >>> import tempfile, jax, jax.numpy as jnp, langevax
@@ -247,14 +268,12 @@ def load(
         >>> options = {"draws": draws, "posterior_shares": (1.0,), "num_folds": None, "num_particles": 16}
         >>> law = langevax.predictive(*model, key=jax.random.key(0), **options)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     law.save(f"{folder}/law.npz")
-        ...     again = langevax.predictive_law.load(f"{folder}/law.npz", *model, start=jnp.array(0.0))
+        ...     law.save(f"{folder}/law.safetensors")
+        ...     again = langevax.predictive_law.load(f"{folder}/law.safetensors", *model, start=jnp.array(0.0))
         >>> bool((again.log_score(jnp.zeros(3)) == law.log_score(jnp.zeros(3))).all())
         True
     """
-    arrays = law_file.read(file)
-    points = arrays.pop("points")
-    logs = arrays.pop("log_likelihoods")
+    saved = law_file.read(file)
     row_model = model_of(model, data)
     if isinstance(row_model, NamedModel):
         start = row_model.start(random.key(0))
@@ -263,19 +282,41 @@ def load(
             "start is missing: pass a position in the structure of the draws."
         )
     position = checks.arrays("start", start)
+    points, logs = saved.points, saved.log_likelihoods
     problem = LawProblem.of(row_model.finite_sum, position, len(points))
     sizes = sum(np.size(leaf) for leaf in jax.tree.leaves(position)), problem.size
     known = points.shape[1], logs.shape[1]
-    tolerance = 1e-3  # of another machine
-    if sizes != known or not np.allclose(
-        problem.log_likelihoods(points), logs, rtol=tolerance, atol=tolerance
-    ):
+    differing = _differing(problem, saved) if sizes == known else "sizes"
+    if differing:
         raise ValueError(
-            f"{str(file)!r} is a distribution of {known[0]} parameters and {known[1]} rows, of another model or other "
-            "data: log likelihoods of its particles differ; pass those that it was fitted to."
+            f"{str(file)!r} is a distribution of {known[0]} parameters and {known[1]} "
+            f"rows, of another model or other data: {differing} differ; pass those "
+            "that it was fitted to."
         )
-    method = str(arrays.pop("method"))
-    seconds = float(arrays.pop("seconds"))
-    curve = {name.removeprefix("path_"): array for name, array in arrays.items()}
-    path = PredictivePath(**curve)
-    return law_at(row_model, problem, points, path, method, seconds)
+    if saved.rows is None or saved.log_priors is None:
+        warnings.warn(
+            f"{str(file)!r} was written by a version that saved neither the prior's "
+            "densities nor a hash of the rows: another prior cannot be refused; save "
+            "it again.",
+            PredictiveWarning,
+            stacklevel=2,
+        )
+    return law_at(row_model, problem, points, saved.path, saved.method, saved.seconds)
+
+
+def _described(problem: LawProblem) -> dict[str, str]:
+    """Return types, shapes and hashes of rows and weights."""
+    return describe({"rows": problem.rows, "weights": problem.row_weights})
+
+
+def _differing(problem: LawProblem, saved: law_file.SavedLaw) -> str:
+    """Return what a problem has or computes otherwise; nothing where all is equal, up to the machine."""
+    if saved.rows is not None and saved.rows != _described(problem):
+        return "rows"
+    close = partial(np.allclose, rtol=1e-3, atol=1e-3)
+    if not close(problem.log_likelihoods(saved.points), saved.log_likelihoods):
+        return "log likelihoods of its particles"
+    priors = saved.log_priors
+    if priors is not None and not close(problem.log_priors(saved.points), priors):
+        return "prior densities of its particles"
+    return ""

@@ -98,8 +98,9 @@ class LawCertificate:
 
     def __repr__(self) -> str:
         return (
-            f"LawCertificate({self.verdict}\n{self.effective_draws:,.0f} effective draws, {self.work:.2g} gradients of "
-            f"rows in {self.cpu_seconds:.1f} CPU seconds)"
+            f"LawCertificate({self.verdict}\n"
+            f"{self.effective_draws:,.0f} effective draws, {self.work:.2g} gradients "
+            f"of rows in {self.cpu_seconds:.1f} CPU seconds)"
         )
 
 
@@ -115,7 +116,6 @@ def certify(
     default_effort: float = 1e9,
 ) -> LawCertificate:
     """Return the interval for the law's share of Bayes, from walks that start at its particles and at the prior."""
-    checks.not_forked()
     checks.typed_key(key)
     check_unsaved(run, "a certificate of a predictive distribution")
     if effort is not None and cpu_seconds is not None:
@@ -126,7 +126,8 @@ def certify(
         checks.number("cpu_seconds", cpu_seconds, positive=True)
     if problem.weights is not None:
         raise ValueError(
-            "the rows have weights, and a certificate counts every row once; fit it without them."
+            "the rows have weights, and a certificate counts every row once; fit it "
+            "without them."
         )
     began = time.process_time()
     unit_key, search_key = random.split(key)
@@ -241,26 +242,40 @@ def _verdict(
     between = f"between {lower:.{places}f} and {upper:.{places}f} nats"
     if math.isinf(lower):
         known = "unknown" if math.isinf(upper) else f"at most {upper:.1f} nats"
-        return f"Not certified: the least value of {objective} is {known}, and has no lower end since {refusal}."
+        return (
+            f"Not certified: the least value of {objective} is {known}, and has no "
+            f"lower end since {refusal}."
+        )
     if not is_narrow:
-        return f"Not certified: the least value of {objective} lies {between}, too wide since {refusal}."
+        return (
+            f"Not certified: the least value of {objective} lies {between}, too wide "
+            f"since {refusal}."
+        )
     basin = 3 / max(certificate.num_descents, 1)
     sentence = (
-        f"{{}} the least value of {objective} lies {between} (95 % each end; the lower one unless parameters were "
-        f"missed that hold less than {basin:.2%} of {certificate.num_descents:,} searches); the posterior's is "
+        f"{{}} the least value of {objective} lies {between} (95 % each end; the lower "
+        f"one unless parameters were missed that hold less than {basin:.2%} of "
+        f"{certificate.num_descents:,} searches); the posterior's is "
         f"{certificate.bayes_objective:.{places}f}."
     )
     low, high = certificate.score_bounds
     if posterior_share < 1:
         sentence += (
-            f" The minimiser scores its own rows by {low:.3f} to {high:.3f} nats a row, this distribution by "
-            f"{certificate.law_score:.3f} ± {certificate.law_score_error:.3f}."
+            f" The minimiser scores its own rows by {low:.3f} to {high:.3f} nats a "
+            f"row, this distribution by {certificate.law_score:.3f} ± "
+            f"{certificate.law_score_error:.3f}."
         )
     if certificate.missing_share > MOST_MISSING:
         return (
-            f"{sentence.format('Not certified:')} It lacks parameters that hold about {certificate.missing_share:.0%} of "
-            f"the minimiser's mass; {ANOTHER_LAW}"
+            f"{sentence.format('Not certified:')} It lacks parameters that hold about "
+            f"{certificate.missing_share:.0%} of the minimiser's mass; {ANOTHER_LAW}"
         )
     if not is_near:
-        return f"{sentence.format('Not certified:')} This distribution is not the minimiser; {ANOTHER_LAW}"
-    return f"{sentence.format('Certified:')} This says nothing of how well it predicts new rows."
+        return (
+            f"{sentence.format('Not certified:')} This distribution is not the "
+            f"minimiser; {ANOTHER_LAW}"
+        )
+    return (
+        f"{sentence.format('Certified:')} This says nothing of how well it predicts "
+        "new rows."
+    )

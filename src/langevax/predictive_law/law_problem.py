@@ -81,7 +81,8 @@ class LawProblem(eqx.Module):
         """Return the problem of a posterior's rows, for particles in the structure of `position`."""
         if not isinstance(finite_sum.loss, NegativeLogLikelihood):
             raise TypeError(
-                "model must be a langevax.posterior with a log likelihood of every row; pass that."
+                "model must be a langevax.posterior with a log likelihood of every "
+                "row; pass that."
             )
         size = finite_sum.max_size
         total = float(size)
@@ -89,7 +90,8 @@ class LawProblem(eqx.Module):
         if weights is not None:
             if not isinstance(finite_sum.regularizer, NegativeLogPrior):
                 raise ValueError(
-                    "model has weights and no log_prior, by which their sum is known; pass log_prior."
+                    "model has weights and no log_prior, by which their sum is known; "
+                    "pass log_prior."
                 )
             total = finite_sum.regularizer.total
             weights = jnp.asarray(weights) * (total / size)
@@ -126,6 +128,10 @@ class LawProblem(eqx.Module):
         if finite_sum.regularizer is not None:
             value = value + finite_sum.regularizer(position)
         return -self.prior_size * value
+
+    def log_priors(self, points: np.ndarray) -> Float[np.ndarray, " particle"]:
+        """Return `log_prior` at every point."""
+        return np.asarray(jax.vmap(self.log_prior)(jnp.asarray(points)))
 
     def in_blocks(self, numbers: np.ndarray) -> np.ndarray:
         """Return one number a row in the layout of the rows, 0 for those that fill the last block."""
@@ -250,9 +256,10 @@ def check_draws(problem: LawProblem, points: np.ndarray, most: float = 1.0) -> N
     rise = float(np.abs(slopes * deviations).max())
     if rise > most:
         warnings.warn(
-            "draws are not from the posterior of model and data: the mean gradient of its log density at them is "
-            f"{rise:.3g} per standard deviation, where draws of converged chains have 0; check R-hat and warm-up of "
-            "the chains, pass draws of this model and data, or leave draws out.",
+            "draws are not from the posterior of model and data: the mean gradient of "
+            f"its log density at them is {rise:.3g} per standard deviation, where "
+            "draws of converged chains have 0; check R-hat and warm-up of the chains, "
+            "pass draws of this model and data, or leave draws out.",
             PredictiveWarning,
             stacklevel=4,
         )
@@ -263,19 +270,21 @@ def check_rows(log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
     if np.isnan(log_likelihoods).any():
         row = int(np.argmax(np.isnan(log_likelihoods).any(axis=0)))
         raise ValueError(
-            f"log_likelihood is nan at row {row} for one of the draws; pass data and draws where it is a number."
+            f"log_likelihood is nan at row {row} for one of the draws; pass data and "
+            "draws where it is a number."
         )
     impossible = np.isneginf(log_likelihoods)
     if (lost := impossible.all(axis=0)).any():
         raise ValueError(
-            f"row {int(np.argmax(lost))} has log_likelihood -inf under all {len(log_likelihoods)} draws "
-            f"({int(lost.sum())} such rows): the model cannot produce it; drop it, or use a wider "
-            "likelihood."
+            f"row {int(np.argmax(lost))} has log_likelihood -inf under all "
+            f"{len(log_likelihoods)} draws ({int(lost.sum())} such rows): the model "
+            "cannot produce it; drop it, or use a wider likelihood."
         )
     if impossible.any():
         raise ValueError(
-            f"{impossible.any(axis=1).sum():,} of {len(impossible):,} draws have log_likelihood -inf at some row, which "
-            "draws of the posterior of model and data have not; leave draws out."
+            f"{impossible.any(axis=1).sum():,} of {len(impossible):,} draws have "
+            "log_likelihood -inf at some row, which draws of the posterior of model "
+            "and data have not; leave draws out."
         )
 
 
@@ -287,8 +296,9 @@ def check_dependence(
         return
     if any(np.any(rows != rows[:1]) for rows in jax.tree.leaves(problem.rows)):
         raise ValueError(
-            "log_likelihood is the same for all rows, which differ: return the log density of that row alone, which a "
-            "uniform density over them does not tell apart."
+            "log_likelihood is the same for all rows, which differ: return the log "
+            "density of that row alone, which a uniform density over them does not "
+            "tell apart."
         )
 
 
@@ -309,8 +319,8 @@ def check_proper(
     centre = points.mean(axis=0, dtype=np.float64)
     if (fixed := np.ptp(points, axis=0) == 0).any():
         raise ValueError(
-            f"draws do not vary along coordinate {int(np.argmax(fixed))}; pass draws of chains that move, or leave "
-            "draws out."
+            f"draws do not vary along coordinate {int(np.argmax(fixed))}; pass draws "
+            "of chains that move, or leave draws out."
         )
     deviations = points.std(axis=0, dtype=np.float64)
     widths, centres = (
@@ -320,7 +330,8 @@ def check_proper(
     check_resolution(
         widths,
         centres,
-        "write it as a constant plus a difference, or draw and compute in float64 (jax.enable_x64).",
+        "write it as a constant plus a difference, or draw and compute in float64 "
+        "(jax.enable_x64).",
     )
     scale = deviations + np.finfo(dtype).eps * (1 + np.abs(centre))
     middle = jnp.asarray(centre, dtype)
@@ -341,8 +352,9 @@ def check_proper(
         if index < len(scale):
             line = _coordinate(problem, middle, index)
         raise ValueError(
-            f"{prior} is improper: along {line} its logarithm changes by {change[flat][0]:.3g} between "
-            f"{far[0]:g} and {far[1]:g} standard deviations of the draws; pass a prior with a finite integral."
+            f"{prior} is improper: along {line} its logarithm changes by "
+            f"{change[flat][0]:.3g} between {far[0]:g} and {far[1]:g} standard "
+            "deviations of the draws; pass a prior with a finite integral."
         )
 
 

@@ -139,8 +139,9 @@ class LawSearch(IntervalSearch):
         """Words for what is wrong, where the interval is too wide."""
         if self.is_capped:
             return (
-                f"the likelihood of a row varies by more than e^{MAX_EXPONENT:.0f} between parameters, beyond the numbers "
-                "of a certificate; use a likelihood with heavier tails, or certify none"
+                f"the likelihood of a row varies by more than e^{MAX_EXPONENT:.0f} "
+                "between parameters, beyond the numbers of a certificate; use a "
+                "likelihood with heavier tails, or certify none"
             )
         return self.refusal
 

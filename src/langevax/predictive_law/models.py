@@ -43,7 +43,8 @@ class NumPyroModel(NamedModel):
         """Return the new arguments in the places of those that have one entry for each row."""
         if len(data) != len(self.arguments):
             raise ValueError(
-                f"new has {len(data)} arguments, but the model took {len(self.arguments)}; pass as many."
+                f"new has {len(data)} arguments, but the model took "
+                f"{len(self.arguments)}; pass as many."
             )
         stored = self.finite_sum.data
         taken = jax.tree.map(
@@ -77,7 +78,8 @@ def model_of(model: Any, data: tuple[Any, ...]) -> RowModel:
     if data and callable(data[0]):
         if len(data) != 2:
             raise TypeError(
-                "data is missing or too much: pass predictive(log_prior, log_likelihood, data, key=key)."
+                "data is missing or too much: pass predictive(log_prior, "
+                "log_likelihood, data, key=key)."
             )
         return RowModel(posterior_of(model, *data))
     return _numpyro_model(model, data)
@@ -94,8 +96,8 @@ def _numpyro_model(model: ModelFunction, data: tuple[Any, ...]) -> NumPyroModel:
         target: Any = posterior(model, *data)
     except RefusedModelError as error:
         raise ValueError(
-            f"{error} If model is a log_prior, not a NumPyro model, pass a function log_likelihood(position, row) "
-            "and its data."
+            f"{error} If model is a log_prior, not a NumPyro model, pass a function "
+            "log_likelihood(position, row) and its data."
         ) from error
     with jax.numpy_dtype_promotion("standard"):
         drawn = handlers.substitute(
@@ -110,8 +112,9 @@ def _numpyro_model(model: ModelFunction, data: tuple[Any, ...]) -> NumPyroModel:
         if not np.all(np.asarray(1.0 if site["scale"] is None else site["scale"]) == 1)
     ]:
         raise ValueError(
-            f"the log density of site {scaled[0]!r} is scaled (numpyro.handlers.scale), so that rows have no "
-            "normalised predictive density; leave the scale out."
+            f"the log density of site {scaled[0]!r} is scaled "
+            "(numpyro.handlers.scale), so that rows have no normalised predictive "
+            "density; leave the scale out."
         )
     is_density = any(not site["fn"].support.is_discrete for site in observed.values())
     return NumPyroModel(target, is_density, model, data)
@@ -128,7 +131,8 @@ def flat_draws(
     if draws is None:
         if start is None and not isinstance(model.target, TransformedTarget):
             raise ValueError(
-                "start is missing: pass a position from which to search for a mode, or draws."
+                "start is missing: pass a position from which to search for a mode, or "
+                "draws."
             )
         draws = model.draw(start, key=key)
     if isinstance(draws, Samples):

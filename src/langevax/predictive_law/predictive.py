@@ -92,9 +92,9 @@ def predictive(
     """
     if isinstance(key, Tracer):
         raise TypeError(
-            "predictive chooses, refits and warns outside of jax.jit, vmap and grad; call it from there."
+            "predictive chooses, refits and warns outside of jax.jit, vmap and grad; "
+            "call it from there."
         )
-    checks.not_forked()
     checks.typed_key(key)
     checks.positive_int("num_particles", num_particles, minimum=16)
     num_particles = int(num_particles)  # not an integer of few bits
@@ -109,7 +109,8 @@ def predictive(
     points, position = flat_draws(row_model, draws, start, key=sample_key)
     if len(points) < num_particles:
         raise ValueError(
-            f"draws has {len(points)} rows, but num_particles is {num_particles}; pass more draws, or fewer particles."
+            f"draws has {len(points)} rows, but num_particles is {num_particles}; pass "
+            "more draws, or fewer particles."
         )
     began = time.perf_counter()
     problem = LawProblem.of(finite_sum, position, num_particles)
@@ -148,7 +149,8 @@ def _check_size(size: int, num_folds: int | None) -> None:
         )
     if num_folds is not None and size < num_folds:
         raise ValueError(
-            f"{rows}, but num_folds is {num_folds}; pass more rows, fewer folds, or num_folds=None."
+            f"{rows}, but num_folds is {num_folds}; pass more rows, fewer folds, or "
+            "num_folds=None."
         )
 
 
@@ -158,6 +160,7 @@ def _checked_shares(shares: Any) -> tuple[float, ...]:
     checks.number("posterior_shares", values)
     if values.ndim != 1 or values[0] != 1 or np.any(np.diff(values) >= 0):
         raise ValueError(
-            f"posterior_shares must decrease from 1 to at least 0, got {checks.shown(shares)}; pass (1, 0.3, 0.1)."
+            "posterior_shares must decrease from 1 to at least 0, got "
+            f"{checks.shown(shares)}; pass (1, 0.3, 0.1)."
         )
     return tuple(map(float, values))

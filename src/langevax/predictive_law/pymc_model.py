@@ -48,12 +48,14 @@ class PyMCModel(NamedModel):
         if alone := [name for name in stored if name.startswith(WITHOUT_NAME)]:
             shapes = ", ".join(str(stored[name].shape) for name in alone)
             raise ValueError(
-                f"the model holds arrays without a name with one entry per row (of shape {shapes}), of which new rows "
-                "have other values; write them as pm.Data('name', array)."
+                "the model holds arrays without a name with one entry per row (of "
+                f"shape {shapes}), of which new rows have other values; write them as "
+                "pm.Data('name', array)."
             )
         new = data[0] if len(data) == 1 else data
         if not isinstance(new, Mapping) or new.keys() != stored.keys():
             raise ValueError(
-                f"new must be one dictionary of {sorted(stored)}, got {checks.shown(new)}; pass these arrays by name."
+                f"new must be one dictionary of {sorted(stored)}, got "
+                f"{checks.shown(new)}; pass these arrays by name."
             )
         return super().rows(({name: new[name] for name in stored},))

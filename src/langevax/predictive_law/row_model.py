@@ -48,8 +48,10 @@ class RowModel:
             cause = density.cause
             remedy = density.remedy
         raise ValueError(
-            "model is not a sum over rows, which the score of a predictive distribution needs, as it averages the density of "
-            f"each row over the distribution of the parameters before its logarithm is taken: {cause}; {remedy}."
+            "model is not a sum over rows, which the score of a predictive "
+            "distribution needs, as it averages the density of each row over the "
+            f"distribution of the parameters before its logarithm is taken: {cause}; "
+            f"{remedy}."
         )
 
     def positions_of(self, draws: PyTree) -> PyTree:
@@ -79,7 +81,8 @@ class RowModel:
         expected = jax.tree.map(lambda leaf: leaf.shape[1:], stored)
         if shapes != expected:
             raise ValueError(
-                f"new has rows of shape {shapes}, but data had {expected}; pass the same structure and columns."
+                f"new has rows of shape {shapes}, but data had {expected}; pass the "
+                "same structure and columns."
             )
         checks.leading_axis("new", rows)
         return jax.tree.map(lambda a, b: a.astype(b.dtype), rows, stored)
@@ -103,7 +106,8 @@ class NamedModel(RowModel):
         """Return values of the variables, such as `mcmc.get_samples()`, in unconstrained coordinates."""
         if not isinstance(draws, Mapping):
             raise TypeError(
-                f"draws must be a dictionary of the model's variables, got {checks.shown(draws)}; pass that."
+                "draws must be a dictionary of the model's variables, got "
+                f"{checks.shown(draws)}; pass that."
             )
         first = self.start(random.key(0))
         if missing := sorted(first.keys() - draws.keys()):
@@ -118,8 +122,9 @@ class NamedModel(RowModel):
         for name, value in values.items():
             if value.shape[1:] != (expected := np.shape(variables[name])[1:]):
                 raise ValueError(
-                    f"draws[{name!r}] has shape {value.shape}, but the variable has shape {expected}; pass draws with "
-                    "one leading axis, such as mcmc.get_samples()."
+                    f"draws[{name!r}] has shape {value.shape}, but the variable has "
+                    f"shape {expected}; pass draws with one leading axis, such as "
+                    "mcmc.get_samples()."
                 )
         return self.unconstrained(values)
 

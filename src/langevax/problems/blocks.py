@@ -176,7 +176,8 @@ def as_rows(name: str, array: Numbers) -> Array:
     if isinstance(array, jax.Array):
         if jnp.issubdtype(array.dtype, jnp.complexfloating):
             raise TypeError(
-                f"{name} must be an array of real numbers, but holds complex ones; pass two real columns."
+                f"{name} must be an array of real numbers, but holds complex ones; "
+                "pass two real columns."
             )
         return array
     plain = checks.plain_array(name, array, complete=False)

@@ -115,7 +115,8 @@ class Affine(Reparametrised):
             matrix.dtype, jnp.inexact
         ):
             raise ValueError(
-                f"matrix must be floating (d,) or (d, d), got {matrix.dtype} {matrix.shape}."
+                f"matrix must be floating (d,) or (d, d), got {matrix.dtype} "
+                f"{matrix.shape}."
             )
         if checks.is_concrete(matrix):
             checks.finite("matrix", matrix, remedy="pass finite entries")
@@ -132,7 +133,8 @@ class Affine(Reparametrised):
             )  # scales do not round
             if not bool(np.min(scales) > least):
                 raise ValueError(
-                    f"matrix is singular to {matrix.dtype} rounding; pass an invertible one."
+                    f"matrix is singular to {matrix.dtype} rounding; pass an "
+                    "invertible one."
                 )
         self.problem = problem
         self.matrix = matrix
@@ -178,9 +180,10 @@ class Affine(Reparametrised):
             lengths = jnp.sum(self.matrix**2, axis=0)
         if precision.ndim > 0 or is_skew:
             raise ValueError(
-                "the quadratic part would not be diagonal in z: with a matrix, the problem's precision must be a "
-                "scalar and the columns of the matrix orthogonal; pass a scaling (d,), or move the quadratic part "
-                "to the regularizer."
+                "the quadratic part would not be diagonal in z: with a matrix, the "
+                "problem's precision must be a scalar and the columns of the matrix "
+                "orthogonal; pass a scaling (d,), or move the quadratic part to the "
+                "regularizer."
             )
         return precision * lengths
 
@@ -225,7 +228,8 @@ class Rotated(Reparametrised):
     def __init__(self, problem: Problem, directions: Numbers):
         if jnp.ndim(problem.precision) != 0:
             raise ValueError(
-                "a rotation mixes coordinates: they must have one precision; scale the problem first."
+                "a rotation mixes coordinates: they must have one precision; scale the "
+                "problem first."
             )
         dtype = jnp.result_type(directions)
         columns = np.asarray(directions, np.float64)
@@ -234,7 +238,8 @@ class Rotated(Reparametrised):
         error = np.abs(gram - np.eye(len(gram))).max()
         if error > SKEW:
             raise ValueError(
-                f"directions must be orthonormal columns, but are off by {error:.2g}; pass those of a QR."
+                f"directions must be orthonormal columns, but are off by {error:.2g}; "
+                "pass those of a QR."
             )
         self.problem = problem
         self.precision = problem.precision

@@ -94,8 +94,8 @@ class ExternalSum(FiniteSum):
     def value(self, position: PyTree) -> FloatScalar:
         if self.value_function is None:
             raise ValueError(
-                "this ExternalSum has gradients only; pass value=function(position, rows) -> mean loss, a float, "
-                "to ask for values."
+                "this ExternalSum has gradients only; pass value=function(position, "
+                "rows) -> mean loss, a float, to ask for values."
             )
         mean = partial(_mean_value, self.value_function, self.block_size)
         return host.call(
@@ -212,8 +212,8 @@ def _floating(path: Any, leaf: Any, like: np.ndarray) -> np.ndarray:
     leaf = np.asarray(leaf)
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
         raise ValueError(
-            f"gradient{jax.tree_util.keystr(path)} was returned with dtype {leaf.dtype}; return floating numbers "
-            f"({like.dtype})."
+            f"gradient{jax.tree_util.keystr(path)} was returned with dtype "
+            f"{leaf.dtype}; return floating numbers ({like.dtype})."
         )
     return leaf
 
@@ -222,8 +222,8 @@ def _value(function: Function, position: PyTree, rows: PyTree) -> float:
     result = np.asarray(_call(function, position, rows))
     if result.shape != () or not jnp.issubdtype(result.dtype, jnp.floating):
         raise ValueError(
-            f"value returned {result.dtype} of shape {result.shape}; return one floating number, the mean over the "
-            "rows."
+            f"value returned {result.dtype} of shape {result.shape}; return one "
+            "floating number, the mean over the rows."
         )
     return float(result)
 

@@ -106,8 +106,9 @@ class Federation(Problem):
         tracing.forget_old_numbers(loss, regularizer)
         if isinstance(data, list):
             raise TypeError(
-                f"data is a list of {len(data)}; pass a list of tables, one for each client, to Federation.of, and "
-                "columns of shape (clients, rows, ...) as a tuple."
+                f"data is a list of {len(data)}; pass a list of tables, one for each "
+                "client, to Federation.of, and columns of shape (clients, rows, ...) "
+                "as a tuple."
             )
         stacked = tree_as_rows("data", data)
         num_clients, max_rows = _two_axes(stacked)
@@ -143,9 +144,13 @@ class Federation(Problem):
         for i, client in enumerate(clients):
             name = f"clients[{i}]"
             if jax.tree.structure(client) != jax.tree.structure(first):
-                structures = f"{jax.tree.structure(client)} but clients[0] {jax.tree.structure(first)}"
+                structures = (
+                    f"{jax.tree.structure(client)} but clients[0] "
+                    f"{jax.tree.structure(first)}"
+                )
                 raise ValueError(
-                    f"{name} has the structure {structures}; pass the same structure for all."
+                    f"{name} has the structure {structures}; pass the same structure "
+                    "for all."
                 )
             counts.append(checks.leading_axis(name, jax.tree.map(np.asarray, client)))
             for (path, leaf), like in zip(
@@ -155,8 +160,9 @@ class Federation(Problem):
                 label = f"{name}{jax.tree_util.keystr(path)}"
                 if leaf.shape[1:] != like.shape[1:] or leaf.dtype != like.dtype:
                     raise ValueError(
-                        f"{label} has rows of shape {leaf.shape[1:]} and dtype {leaf.dtype}, but clients[0] has "
-                        f"{like.shape[1:]} and {like.dtype}; give all clients the same columns."
+                        f"{label} has rows of shape {leaf.shape[1:]} and dtype "
+                        f"{leaf.dtype}, but clients[0] has {like.shape[1:]} and "
+                        f"{like.dtype}; give all clients the same columns."
                     )
         longest = max(counts)
 
@@ -184,7 +190,8 @@ class Federation(Problem):
         """The problem of one client, `index` a number or traced."""
         if checks.is_concrete(index) and not 0 <= int(index) < self.size:
             raise ValueError(
-                f"index must lie in 0..{self.size - 1}, a client of this federation, got {index}."
+                f"index must lie in 0..{self.size - 1}, a client of this federation, "
+                f"got {index}."
             )
         rows = jax.tree.map(lambda a: a[index], self.data)
         return self.client_of(rows, self.counts[index])
@@ -242,8 +249,8 @@ def _two_axes(data: PyTree) -> tuple[int, int]:
     for path, leaf in jax.tree.leaves_with_path(data):
         if len(leaf.shape) < 2:
             raise ValueError(
-                f"data{jax.tree_util.keystr(path)} must be (clients, rows, ...), got shape {leaf.shape}; see "
-                "Federation.of."
+                f"data{jax.tree_util.keystr(path)} must be (clients, rows, ...), got "
+                f"shape {leaf.shape}; see Federation.of."
             )
     of_one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), data)
     return num_clients, checks.leading_axis("each client's data", of_one)
@@ -255,14 +262,15 @@ def _checked_counts(counts: Any, num_clients: int, max_rows: int) -> np.ndarray:
     rows = checks.plain_array("counts", counts)
     if rows.shape != (num_clients,) or not np.issubdtype(rows.dtype, np.integer):
         raise ValueError(
-            f"counts must be {num_clients} integers, one per client, got shape {rows.shape} and dtype {rows.dtype}."
+            f"counts must be {num_clients} integers, one per client, got shape "
+            f"{rows.shape} and dtype {rows.dtype}."
         )
     bad = np.flatnonzero((rows < 1) | (rows > max_rows))
     if len(bad):
         i = bad[0]
         raise ValueError(
-            f"counts[{i}] is {rows[i]}, but a client must have 1..{max_rows} rows, those that are stored; "
-            "leave empty clients out."
+            f"counts[{i}] is {rows[i]}, but a client must have 1..{max_rows} rows, "
+            "those that are stored; leave empty clients out."
         )
     return rows.astype(np.int64)
 
@@ -272,14 +280,16 @@ def _shares(weights: Any, rows: np.ndarray) -> np.ndarray:
     if isinstance(weights, str):
         if weights not in ("size", "uniform"):
             raise ValueError(
-                f"weights must be 'size', 'uniform' or one number per client, got {str(weights)!r}."
+                "weights must be 'size', 'uniform' or one number per client, got "
+                f"{str(weights)!r}."
             )
         shares = rows.astype(np.float64) if weights == "size" else np.ones(len(rows))
     else:
         shares = checks.real_array("weights", weights)
         if shares.shape != rows.shape:
             raise ValueError(
-                f"weights must have shape {rows.shape}, one per client, got {shares.shape}."
+                f"weights must have shape {rows.shape}, one per client, got "
+                f"{shares.shape}."
             )
         checks.number("weights", shares, positive=True)
     return shares / shares.sum()

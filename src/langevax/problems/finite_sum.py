@@ -106,7 +106,8 @@ class FiniteSum(RowProblem):
         """
         if self.weights is not None:
             raise ValueError(
-                "this sum has weights, which belong to its own rows; weigh rows in the loss instead."
+                "this sum has weights, which belong to its own rows; weigh rows in the "
+                "loss instead."
             )
         return FiniteSum(
             self.loss,
@@ -298,14 +299,16 @@ def posterior(
         total = float(np.sum(checks.plain_array("weights", weights)))
     if not (np.isfinite(total) and total > 0):
         raise ValueError(
-            f"weights must be finite with a positive sum, got a sum of {total}; pass numbers >= 0."
+            f"weights must be finite with a positive sum, got a sum of {total}; pass "
+            "numbers >= 0."
         )
     checks.numbers("prior_precision", prior_precision)
     if log_prior is None and not any(
         np.any(np.asarray(p)) for p in jax.tree.leaves(prior_precision)
     ):
         raise ValueError(
-            "there is no prior: pass log_prior (a constant one is `lambda x: 0.0`) or prior_precision > 0."
+            "there is no prior: pass log_prior (a constant one is `lambda x: 0.0`) or "
+            "prior_precision > 0."
         )
     checks.function("log_prior", log_prior, "(position) -> scalar", optional=True)
     checks.function("log_likelihood", log_likelihood, "(position, row) -> scalar")
@@ -331,7 +334,8 @@ def _warn_of_all_rows(log_likelihood: RowFunction, data: PyTree, size: int) -> N
         return
     for name in tracing.arrays_read(log_likelihood, size):
         warnings.warn(
-            f"log_likelihood reads {name}, which has one entry for each of the {size:,} rows, but it is called with one "
-            "row at a time: pass it in data and read it from the row.",
+            f"log_likelihood reads {name}, which has one entry for each of the "
+            f"{size:,} rows, but it is called with one row at a time: pass it in data "
+            "and read it from the row.",
             stacklevel=4,
         )

@@ -171,7 +171,8 @@ class MeanFieldRisk(RowProblem):
             np.asarray(self.precision) > 0
         ):
             raise ValueError(
-                f"precision is {self.precision}: there is no prior without a quadratic part; pass precision > 0."
+                f"precision is {self.precision}: there is no prior without a quadratic "
+                "part; pass precision > 0."
             )
         temperature = jnp.asarray(
             temperature, self.inputs.dtype
@@ -247,8 +248,9 @@ class MeanFieldRisk(RowProblem):
         """Rows that are computed at once, with all particles; None: all, in tiles."""
         if position.ndim != 2 or position.shape[1] != self.particle_size:
             raise ValueError(
-                f"a position must have particles of {self.particle_size} numbers, got shape {position.shape}; pass "
-                f"(num_particles, {self.particle_size}), such as risk.prior(temperature, 100)."
+                f"a position must have particles of {self.particle_size} numbers, got "
+                f"shape {position.shape}; pass (num_particles, {self.particle_size}), "
+                "such as risk.prior(temperature, 100)."
             )
         particles = max(1, position.shape[0] // self.num_particle_shards)
         return self.block_size or rows_of_a_block(
@@ -409,9 +411,9 @@ def reflection_of(risk: "MeanFieldRisk") -> tuple[float, ...]:
     reflection = risk.neuron.reflection(risk.inputs.shape[1])
     if reflection is None:
         raise ValueError(
-            f"{type(risk.neuron).__name__} has no reflection, which antithetic noise needs: define "
-            "`reflection(num_features)` with signs s such that h(s * particle, x) = -h(particle, x), or pass "
-            "antithetic=False."
+            f"{type(risk.neuron).__name__} has no reflection, which antithetic noise "
+            "needs: define `reflection(num_features)` with signs s such that h(s * "
+            "particle, x) = -h(particle, x), or pass antithetic=False."
         )
     return reflection
 
@@ -433,7 +435,8 @@ def check_risk(problem: Problem, algorithm: str) -> None:
     """Raise unless a method that works on the dual has one."""
     if not isinstance(problem, MeanFieldRisk):
         raise TypeError(
-            f"{algorithm} needs a MeanFieldRisk, which has a dual, got {type(problem).__name__}."
+            f"{algorithm} needs a MeanFieldRisk, which has a dual, got "
+            f"{type(problem).__name__}."
         )
 
 

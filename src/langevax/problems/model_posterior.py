@@ -4,14 +4,16 @@ Each adapter separates the log density into a prior and a sum over rows, and com
 log density at random points: as absolute values, since both keep their constants.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array
 
 from langevax import checks
@@ -62,8 +64,9 @@ def check_finite(
     """Raise where a log density is finite at none of these points."""
     if not any(np.isfinite(float(log_density(point))) for point in points):
         raise RefusedModelError(
-            "the log density of the model is finite at none of the positions that were tried: pass data without missing "
-            "or infinite values, or a prior under which they can occur."
+            "the log density of the model is finite at none of the positions that were "
+            "tried: pass data without missing or infinite values, or a prior under "
+            "which they can occur."
         )
 
 
@@ -76,6 +79,20 @@ class WholeDensity(eqx.Module):
     """What would make it one, in the imperative."""
 
 
+class Description(NamedTuple):
+    """Deterministic sites, log likelihoods and data of a model, in the words of ArviZ."""
+
+    deterministic: dict[str, np.ndarray]
+    """Values of deterministic sites, (chain, draw, ...)."""
+    log_likelihood: dict[str, np.ndarray]
+    """Log densities of the numbers that each site observes, (chain, draw, ...)."""
+    observed_data: dict[str, np.ndarray]
+    axes: Mapping[str, Sequence[str | None]]
+    """Names of the axes of each variable; None of those without."""
+    labels: Mapping[str, Any]
+    """Coordinates along axes."""
+
+
 class ModelPosterior(NamedTuple):
     """A posterior and the map back to the variables of the model; `langevax.sample` takes it as it is."""
 
@@ -86,6 +103,8 @@ class ModelPosterior(NamedTuple):
     drawn from it; of PyMC its initial point, moved by up to 1."""
     constrain: Callable[[PyTree], Position]
     """Unconstrained positions as values of the variables, with any leading axes such as (chain, draw)."""
+    describe: Callable[[PyTree, bool], Description]
+    """Unconstrained positions (chain, draw, ...), and whether log likelihoods are wanted."""
 
     @property
     def problem(self) -> Problem:
@@ -138,8 +157,8 @@ def points_of_finite_density(
             break
     if not points:
         raise NotRowsError(
-            f"the log density is not finite at any of {TRIED_POINTS} random positions, so that the sum over rows cannot "
-            "be compared with it",
+            f"the log density is not finite at any of {TRIED_POINTS} random positions, "
+            "so that the sum over rows cannot be compared with it",
             "scale data and priors so that it is finite where parameters are about 1",
         )
     return points
@@ -158,13 +177,24 @@ def is_same_sum(
     return by_row == own or abs(by_row - own) <= tolerance * scale < np.inf
 
 
+def one_by_one(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    """Return a function mapped over an axis as `jax.vmap` does, in the memory of one call."""
+    return partial(lax.map, function)
+
+
 def over_leading_axes(
-    function: Callable[..., PyTree], positions: Position, shapes: Shapes
-) -> Position:
+    function: Callable[..., PyTree],
+    positions: Position,
+    shapes: Shapes,
+    mapped: Callable[..., Any] = jax.vmap,
+) -> PyTree:
     """Return a function of one position at many, which have leading axes, as NumPy arrays."""
     name, shape = next(iter(shapes.items()))
     for _ in range(jnp.ndim(positions[name]) - len(shape)):
-        function = jax.vmap(function)
-    return jax.tree.map(
-        np.asarray, jax.jit(function)(jax.tree.map(jnp.asarray, positions))
-    )
+        function = mapped(function)
+    function = jax.jit(function)
+    positions = jax.tree.map(jnp.asarray, positions)
+    like = jax.tree.leaves(jax.eval_shape(function, positions))
+    count = sum(leaf.size for leaf in like)
+    checks.fits_memory("the numbers of the model at all draws", count, 4)
+    return jax.tree.map(np.asarray, function(positions))

@@ -179,7 +179,8 @@ def forward_product(
         )(position, direction)
     except NotImplementedError as error:
         warnings.warn(
-            f"second derivatives are differences of gradients, since JAX has none here ({checks.first_line(error)}).",
+            "second derivatives are differences of gradients, since JAX has none here "
+            f"({checks.first_line(error)}).",
             stacklevel=2,
         )
         return None

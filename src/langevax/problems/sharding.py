@@ -84,8 +84,9 @@ def shard_problem(
         map(_has_rows, jax.tree.leaves(problem, is_leaf=_has_rows))
     ):
         raise ValueError(
-            "sharding has an axis named 'rows', but the problem has no rows that can be split; call the axis "
-            "'particles' or 'chains', or pass a FiniteSum or a MeanFieldRisk."
+            "sharding has an axis named 'rows', but the problem has no rows that can "
+            "be split; call the axis 'particles' or 'chains', or pass a FiniteSum or a "
+            "MeanFieldRisk."
         )
 
     def shard(node: PyTree) -> PyTree:
@@ -94,8 +95,9 @@ def shard_problem(
         if surplus := node.max_size % num_devices:
             full = node.max_size - surplus + num_devices
             raise ValueError(
-                f"sharding splits rows over {num_devices} devices, but {type(node).__name__} has {node.max_size}; drop "
-                f"{surplus} of them, or fill up to {full} with copies and pass count={node.max_size}."
+                f"sharding splits rows over {num_devices} devices, but "
+                f"{type(node).__name__} has {node.max_size}; drop {surplus} of them, "
+                f"or fill up to {full} with copies and pass count={node.max_size}."
             )
         return _replace_fields(node, row_sharding=rows, particle_sharding=particles)
 

@@ -1,24 +1,24 @@
 """Checkpoints that survive `kill -9` at any moment and resume bit for bit.
 
-    DIRECTORY/run.json               identity of the run, its random id, and its outputs at the saved states
+    DIRECTORY/run.json               identity of the run, its random id, its outputs at the saved states, and hashes of
+                                     records and of itself
     DIRECTORY/trace/FIRST-LAST.nc    records of steps FIRST..LAST, append-only, netCDF
     DIRECTORY/state/STEP/            the whole carry, written by orbax, the last two, and at last langevax.json: run, step,
                                      and hashes of the files
 
 Records are written before the state that follows them, each under a temporary name that is renamed when complete;
 records that no state follows, and a last state without hashes, are deleted at resume and made again. Both carry the run's
-id; records have checksums, as orbax detects a truncated file, not a changed bit. One process at a time writes a
+id; orbax detects a truncated file, not a changed bit. One process at a time writes a
 directory. Nothing is pickled.
 """
 
-import hashlib
 import json
 import os
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,20 @@ from langevax.run.identity import Outputs, RunIdentity, differences
 from langevax.run.options import Resume
 from langevax.run.result import Records
 from langevax.run.signals import WITH_INTERRUPT, DelayedSignals
+from langevax.storage import (
+    HASH,
+    UNFINISHED,
+    checksum,
+    file_hash,
+    hash_of,
+    read_as,
+    read_object,
+    write_atomically,
+)
 
-CHECKPOINT_FORMAT = 5
+CHECKPOINT_FORMAT = 6
+UNSEALED_FORMAT = 5
+"""Of run.json without hashes: numbers of records have checksums of HDF5."""
 RUN_ATTRIBUTE = "langevax_run"
 HASHES = "langevax.json"
 RECORDS_NAME = re.compile(r"(\d{12})-(\d{12})\.nc")
@@ -102,8 +114,8 @@ class Checkpoint:
             has_run = any(path.name.isdigit() for path in self.states.iterdir())
         if has_run and not resume:
             raise CheckpointError(
-                f"checkpoint {str(self.directory)!r} already holds a run; pass resume=True to continue it, "
-                "or name another directory."
+                f"checkpoint {str(self.directory)!r} already holds a run; pass "
+                "resume=True to continue it, or name another directory."
             )
         self.content, accepted = self._described(identity, resume, has_run)
         if self.writes and has_run:  # the run that is resumed, not another's
@@ -123,7 +135,8 @@ class Checkpoint:
         self.run_id: str = self.content["run"]
 
     def _write_record(self) -> None:
-        write_atomically(self.record, json.dumps(self.content, indent=1).encode())
+        sealed = self.content | {HASH: hash_of(self.content)}
+        write_atomically(self.record, json.dumps(sealed, indent=1).encode())
 
     def _described(
         self,
@@ -144,6 +157,7 @@ class Checkpoint:
             "run": uuid.uuid4().hex,
             "continued": [],
             "outputs": {},
+            "records": {},
             "identity": identity._asdict(),
         }
         return content, []
@@ -159,16 +173,19 @@ class Checkpoint:
         self._refuse(refused)
         if accepted and resume != "anyway":
             raise CheckpointError(
-                f"checkpoint {str(self.directory)!r} was written by other code: {_listed(accepted)}. The numbers may "
-                "not be those of one run; pass resume='anyway' to continue it all the same, or name another directory."
+                f"checkpoint {str(self.directory)!r} was written by other code: "
+                f"{_listed(accepted)}. The numbers may not be those of one run; pass "
+                "resume='anyway' to continue it all the same, or name another "
+                "directory."
             )
         return accepted
 
     def _refuse(self, differences: list[str]) -> None:
         if differences:
             raise CheckpointError(
-                f"checkpoint {str(self.directory)!r} belongs to another run: {_listed(differences)}. Make these equal "
-                "to continue it, or name another directory."
+                f"checkpoint {str(self.directory)!r} belongs to another run: "
+                f"{_listed(differences)}. Make these equal to continue it, or name "
+                "another directory."
             )
 
     def compare_outputs(
@@ -181,7 +198,8 @@ class Checkpoint:
 
         In a run that was continued by other versions, the next step may be another one.
         """
-        saved = self.content["outputs"].get(str(step), {})
+        values = {"value": outputs["value"]}  # which format 5 does not have
+        saved = values | self.content["outputs"].get(str(step), {})
         names = differences(saved, outputs, dtype)
         if self.content["continued"]:
             names = [name for name in names if name != "step"]
@@ -209,8 +227,9 @@ class Checkpoint:
                 else "and start again in another directory"
             )
             raise CheckpointError(
-                f"the state of step {step} in {self.states / str(step)} cannot be read; it is damaged. "
-                f"Delete that folder {remedy}; the records in {self.traces} are intact. ({checks.first_line(error)})"
+                f"the state of step {step} in {self.states / str(step)} cannot be "
+                f"read; it is damaged. Delete that folder {remedy}; the records in "
+                f"{self.traces} are intact. ({checks.first_line(error)})"
             ) from None  # orbax's traceback is longer than a screen
         self._delete_orphans(step)
         carry = jax.tree.unflatten(
@@ -238,9 +257,10 @@ class Checkpoint:
         if not np.array_equal(steps, expected):
             wrong = np.setxor1d(steps, expected)
             raise CheckpointError(
-                f"the records in {self.traces} are not those of every {every} steps up to {last}: a file is missing or "
-                f"was added (step {wrong[0] if len(wrong) else 'order'}). Restore it from a copy, or name another "
-                "directory."
+                f"the records in {self.traces} are not those of every {every} steps up "
+                f"to {last}: a file is missing or was added (step "
+                f"{wrong[0] if len(wrong) else 'order'}). Restore it from a copy, or "
+                "name another directory."
             )
 
     def _restore_state(self, step: int, leaves: list[Any]) -> dict[str, Any]:
@@ -276,11 +296,10 @@ class Checkpoint:
         }
         self.content["outputs"] = earlier | {str(step): outputs}
         with self._writing():
-            if self.writes:
-                self._write_record()
             if pending is not None and len(pending.steps) and self.writes:
-                name = f"{int(pending.steps[0]):012d}-{int(pending.steps[-1]):012d}.nc"
-                write_atomically(self.traces / name, _netcdf(pending, self.run_id))
+                self._write_records(pending)
+            elif self.writes:
+                self._write_record()
             leaves: dict[str, Any] = {
                 str(i): leaf
                 for i, leaf in enumerate(jax.tree.leaves(carry))
@@ -289,13 +308,17 @@ class Checkpoint:
             self._manager.save(step, args=ocp.args.StandardSave(leaves))
             if self.writes:
                 folder = self.states / str(step)
-                files = {
-                    str(p.relative_to(folder)): _file_hash(p)
-                    for p in folder.rglob("*")
-                    if p.is_file()
-                }
-                marks = {"run": self.run_id, "step": step, "files": files}
+                marks = {"run": self.run_id, "step": step, "files": _hashes(folder)}
                 write_atomically(folder / HASHES, json.dumps(marks).encode())
+
+    def _write_records(self, records: Records) -> None:
+        """Write the hash of a file of records, then the file: one that a kill leaves has its hash."""
+        name = f"{int(records.steps[0]):012d}-{int(records.steps[-1]):012d}.nc"
+        content = _netcdf(records, self.run_id)
+        digest = checksum(content).hexdigest()
+        self.content["records"][name] = digest
+        self._write_record()
+        write_atomically(self.traces / name, content)
 
     def close(self) -> None:
         """Release the directory."""
@@ -321,8 +344,9 @@ class Checkpoint:
             RuntimeError,
         ) as error:  # orbax reports a full disk as any of these
             raise CheckpointError(
-                f"cannot write the checkpoint in {str(self.directory)!r}: {checks.first_line(error)}. What was saved before "
-                "is intact; free space or make the directory writable, and run again with resume=True."
+                f"cannot write the checkpoint in {str(self.directory)!r}: "
+                f"{checks.first_line(error)}. What was saved before is intact; free "
+                "space or make the directory writable, and run again with resume=True."
             ) from error
 
     def _record_files(self) -> Iterator[tuple[Path, int]]:
@@ -345,17 +369,12 @@ class Checkpoint:
             return
         with self._writing():
             orphans = [path for path, last in self._record_files() if last > step]
-            halves = [
-                path
-                for path in self.traces.glob("*.nc.part")
-                if RECORDS_NAME.fullmatch(path.stem)
-            ]
-            for path in [*orphans, *halves]:
+            for path in [*orphans, *self.directory.rglob(UNFINISHED)]:
                 path.unlink()
 
     def _read_records(self, path: Path, empty: Records) -> Records:
         try:
-            variables = read_records(path, self.run_id)
+            variables = read_records(path, self.run_id, self.content["records"])
             steps = np.asarray(variables["steps"], np.int64)
             columns = {
                 name: variables[name].astype(e.dtype)
@@ -363,46 +382,66 @@ class Checkpoint:
             }
         except Exception as error:
             raise CheckpointError(
-                f"the records in {path} cannot be read; the file is damaged. Restore it from a copy, "
-                f"or start again in another directory. ({checks.first_line(error)})"
+                f"the records in {path} cannot be read; the file is damaged. Restore "
+                "it from a copy, or start again in another directory. "
+                f"({checks.first_line(error)})"
             ) from None
         return Records(steps, columns)
 
 
 def read_record(path: Path) -> tuple[dict[str, Any], RunIdentity]:
     """Return the content of a run.json, and the identity of its run."""
-    try:
-        stored = json.loads(path.read_text())
+    damaged = (
+        f"{path} cannot be read ({{}}); it is damaged or missing. Restore this file "
+        "from a copy, or name another directory."
+    )
+    with read_as(CheckpointError, damaged):
+        stored = read_object(path)
         version = stored["format"]
-        written_by = stored["langevax"]
-        saved = None
-        if version == CHECKPOINT_FORMAT:
-            parts = stored["identity"].items()
-            saved = RunIdentity(**{name: dict(part) for name, part in parts})
-            stored["outputs"] = dict(stored["outputs"])
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({checks.first_line(error)}); it is damaged or missing. Restore this file from "
-            "a copy, or name another directory."
-        ) from error
-    if saved is None:
-        raise CheckpointError(
-            f"{path} has format {version}, but this version of langevax reads format {CHECKPOINT_FORMAT}; it was "
-            f"written by langevax {written_by}. Continue it with that version, or start again in another directory."
-        )
+        if version not in (CHECKPOINT_FORMAT, UNSEALED_FORMAT):
+            raise CheckpointError(
+                f"{path} has format {version}, but this version of langevax reads "
+                f"format {CHECKPOINT_FORMAT}; it was written by langevax "
+                f"{stored['langevax']}. Continue it with that version, or start again "
+                "in another directory."
+            )
+        if version == UNSEALED_FORMAT:
+            files = path.parent.glob("trace/*.nc")
+            stored["records"] = {file.name: file_hash(file) for file in files}
+            stored["format"] = CHECKPOINT_FORMAT
+        elif stored.get(HASH) != hash_of(stored):
+            raise ValueError("its content is not what was written")
+        parts = stored["identity"].items()
+        saved = RunIdentity(**{name: dict(part) for name, part in parts})
+        stored["outputs"] = dict(stored["outputs"])
+        stored["records"] = dict(stored["records"])
     return stored, saved
 
 
 def verify_state(folder: Path, run: str) -> None:
     """Raise `ValueError` where a state is of another run or step, or a file of it is not as it was written."""
-    marks = json.loads((folder / HASHES).read_text())
+    marks = read_object(folder / HASHES)
     if marks["run"] != run:
         raise ValueError("it is the state of another run")
     if marks["step"] != int(folder.name):
         raise ValueError(f"it is the state of step {marks['step']}")
-    for name, expected in marks["files"].items():
-        if _file_hash(folder / name) != expected:
+    hashes = _hashes(folder)
+    for name in sorted(hashes.keys() | marks["files"].keys()):
+        if hashes.get(name) != marks["files"].get(name):
             raise ValueError(f"its file {name} has changed")
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Return the hashes of all files below a folder but that of the hashes; raise `ValueError` of a link."""
+    paths = [path for path in folder.rglob("*") if path.name != HASHES]
+    for path in paths:
+        if path.is_symlink():
+            raise ValueError(f"{path.name} is a link to another file")
+    return {
+        str(path.relative_to(folder)): file_hash(path)
+        for path in paths
+        if path.is_file()
+    }
 
 
 def _listed(sentences: list[str], most: int = 5) -> str:
@@ -410,24 +449,36 @@ def _listed(sentences: list[str], most: int = 5) -> str:
     return "; ".join(sentences[:most]) + f"; and {left} more" * (left > 0)
 
 
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(
-            file, lambda: hashlib.blake2b(digest_size=16)
-        ).hexdigest()
+def read_records(
+    path: Path, run: str, hashes: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """Return the variables that a file of records holds itself; raise `ValueError` where it is not as it was written.
 
-
-def read_records(path: Path, run: str) -> dict[str, np.ndarray]:
-    """Return all variables of a file of records, each compared with its checksum; raise `ValueError` of another run's.
-
-    They are read by h5py, since h5netcdf prints a traceback on damaged files.
+    They are read by h5py, since h5netcdf prints a traceback on damaged files. What HDF5 would read elsewhere, or make up,
+    is refused: links, storage in other files, and numbers that are not stored.
     """
     import h5py
 
+    if path.is_symlink():
+        raise ValueError("it is a link to another file")
+    if file_hash(path) != hashes[path.name]:
+        raise ValueError("it has changed since it was written")
     with h5py.File(path, "r") as file:
         if file.attrs.get(RUN_ATTRIBUTE) != run:
             raise ValueError("it is of another run")
-        return {name: np.asarray(variable) for name, variable in file.items()}
+        variables = {}
+        for name in file:
+            link = file.get(name, getlink=True)
+            variable = file[name] if isinstance(link, h5py.HardLink) else None
+            if (
+                not isinstance(variable, h5py.Dataset)
+                or variable.external
+                or variable.is_virtual
+            ):
+                raise ValueError(f"{name} stands in another file")
+            if variable.id.get_storage_size() >= variable.nbytes:  # not an axis
+                variables[name] = np.asarray(variable)
+        return variables
 
 
 def _netcdf(records: Records, run_id: str) -> memoryview:
@@ -447,23 +498,4 @@ def _netcdf(records: Records, run_id: str) -> memoryview:
             storable,
         )
     dataset = xarray.Dataset(variables, attrs={RUN_ATTRIBUTE: run_id})
-    checked = {
-        name: {"fletcher32": True}
-        for name, variable in dataset.items()
-        if variable.size
-    }
-    return dataset.to_netcdf(engine="h5netcdf", encoding=checked)
-
-
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file under a temporary name, flush it to disk and rename it."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    return dataset.to_netcdf(engine="h5netcdf")

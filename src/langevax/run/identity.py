@@ -1,7 +1,7 @@
 """Identity of a run: what it is made of, what it computes, and by which versions.
 
     settings    algorithm, problem, key, start and observers: classes and numbers as text, arrays by their content
-    outputs     what loss, schedules, observers and the next step give at a saved state
+    outputs     what gradient, value, schedules, observers and the next step give at a saved state
     versions    of langevax, JAX, jaxlib and Python
 
 Other settings or outputs are another run. Outputs are compared to rounding, since a run may continue on another device.
@@ -9,7 +9,6 @@ Other versions are named, and accepted on demand; the next step may then be anot
 """
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Iterator, Mapping
@@ -22,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from langevax import storage
 from langevax._typing import PyTree
 from langevax._version import __version__
-from langevax.problems.problem import Problem
+from langevax.problems import blocks
 from langevax.run import processes, program
 
 MOST_COMPONENTS = 256
@@ -42,7 +42,10 @@ class RunIdentity(NamedTuple):
     def compare(self, saved: "RunIdentity") -> tuple[list[str], list[str]]:
         """Return sentences of what makes `saved` another run, and of differences that can be accepted."""
         refused = [
-            f"{'row data differ: ' * name.startswith('problem.data')}{name} was {old}, now {new}"
+            (
+                f"{'row data differ: ' * name.startswith('problem.data')}{name} was "
+                f"{old}, now {new}"
+            )
             for name, (old, new) in _changes(saved.settings, self.settings)
         ]
         accepted = [
@@ -108,7 +111,10 @@ def _leaves(label: str, tree: PyTree) -> Iterator[tuple[str, Any]]:
 def _text(leaf: Any) -> str:
     if isinstance(leaf, jax.Array | np.ndarray):
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return f"{jax.random.key_impl(leaf)} key {np.asarray(jax.random.key_data(leaf)).tolist()}"
+            return (
+                f"{jax.random.key_impl(leaf)} key "
+                f"{np.asarray(jax.random.key_data(leaf)).tolist()}"
+            )
         return f"{leaf.dtype}{list(leaf.shape)} checksum {checksum(leaf)}"
     if callable(leaf):
         name = f"{getattr(leaf, '__module__', '?')}.{getattr(leaf, '__qualname__', type(leaf).__qualname__)}"
@@ -130,7 +136,7 @@ def _enclosed_numbers(function: Any) -> Iterator[str]:
 def checksum(array: Any) -> str:
     """Return a hash of an array's numbers."""
     content: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    return storage.checksum(content).hexdigest()
 
 
 # outputs
@@ -168,8 +174,8 @@ def _computed(parts: program.RunParts, state: Any, following: PyTree) -> dict[st
     position = state.position
     if parts.chains is not None:
         position = jax.tree.map(lambda leaf: leaf[0], position)
-    loss = _loss(parts.problem, position)
-    computed = {"loss": loss, "step": _two_numbers(following)}
+    loss, value = _loss(parts.problem, position)
+    computed = {"loss": loss, "value": value, "step": _two_numbers(following)}
     for name, observe in parts.observers._asdict().items():
         if observe is not None:
             values = program.observed(parts, observe, state)
@@ -184,20 +190,24 @@ def _computed(parts: program.RunParts, state: Any, following: PyTree) -> dict[st
     return computed
 
 
-def _loss(problem: Problem, position: PyTree) -> PyTree:
-    """Return numbers of the gradient of some components, or the value of what has none.
+def _loss(problem: Any, position: PyTree) -> tuple[PyTree, PyTree]:
+    """Return numbers of the gradient of some components, or the value of what has none; and these components' value.
 
     They are one batch, since each may be a solve of the user's, and at most half of all, whose mean is not 0 at a
     minimum: rounding would have no bound relative to it there.
     """
     number = min(max(problem.max_size // 2, 1), MOST_COMPONENTS)
-    indices = np.arange(number) * problem.max_size // number
+    indices = jnp.asarray(
+        np.arange(number) * problem.max_size // number, dtype=jnp.int32
+    )
+    value = ()
+    with suppress(Exception):  # it has none, or none of other rows than its own
+        rows = blocks.take(problem.data, indices)
+        value = problem.over(rows).value(position)
     try:
-        return _two_numbers(
-            problem.gradient_at(position, jnp.asarray(indices, jnp.int32))
-        )
+        return _two_numbers(problem.gradient_at(position, indices)), value
     except Exception:  # of a function that JAX cannot differentiate
-        return problem.value(position)
+        return problem.value(position), value
 
 
 def _two_numbers(tree: PyTree) -> list[Float[Array, "2"]]:

@@ -52,14 +52,15 @@ class Run:
             checks.local_path("checkpoint", self.checkpoint)
         elif self.resume:
             raise ValueError(
-                f"resume is {self.resume!r} but checkpoint is None; pass checkpoint=directory, the one to continue."
+                f"resume is {self.resume!r} but checkpoint is None; pass "
+                "checkpoint=directory, the one to continue."
             )
         checks.number("checkpoint_seconds", self.checkpoint_seconds)
         shown = isinstance(self.progress, bool) or checks.is_auto(self.progress)
         if not shown and not callable(self.progress):
             raise TypeError(
-                f"progress must be True, False, 'auto' or a function of (words, share), got "
-                f"{checks.shown(self.progress)}."
+                "progress must be True, False, 'auto' or a function of (words, share), "
+                f"got {checks.shown(self.progress)}."
             )
 
     def unsaved(self) -> "Run":

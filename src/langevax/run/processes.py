@@ -25,8 +25,9 @@ class PeerError(RuntimeError):
 
     def __init__(self, reason: str):
         super().__init__(
-            f"another process of this run has ended or cannot be reached ({reason}); this one cannot continue without "
-            "it. Start all of them again, with checkpoint= and resume=True from the last state that was saved."
+            f"another process of this run has ended or cannot be reached ({reason}); "
+            "this one cannot continue without it. Start all of them again, with "
+            "checkpoint= and resume=True from the last state that was saved."
         )
 
 
@@ -62,7 +63,8 @@ def process_group(
         )
     except jax.errors.JaxRuntimeError as error:
         raise PeerError(
-            f"{num_processes} processes did not come together at {coordinator}: {checks.first_line(error)}"
+            f"{num_processes} processes did not come together at {coordinator}: "
+            f"{checks.first_line(error)}"
         ) from error
     try:
         yield

@@ -1,7 +1,9 @@
 """Results of a run: where it ended, its records, its costs and its outcome."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -125,7 +127,8 @@ class Result:
         numbers = [f"{name}={count}" for name, count in self.counts.items()]
         numbers += [f"{name}={metric:.4g}" for name, metric in self.metrics.items()]
         return (
-            f"Result({self.outcome} {shapes}; {chains}; {0 if self.trace is None else len(self.trace)} records; "
+            f"Result({self.outcome} {shapes}; {chains}; "
+            f"{0 if self.trace is None else len(self.trace)} records; "
             f"{', '.join([*numbers, f'seconds={self.seconds:.3g}'])})"
         )
 
@@ -142,7 +145,8 @@ class Result:
         """
         if self.num_chains != following.num_chains:
             raise ValueError(
-                f"phases have {self.num_chains} and {following.num_chains} chains; they must agree."
+                f"phases have {self.num_chains} and {following.num_chains} chains; "
+                "they must agree."
             )
         first = self.counts_by_chain
         second = following.counts_by_chain
@@ -189,7 +193,8 @@ class Result:
     def _recorded(self) -> Trace:
         if self.trace is None:
             raise ValueError(
-                "nothing was recorded; pass record_every=k to simulate to keep every k-th position."
+                "nothing was recorded; pass record_every=k to simulate to keep every "
+                "k-th position."
             )
         return self.trace
 
@@ -223,8 +228,9 @@ class DivergenceError(ArithmeticError):
             else "scale the step-size schedule down, for example by 10"
         )
         super().__init__(
-            f"the position became non-finite at step {step}; {advice}. The last finite state and all records up to "
-            "there are in .state and .result of this error; saved checkpoints are unchanged."
+            f"the position became non-finite at step {step}; {advice}. The last finite "
+            "state and all records up to there are in .state and .result of this "
+            "error; saved checkpoints are unchanged."
         )
 
 
@@ -309,16 +315,26 @@ def datatree_type() -> "type[xarray.DataTree]":
 
 
 def draws_dataset(
-    arrays: Mapping[str, ArrayLike], num_chains: int, num_draws: int
+    arrays: Mapping[str, ArrayLike],
+    num_chains: int,
+    num_draws: int,
+    axes: Mapping[str, Sequence[str | None]] = MappingProxyType({}),
+    labels: Mapping[str, Any] = MappingProxyType({}),
 ) -> "xarray.Dataset":
-    """Return arrays (chain, draw, ...) as a dataset in ArviZ's layout; further axes are numbered."""
+    """Return arrays (chain, draw, ...) as a dataset in ArviZ's layout; further axes are numbered, or have names."""
     import xarray
 
+    places = {"chain": np.arange(num_chains), "draw": np.arange(num_draws)}
     variables = {}
     for name, array in arrays.items():
-        others = (f"{name}_dim_{i}" for i in range(np.ndim(array) - 2))
+        numbers = range(np.ndim(array) - 2)
+        known = axes.get(name, ())[: len(numbers)]
+        others = [
+            f"{name}_dim_{i}" if axis in (None, "chain", "draw") else axis
+            for i, axis in zip_longest(numbers, known)
+        ]
         variables[name] = (["chain", "draw", *others], np.asarray(array))
-    places = {"chain": np.arange(num_chains), "draw": np.arange(num_draws)}
+        places |= {axis: np.asarray(labels[axis]) for axis in others if axis in labels}
     return xarray.Dataset(variables, places)
 
 

@@ -279,8 +279,9 @@ class _Loop:
         num_steps = self.schedule.num_steps
         if int(self.carry.step) > num_steps:
             raise CheckpointError(
-                f"num_steps is {num_steps} but checkpoint {str(saved.directory)!r} holds {int(self.carry.step)} "
-                f"steps already; pass num_steps >= {int(self.carry.step)}."
+                f"num_steps is {num_steps} but checkpoint {str(saved.directory)!r} "
+                f"holds {int(self.carry.step)} steps already; pass num_steps >= "
+                f"{int(self.carry.step)}."
             )
         dtype = trees.dtype_of(self.carry.state.position)
         saved.compare_outputs(int(self.carry.step), self.outputs(self.carry), dtype)
@@ -496,6 +497,7 @@ def _check_run(
     """Raise unless there is an algorithm for the problem, and a key, outside any transformation of JAX."""
     checks.instance("algorithm", algorithm, Algorithm, "langevax.Langevin(0.1, 1.0)")
     checks.instance("problem", problem, Problem, "langevax.FiniteSum(loss, data)")
+    checks.typed_key(key)
     positions = start
     if isinstance(start, Result):
         positions = start.position
@@ -505,11 +507,11 @@ def _check_run(
     leaves = jax.tree.leaves((algorithm, problem, positions, key, in_jit))
     if any(isinstance(leaf, Tracer) for leaf in leaves):
         raise TypeError(
-            "simulate cannot be called inside jax.jit, jax.vmap or jax.grad: it compiles and runs its own loop. Call "
-            "it outside; for several chains pass num_chains= or Stacked(positions)."
+            "simulate cannot be called inside jax.jit, jax.vmap or jax.grad: it "
+            "compiles and runs its own loop. Call it outside; for several chains pass "
+            "num_chains= or Stacked(positions)."
         )
     algorithm.check(problem)
-    checks.typed_key(key)
     if sharding is not None:
         mesh = "jax.make_mesh((2,), ('chains',))"
         checks.instance("sharding", sharding, (Mesh, NamedSharding), mesh)
@@ -526,10 +528,11 @@ def _check_observers(
         checks.function(name, value, "(problem, state) -> pytree", optional=True)
     if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
         raise TypeError(
-            f"callbacks must be a list of functions callback(trace, state), got {checks.shown(callbacks)}; pass "
-            "[callback]."
+            "callbacks must be a list of functions callback(trace, state), got "
+            f"{checks.shown(callbacks)}; pass [callback]."
         )
     if callbacks and callback_every is None:
         raise ValueError(
-            "callback_every is None, so that no callback would ever be called; pass callback_every=k."
+            "callback_every is None, so that no callback would ever be called; pass "
+            "callback_every=k."
         )

@@ -82,7 +82,8 @@ def start_positions(
     if isinstance(start, Result):
         if num_chains is not None and num_chains != start.num_chains:
             raise ValueError(
-                f"num_chains is {num_chains} but start has {start.num_chains} chains; leave num_chains out."
+                f"num_chains is {num_chains} but start has {start.num_chains} chains; "
+                "leave num_chains out."
             )
         positions = jax.tree.map(_on_this_process, start.position)
         num_chains = start.num_chains
@@ -109,7 +110,8 @@ def _stacked_length(positions: PyTree, num_chains: int | None) -> int | None:
         label = f"start{jax.tree_util.keystr(path)}"
         if leaf.ndim == 0:
             raise ValueError(
-                f"{label} is a scalar, but Stacked positions have the chains along axis 0; pass an array."
+                f"{label} is a scalar, but Stacked positions have the chains along "
+                "axis 0; pass an array."
             )
         if length is not None and leaf.shape[0] != length:
             expected = (
@@ -118,8 +120,8 @@ def _stacked_length(positions: PyTree, num_chains: int | None) -> int | None:
                 else f"another leaf has {length}"
             )
             raise ValueError(
-                f"{label} has shape {leaf.shape}, so {leaf.shape[0]} chains along axis 0, but {expected}; "
-                "pass one position per chain."
+                f"{label} has shape {leaf.shape}, so {leaf.shape[0]} chains along axis "
+                f"0, but {expected}; pass one position per chain."
             )
         length = leaf.shape[0]
     return length
@@ -172,8 +174,9 @@ def place(
             return processes.put(leaf, split)
         except ValueError as error:
             raise ValueError(
-                f"sharding splits {split.spec} over {position.num_devices} devices, which does not divide a position "
-                f"of shape {leaf.shape}; make axis 0 (chains, or particles) a multiple of {first.num_devices}."
+                f"sharding splits {split.spec} over {position.num_devices} devices, "
+                f"which does not divide a position of shape {leaf.shape}; make axis 0 "
+                f"(chains, or particles) a multiple of {first.num_devices}."
             ) from error
 
     shared = shard_problem(shared, rows, particles)

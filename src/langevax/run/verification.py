@@ -1,12 +1,11 @@
 """Verification of a checkpoint without the run that it belongs to: is all that it holds as it was written?
 
-Every file of a state is compared with its hash, every number of a record with its checksum, and both with the id of
-the run and with the step that their names state.
+Every file is compared with its hash, the id of the run, and the step that its name states.
 """
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +39,8 @@ def verify(directory: str | os.PathLike[str]) -> VerifiedCheckpoint:
         import h5py  # noqa: F401
     path = Path(directory).absolute()
     with _unwritten(path):
-        run = read_record(path / "run.json")[0]["run"]
+        content = read_record(path / "run.json")[0]
+        run = content["run"]
         states = sorted(
             int(file.parent.name) for file in path.glob(f"state/*/{HASHES}")
         )
@@ -48,7 +48,7 @@ def verify(directory: str | os.PathLike[str]) -> VerifiedCheckpoint:
             _verify_state(path / "state" / str(step), run)
         last = max(states, default=0)
         steps = [
-            _verified_steps(file, run)
+            _verified_steps(file, run, content["records"])
             for file in sorted(path.glob("trace/*.nc"))
             if _first(file) <= last
         ]
@@ -57,8 +57,9 @@ def verify(directory: str | os.PathLike[str]) -> VerifiedCheckpoint:
             recorded, recorded[0] * np.arange(1, len(recorded) + 1)
         ):
             raise CheckpointError(
-                f"the records in {path / 'trace'} do not follow each other: a file is missing or was added. Restore it "
-                "from a copy, or start again in another directory."
+                f"the records in {path / 'trace'} do not follow each other: a file is "
+                "missing or was added. Restore it from a copy, or start again in "
+                "another directory."
             )
     return VerifiedCheckpoint(states, len(recorded))
 
@@ -85,8 +86,9 @@ def _verify_state(folder: Path, run: str) -> None:
         verify_state(folder, run)
     except Exception as error:
         raise CheckpointError(
-            f"the state in {folder} is damaged ({checks.first_line(error)}). Delete that folder to continue from the one "
-            "before it, or start again in another directory."
+            f"the state in {folder} is damaged ({checks.first_line(error)}). Delete "
+            "that folder to continue from the one before it, or start again in another "
+            "directory."
         ) from None
 
 
@@ -96,15 +98,15 @@ def _first(file: Path) -> int:
     return int(match[1]) if match else sys.maxsize
 
 
-def _verified_steps(file: Path, run: str) -> np.ndarray:
+def _verified_steps(file: Path, run: str, hashes: Mapping[str, str]) -> np.ndarray:
     """Return the recorded steps of a file, after all of it was read."""
     try:
-        steps = np.asarray(read_records(file, run)["steps"], np.int64)
+        steps = np.asarray(read_records(file, run, hashes)["steps"], np.int64)
         if f"{steps[0]:012d}-{steps[-1]:012d}.nc" != file.name:
             raise ValueError(f"it holds steps {steps[0]} to {steps[-1]}")
     except Exception as error:
         raise CheckpointError(
-            f"the records in {file} are damaged ({checks.first_line(error)}). Restore the file from a copy, or start again in "
-            "another directory."
+            f"the records in {file} are damaged ({checks.first_line(error)}). Restore "
+            "the file from a copy, or start again in another directory."
         ) from None
     return steps

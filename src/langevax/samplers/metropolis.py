@@ -219,8 +219,9 @@ class _OnFunctions(Metropolis):
         for leaf in jax.tree.leaves(problem.precision):
             if checks.is_concrete(leaf) and not np.all(np.asarray(leaf) > 0):
                 raise ValueError(
-                    f"{type(self).__name__} proposes from the Gaussian of the quadratic part, but the problem has a "
-                    f"precision of {np.min(np.asarray(leaf))}; pass precision > 0 "
+                    f"{type(self).__name__} proposes from the Gaussian of the "
+                    "quadratic part, but the problem has a precision of "
+                    f"{np.min(np.asarray(leaf))}; pass precision > 0 "
                     "(`prior.precision(temperature)`), or use MALA."
                 )
 

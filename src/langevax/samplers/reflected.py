@@ -53,13 +53,15 @@ class Reflected(Algorithm):
     def __check_init__(self) -> None:
         if not isinstance(getattr(self.algorithm, "gradient", None), GradientEstimator):
             raise TypeError(
-                f"algorithm must evaluate its gradient at each step, got {checks.shown(self.algorithm)}; "
-                "pass langevax.Langevin(...) or langevax.Underdamped(...)."
+                "algorithm must evaluate its gradient at each step, got "
+                f"{checks.shown(self.algorithm)}; pass langevax.Langevin(...) or "
+                "langevax.Underdamped(...)."
             )
         if jax.tree.structure(self.lower) != jax.tree.structure(self.upper):
             raise ValueError(
-                f"lower has the structure {jax.tree.structure(self.lower)} but upper {jax.tree.structure(self.upper)}; "
-                "pass two trees of the same structure."
+                f"lower has the structure {jax.tree.structure(self.lower)} but upper "
+                f"{jax.tree.structure(self.upper)}; pass two trees of the same "
+                "structure."
             )
         jax.tree.map_with_path(_check_bounds, self.lower, self.upper)
 
@@ -135,12 +137,13 @@ def _check_bounds(path: Any, lower: Any, upper: Any) -> None:
     for name, bound in (("lower", lower), ("upper", upper)):
         if not checks.is_real(bound):
             raise TypeError(
-                f"{name}{where} must be a number or an array, got {checks.shown(bound)}."
+                f"{name}{where} must be a number or an array, got "
+                f"{checks.shown(bound)}."
             )
     low, high = np.broadcast_arrays(np.asarray(lower), np.asarray(upper))
     wrong = ~(low < high)  # NaN, too
     if wrong.any():
         raise ValueError(
-            f"lower{where} must be below upper{where}, got {low[wrong].flat[0]} and {high[wrong].flat[0]}; "
-            "pass -inf or inf where there is no bound."
+            f"lower{where} must be below upper{where}, got {low[wrong].flat[0]} and "
+            f"{high[wrong].flat[0]}; pass -inf or inf where there is no bound."
         )

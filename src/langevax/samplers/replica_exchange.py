@@ -121,20 +121,21 @@ class ReplicaExchange(Algorithm):
         shape = jnp.shape(temperatures)
         if len(shape) != 1 or shape[0] < 2:
             raise ValueError(
-                f"temperature of the algorithm has shape {shape}, but the replicas need an array (K,) of two or more; "
-                f"pass for instance {EXAMPLE}."
+                f"temperature of the algorithm has shape {shape}, but the replicas "
+                f"need an array (K,) of two or more; pass for instance {EXAMPLE}."
             )
         if checks.is_concrete(temperatures) and not (
             np.all(np.diff(np.asarray(temperatures)) > 0)
             and np.asarray(temperatures)[0] > 0
         ):
             raise ValueError(
-                f"temperature of the algorithm must be > 0 and increase, got {np.asarray(temperatures)}; sort it."
+                "temperature of the algorithm must be > 0 and increase, got "
+                f"{np.asarray(temperatures)}; sort it."
             )
         if jnp.shape(step_size) not in ((), shape):
             raise ValueError(
-                f"step_size of the algorithm has shape {jnp.shape(step_size)} for {shape[0]} temperatures; pass one "
-                "number, or one for each."
+                f"step_size of the algorithm has shape {jnp.shape(step_size)} for "
+                f"{shape[0]} temperatures; pass one number, or one for each."
             )
 
     def _number_of(self, name: Literal["temperature", "step_size"]) -> ArrayLike:
@@ -142,7 +143,8 @@ class ReplicaExchange(Algorithm):
         value = getattr(self.algorithm, name)
         if callable(value):
             raise TypeError(
-                f"{name} of the algorithm is a schedule, but each replica has a number; pass (K,)."
+                f"{name} of the algorithm is a schedule, but each replica has a "
+                "number; pass (K,)."
             )
         return value
 
@@ -174,8 +176,8 @@ class ReplicaExchange(Algorithm):
         for leaf in jax.tree.leaves(position):
             if leaf.ndim == 0 or len(leaf) != count:
                 raise ValueError(
-                    f"start has shape {leaf.shape}, but axis 0 must be the {count} replicas; pass one position for "
-                    "each, such as jnp.stack([x] * K)."
+                    f"start has shape {leaf.shape}, but axis 0 must be the {count} "
+                    "replicas; pass one position for each, such as jnp.stack([x] * K)."
                 )
         replicas, info = jax.vmap(lambda x: self.algorithm.init(problem, x, key))(
             position

@@ -111,7 +111,10 @@ class NormalFit(NamedTuple):
         return self.spread <= 1 and self.typical <= 1
 
     def __str__(self) -> str:
-        return f"log densities depart by {self.typical:.2g} (median) from those of the normal law about the mode"
+        return (
+            f"log densities depart by {self.typical:.2g} (median) from those of the "
+            "normal law about the mode"
+        )
 
 
 def operations_of_row(problem: Problem, position: Vector, num_rows: int = 256) -> float:

@@ -58,9 +58,11 @@ class LearningCoefficient:
 
     def __repr__(self) -> str:
         return (
-            f"LearningCoefficient({self.value:.4g} ± {self.standard_error:.2g}; {self.num_parameters:,} parameters, "
-            f"{self.num_rows:,} rows, temperature {self.temperature:.3g}, localization {self.localization:.3g}; "
-            f"{self.method}, {self.effective_draws:,.0f} effective draws, {self.evaluations:,} row gradients)"
+            f"LearningCoefficient({self.value:.4g} ± {self.standard_error:.2g}; "
+            f"{self.num_parameters:,} parameters, {self.num_rows:,} rows, temperature "
+            f"{self.temperature:.3g}, localization {self.localization:.3g}; "
+            f"{self.method}, {self.effective_draws:,.0f} effective draws, "
+            f"{self.evaluations:,} row gradients)"
         )
 
     @property
@@ -100,22 +102,25 @@ def doubts(
     large = share * max(value, 1.0)
     if gap > max(large, errors["monte_carlo"]):
         sentences.append(
-            f"a loss near params is lower by {gap:.3g} units of the coefficient, which is too small by as much: "
-            "params is not a minimum; train further."
+            f"a loss near params is lower by {gap:.3g} units of the coefficient, which "
+            "is too small by as much: params is not a minimum; train further."
         )
     if errors["rounding"] > large:
         sentences.append(
-            f"rounding of the mean loss is {errors['rounding']:.2g} units of the coefficient; subtract a constant from "
-            "each row's loss, or use float64 by jax.enable_x64()."
+            f"rounding of the mean loss is {errors['rounding']:.2g} units of the "
+            "coefficient; subtract a constant from each row's loss, or use float64 by "
+            "jax.enable_x64()."
         )
     if excess > MAX_EXCESS:
         sentences.append(
-            f"a mean that is known exactly is off by {excess:.1f} standard errors: the chains have missed a part of "
-            "the distribution, or pass between its parts too rarely; raise num_samples or localization."
+            f"a mean that is known exactly is off by {excess:.1f} standard errors: the "
+            "chains have missed a part of the distribution, or pass between its parts "
+            "too rarely; raise num_samples or localization."
         )
     if not r_hat <= MAX_RHAT:
         sentences.append(
-            f"chains disagree: R-hat of the loss is {r_hat:.3f} > {MAX_RHAT}; raise num_samples or localization."
+            f"chains disagree: R-hat of the loss is {r_hat:.3f} > {MAX_RHAT}; raise "
+            "num_samples or localization."
         )
     if not ess >= MIN_ESS:
         sentences.append(
@@ -123,7 +128,8 @@ def doubts(
         )
     if effect[0] - 2 * effect[1] > much * value:
         sentences.append(
-            "the localization is a part of this estimate: half of it would raise the coefficient by about "
-            f"{math.log(2) * effect[0]:.2g}; pass a smaller one, or a lower temperature, and see where it changes little."
+            "the localization is a part of this estimate: half of it would raise the "
+            f"coefficient by about {math.log(2) * effect[0]:.2g}; pass a smaller one, "
+            "or a lower temperature, and see where it changes little."
         )
     return tuple(sentences)

@@ -76,8 +76,8 @@ def tuned_step_size(
         return number, bias, bias.evaluations
     if not (method.is_exact or isinstance(method.template, Langevin)):
         raise ValueError(
-            f"step_size of {type(method.template).__name__} is 'auto', but only steps of Langevin dynamics, MALA, pCN and "
-            "pCNL are tuned; pass a number."
+            f"step_size of {type(method.template).__name__} is 'auto', but only steps "
+            "of Langevin dynamics, MALA, pCN and pCNL are tuned; pass a number."
         )
     if method.is_of_prior:  # whose steps are those of the prior
         step_size, spent = tune_acceptance(method, *tuned, 1.0, key)

@@ -29,8 +29,8 @@ def field_dataset(
     values = np.asarray(functions)
     if values.ndim != 3:
         raise ValueError(
-            f"positions must be draws with leading axes (chain, draw), got {values.ndim - 1} leading axes; pass "
-            "draws.positions."
+            "positions must be draws with leading axes (chain, draw), got "
+            f"{values.ndim - 1} leading axes; pass draws.positions."
         )
     names, shape, coordinates = _axes(basis)
     values = values.reshape(*values.shape[:2], *shape)

@@ -237,7 +237,8 @@ class HyperparameterWalk(ABC):
             if np.isfinite(log_density(u)):
                 return u
         raise ValueError(
-            "the hyperparameters' density is zero about their priors' centre; pass other priors."
+            "the hyperparameters' density is zero about their priors' centre; pass "
+            "other priors."
         )
 
 

@@ -99,18 +99,21 @@ class HierarchicalRun(NamedTuple):
     def _check(self, start: PyTree, others: Mapping[str, Any]) -> None:
         if self.dynamics not in ("auto", "pcn", "pcnl"):
             raise ValueError(
-                f"algorithm={self.dynamics.upper()} does not sample hyperparameters of an inverse problem; pass PCN(), PCNL() "
-                "or 'auto', or fix them by target.at(...)."
+                f"algorithm={self.dynamics.upper()} does not sample hyperparameters of "
+                "an inverse problem; pass PCN(), PCNL() or 'auto', or fix them by "
+                "target.at(...)."
             )
         for name, value in others.items():
             is_default = value is None and name != "preconditioner"
             if not is_default and not checks.is_auto(value):
                 raise ValueError(
-                    f"{name} is not for inverse problems with unknown hyperparameters; leave it out."
+                    f"{name} is not for inverse problems with unknown hyperparameters; "
+                    "leave it out."
                 )
         if callable(start):
             raise TypeError(
-                "start must be a dict of one position here: chains start at draws about the mode."
+                "start must be a dict of one position here: chains start at draws "
+                "about the mode."
             )
 
     def _collapsed(
@@ -136,8 +139,9 @@ class HierarchicalRun(NamedTuple):
         if not all(walk.is_linear_at(draw) for draw in draws[verified]):
             return None
         reason = (
-            "the forward map is linear and the noise Gaussian: hyperparameters are sampled by Metropolis steps with "
-            "the function integrated out, and the function given them exactly"
+            "the forward map is linear and the noise Gaussian: hyperparameters are "
+            "sampled by Metropolis steps with the function integrated out, and the "
+            "function given them exactly"
         )
         return self._samples(
             use,
@@ -191,7 +195,10 @@ class HierarchicalRun(NamedTuple):
             if self.dynamics == "auto"
             else f"algorithm={dynamics.upper()} was passed"
         )
-        reason = f"{why}: steps of the function alternate with steps of the hyperparameters, centred and whitened"
+        reason = (
+            f"{why}: steps of the function alternate with steps of the "
+            "hyperparameters, centred and whitened"
+        )
         result = loop.record(walk, states, key)
         return self._samples(
             use,

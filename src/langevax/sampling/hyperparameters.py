@@ -71,13 +71,17 @@ class HierarchicalInverseProblem:
     build: Callable[[GaussianNoise, GaussianPrior], InverseProblem] = field(repr=False)
 
     def __repr__(self) -> str:
-        return f"HierarchicalInverseProblem({self.prior.num_modes} modes; unknown: {', '.join(self.hyperpriors)})"
+        return (
+            f"HierarchicalInverseProblem({self.prior.num_modes} modes; unknown: "
+            f"{', '.join(self.hyperpriors)})"
+        )
 
     def at(self, **values: float) -> InverseProblem:
         """Return the inverse problem with these values of all hyperparameters, such as their posterior means."""
         if values.keys() != self.hyperpriors.keys():
             raise ValueError(
-                f"at takes values of {', '.join(self.hyperpriors)}, got {', '.join(values) or 'none'}."
+                f"at takes values of {', '.join(self.hyperpriors)}, got "
+                f"{', '.join(values) or 'none'}."
             )
         for name, value in values.items():
             checks.number(name, value, positive=True)
@@ -175,7 +179,8 @@ class HierarchicalInverseProblem:
         names = [FUNCTION, *self.names]
         if not isinstance(start, Mapping) or set(start) != set(names):
             raise ValueError(
-                f"start must be a dict with {', '.join(names)}, got {checks.shown(start)}."
+                f"start must be a dict with {', '.join(names)}, got "
+                f"{checks.shown(start)}."
             )
         self.base.check_start(start[FUNCTION])
         for name in self.names:
@@ -183,7 +188,8 @@ class HierarchicalInverseProblem:
         u = np.log([float(start[name]) for name in self.names])
         if not np.isfinite(self.log_prior(u)):
             raise ValueError(
-                "start has hyperparameters at which their prior is zero; start within its support."
+                "start has hyperparameters at which their prior is zero; start within "
+                "its support."
             )
         return in_double(start[FUNCTION]), u
 

@@ -69,7 +69,8 @@ class InverseProblem(NamedTuple):
         expected = (self.prior.num_modes,)
         if jnp.shape(start) != expected:
             raise ValueError(
-                f"start must have shape {expected}, one coefficient per mode, got {checks.shown(start)}."
+                f"start must have shape {expected}, one coefficient per mode, got "
+                f"{checks.shown(start)}."
             )
 
     def functions(self, positions: ArrayLike) -> Float[Array, "*batch grid"]:

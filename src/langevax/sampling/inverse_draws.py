@@ -154,7 +154,10 @@ class InverseRun(NamedTuple):
             key,
             self.run,
         )
-        reason = "the forward map is linear and the noise Gaussian: draws of the normal posterior are independent"
+        reason = (
+            "the forward map is linear and the noise Gaussian: draws of the normal "
+            "posterior are independent"
+        )
         return use.samples(
             chains,
             coordinates,
@@ -200,7 +203,10 @@ class InverseRun(NamedTuple):
             remedy = (
                 "pass algorithm=langevax.PCNL(), or draw in parts with Samples.extend"
                 if self.target.solver is None
-                else "pass cache=file to inverse_problem, whose solves a run that was stopped takes up again"
+                else (
+                    "pass cache=file to inverse_problem, whose solves a run that was "
+                    "stopped takes up again"
+                )
             )
             raise ValueError(
                 f"checkpoint is for chains in JAX, and these run on the host: {remedy}."

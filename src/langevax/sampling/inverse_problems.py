@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike
 
 from langevax import checks
+from langevax.platforms import not_forked
 from langevax.problems import tracing
 from langevax.problems.problem import Function
 from langevax.sampling.hyperparameters import NOISE, HierarchicalInverseProblem
@@ -89,9 +90,11 @@ def inverse_problem(
         >>> bool(jnp.sqrt(jnp.mean((mean - basis.grid) ** 2)) < 0.05)
         True
     """
+    not_forked()
     if not callable(forward_map):
         raise TypeError(
-            f"forward_map must be a function of the unknown function's values, got {checks.shown(forward_map)}."
+            "forward_map must be a function of the unknown function's values, got "
+            f"{checks.shown(forward_map)}."
         )
     checks.function(
         "adjoint", adjoint, "(values, residual) -> like values", optional=True
@@ -99,7 +102,8 @@ def inverse_problem(
     parallel = checks.whole("parallel", parallel)
     if not isinstance(prior, GaussianPrior | MaternPrior):
         raise TypeError(
-            f"prior must be a langevax.spaces.GaussianPrior or MaternPrior, got {type(prior).__name__}."
+            "prior must be a langevax.spaces.GaussianPrior or MaternPrior, got "
+            f"{type(prior).__name__}."
         )
     build = partial(
         _of_numbers, forward_map, data, adjoint, prior_mean, parallel, cache
@@ -157,7 +161,8 @@ def _of_numbers(
     is_compiled = tracing.is_traced(forward_map, grid, _value)
     if is_compiled and (parallel > 1 or cache is not None):
         raise ValueError(
-            "parallel and cache are for forward maps on NumPy arrays, and JAX runs this one; leave both out."
+            "parallel and cache are for forward maps on NumPy arrays, and JAX runs "
+            "this one; leave both out."
         )
     has_derivative = (
         adjoint is None and dtype is not None and jnp.issubdtype(dtype, jnp.floating)
@@ -189,7 +194,8 @@ def _mean(prior_mean: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     checks.finite("prior_mean", mean, remedy="pass finite values")
     if mean.shape not in ((), shape):
         raise ValueError(
-            f"prior_mean must be one number or of the grid's shape {shape}, got shape {mean.shape}."
+            f"prior_mean must be one number or of the grid's shape {shape}, got shape "
+            f"{mean.shape}."
         )
     return mean
 
@@ -211,8 +217,8 @@ def _predicted_dtype(forward_map: ForwardMap, like: jax.ShapeDtypeStruct) -> Any
         return None
     if not isinstance(predicted, jax.ShapeDtypeStruct):
         raise TypeError(
-            f"forward_map must return one array of predictions, got {type(predicted).__name__}; stack them with "
-            "jnp.stack."
+            "forward_map must return one array of predictions, got "
+            f"{type(predicted).__name__}; stack them with jnp.stack."
         )
     if jnp.issubdtype(predicted.dtype, jnp.complexfloating):
         raise TypeError(
@@ -225,6 +231,7 @@ def _check_reproducible(forward_map: ForwardMap, like: jax.ShapeDtypeStruct) -> 
     """Raise where two traces of a map differ in their constants, such as random numbers of NumPy."""
     if not tracing.is_reproducible(forward_map, like):
         raise ValueError(
-            "forward_map is not deterministic: two calls compute with different constants; fix its random numbers, and "
-            "leave out what it remembers between calls."
+            "forward_map is not deterministic: two calls compute with different "
+            "constants; fix its random numbers, and leave out what it remembers "
+            "between calls."
         )

@@ -119,9 +119,9 @@ def learning_coefficient(
     began = time.perf_counter()
     if isinstance(key, Tracer):
         raise TypeError(
-            "learning_coefficient runs outside of jax.jit, vmap and grad; call it from there."
+            "learning_coefficient runs outside of jax.jit, vmap and grad; call it from "
+            "there."
         )
-    checks.not_forked()
     checks.typed_key(key)
     check_run(run)
     heat = _number("temperature", temperature)
@@ -166,7 +166,8 @@ def _checked_batch(
         return batch_size
     if batch_size > num_rows:
         raise ValueError(
-            f"batch_size is {batch_size} but data has {num_rows} rows; pass at most {num_rows}, or 'auto'."
+            f"batch_size is {batch_size} but data has {num_rows} rows; pass at most "
+            f"{num_rows}, or 'auto'."
         )
     return int(batch_size)
 
@@ -223,7 +224,8 @@ class _Minimum(NamedTuple):
         flat = Raveled(law, start)
         if not jnp.all(jnp.isfinite(flat.from_position(gradient))):
             raise ValueError(
-                "the gradient of the loss at params is not finite; pass params at which it is."
+                "the gradient of the loss at params is not finite; pass params at "
+                "which it is."
             )
         mode, used = find_mode(flat, flat.from_position(start))
         minimum = cls(
@@ -239,9 +241,10 @@ class _Minimum(NamedTuple):
         dimension = flat.dimension
         if minimum.rounding > max(0.5, dimension / 4):
             raise ValueError(
-                f"{dtype} rounds the mean loss, {loss:.6g} at params, by {minimum.rounding:.2g} units of the coefficient, "
-                f"which is at most {dimension / 2:g} for {dimension} parameters; subtract a constant from each row's loss, or "
-                "use float64 by jax.enable_x64()."
+                f"{dtype} rounds the mean loss, {loss:.6g} at params, by "
+                f"{minimum.rounding:.2g} units of the coefficient, which is at most "
+                f"{dimension / 2:g} for {dimension} parameters; subtract a constant "
+                "from each row's loss, or use float64 by jax.enable_x64()."
             )
         minimum.refuse_below(minimum.lowest, "descent from there")
         return minimum
@@ -256,8 +259,9 @@ class _Minimum(NamedTuple):
         dimension = len(self.displacement)
         if fall > max(1.0, dimension / 2):
             raise _no_minimum(
-                f"{finder} lowers it from {self.loss:.6g} to {loss:.6g}, {fall:.3g} units of the coefficient, which is "
-                f"at most {dimension / 2:g} for {dimension} parameters"
+                f"{finder} lowers it from {self.loss:.6g} to {loss:.6g}, {fall:.3g} "
+                f"units of the coefficient, which is at most {dimension / 2:g} for "
+                f"{dimension} parameters"
             )
 
     @property
@@ -354,8 +358,8 @@ class _Target(NamedTuple):
         check_resolution(
             dict(zip(centres, deviations, strict=True)),
             centres,
-            "let params hold its difference from a constant, or compute in float64 (jax.enable_x64, with data and "
-            "params of float64).",
+            "let params hold its difference from a constant, or compute in float64 "
+            "(jax.enable_x64, with data and params of float64).",
         )
 
     def run(
@@ -469,7 +473,8 @@ class _Target(NamedTuple):
 
 def _no_minimum(reason: str) -> ValueError:
     return ValueError(
-        f"params is not a local minimum of the loss: {reason}; train further, or raise localization."
+        f"params is not a local minimum of the loss: {reason}; train further, or raise "
+        "localization."
     )
 
 
@@ -530,7 +535,8 @@ def _summary(
     minimum.refuse_below(lowest, "a chain")
     if value + MAX_EXCESS * error < 0:
         raise _no_minimum(
-            f"around it the mean loss is lower than there, by {-value:.3g} units of the coefficient"
+            f"around it the mean loss is lower than there, by {-value:.3g} units of "
+            "the coefficient"
         )
     rounding = minimum.rounding + minimum.half_digit * abs(value)
     errors = {"monte_carlo": error, "baseline": gap, "rounding": rounding}

@@ -104,7 +104,8 @@ def check_batches(gradient: GradientEstimator, problem: Problem) -> None:
     name = type(gradient).__name__
     if problem.max_size == 1 and not isinstance(gradient, gradients.Full):
         raise ValueError(
-            f"{name} draws batches, but this target is one function without data; pass gradients.Full()."
+            f"{name} draws batches, but this target is one function without data; pass "
+            "gradients.Full()."
         )
     size: Any = getattr(gradient, "batch_size", "auto")
     if not checks.is_auto(size):
@@ -138,8 +139,8 @@ def with_sizes(
         period = round(n / (2 * size))
         if period < 2:
             raise ValueError(
-                f"{type(gradient).__name__} has nothing to save on {n:,} rows, of which batches need {size:,}; pass "
-                "gradients.Full(), or a period."
+                f"{type(gradient).__name__} has nothing to save on {n:,} rows, of "
+                f"which batches need {size:,}; pass gradients.Full(), or a period."
             )
         changes["period"] = period
     if isinstance(gradient, gradients.ControlVariate):
@@ -288,19 +289,26 @@ class StepSizeBias(NamedTuple):
             return [f"{self}; {remedy}"]
         if self.worst_excess > large:
             return [
-                f"at step size {self.step_size:.3g} the variance of coordinate {self.worst} of the draws is off by "
-                f"{self.worst_bias:+.0%}; {remedy}"
+                (
+                    f"at step size {self.step_size:.3g} the variance of coordinate "
+                    f"{self.worst} of the draws is off by {self.worst_bias:+.0%}; "
+                    f"{remedy}"
+                )
             ]
         if not self.is_resolved:
             return [
-                f"{self}, too roughly to accept; draw larger batches, or pass algorithm=langevax.NUTS()."
+                (
+                    f"{self}, too roughly to accept; draw larger batches, or pass "
+                    "algorithm=langevax.NUTS()."
+                )
             ]
         return []
 
     def __str__(self) -> str:
         return (
-            f"at step size {self.step_size:.3g} variances are off by {self.variance_bias:+.1%} "
-            f"± {self.standard_error:.1%}, estimated by halving it"
+            f"at step size {self.step_size:.3g} variances are off by "
+            f"{self.variance_bias:+.1%} ± {self.standard_error:.1%}, estimated by "
+            "halving it"
         )
 
 
@@ -390,7 +398,8 @@ def tune_bias(
         step_size /= 2
     if bias is None:
         raise ValueError(
-            f"chains diverge even at a step size of {2 * step_size:.3g}; pass a smaller one in the algorithm, start "
-            "elsewhere, or check the density far from its mode."
+            f"chains diverge even at a step size of {2 * step_size:.3g}; pass a "
+            "smaller one in the algorithm, start elsewhere, or check the density far "
+            "from its mode."
         )
     return bias._replace(evaluations=evaluations)

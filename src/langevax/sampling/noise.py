@@ -60,12 +60,14 @@ class GaussianNoise(eqx.Module):
             and self.standard_deviation.shape not in ((), shape)
         ):
             raise ValueError(
-                f"noise must be one number or of the data's shape {shape}, got shape {self.standard_deviation.shape}."
+                f"noise must be one number or of the data's shape {shape}, got shape "
+                f"{self.standard_deviation.shape}."
             )
         size = int(np.prod(shape))
         if self.whitener is not None and len(self.whitener) != size:
             raise ValueError(
-                f"noise has a matrix of {len(self.whitener)} rows for {size} data; pass one row and column per datum."
+                f"noise has a matrix of {len(self.whitener)} rows for {size} data; "
+                "pass one row and column per datum."
             )
 
     def whitened(self, residual: Any) -> Any:
@@ -96,18 +98,20 @@ def _cholesky(covariance: ArrayLike, most_skew: float = 1e-6) -> np.ndarray:
     checks.finite("covariance", matrix, remedy="pass finite entries")
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(
-            f"covariance must be a square matrix, a row and column per datum, got shape {matrix.shape}."
+            "covariance must be a square matrix, a row and column per datum, got shape "
+            f"{matrix.shape}."
         )
     skew = np.abs(matrix - matrix.T).max()
     if skew > most_skew * np.abs(matrix).max():
         raise ValueError(
-            f"covariance is not symmetric: entries differ by {skew:.2g} from their mirrored ones; pass both."
+            f"covariance is not symmetric: entries differ by {skew:.2g} from their "
+            "mirrored ones; pass both."
         )
     try:
         return np.linalg.cholesky((matrix + matrix.T) / 2)
     except np.linalg.LinAlgError:
         least = np.linalg.eigvalsh((matrix + matrix.T) / 2)[0]
         raise ValueError(
-            f"covariance is not positive definite: its smallest eigenvalue is {least:.2g}; every combination of data "
-            "needs noise."
+            "covariance is not positive definite: its smallest eigenvalue is "
+            f"{least:.2g}; every combination of data needs noise."
         ) from None

@@ -123,8 +123,9 @@ class NUTS(Algorithm):
         variance: of each coordinate, at which an adaptation starts.
         stages: (num_warmup,) what each step adapts; later steps are as the last. See `stages_of`. None adapts nothing.
 
-    The metric `acceptance` is the mean acceptance probability, the count `divergences` that of the steps after warm-up
-    whose energy error exceeded 1,000.
+    The metric `acceptance` is the mean acceptance probability, `lp` the log density, `energy` less the log density of
+    position and momentum, `n_steps` the leapfrog steps, and `tree_depth` how often they doubled; the count `divergences`
+    is that of the steps after warm-up whose energy error exceeded 1,000.
 
     Raises:
         ValueError: step_size or temperature <= 0, target_accept outside (0, 1].
@@ -176,6 +177,11 @@ class NUTS(Algorithm):
             "evaluations": problem.size,
             "divergences": jnp.int32(0),
             "acceptance": jnp.ones((), dtype),
+            "diverging": jnp.zeros((), dtype),
+            "energy": -log_density,
+            "lp": log_density,
+            "tree_depth": jnp.zeros((), dtype),
+            "n_steps": jnp.zeros((), dtype),
         }
 
     def step(
@@ -225,6 +231,11 @@ class NUTS(Algorithm):
             "evaluations": evaluations,
             "divergences": divergences,
             "acceptance": acceptance,
+            "diverging": divergences.astype(dtype),
+            "energy": jnp.asarray(info.energy, dtype),
+            "lp": after.logdensity,
+            "tree_depth": info.num_trajectory_expansions.astype(dtype),
+            "n_steps": info.num_integration_steps.astype(dtype),
         }
 
     def frozen(self, state: NUTSState) -> "NUTS":

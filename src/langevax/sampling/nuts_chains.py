@@ -90,7 +90,10 @@ def _without_divergences(
     algorithm, warm = _settle(
         survey, algorithm, WARM_UP.careful_acceptance, chains.result.position
     )
-    remark = f"{divergences:,} of {steps:,} steps diverged, so that draws are of another run with shorter ones"
+    remark = (
+        f"{divergences:,} of {steps:,} steps diverged, so that draws are of another "
+        "run with shorter ones"
+    )
     return _drawn(
         survey, algorithm, warm, chains.evaluations + warm.evaluations, remark
     )

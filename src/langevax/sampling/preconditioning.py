@@ -369,8 +369,9 @@ def _whole_pilot(
         passes += 2 * len(mode)
         if not (np.isfinite(hessian).all() and hessian.any()):
             raise ValueError(
-                "the log density has no curvature, or none that is finite, at the mode found from start: its shape there "
-                "(flat, a cusp, a power above 2) says nothing of its scale; start elsewhere, or pass "
+                "the log density has no curvature, or none that is finite, at the mode "
+                "found from start: its shape there (flat, a cusp, a power above 2) "
+                "says nothing of its scale; start elsewhere, or pass "
                 "algorithm=langevax.NUTS() or preconditioner=None."
             )
         scales = _root(hessian, is_quadratic)
@@ -427,8 +428,9 @@ def find_mode(
     )
     if not (np.isfinite(optimum.x).all() and np.isfinite(optimum.fun)):
         raise ValueError(
-            "the search for a mode from start left the region where the log density is finite; start nearer to the "
-            "mode, or pass algorithm=langevax.NUTS(), which needs none."
+            "the search for a mode from start left the region where the log density is "
+            "finite; start nearer to the mode, or pass algorithm=langevax.NUTS(), "
+            "which needs none."
         )
     return jnp.asarray(optimum.x, start.dtype), int(optimum.nfev)
 

@@ -234,7 +234,8 @@ def find_references(
             modes += _climb(solver, here, modes)
         elif place is start:
             raise ValueError(
-                f"forward_map fails at the start ({solver.counts.first_failure}); start where it is defined."
+                f"forward_map fails at the start ({solver.counts.first_failure}); "
+                "start where it is defined."
             )
     modes.sort(key=lambda mode: -mode.log_weight)
     least = modes[0].log_weight + np.log(LEAST_WEIGHT)

@@ -47,9 +47,9 @@ class Request:
         """Raise where an argument is wrong whatever the target is."""
         if isinstance(self.key, Tracer):
             raise TypeError(
-                "sample chooses, tunes and warns outside of jax.jit, vmap and grad; call it from there."
+                "sample chooses, tunes and warns outside of jax.jit, vmap and grad; "
+                "call it from there."
             )
-        checks.not_forked()
         checks.typed_key(self.key)
         check_run(self.run)
         self.lengths.check()
@@ -64,12 +64,13 @@ class Request:
         checks.one_number("tolerance", self.tolerance, positive=True)
         if isinstance(self.algorithm, Langevin):
             raise ValueError(
-                "tolerance is for exact algorithms, and Langevin has a bias; leave algorithm out, or pass "
-                "langevax.MALA()."
+                "tolerance is for exact algorithms, and Langevin has a bias; leave "
+                "algorithm out, or pass langevax.MALA()."
             )
         if self.run.checkpoint is not None:
             raise ValueError(
-                "tolerance runs in several parts, and checkpoint saves one; leave either out."
+                "tolerance runs in several parts, and checkpoint saves one; leave "
+                "either out."
             )
 
     def _check_algorithm(self) -> None:
@@ -84,7 +85,8 @@ class Request:
             callable(self.step_size) or np.ndim(self.step_size)
         ):
             raise ValueError(
-                f"step_size must be 'auto' or one number in sample, got {checks.shown(self.step_size)}."
+                "step_size must be 'auto' or one number in sample, got "
+                f"{checks.shown(self.step_size)}."
             )
 
     @property
@@ -179,7 +181,7 @@ class Request:
         return Samples.of(
             chains,
             coordinates,
-            self.posterior.constrain,
+            self.posterior.model,
             temperature=self.posterior.temperature,
             method=method,
             reason=f"{reason}; {chains.remark}" if chains.remark else reason,

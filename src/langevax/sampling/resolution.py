@@ -11,7 +11,10 @@ from langevax.run.result import named_leaves
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.starts import normal_deviates
 
-FINER = "sample its difference from a constant, or compute in float64 (jax.enable_x64, with data and start of float64)."
+FINER = (
+    "sample its difference from a constant, or compute in float64 (jax.enable_x64, "
+    "with data and start of float64)."
+)
 
 
 class ResolutionError(ValueError):
@@ -39,8 +42,9 @@ def check_resolution(
         if len(narrow):
             index = tuple(map(int, narrow[0]))
             raise ResolutionError(
-                f"{name}{list(index) or ''} has a standard deviation of about {widths[index]:.2g} around "
-                f"{around[index]:.6g}, where {around.dtype} numbers are {spacings[index]:.2g} apart; {remedy}"
+                f"{name}{list(index) or ''} has a standard deviation of about "
+                f"{widths[index]:.2g} around {around[index]:.6g}, where {around.dtype} "
+                f"numbers are {spacings[index]:.2g} apart; {remedy}"
             )
 
 

@@ -17,6 +17,7 @@ from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
 from langevax.problems.coordinates import Reparametrised
 from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFunction
+from langevax.problems.model_posterior import ModelPosterior
 from langevax.problems.problem import Problem
 from langevax.renamed import refuse_former
 from langevax.run import Result, Run, simulate
@@ -32,6 +33,7 @@ from langevax.sampling.solver import SolveCounts
 from langevax.sampling.solver_chains import HostLoop, HostWalk, counts_of
 from langevax.sampling.summary_table import SummaryTable, pareto_shapes, statistics
 from langevax.sampling.survey import record_of
+from langevax.sampling.target import TransformedTarget
 from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     import xarray
 
 
-OF_MODEL = ("problem", "to_positions", "user_coordinates", "walk")
+OF_MODEL = ("problem", "to_positions", "user_coordinates", "walk", "model")
 """Fields that hold functions of the model."""
 
 
@@ -78,6 +80,8 @@ class Samples:
     to_positions: Callable[[Float[Array, "chain draw d"]], PyTree]
     """The positions of draws."""
     user_coordinates: CoordinateMap
+    model: TransformedTarget | None
+    """The NumPyro or PyMC model as it was sampled; None of other targets."""
     modes: list[Mode]
     """What the search for modes met, heaviest first; empty where it met one, and where your function starts chains.
 
@@ -95,8 +99,9 @@ class Samples:
     def __getattr__(self, name: str) -> Any:
         if name in OF_MODEL:
             raise AttributeError(
-                f"samples that were pickled or copied have no {name}, as functions of the model are left out; sample again, "
-                "or extend and take log_likelihood() before."
+                f"samples that were pickled or copied have no {name}, as functions of "
+                "the model are left out; sample again, or extend and take "
+                "log_likelihood() before."
             )
         raise AttributeError(f"Samples has no attribute {name!r}.")
 
@@ -105,10 +110,10 @@ class Samples:
         cls,
         chains: TunedChains,
         coordinates: CoordinateMap,
-        constrain: Callable[[PyTree], PyTree] | None,
+        model: TransformedTarget | None,
         **fields: Any,
     ) -> "Samples":
-        """Return the draws of chains in the user's coordinates, through `constrain` where there is one.
+        """Return the draws of chains in the user's coordinates, those of the model where there is one.
 
         `fields` are those that chains do not have.
         """
@@ -116,7 +121,7 @@ class Samples:
         def to_positions(draws: Float[Array, "chain draw d"]) -> PyTree:
             positions = coordinates.to_positions(draws)
             return jax.tree.map(
-                np.asarray, positions if constrain is None else constrain(positions)
+                np.asarray, positions if model is None else model.constrain(positions)
             )
 
         draws = chains.result.positions
@@ -131,14 +136,16 @@ class Samples:
             thinning=chains.thinning,
             to_positions=to_positions,
             user_coordinates=coordinates,
+            model=model,
             **fields,
         )
 
     def __repr__(self) -> str:
         chains, draws, dimension = self.draws.shape
         return (
-            f"Samples({chains} chains, {draws:,} draws of {dimension:,} coordinates; {self.method}; step size "
-            f"{self.step_size:.3g}; {self.evaluations:,} component gradients, {self.seconds:.1f} s; {self.reason})"
+            f"Samples({chains} chains, {draws:,} draws of {dimension:,} coordinates; "
+            f"{self.method}; step size {self.step_size:.3g}; {self.evaluations:,} "
+            f"component gradients, {self.seconds:.1f} s; {self.reason})"
         )
 
     @refuse_former
@@ -272,12 +279,14 @@ class Samples:
         fewest = int(np.argmin(ess))
         if not rhat[worst] <= MAX_RHAT:
             messages.append(
-                f"chains disagree: R-hat of {names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
-                f"longer, or look for several modes by algorithm=langevax.ReplicaExchange()."
+                f"chains disagree: R-hat of {names[worst]} is {rhat[worst]:.3f} > "
+                f"{MAX_RHAT}; draw more, warm up longer, or look for several modes by "
+                "algorithm=langevax.ReplicaExchange()."
             )
         if ess[fewest] < MIN_ESS:
             messages.append(
-                f"{names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
+                f"{names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or "
+                "raise thinning."
             )
         return messages + self.doubts()
 
@@ -286,16 +295,19 @@ class Samples:
         messages = []
         if self.solves is not None and self.solves.failed:
             messages.append(
-                f"{self.solves.failed:,} of {self.solves.forward:,} solves failed, and their proposals were rejected; "
-                f"the first by {self.solves.first_failure}."
+                f"{self.solves.failed:,} of {self.solves.forward:,} solves failed, and "
+                "their proposals were rejected; the first by "
+                f"{self.solves.first_failure}."
             )
         divergences = self.result.counts.get("divergences", 0)
         steps = self.result.steps * len(self.draws)
         if divergences:
             messages.append(
-                f"{divergences} of {steps:,} steps diverged: NUTS's step is too long for some narrow part of the law, "
-                "whose neighbourhood may be missing; write scales on a log scale, effects of groups as multiples of "
-                "their scale (a non-centred parametrisation), and bounds by a transformation, not as densities of 0."
+                f"{divergences} of {steps:,} steps diverged: NUTS's step is too long "
+                "for some narrow part of the law, whose neighbourhood may be missing; "
+                "write scales on a log scale, effects of groups as multiples of their "
+                "scale (a non-centred parametrisation), and bounds by a "
+                "transformation, not as densities of 0."
             )
         if isinstance(self.algorithm, ReplicaExchange):
             messages += self._warnings_of_swaps()
@@ -313,17 +325,24 @@ class Samples:
         if np.isnan(self.modes[0].weight):
             places = "one place" if number == 1 else f"{number} places"
             return [
-                f"descents ended in {places} as dense as the draws are, where no draw came: the nearest ones are "
-                f"behind a rise of {depth:.0f} temperatures or more ({where}); see modes, pass "
-                "algorithm=langevax.ReplicaExchange(), or let start, a function of the key, start chains there, too."
+                (
+                    f"descents ended in {places} as dense as the draws are, where no "
+                    f"draw came: the nearest ones are behind a rise of {depth:.0f} "
+                    f"temperatures or more ({where}); see modes, pass "
+                    "algorithm=langevax.ReplicaExchange(), or let start, a function of "
+                    "the key, start chains there, too."
+                )
             ]
         if number == 1:
             return []
         shares = ", ".join(f"{mode.weight:.2f}" for mode in self.modes)
         return [
-            f"{number} modes with rough weights {shares} are {depth:.0f} temperatures or more deep, and "
-            f"chains hardly cross between them ({where}), so that the shares of draws in each are arbitrary; pass "
-            "algorithm=langevax.ReplicaExchange()."
+            (
+                f"{number} modes with rough weights {shares} are {depth:.0f} "
+                "temperatures or more deep, and chains hardly cross between them "
+                f"({where}), so that the shares of draws in each are arbitrary; pass "
+                "algorithm=langevax.ReplicaExchange()."
+            )
         ]
 
     @property
@@ -338,8 +357,11 @@ class Samples:
         if trips >= MIN_ESS:
             return []
         return [
-            f"replicas came {trips} times from the hottest temperature to the coldest, too rarely for the weights of modes "
-            f"(at least {MIN_ESS}); draw more, raise thinning, or give coordinates a common scale."
+            (
+                f"replicas came {trips} times from the hottest temperature to the "
+                f"coldest, too rarely for the weights of modes (at least {MIN_ESS}); "
+                "draw more, raise thinning, or give coordinates a common scale."
+            )
         ]
 
     def log_likelihood(self) -> Float[np.ndarray, "chain draw n"]:
@@ -350,36 +372,58 @@ class Samples:
         finite_sum = self.problem
         while isinstance(finite_sum, Reparametrised):
             finite_sum = finite_sum.problem
+        chains, draws, _ = self.draws.shape
         if not (
             isinstance(finite_sum, FiniteSum)
             and isinstance(finite_sum.loss, NegativeLogLikelihood)
         ):
             raise ValueError(
-                "the target is not a langevax.posterior with rows: it has no log likelihood for each row."
+                "the target is not a langevax.posterior with rows: it has no log "
+                "likelihood for each row; of a NumPyro or PyMC model "
+                "to_datatree(log_likelihood=True) has that of each observed number."
             )
-        chains, draws, _ = self.draws.shape
         size = chains * draws * finite_sum.max_size
         checks.fits_memory("the number of log likelihoods", size, 4)
-        positions = self.user_coordinates.to_positions(jnp.asarray(self.draws))
-        flat = trees.without_chains(positions)
+        flat = trees.without_chains(self._sampled_positions())
         values = _log_likelihoods(finite_sum.loss.log_likelihood, finite_sum.data, flat)
         return np.asarray(values).reshape(chains, draws, -1)
 
-    def to_datatree(self, log_likelihood: bool = False) -> "xarray.DataTree":
-        """Return the groups `posterior` and `sample_stats` in ArviZ's layout.
+    def _sampled_positions(self) -> PyTree:
+        """The draws before a model constrains them."""
+        return self.user_coordinates.to_positions(jnp.asarray(self.draws))
 
-        With `log_likelihood` also that group, which costs a pass over the data for each draw.
+    def to_datatree(self, log_likelihood: bool = False) -> "xarray.DataTree":
+        """Return the groups `posterior` and `sample_stats` in ArviZ's layout; of a model also `observed_data`.
+
+        Of a NumPyro or PyMC model, `posterior` has its deterministic sites as well, which costs a call of the model for
+        each draw, and plates name the dimensions. With `log_likelihood` also that group, which costs a pass over the
+        data for each draw; of a model by its observed sites.
         """
         tree_type = datatree_type()
-        chains, draws, _ = self.draws.shape
-
-        def dataset(arrays: dict[str, np.ndarray]) -> "xarray.DataTree":
-            return tree_type(draws_dataset(arrays, chains, draws))
-
+        size = self.draws.shape[:2]
         tree = self.result.to_datatree()
-        tree["posterior"] = dataset(named_leaves(self.positions))
-        if log_likelihood:
-            tree["log_likelihood"] = dataset({"log_likelihood": self.log_likelihood()})
+        groups = {"posterior": named_leaves(self.positions)}
+        named = ()
+        model = self.__dict__.get("model")  # not of pickled samples
+        if isinstance(model, ModelPosterior):
+            of_model = model.describe(self._sampled_positions(), log_likelihood)
+            named = of_model.axes, of_model.labels
+            groups["posterior"] |= of_model.deterministic
+            groups["log_likelihood"] = of_model.log_likelihood
+            values = {name: a[None, None] for name, a in of_model.observed_data.items()}
+            data = draws_dataset(values, 1, 1, *named).isel(chain=0, draw=0, drop=True)
+            tree["observed_data"] = tree_type(data)
+        elif log_likelihood:
+            groups["log_likelihood"] = {"log_likelihood": self.log_likelihood()}
+        for group, arrays in groups.items():
+            if arrays:
+                tree[group] = tree_type(draws_dataset(arrays, *size, *named))
+        stats = tree["sample_stats"].to_dataset()
+        if "diverging" in stats:
+            stats["diverging"] = stats["diverging"] > 0
+        if "acceptance" in stats:
+            stats = stats.rename(acceptance="acceptance_rate")
+        tree["sample_stats"] = tree_type(stats)
         tree.attrs |= {
             "step_size": self.step_size,
             "temperature": self.temperature,

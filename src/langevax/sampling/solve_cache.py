@@ -1,7 +1,7 @@
 """Results of a solver in a file, by the numbers that it was called with.
 
 Chains are the same for the same key, so that a run which was interrupted, started again with its file, reads the solves
-that it has made and goes on with the next one.
+that it has made and goes on with the next one. What is not as it was written is solved again.
 """
 
 import hashlib
@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+CHECKSUM = 16
+"""Bytes of the hash of an entry. One without, of a version before 0.3, is solved again."""
 Kind = Literal["forward_map", "adjoint"]
 
 
@@ -52,7 +54,8 @@ class SolveCache:
             raise self._broken(error) from error
         weakref.finalize(self, self.connection.close)
         self._execute(
-            "CREATE TABLE IF NOT EXISTS solves (key BLOB PRIMARY KEY, dtype TEXT, shape TEXT, numbers BLOB)"
+            "CREATE TABLE IF NOT EXISTS solves (key BLOB PRIMARY KEY, dtype TEXT, "
+            "shape TEXT, numbers BLOB)"
         )
 
     def _execute(self, command: str, values: tuple[Any, ...] = ()) -> Any:
@@ -65,8 +68,9 @@ class SolveCache:
 
     def _broken(self, error: sqlite3.Error) -> SolveCacheError:
         return SolveCacheError(
-            f"cache {self.file!r} cannot be used as a file of solves ({error}); name a new file in a folder that you may "
-            "write to, with free space, or leave cache out."
+            f"cache {self.file!r} cannot be used as a file of solves ({error}); name a "
+            "new file in a folder that you may write to, with free space, or leave "
+            "cache out."
         )
 
     def over(
@@ -89,24 +93,33 @@ class SolveCache:
         return cached
 
     def read(self, kind: Kind, *arguments: np.ndarray) -> np.ndarray | None:
-        """Return the result of a call with these arguments; None where there is none."""
+        """Return the result of a call with these arguments; None where there is none, or it is not as it was written."""
         query = "SELECT dtype, shape, numbers FROM solves WHERE key = ?"
-        row = self._execute(query, (_key(kind, arguments),))
-        if row is None:
+        key = _key(kind, arguments)
+        row = self._execute(query, (key,))
+        if row is None or not isinstance(row[2], bytes):
             return None
-        dtype, shape, numbers = row
+        dtype, shape, stored = row
+        numbers = stored[CHECKSUM:]
+        if stored[:CHECKSUM] != _checksum(key, dtype, shape, numbers):
+            return None
         sizes = [int(size) for size in shape.split()]
         return np.frombuffer(numbers, dtype).reshape(sizes).copy()
 
     def write(self, kind: Kind, result: np.ndarray, *arguments: np.ndarray) -> None:
         """Store the result of a call."""
-        record = (
-            _key(kind, arguments),
-            result.dtype.str,
-            " ".join(map(str, result.shape)),
-            result.tobytes(),
-        )
+        about = result.dtype.str, " ".join(map(str, result.shape))
+        key, numbers = _key(kind, arguments), result.tobytes()
+        record = (key, *about, _checksum(key, *about, numbers) + numbers)
         self._execute("INSERT OR REPLACE INTO solves VALUES (?, ?, ?, ?)", record)
+
+
+def _checksum(key: bytes, dtype: object, shape: object, numbers: bytes) -> bytes:
+    """Return the hash of an entry, which stands before its numbers."""
+    digest = hashlib.blake2b(key, digest_size=CHECKSUM)
+    digest.update(f"{dtype} {shape} ".encode(errors="replace"))
+    digest.update(numbers)
+    return digest.digest()
 
 
 def _key(kind: Kind, arguments: tuple[np.ndarray, ...]) -> bytes:

@@ -195,8 +195,9 @@ class ForwardSolver:
             self.adjoint = cache.over("adjoint", self.adjoint)
         if not _same(self._solved(place), fresh):
             raise ValueError(
-                f"cache {cache.file!r} holds solves of another solver: its forward_map or adjoint returned other "
-                "numbers than this one for the same function; name another file."
+                f"cache {cache.file!r} holds solves of another solver: its forward_map "
+                "or adjoint returned other numbers than this one for the same "
+                "function; name another file."
             )
         self.cache: SolveCache | None = cache
 
@@ -258,8 +259,9 @@ class ForwardSolver:
         product = _real("adjoint", np.asarray(returned))
         if product.shape != self.grid_shape:
             raise _WrongShape(
-                f"adjoint returned shape {product.shape}, but the function has shape {self.grid_shape} on "
-                "prior.basis.grid; return the transposed derivative times the residual there."
+                f"adjoint returned shape {product.shape}, but the function has shape "
+                f"{self.grid_shape} on prior.basis.grid; return the transposed "
+                "derivative times the residual there."
             )
         return self.synthesis @ product.reshape(-1)
 
@@ -282,14 +284,15 @@ class ForwardSolver:
         if not np.isfinite(again).all():
             bad = np.argwhere(~np.isfinite(again))[0].tolist()
             raise ValueError(
-                f"forward_map returned {again[tuple(bad)]} for datum {bad} at the mean of the prior; it must be finite "
-                "there."
+                f"forward_map returned {again[tuple(bad)]} for datum {bad} at the mean "
+                "of the prior; it must be finite there."
             )
         if not _agree(first, again):
             gap = float(np.abs(first - again).max())
             raise ValueError(
-                f"forward_map is not deterministic: two calls at the mean of the prior differ by {gap:.2g}; fix its "
-                "random numbers, and leave out what it remembers between calls."
+                "forward_map is not deterministic: two calls at the mean of the prior "
+                f"differ by {gap:.2g}; fix its random numbers, and leave out what it "
+                "remembers between calls."
             )
         before = self.counts
         places = rng.standard_normal((num_draws, self.num_modes))
@@ -298,8 +301,9 @@ class ForwardSolver:
         reason = self.counts.first_failure
         if failed == num_draws:
             raise ValueError(
-                f"forward_map failed at all of {num_draws} draws of the prior ({reason}); pass a map that is "
-                "defined for functions of this prior, or a narrower prior."
+                f"forward_map failed at all of {num_draws} draws of the prior "
+                f"({reason}); pass a map that is defined for functions of this prior, "
+                "or a narrower prior."
             )
         defined = [draw.z for draw in draws if draw.residual is not None]
         if self.adjoint is not None:
@@ -309,8 +313,8 @@ class ForwardSolver:
         if not failed:
             return None
         return (
-            f"forward_map failed at {failed} of {num_draws} draws of the prior ({reason}); where it fails, the "
-            "posterior is taken as zero."
+            f"forward_map failed at {failed} of {num_draws} draws of the prior "
+            f"({reason}); where it fails, the posterior is taken as zero."
         )
 
     def _check_threads(self, places: list[Coefficients], seconds: float = 0.2) -> None:
@@ -336,9 +340,10 @@ class ForwardSolver:
         are_same = all(self.each(repeat, range(self.parallel)))
         if np.shares_memory(raw[0], raw[1]) or not are_same:
             raise ValueError(
-                "forward_map or its adjoint is not safe to call from several threads: results of calls at once share "
-                "memory or differ from those of single calls; let each call work in arrays of its own, put the solver "
-                "behind a UM-Bridge server, or leave parallel out."
+                "forward_map or its adjoint is not safe to call from several threads: "
+                "results of calls at once share memory or differ from those of single "
+                "calls; let each call work in arrays of its own, put the solver behind "
+                "a UM-Bridge server, or leave parallel out."
             )
 
     def _solved(self, z: Coefficients) -> Solve:
@@ -373,9 +378,10 @@ class ForwardSolver:
         doubt = float(np.linalg.norm(coarse - fine)) / length  # of the differences
         if not violation <= largest + doubt:
             raise ValueError(
-                "adjoint fails the dot-product test: <J v, r> is "
-                f"{forward:.6g} by differences of forward_map and <v, adjoint(x, r)> is {backward:.6g}, off by "
-                f"{violation:.0%} of |J v| |r|; return the transposed derivative of forward_map at x times r."
+                f"adjoint fails the dot-product test: <J v, r> is {forward:.6g} by "
+                f"differences of forward_map and <v, adjoint(x, r)> is {backward:.6g}, "
+                f"off by {violation:.0%} of |J v| |r|; return the transposed "
+                "derivative of forward_map at x times r."
             )
 
 
@@ -406,8 +412,8 @@ def check_shape(predicted: tuple[int, ...], expected: tuple[int, ...]) -> None:
     """Raise unless predictions have the shape of the data."""
     if predicted != expected:
         raise _WrongShape(
-            f"forward_map returned shape {predicted} for data of shape {expected}; it must predict each datum from "
-            "the function's values on prior.basis.grid."
+            f"forward_map returned shape {predicted} for data of shape {expected}; it "
+            "must predict each datum from the function's values on prior.basis.grid."
         )
 
 
@@ -437,7 +443,8 @@ def misfit_problem(
     def forward(position: Array) -> tuple[Array, Array]:
         if solver.adjoint is None:
             raise ValueError(
-                "forward_map has no gradient: pass adjoint=, write it in JAX, or sample with algorithm=langevax.PCN()."
+                "forward_map has no gradient: pass adjoint=, write it in JAX, or "
+                "sample with algorithm=langevax.PCN()."
             )
         scale = scales.astype(position.dtype)
         like = jax.ShapeDtypeStruct((), position.dtype), position

@@ -48,7 +48,8 @@ def dynamics_of(
         return best if has_adjoint else "pcn"
     if requested != "pcn" and not has_adjoint:
         raise ValueError(
-            f"{requested.upper()} needs a gradient: pass adjoint= to inverse_problem, or algorithm=langevax.PCN()."
+            f"{requested.upper()} needs a gradient: pass adjoint= to inverse_problem, "
+            "or algorithm=langevax.PCN()."
         )
     return requested
 
@@ -160,8 +161,9 @@ class SolverWalk:
                     break
             else:
                 raise ValueError(
-                    f"forward_map fails where chain {chain} starts ({self.solver.counts.first_failure}); pass a start at "
-                    "which it is defined."
+                    f"forward_map fails where chain {chain} starts "
+                    f"({self.solver.counts.first_failure}); pass a start at which it "
+                    "is defined."
                 )
         return states
 

@@ -49,7 +49,8 @@ def posterior_of_model(target: Any, model_args: Any) -> Any:
     if model_args is not None:
         if not callable(target):
             raise TypeError(
-                f"model_args are the arguments of a NumPyro model, but target is {checks.shown(target)}; leave them out."
+                "model_args are the arguments of a NumPyro model, but target is "
+                f"{checks.shown(target)}; leave them out."
             )
         if not isinstance(model_args, tuple):
             raise TypeError(
@@ -73,8 +74,8 @@ class Resolved(NamedTuple):
     """From which a mode is searched for."""
     start: Callable[[PRNGKey], PyTree] | UniformStart | None
     """Of chains, where something says so."""
-    constrain: Callable[[PyTree], PyTree] | None
-    """From the position to what the user reads."""
+    model: TransformedTarget | None
+    """From whose positions the user reads others."""
     inverse: InverseProblem | None
 
     @classmethod
@@ -86,23 +87,24 @@ class Resolved(NamedTuple):
         key: PRNGKey,
     ) -> "Resolved":
         """Return the target; `key` draws the position where `start` is a function."""
-        constrain = None
+        model = None
         is_own = not isinstance(target, TransformedTarget | Problem)
         if isinstance(target, TransformedTarget):
             start = _start_of_model(target.start, start, key)
-            target, constrain = target.target, target.constrain
+            model, target = target, target.target
         problem, temperature = _problem_of(target, temperature)
         inverse = target if isinstance(target, InverseProblem) else None
         if start is None and inverse is not None:
             start = inverse.start
         if start is None:
             raise ValueError(
-                "start is missing: pass a position from which to search for a mode, or the arguments of a NumPyro model as "
-                "model_args."
+                "start is missing: pass a position from which to search for a mode, or "
+                "the arguments of a NumPyro model as model_args."
             )
         if isinstance(start, Stacked):
             raise TypeError(
-                "start is Stacked, but sample takes a position or a function `key -> position`; pass either."
+                "start is Stacked, but sample takes a position or a function `key -> "
+                "position`; pass either."
             )
         position = start
         if isinstance(start, UniformStart):
@@ -118,7 +120,7 @@ class Resolved(NamedTuple):
             check_finite(problem.potential(position))
         elif is_own:
             check_dependence(problem, position)
-        return cls(problem, temperature, position, start, constrain, inverse)
+        return cls(problem, temperature, position, start, model, inverse)
 
     @property
     def function(self) -> Callable[[PRNGKey], PyTree] | None:
@@ -134,18 +136,21 @@ def _problem_of(
     if isinstance(target, Posterior | InverseProblem):
         if not chosen:
             raise ValueError(
-                "temperature is that of the posterior, 1/n; leave it out, or pass its problem alone."
+                "temperature is that of the posterior, 1/n; leave it out, or pass its "
+                "problem alone."
             )
         return target.problem, float(target.temperature)
     if isinstance(target, Problem):
         if chosen:
             raise ValueError(
-                "temperature is missing: a problem has none of its own (a posterior has 1/n); pass it."
+                "temperature is missing: a problem has none of its own (a posterior "
+                "has 1/n); pass it."
             )
         return target, float(temperature)
     if not callable(target):
         raise TypeError(
-            f"target must be a posterior, a problem or a log density, got {checks.shown(target)}."
+            "target must be a posterior, a problem or a log density, got "
+            f"{checks.shown(target)}."
         )
     return Function(Negative(target)), 1.0 if chosen else float(temperature)
 
@@ -158,8 +163,9 @@ def _start_of_model(draw: Callable[[PRNGKey], PyTree], start: Any, key: PRNGKey)
     values = start(key) if is_draw(start) else start
     if not isinstance(values, Mapping):
         raise TypeError(
-            f"start must be a dict of the variables {[*shapes]} of the model, got {checks.shown(values)}; leave it out, or "
-            "pass values in unconstrained coordinates by their names."
+            f"start must be a dict of the variables {[*shapes]} of the model, got "
+            f"{checks.shown(values)}; leave it out, or pass values in unconstrained "
+            "coordinates by their names."
         )
     values = checks.arrays("start", values)
     checks.position("start", values)
@@ -167,17 +173,19 @@ def _start_of_model(draw: Callable[[PRNGKey], PyTree], start: Any, key: PRNGKey)
         if name not in shapes:
             (nearest,) = difflib.get_close_matches(str(name), shapes, 1, cutoff=0)
             raise ValueError(
-                f"start[{name!r}] is not a variable of the model; did you mean {nearest!r}? It has {[*shapes]}."
+                f"start[{name!r}] is not a variable of the model; did you mean "
+                f"{nearest!r}? It has {[*shapes]}."
             )
         if value.shape != (expected := shapes[name].shape):
             raise ValueError(
-                f"start[{name!r}] has shape {value.shape}, but the variable has shape {expected} in unconstrained "
-                "coordinates; pass that."
+                f"start[{name!r}] has shape {value.shape}, but the variable has shape "
+                f"{expected} in unconstrained coordinates; pass that."
             )
     missing = [name for name in shapes if name not in values]
     if missing and is_draw(start):
         raise ValueError(
-            f"start, a function of the key, leaves out {missing}; return all variables of the model, or pass a dict."
+            f"start, a function of the key, leaves out {missing}; return all variables "
+            "of the model, or pass a dict."
         )
     return UniformStart.of(shapes, values) if missing else start
 
@@ -191,12 +199,14 @@ def check_dependence(problem: Problem, position: PyTree) -> None:
         if not isinstance(position, Mapping) or error.args[0] in position:
             raise
         raise ValueError(
-            f"start has {[*position]}, but the log density reads {error.args[0]!r}; pass it as well."
+            f"start has {[*position]}, but the log density reads {error.args[0]!r}; "
+            "pass it as well."
         ) from error
     for path, is_used in jax.tree.leaves_with_path(used):
         if not is_used:
             raise ValueError(
-                f"the log density does not depend on start{jax.tree_util.keystr(path)}; leave it out."
+                "the log density does not depend on "
+                f"start{jax.tree_util.keystr(path)}; leave it out."
             )
     if not isinstance(problem, FiniteSum) or problem.max_size == 1:
         return
@@ -206,8 +216,9 @@ def check_dependence(problem: Problem, position: PyTree) -> None:
         jax.tree.leaves(tracing.reads(loss, position, row)[1])
     ):
         raise ValueError(
-            f"log_likelihood does not depend on its row, so that its value counts {problem.max_size:,} times: return "
-            "the log density of that one row, log_likelihood(position, row)."
+            "log_likelihood does not depend on its row, so that its value counts "
+            f"{problem.max_size:,} times: return the log density of that one row, "
+            "log_likelihood(position, row)."
         )
 
 

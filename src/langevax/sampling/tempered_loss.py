@@ -125,24 +125,28 @@ def tempered_loss(
             )
         if isinstance(loss, ExternalSum):
             raise TypeError(
-                "loss has gradients of the host, whose curvature is not known; write it in JAX, as a function of one row."
+                "loss has gradients of the host, whose curvature is not known; write "
+                "it in JAX, as a function of one row."
             )
         if any(np.any(np.asarray(leaf)) for leaf in jax.tree.leaves(loss.precision)):
             raise ValueError(
-                "loss is a problem with a precision, but the loss alone is tempered; make it without one."
+                "loss is a problem with a precision, but the loss alone is tempered; "
+                "make it without one."
             )
         problem: Problem = loss
     else:
         checks.function("loss", loss, "(params, example) -> scalar")
         if data is None:
             raise TypeError(
-                "data must be a pytree of arrays, got None; pass the rows that loss takes one of."
+                "data must be a pytree of arrays, got None; pass the rows that loss "
+                "takes one of."
             )
         problem = FiniteSum(loss, data)
         _check_reproducible(problem, arrays)
     if int(problem.size) < 2:
         raise ValueError(
-            "data has 1 row, and the temperature log(n)/n would be 0; pass at least two rows."
+            "data has 1 row, and the temperature log(n)/n would be 0; pass at least "
+            "two rows."
         )
     return TemperedLoss(problem=problem, params=arrays, precision=0.0)
 
@@ -156,8 +160,9 @@ def _check_reproducible(problem: FiniteSum, arrays: PyTree) -> None:
         problem.loss, like(arrays, 0), like(problem.data, 1)
     ):
         raise ValueError(
-            "loss is not deterministic: two calls compute with different constants; switch dropout and the like off, "
-            "or make their random numbers a part of data."
+            "loss is not deterministic: two calls compute with different constants; "
+            "switch dropout and the like off, or make their random numbers a part of "
+            "data."
         )
 
 
@@ -168,6 +173,7 @@ def _floating(params: PyTree) -> PyTree[Array]:
     dtypes = {str(leaf.dtype) for leaf in jax.tree.leaves(arrays)}
     if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
         raise TypeError(
-            f"params must be float32 throughout, got {', '.join(sorted(dtypes))}; convert all arrays."
+            f"params must be float32 throughout, got {', '.join(sorted(dtypes))}; "
+            "convert all arrays."
         )
     return arrays

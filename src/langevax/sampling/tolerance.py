@@ -65,8 +65,9 @@ class DrawErrors(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"the mean of {self.mean_name} is known to {self.mean:.2g} standard deviations, and the standard deviation "
-            f"of {self.standard_deviation_name} to {self.standard_deviation:.2g} of itself"
+            f"the mean of {self.mean_name} is known to {self.mean:.2g} standard "
+            f"deviations, and the standard deviation of {self.standard_deviation_name} "
+            f"to {self.standard_deviation:.2g} of itself"
         )
 
 
@@ -94,7 +95,10 @@ class QuartileErrors(NamedTuple):
         return cls(float(bounds[worst]), names[worst])
 
     def __str__(self) -> str:
-        return f"the quartiles of {self.name} are known to {self.largest:.2g} standard deviations"
+        return (
+            f"the quartiles of {self.name} are known to {self.largest:.2g} standard "
+            "deviations"
+        )
 
 
 def _doubts_of_tails(samples: Samples) -> list[str]:
@@ -105,8 +109,11 @@ def _doubts_of_tails(samples: Samples) -> list[str]:
     if not shapes[worst] > MAX_PARETO_K:
         return []
     return [
-        f"mean and standard deviation of {names[worst]} do not settle: its tail has a Pareto k of {shapes[worst]:.2f} > "
-        f"{MAX_PARETO_K}; pass tolerance_of='quartiles', or a prior with a lighter tail."
+        (
+            f"mean and standard deviation of {names[worst]} do not settle: its tail "
+            f"has a Pareto k of {shapes[worst]:.2f} > {MAX_PARETO_K}; pass "
+            "tolerance_of='quartiles', or a prior with a lighter tail."
+        )
     ]
 
 
@@ -143,9 +150,10 @@ def draw_to_tolerance(
             return samples
         if 2 * num_samples > most:
             raise ToleranceError(
-                f"tolerance={tolerance:g} was not reached: after {num_samples:,} draws of each chain {errors}, at an "
-                f"R-hat of {r_hat:.3f}; pass a larger num_samples, of which it draws {most_growth} times as many at "
-                "most, or a larger tolerance.",
+                f"tolerance={tolerance:g} was not reached: after {num_samples:,} draws "
+                f"of each chain {errors}, at an R-hat of {r_hat:.3f}; pass a larger "
+                f"num_samples, of which it draws {most_growth} times as many at most, "
+                "or a larger tolerance.",
                 samples,
             )
         samples = samples.followed(

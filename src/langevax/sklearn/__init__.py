@@ -1,8 +1,10 @@
 """scikit-learn estimators: networks trained to a certified global optimum, and linear models by a predictive law."""
 
-from langevax import checks, renamed
+from typing import TYPE_CHECKING
 
-with checks.needs("sklearn", "langevax.sklearn"):
+from langevax import imports
+
+if TYPE_CHECKING:
     from langevax.sklearn.encoded import (
         FunctionalMeanFieldClassifier,
         FunctionalMeanFieldRegressor,
@@ -19,8 +21,9 @@ with checks.needs("sklearn", "langevax.sklearn"):
         KernelLangevinRegressor,
     )
     from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
-    from langevax.sklearn.persistence import ModelError, load
     from langevax.sklearn.predictive import PredictiveClassifier, PredictiveRegressor
+    from langevax.sklearn.saved import ModelError
+    from langevax.sklearn.saved_networks import load
     from langevax.sklearn.two_phase import TwoPhaseReLURegressor
 
 __all__ = [
@@ -44,4 +47,23 @@ __all__ = [
     "load",
 ]
 __dir__: object = __all__.copy
-__getattr__ = renamed.getattr_of(__name__)
+if not TYPE_CHECKING:  # with it, type checkers would accept every name
+    __getattr__ = imports.lazily(
+        __name__,
+        {
+            "encoded": "FunctionalMeanFieldClassifier FunctionalMeanFieldRegressor "
+            "GraphMeanFieldClassifier GraphMeanFieldRegressor",
+            "fold_choice": "LinearModelWarning",
+            "inputs.convolutions": "RandomConvolutions",
+            "inputs.curves": "CurveCoefficients",
+            "inputs.graphs": "GraphFeatures",
+            "inputs.unlike": "UnlikeTrainingWarning",
+            "kernel_langevin.estimators": "KernelLangevinClassifier KernelLangevinRegressor",
+            "mean_field": "MeanFieldClassifier MeanFieldRegressor",
+            "predictive": "PredictiveClassifier PredictiveRegressor",
+            "saved": "ModelError",
+            "saved_networks": "load",
+            "two_phase": "TwoPhaseReLURegressor",
+        },
+        "sklearn",
+    )

@@ -22,17 +22,22 @@ from langevax.meanfield.mfld import stop_at_plateau
 from langevax.problems.neurons import TanhTanh
 from langevax.run.options import Run, check_unsaved
 from langevax.run.progress import report_to
-from langevax.sklearn.baselines import LinearPart
-from langevax.sklearn.column_maps import Pieces
-from langevax.sklearn.fold_choice import Choice, HeldOut, LinearModelWarning
+from langevax.sklearn.column_maps import SCALINGS, Pieces, Scaling, Standardiser, Table
+from langevax.sklearn.fold_choice import Choice, LinearModelWarning
 from langevax.sklearn.fold_paths import (
     FOLD_PARTICLES,
     FoldSearch,
     SplitRows,
     best_search,
 )
+from langevax.sklearn.intervals import NetworkPredictions
 from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
-from langevax.sklearn.model_selection import kernel_choice, kernel_errors
+from langevax.sklearn.model_selection import (
+    column_candidates,
+    kernel_errors,
+    kernel_problem,
+)
+from langevax.sklearn.network_outputs import LinearPart, outputs
 from langevax.sklearn.parameters import (
     FLAG,
     SHARED,
@@ -45,28 +50,18 @@ from langevax.sklearn.parameters import (
     run_of,
 )
 from langevax.sklearn.path_fit import follow_path
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.sklearn.solvers import (
     BATCH_SHARE,
     FULL_BATCH,
     SOLVERS,
     Schedule,
 )
-from langevax.sklearn.table import (
-    SCALING_PHRASES,
-    SCALINGS,
-    DistinctRows,
-    RowEstimator,
-    Scaling,
-    Standardiser,
-    Table,
-    row_span,
-)
+from langevax.sklearn.table import SCALING_PHRASES, DistinctRows, RowEstimator, row_span
 from langevax.sklearn.training import (
     Network,
     TrainingTask,
     late_clouds,
-    outputs,
     root_key,
     train,
     whole_neurons,
@@ -109,7 +104,7 @@ class Automatic(NamedTuple):
 
 
 @dataclass(eq=False, repr=False)
-class MeanFieldEstimator(RowEstimator):
+class MeanFieldEstimator(RowEstimator, NetworkPredictions):
     """A network of many neurons, trained by mean-field Langevin dynamics; see the regressor and the classifier."""
 
     solver: str = "auto"
@@ -176,7 +171,7 @@ class MeanFieldEstimator(RowEstimator):
                 group are left out together, so that temperature, scaling and intervals are those of new groups.
 
         Warns:
-            ConvergenceWarning: the path does not reach the temperature.
+            ConvergenceWarning: the path does not reach the temperature, or a search finds neurons that outweigh its own.
 
         Raises:
             ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
@@ -196,7 +191,7 @@ class MeanFieldEstimator(RowEstimator):
         columns, network, temperature, choice, self.linear_part_ = trial
         self.scaling_ = columns.scaling
         self.learned_scales_: LearnedScales | None = columns.learned
-        self.standardiser_: Standardiser = columns.standardiser
+        self.standardiser_ = columns.standardiser
         self.scaling_reason_: str = self.scaling_sentence()
         self.temperature_: float = float(temperature)
         self.network_: Network = network
@@ -216,20 +211,19 @@ class MeanFieldEstimator(RowEstimator):
                 trial.network, trial.temperature, int(self.num_particles), key, report
             )
         neuron = wide_enough(trial.network.task.neuron, followed.positions)
-        self.neuron_: TanhTanh = neuron
+        self.neuron_ = neuron
         particles = whole_neurons(neuron, followed.positions)
-        self.clouds_: np.ndarray = particles[-followed.num_last :].copy()
+        self.clouds_ = particles[-followed.num_last :].copy()
         self.particles_: np.ndarray = particles[-1].copy()
         self.history_: dict[str, Any] = followed.history | {"particles": particles}
         self.dual_: np.ndarray = self._of_rows(followed.dual)
         self.n_iter_: int = len(particles)
-        self.converged_: bool = followed.reached
-        if not followed.reached:
-            coldest = followed.history["temperature"][-1]
+        self.converged_: bool = not followed.shortfall
+        if followed.shortfall:
             warnings.warn(
-                f"the path did not reach temperature {trial.temperature:.3g}: the network is the optimum at "
-                f"{coldest:.3g}; pass more particles, num_particles={4 * int(self.num_particles)}, or a larger "
-                "output_scale.",
+                f"{followed.shortfall}; pass more particles, "
+                f"num_particles={4 * int(self.num_particles)}, or a larger "
+                "output_scale or temperature.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -291,79 +285,73 @@ class MeanFieldEstimator(RowEstimator):
         # on some hundred rows, threads cost twenty times as much as they save
         with threadpool_limits(1, "blas"):
             candidates = self._prepared(rows, task, choice_key)
+            passed = self._passed_temperature()
+            plain = self._plain_columns(rows)
+            line_of = plain if linear is True else None
             if self._search() is None:
                 columns = candidates[0]
-                if self._passed_temperature() is None:
-                    self.leave_one_out_ = kernel_errors(
-                        rows, task, self.prior_precision, columns, choice_key
-                    )
-                inputs = columns.standardiser(rows.inputs)
-                network = self._network(task, inputs, rows.weights)
-                return self._trial(rows, network, columns, linear is True)
-            plain = self._plain_columns(rows)
+                network = self._network(rows, task, columns.standardiser)
+                if passed is None:
+                    passed = self._closed_form(rows, network, columns, choice_key)
+                return self._trial(rows, network, columns, line_of, passed)
             split = SplitRows.of(task.labels, rows.copies, rows.groups)
-
-            def search(
-                columns: PreparedColumns, scale: float, with_line: bool
-            ) -> FoldSearch:
-                inputs = columns.standardiser(rows.inputs)
-                network = self._network(task, inputs, rows.weights).rescaled(scale)
-                return FoldSearch(
-                    network,
+            searches = [
+                FoldSearch(
+                    self._network(rows, task, columns.standardiser),
                     plain(rows.inputs),
                     split,
                     path_key,
                     FOLD_PARTICLES,
-                    columns.learned,
-                    plain if with_line else None,
                     columns,
-                    self._passed_temperature(),
+                    line_of,
+                    passed,
                 )
-
-            best = best_search(
-                [search(columns, 1.0, linear is True) for columns in candidates],
-                report,
-            )
-            assert best.columns is not None
+                for columns in candidates
+            ]
+            best = best_search(searches, report)
             if isinstance(self.output_scale, str):
-                larger = search(best.columns, LARGER_SCALE, linear is True)
-                best = best_search([best, larger], report)
+                larger = best.network.rescaled(LARGER_SCALE)
+                best = best_search([best, replace(best, network=larger)], report)
             choice = best.choice()
             if linear == "auto" and choice.linear_is_ahead:
-                assert best.columns is not None
-                neuron = best.network.task.neuron
-                ratio = float(neuron.scale) / float(task.neuron.scale)
-                other = search(best.columns, ratio, True)
+                other = replace(best, line_of=plain)
                 others = other.choice()
-                if others.clearly_below(choice, 0.0):
+                if others.losses["loss"] < choice.losses["loss"]:
                     best, choice = other, others
-        assert best.columns is not None
-        with_line = best.line_of is not None
-        return self._trial(rows, best.network, best.columns, with_line, choice)
+        temperature = choice.temperature if passed is None else passed
+        return self._trial(
+            rows, best.network, best.columns, best.line_of, temperature, choice
+        )
+
+    def _closed_form(
+        self,
+        rows: DistinctRows,
+        network: Network,
+        columns: PreparedColumns,
+        key: PRNGKey,
+    ) -> float:
+        """Return the temperature of the kernel limit, whose errors are kept."""
+        problem = kernel_problem(rows, network.task, self.prior_precision, key)
+        errors = kernel_errors(problem, columns)
+        self.leave_one_out_ = errors
+        multiplier = self.automatic_.temperature_multiplier
+        multiplier = multiplier or network.task.curvature(errors.error)
+        return multiplier * errors.alpha / float(rows.weights.sum())
 
     def _trial(
         self,
         rows: DistinctRows,
         network: Network,
         columns: PreparedColumns,
-        with_line: bool,
+        line_of: Standardiser | None,
+        temperature: float,
         choice: Choice | None = None,
     ) -> Trial:
-        """Return the training problem without its linear part; the temperature is that passed, chosen or of the kernel limit."""
-        temperature = self._passed_temperature()
-        if temperature is None and choice is not None:
-            temperature = choice.temperature
-        if temperature is None:
-            errors = self.leave_one_out_
-            assert errors is not None
-            multiplier = self.automatic_.temperature_multiplier
-            multiplier = multiplier or network.task.curvature(errors.error)
-            temperature = multiplier * errors.alpha / float(rows.weights.sum())
+        """Return the training problem without its linear part, where `line_of` makes the columns of one."""
         line = None
-        if with_line:
-            plain = self._plain_columns(rows)
-            inputs = plain(rows.inputs)
-            line = LinearPart.fit(plain, inputs, network.task.targets, rows.weights)
+        if line_of is not None:
+            inputs = line_of(rows.inputs)
+            line = LinearPart.fit(line_of, inputs, network.task.targets, rows.weights)
             own = line.of_columns(inputs)
             network = replace(network, task=network.task.without(own))
         return Trial(columns, network, float(temperature), choice, line)
@@ -402,8 +390,7 @@ class MeanFieldEstimator(RowEstimator):
         task = task._replace(neuron=neuron)
         if self.linear_part_ is not None:
             task = task.without(self.linear_part_(rows.inputs))
-        inputs = self.standardiser_(rows.inputs)
-        self.network_ = self._network(task, inputs, rows.weights)
+        self.network_ = self._network(rows, task, self.standardiser_)
         self.row_places_ = rows.places
         return self
 
@@ -422,17 +409,17 @@ class MeanFieldEstimator(RowEstimator):
         self.path_: dict[str, np.ndarray] | None = (
             None if choice is None else choice.history
         )
-        self.held_out_: HeldOut | None = None
-        self.scores_: np.ndarray | None = None
+        self.held_out_ = None
+        self.scores_ = None
         self.held_out_scores_: dict[str, float] = {}
         self.temperature_reason_: str | None = None
         if choice is None:
             return
         targets = task.targets[choice.places]
-        self.held_out_ = choice.held_out()
+        self.held_out_ = choice.held_out
         self.scores_ = self._scores(choice.outputs, targets)
         self.held_out_scores_ = choice.losses | self._held_out_scores(
-            choice.outputs, targets, choice.weights
+            choice.outputs, targets, choice.held_out.weights
         )
         if self._passed_temperature() is None:
             self.temperature_reason_ = choice.reason()
@@ -445,18 +432,12 @@ class MeanFieldEstimator(RowEstimator):
         task: TrainingTask,
         key: PRNGKey,
     ) -> list[PreparedColumns]:
-        """Return how the columns are scaled, as passed or by the kernel limit, which may leave two candidates."""
-        scalings = self._scalings()
-        learned = self.learn_scales
-        if learned == "auto" and self.automatic_.closed_form:
-            learned = False
-        if len(scalings) > 1 or learned:
-            return kernel_choice(
-                rows, task, self.prior_precision, scalings, learned, key
-            )
-        scaling = next(iter(scalings))
-        standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
-        return [PreparedColumns(standardiser, scaling, None)]
+        """Return how the columns may be scaled; first comes what is taken where no networks are compared."""
+        learned = (self.learn_scales is True,)
+        if self.learn_scales == "auto" and self._search() is not None:
+            learned = (False, True)
+        problem = kernel_problem(rows, task, self.prior_precision, key)
+        return column_candidates(problem, self._scalings(), learned)
 
     def _linear_option(self) -> bool | Auto:
         """Return whether the network is trained on the residuals of a linear model."""
@@ -464,13 +445,14 @@ class MeanFieldEstimator(RowEstimator):
 
     def _network(
         self,
+        rows: DistinctRows,
         task: TrainingTask,
-        inputs: np.ndarray,
-        weights: np.ndarray,
+        standardiser: Standardiser,
     ) -> Network:
-        """Return the training problem on these standardised columns."""
+        """Return the training problem on standardised columns."""
+        inputs = standardiser(rows.inputs)
         precision = float(self.prior_precision)
-        network = Network(task, inputs, weights, precision, span=row_span(inputs))
+        network = Network(task, inputs, rows.weights, precision, span=row_span(inputs))
         return network if self.sharding is None else network.split_over(self.sharding)
 
     def _solver_name(self, num_rows: int) -> str:
@@ -540,15 +522,14 @@ class MeanFieldEstimator(RowEstimator):
             f"{names[j]} ({scales[j]:.2g})"
             for j in np.argsort(-scales, kind="stable")[:most]
         )
-        return f"{phrase}; each then has a weight learned from the targets, about 1 on average, largest for {largest}."
+        return (
+            f"{phrase}; each then has a weight learned from the targets, about 1 on "
+            f"average, largest for {largest}."
+        )
 
     def _network_columns(self, columns: Sequence[str]) -> Sequence[str]:
         column_map = self.standardiser_.column_map
         return column_map.names(columns) if isinstance(column_map, Pieces) else columns
-
-    def _outputs(self, columns: np.ndarray) -> np.ndarray:
-        cloud = self.clouds_.reshape(-1, self.clouds_.shape[-1])
-        return outputs(self.neuron_, cloud, self.standardiser_(columns))
 
     @abstractmethod
     def _scores(self, z: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Linear models: baselines of networks on folds, what a network may be added to, and the base rate."""
 
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,45 +10,9 @@ from jaxtyping import Array
 from sklearn.linear_model import LogisticRegression, RidgeCV
 
 from langevax.problems.losses import Loss
-from langevax.sklearn.persistence import saved_class
-from langevax.sklearn.table import FEWEST_ROWS, Standardiser, padded
+from langevax.sklearn.network_outputs import RIDGE_PENALTIES
+from langevax.sklearn.table import FEWEST_ROWS, padded
 from langevax.sklearn.training import Network
-
-RIDGE_PENALTIES = np.logspace(-7, 5, 25)
-
-
-@saved_class
-class LinearPart(NamedTuple):
-    """A ridge regression, whose residuals a network is trained on, in units of standardised targets."""
-
-    standardiser: Standardiser
-    coefficients: np.ndarray
-    """(d,) or (d, C), of the standardised columns."""
-    intercept: np.ndarray
-    """() or (C,)."""
-
-    @classmethod
-    def fit(
-        cls,
-        standardiser: Standardiser,
-        columns: np.ndarray,
-        targets: np.ndarray,
-        weights: np.ndarray,
-    ) -> Self:
-        """Choose the penalty by leave-one-out errors; `columns` (n, d) as the standardiser returns them."""
-        size = np.sqrt(columns.shape[1])
-        model = RidgeCV(RIDGE_PENALTIES).fit(columns * size, targets, weights)
-        intercept = np.asarray(model.intercept_, np.float32)
-        coefficients = np.transpose(np.asarray(model.coef_)) * size
-        return cls(standardiser, coefficients.astype(np.float32), intercept)
-
-    def of_columns(self, columns: np.ndarray) -> np.ndarray:
-        """Return outputs (n,) or (n, C) float32 at columns as the standardiser returns them."""
-        return columns @ self.coefficients + self.intercept
-
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Return outputs at the columns of a table."""
-        return self.of_columns(self.standardiser(inputs))
 
 
 def base_rate(network: Network) -> np.ndarray:

@@ -1,17 +1,22 @@
-"""Maps of columns before they are standardised, for columns with heavy tails, jumps and bends.
+"""Standardised columns, and maps of them before, for columns with heavy tails, jumps and bends.
 
 A few huge values make the deviation of a column, and a network sees all other rows of it as equal. All maps are
 bounded, so that later rows beyond the training range cannot dominate either.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
+
+Table = Any
+"""(n, d) numbers in any form that scikit-learn's validation accepts: NumPy, lists, pandas, polars."""
+Scaling = Literal["columns", "global", "robust", "pieces"]
+SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 
 
 @saved_class
@@ -128,3 +133,95 @@ class Pieces:
 def has_many_values(column: np.ndarray, few: int = 10) -> bool:
     """Return whether a column is mapped; one of few distinct values, such as codes or indicators, stays as it is."""
     return len(np.unique(column)) > few
+
+
+@saved_class
+@dataclass(frozen=True)
+class Standardiser:
+    """Columns centred, over their standard deviation and over sqrt(number of columns that vary).
+
+    With neurons' weights of prior variance v, pre-activations then have variance v whatever the table.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    column_map: Squash | Pieces | None = None
+    """Applied first."""
+
+    @classmethod
+    def fit(
+        cls,
+        inputs: np.ndarray,
+        weights: np.ndarray,
+        scaling: Scaling,
+    ) -> "Standardiser":
+        """Fit to weighted rows.
+
+        `scaling="global"` uses one deviation for all columns, as for pixels; the other ones map columns first.
+        """
+        maps = {"robust": Squash, "pieces": Pieces}
+        column_map = maps[scaling].fit(inputs, weights) if scaling in maps else None
+        inputs = inputs if column_map is None else column_map(inputs)
+        mean, deviation = weighted_moments(inputs, weights)
+        varies = deviation > 0
+        if scaling == "global" and varies.any():
+            largest = (
+                deviation.max()
+            )  # squares of the deviations themselves could overflow
+            deviation = np.full_like(
+                deviation,
+                largest * np.sqrt(np.mean((deviation[varies] / largest) ** 2)),
+            )
+        deviation = np.where(
+            varies, deviation, np.inf
+        )  # a constant column becomes 0, also on later rows
+        return cls(
+            mean, deviation * np.sqrt(max(1, np.count_nonzero(varies))), column_map
+        )
+
+    def scaled(self, scales: np.ndarray) -> "Standardiser":
+        """Return a standardiser whose columns are these multiples of this one's."""
+        return replace(self, scale=self.scale / scales)
+
+    def origins(self) -> np.ndarray:
+        """Return of which column of the table each column of the result is."""
+        return (
+            self.column_map.origins()
+            if isinstance(self.column_map, Pieces)
+            else np.arange(len(self.mean))
+        )
+
+    def __call__(self, inputs: np.ndarray, furthest: float = 1e6) -> np.ndarray:
+        """Return (n, columns) float32, at most so many deviations from the mean, where every neuron is saturated."""
+        inputs = inputs if self.column_map is None else self.column_map(inputs)
+        largest = np.finfo(np.float64).max
+        with np.errstate(over="ignore"):  # beyond it is at the limit, too
+            distances = np.clip(inputs - self.mean, -largest, largest) / self.scale
+        return np.clip(distances, -furthest, furthest).astype(np.float32)
+
+
+def weighted_moments(
+    columns: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (mean, standard deviation) of each column; the deviation is 0 if it is constant up to rounding.
+
+    Columns are divided by their largest number first, so that no square is too large or too small for a float.
+    """
+    largest = np.max(np.abs(columns), axis=0)
+    unit = np.where(largest > 0, largest, 1.0)
+    columns = columns / unit
+    mean = np.average(columns, axis=0, weights=weights)
+    deviation = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
+    varies = np.ptp(columns, axis=0) > 10 * np.finfo(np.float64).eps
+    return unit * mean, np.where(varies, unit * deviation, 0.0)
+
+
+def row_blocks(size: int, length: int) -> list[slice]:
+    """Return the places of `size` rows in blocks of a length, at least 1.
+
+    Example:
+        >>> row_blocks(5, 2)
+        [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None)]
+    """
+    length = max(1, length)
+    return [slice(start, start + length) for start in range(0, size, length)]

@@ -29,9 +29,14 @@ from langevax.sklearn.inputs.convolutions import RandomConvolutions
 from langevax.sklearn.inputs.curves import CurveCoefficients
 from langevax.sklearn.inputs.graphs import GraphFeatures
 from langevax.sklearn.inputs.unlike import warn_unlike
+from langevax.sklearn.intervals import COVERAGE
 from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
-from langevax.sklearn.model_selection import kernel_choice, kernel_errors
-from langevax.sklearn.parameters import COVERAGE, RandomState, one_of
+from langevax.sklearn.model_selection import (
+    column_candidates,
+    kernel_errors,
+    kernel_problem,
+)
+from langevax.sklearn.parameters import RandomState, one_of
 from langevax.sklearn.persistence import SavedEstimator
 from langevax.sklearn.training import root_key
 from langevax.sklearn.weight_functions import WeightFunctions
@@ -188,10 +193,10 @@ def leave_one_out_error(
     task = network._task(rows.targets, rows.weights)
     precision = float(network.prior_precision)
     scalings = network._scalings()
+    problem = kernel_problem(rows, task, precision, root_key(0))
     with threadpool_limits(1, "blas"):
-        key = root_key(0)
-        columns = kernel_choice(rows, task, precision, scalings, False, key)[0]
-        return kernel_errors(rows, task, precision, columns, key).error
+        columns = column_candidates(problem, scalings, (False,))[0]
+        return kernel_errors(problem, columns).error
 
 
 def _used_rows(X: Any, sample_weight: Any) -> Any:

@@ -4,42 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from langevax.meanfield.kernel_limit import excess
-from langevax.problems.neurons import TanhTanh
-from langevax.sklearn.baselines import LinearPart
-from langevax.sklearn.persistence import saved_class
-from langevax.sklearn.training import Network, whole_neurons, wide_enough
+from langevax.sklearn.network_outputs import HeldOut
+from langevax.sklearn.training import Network
 
-FEWEST_COMPARED = 60  # rows: on fewer, the best of several scalings is that of noise
 SLACK = {"numbers": 0.25, "classes": 0.5}
 """Standard errors above the least loss up to which a hotter temperature is taken: less costs classes, more numbers."""
 
 
 class LinearModelWarning(UserWarning):
     """Ridge or logistic regression predicts the rows left out better than the network, by two standard errors."""
-
-
-@saved_class
-class HeldOut(NamedTuple):
-    """Networks trained without a fold of the rows each."""
-
-    neuron: TanhTanh
-    clouds: np.ndarray
-    """(folds, neurons, size): their neurons, of standardised columns."""
-    fold: np.ndarray
-    """(n,) fold that a row was left out of."""
-    weights: np.ndarray
-    """(n,) multiplicities of the rows."""
-    offsets: np.ndarray | None = None
-    """(folds,) or (folds, C): mean target of each fold's rows, which is added to outputs; None for classes."""
-    lines: list[LinearPart] | None = None
-    """Of each fold, added to outputs in the place of offsets; None where predictions have no linear part."""
-
-    def added(self, fold: int, inputs: np.ndarray) -> np.ndarray | np.float32:
-        """Return what a fold's predictions have beside the outputs of its network, at columns of a table."""
-        if self.lines is not None:
-            return self.lines[fold](inputs)
-        return np.float32(0) if self.offsets is None else self.offsets[fold]
 
 
 class Choice(NamedTuple):
@@ -52,18 +25,9 @@ class Choice(NamedTuple):
     "error"; "excess" over the least and the standard error of that, "excess_error"."""
     chosen: int
     """Place in the history."""
-    networks: list[np.ndarray]
-    """Of each fold: (neurons, size) positions on the columns of all rows, with slopes in the place of output weights."""
-    fold: np.ndarray
-    """(n,) fold that a row was left out of."""
-    weights: np.ndarray
-    """(n,) multiplicities of the rows."""
-    offsets: np.ndarray | None
-    lines: list[LinearPart] | None
+    held_out: HeldOut
     outputs: np.ndarray
     """(n,) or (n, C): at each row, of the network trained without it."""
-    row_losses: np.ndarray
-    """(n,) of these outputs."""
     places: np.ndarray
     """(n,) of these rows among all."""
     above_linear: tuple[float, float]
@@ -74,27 +38,6 @@ class Choice(NamedTuple):
     """Mean loss of `base_rate`, above which a classifier takes no temperature where another one is not."""
     slack: float
     """Standard errors above the least loss up to which the hottest temperature is taken."""
-    groups: np.ndarray | None = None
-    """(n,) rows that were left out together."""
-
-    def clearly_below(self, other: "Choice", errors: float = 1.0) -> bool:
-        """Return whether the mean loss is smaller than of another choice on the same rows, by so many errors."""
-        difference, error = excess(
-            self.row_losses, other.row_losses, self.weights, self.groups
-        )
-        return bool(difference < -errors * error)
-
-    def held_out(self) -> HeldOut:
-        """Return the networks of the folds."""
-        neuron = wide_enough(self.network.task.neuron, self.networks)
-        return HeldOut(
-            neuron,
-            whole_neurons(neuron, self.networks),
-            self.fold,
-            self.weights,
-            self.offsets,
-            self.lines,
-        )
 
     @property
     def losses(self) -> dict[str, float]:
@@ -112,9 +55,10 @@ class Choice(NamedTuple):
         """Return why this temperature."""
         losses = self.losses
         reason = (
-            f"the hottest whose mean loss on the rows left out of {int(self.fold.max()) + 1} folds, "
-            f"{losses['loss']:.3g} +- {losses['loss_error']:.2g}, is within {self.slack:g} standard errors of the "
-            f"least of {len(self.history['loss'])} tried"
+            "the hottest whose mean loss on the rows left out of "
+            f"{int(self.held_out.fold.max()) + 1} folds, {losses['loss']:.3g} +- "
+            f"{losses['loss_error']:.2g}, is within {self.slack:g} standard errors of "
+            f"the least of {len(self.history['loss'])} tried"
         )
         hotter = self.history["temperature"] > self.temperature
         if np.any(
@@ -128,7 +72,7 @@ class Choice(NamedTuple):
             reason += "; it is the hottest of them, at which the network predicts little more than a constant"
         if self.chosen == len(self.history["loss"]) - 1:
             reason += "; it is the coldest of them, and a colder one may be better"
-        if self.lines is not None:
+        if self.held_out.lines is not None:
             reason += "; the network is trained on the residuals of ridge regression, whose predictions are added"
         return f"{reason}."
 
@@ -146,6 +90,7 @@ class Choice(NamedTuple):
         ):
             return None
         return (
-            f"a linear model predicts the rows left out better: the network's mean loss there is higher by {above:.3g} "
-            f"+- {error:.2g}; compare with RidgeCV or LogisticRegressionCV on this table."
+            "a linear model predicts the rows left out better: the network's mean loss "
+            f"there is higher by {above:.3g} +- {error:.2g}; compare with RidgeCV or "
+            "LogisticRegressionCV on this table."
         )

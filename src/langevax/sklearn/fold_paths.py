@@ -15,7 +15,8 @@ from langevax._typing import PRNGKey
 from langevax.meanfield.homotopy import Neurons, hottest_temperature
 from langevax.meanfield.kernel_limit import excess
 from langevax.meanfield.network_path import NetworkPath
-from langevax.sklearn.baselines import LinearPart, base_rate, linear_outputs, row_losses
+from langevax.sklearn.baselines import base_rate, linear_outputs, row_losses
+from langevax.sklearn.column_maps import Standardiser
 from langevax.sklearn.fold_choice import SLACK, Choice
 from langevax.sklearn.folds import Folds, folds_of
 from langevax.sklearn.learned_scales import (
@@ -24,9 +25,10 @@ from langevax.sklearn.learned_scales import (
     PreparedColumns,
     learned_scales,
 )
+from langevax.sklearn.network_outputs import HeldOut, LinearPart
 from langevax.sklearn.path_fit import COOLING
-from langevax.sklearn.table import Standardiser, subsample
-from langevax.sklearn.training import Network
+from langevax.sklearn.table import subsample
+from langevax.sklearn.training import Network, whole_neurons, wide_enough
 
 NUM_FOLDS = 5
 SPLIT_ROWS = 2000
@@ -45,10 +47,6 @@ RISEN = 2
 
 Report = Callable[[str, float], None]
 """Of words and the share done."""
-
-
-def silent(words: str, share: float) -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True)
@@ -143,10 +141,9 @@ class FoldSearch:
     split: SplitRows
     key: PRNGKey
     num_particles: int
-    learned: LearnedScales | None = None
+    columns: PreparedColumns
     line_of: Standardiser | None = None
     """What made `plain`, of whose columns outputs have a linear part, which each fold fits to its own rows."""
-    columns: PreparedColumns | None = None
     passed: float | None = None
     """The temperature, where it is not to be chosen."""
 
@@ -262,8 +259,8 @@ class FoldSearch:
             task = task._replace(targets=task.targets - added)
         network = dataclasses.replace(network, task=task)
         scales = np.ones(network.inputs.shape[1])
-        if self.learned is not None:
-            scales = self._own_scales(network, trained, key)
+        if self.columns.learned is not None:
+            scales = self._own_scales(network, trained, self.columns.learned, key)
             network = network.with_columns_times(scales)
         own = network.subset(trained, num_rows=network.length)
         risk = own.risk(1.0, and_at=network.inputs[held])
@@ -278,10 +275,12 @@ class FoldSearch:
         return FoldPath(own, len(held), path, added, share, scales)
 
     def _own_scales(
-        self, network: Network, trained: np.ndarray, key: PRNGKey
+        self,
+        network: Network,
+        trained: np.ndarray,
+        learned: LearnedScales,
+        key: PRNGKey,
     ) -> np.ndarray:
-        assert self.learned is not None
-        learned = self.learned
         problem = KernelProblem(
             network.task.neuron,
             network.prior_precision,
@@ -342,28 +341,31 @@ class FoldSearch:
             constant = offsets[split.fold_of]
         linear = row_losses(rows, linear_outputs(rows, self.of_lines, folds))
         difference, error = excess(losses[chosen], linear, weights, groups)
+        networks = [self.path(fold).positions(chosen) for fold in range(len(folds))]
+        neuron = wide_enough(self.network.task.neuron, networks)
         return Choice(
             network=self.network,
             temperature=float(history["temperature"][chosen]),
             history=history,
             chosen=chosen,
-            networks=[self.path(fold).positions(chosen) for fold in range(len(folds))],
-            fold=split.fold_of,
-            weights=weights,
-            offsets=offsets,
-            lines=self.lines or None,
+            held_out=HeldOut(
+                neuron,
+                whole_neurons(neuron, networks),
+                split.fold_of,
+                weights,
+                offsets,
+                self.lines or None,
+            ),
             outputs=z[chosen],
-            row_losses=losses[chosen],
             places=split.places,
             above_linear=(float(difference), float(error)),
             untrained_loss=mean_loss(rows, constant),
             base_loss=mean_loss(rows, base_rate(rows)),
             slack=self.slack,
-            groups=groups,
         )
 
 
-def best_search(searches: list[FoldSearch], report: Report = silent) -> FoldSearch:
+def best_search(searches: list[FoldSearch], report: Report) -> FoldSearch:
     """Return that of the least loss on the rows left out.
 
     They race: after each fold those stay that are not clearly worse than the best, each at its own best temperature.

@@ -82,25 +82,28 @@ def group_codes(groups: Any, num_rows: int, weights: np.ndarray | None) -> np.nd
     entries = np.asarray(groups, dtype=object)
     if entries.shape != (num_rows,):
         raise ValueError(
-            f"groups has shape {entries.shape}, and X has {num_rows} rows; pass one entry for each row."
+            f"groups has shape {entries.shape}, and X has {num_rows} rows; pass one "
+            "entry for each row."
         )
     codes: dict[Any, int] = {}
     for place, entry in enumerate(entries.tolist()):
         if entry is None or entry != entry:
             raise ValueError(
-                f"groups[{place}] is {entry}; name a group for each row, one of its own where none is known."
+                f"groups[{place}] is {entry}; name a group for each row, one of its "
+                "own where none is known."
             )
         codes.setdefault(entry, len(codes))
     each = np.array([codes[entry] for entry in entries.tolist()])
     used = each if weights is None else each[weights > 0]
     if len(np.unique(used)) < 2:
         raise ValueError(
-            f"groups holds one group only, {checks.shown(next(iter(codes)))}; pass one entry for each row that says "
-            "which rows belong together."
+            f"groups holds one group only, {checks.shown(next(iter(codes)))}; pass one "
+            "entry for each row that says which rows belong together."
         )
     if (number := len(np.unique(used))) < FEWEST_GROUPS:
         warnings.warn(
-            f"groups holds {number} groups: scores and intervals rest on as few independent observations.",
+            f"groups holds {number} groups: scores and intervals rest on as few "
+            "independent observations.",
             stacklevel=4,
         )
     return each

@@ -13,9 +13,10 @@ from langevax.meanfield import Certificate, certify
 from langevax.renamed import refuse_former
 from langevax.run.options import Run
 from langevax.sklearn.base import MeanFieldEstimator
+from langevax.sklearn.network_outputs import outputs
 from langevax.sklearn.parameters import RandomState, run_of
 from langevax.sklearn.table import padded
-from langevax.sklearn.training import Network, outputs, root_key
+from langevax.sklearn.training import Network, root_key
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,7 +133,8 @@ class MeanFieldInspection(MeanFieldEstimator):
         check_is_fitted(self)
         if not hasattr(self, "network_"):
             raise AttributeError(
-                "a model that was loaded has no training rows to certify it on; pass them to model.attach_rows(X, y)."
+                "a model that was loaded has no training rows to certify it on; pass "
+                "them to model.attach_rows(X, y)."
             )
         return self.network_
 

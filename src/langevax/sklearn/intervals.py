@@ -1,4 +1,4 @@
-"""Intervals and sets of classes, from networks trained without a fold of the rows.
+"""Predictions of networks in NumPy; intervals and sets of classes, from networks trained without a fold of the rows.
 
 CV+ (Barber, Candès, Ramdas, Tibshirani, Annals of Statistics 2021; for classes Romano, Sesia, Candès, NeurIPS 2020):
 row i has the score s_i of the network that was trained without its fold k(i), the distance of its target from the
@@ -11,18 +11,40 @@ trained without one fold or another predict alike. The scaling and the temperatu
 as given.
 """
 
+from abc import abstractmethod
+from numbers import Real
+from typing import Any
+
 import numpy as np
 
-from langevax.problems.losses import logistic, softmax
-from langevax.sklearn.base import MeanFieldEstimator
-from langevax.sklearn.fold_choice import HeldOut
-from langevax.sklearn.parameters import COVERAGE, check_coverage
-from langevax.sklearn.table import Table, row_blocks
-from langevax.sklearn.training import outputs
+from langevax.renamed import refuse_former
+from langevax.sklearn.column_maps import Standardiser, Table, row_blocks
+from langevax.sklearn.network_outputs import (
+    HeldOut,
+    LinearPart,
+    outputs,
+)
+
+COVERAGE = 0.9
+"""Of intervals and sets, unless another is passed."""
 
 
-class FoldPredictions(MeanFieldEstimator):
-    """Predictions of both estimators by the networks of their folds."""
+class NetworkPredictions:
+    """Outputs of a network, and of those of its folds, from its fitted attributes."""
+
+    clouds_: np.ndarray
+    neuron_: Any  # an OutputNeuron, or a TanhTanh
+    standardiser_: Standardiser
+    held_out_: HeldOut | None
+    scores_: np.ndarray | None
+
+    @abstractmethod
+    def _columns(self, X: Any) -> np.ndarray:
+        """Return the columns (n, d) float64 of a table with which to predict."""
+
+    def _outputs(self, columns: np.ndarray) -> np.ndarray:
+        cloud = self.clouds_.reshape(-1, self.clouds_.shape[-1])
+        return outputs(self.neuron_, cloud, self.standardiser_(columns))
 
     def _fold_outputs(self, columns: np.ndarray) -> np.ndarray:
         """Return (folds, n, ...): outputs of each fold's network."""
@@ -38,8 +60,8 @@ class FoldPredictions(MeanFieldEstimator):
     def _folds(self) -> HeldOut:
         if getattr(self, "held_out_", None) is None:
             raise AttributeError(
-                "this fit trained no networks without a fold of the rows, which intervals and sets need; "
-                "fit with validation='folds'."
+                "this fit trained no networks without a fold of the rows, which "
+                "intervals and sets need; fit with validation='folds'."
             )
         assert self.held_out_ is not None
         return self.held_out_
@@ -51,11 +73,19 @@ class FoldPredictions(MeanFieldEstimator):
         return self.scores_, folds.weights, folds.fold
 
 
-class Intervals(FoldPredictions):
-    """Intervals of a regressor."""
+class Intervals(NetworkPredictions):
+    """Predictions and intervals of a regressor."""
 
     target_mean_: np.ndarray
     target_scale_: np.ndarray
+    single_column_: bool
+    linear_part_: LinearPart | None
+
+    @refuse_former
+    def predict(self, X: Table) -> np.ndarray:
+        """Return (n,) or (n, C), in the units of the targets; X is (n, d) as for `fit`."""
+        columns = self._columns(X)
+        return self._in_units(self._outputs(columns) + self._line(columns))
 
     def predict_interval(self, X: Table, coverage: float = COVERAGE) -> np.ndarray:
         """Return (n, 2) lower and upper ends, or (n, C, 2), in the units of the targets.
@@ -97,11 +127,34 @@ class Intervals(FoldPredictions):
         ends = units[0] + units[1] * ends
         return ends if z.ndim == 3 else ends[:, 0]
 
+    def _line(self, columns: np.ndarray) -> np.ndarray | np.float32:
+        """Return what predictions have beside the network's outputs."""
+        return (
+            np.float32(0) if self.linear_part_ is None else self.linear_part_(columns)
+        )
 
-class ClassSets(FoldPredictions):
-    """Sets of classes of a classifier."""
+    def _in_units(self, z: np.ndarray) -> np.ndarray:
+        predictions = self.target_mean_ + self.target_scale_ * z
+        return (
+            predictions[:, None]
+            if self.single_column_ and predictions.ndim == 1
+            else predictions
+        )
+
+
+class ClassSets(NetworkPredictions):
+    """Probabilities and sets of classes of a classifier."""
 
     classes_: np.ndarray
+    threshold_: float
+
+    def predict_proba(self, X: Table) -> np.ndarray:
+        """Return (n, C), rows summing to one."""
+        return probabilities(self._outputs(self._columns(X)))
+
+    def predict(self, X: Table) -> np.ndarray:
+        """Return (n,) labels."""
+        return self._labels(self._outputs(self._columns(X)))
 
     def predict_set(self, X: Table, coverage: float = COVERAGE) -> np.ndarray:
         """Return (n, C) booleans: the classes, in the order of `classes_`, that a new label may well have.
@@ -147,6 +200,22 @@ class ClassSets(FoldPredictions):
         )
         return sets
 
+    def _labels(self, z: np.ndarray) -> np.ndarray:
+        return self.classes_[
+            (z > np.log(self.threshold_ / (1 - self.threshold_))).astype(int)
+            if z.ndim == 1
+            else z.argmax(1)
+        ]
+
+
+def check_coverage(coverage: float) -> None:
+    """Raise unless `coverage` is a probability between 0 and 1."""
+    if not isinstance(coverage, Real) or not 0 < coverage < 1:
+        raise ValueError(
+            f"coverage must be a number between 0 and 1, got {coverage!r}; 0.9 is "
+            "usual."
+        )
+
 
 def class_scores(z: np.ndarray) -> np.ndarray:
     """Return (n, C): one less the probability of each class, of outputs (n,) of two classes, or (n, C)."""
@@ -154,16 +223,26 @@ def class_scores(z: np.ndarray) -> np.ndarray:
 
 
 def probabilities(z: np.ndarray) -> np.ndarray:
-    """Return (n, C) of the outputs (n,) of two classes, or (n, C) of more."""
-    return (logistic if z.ndim == 1 else softmax).probabilities(z)
+    """Return (n, C) of the outputs (n,) of two classes, or (n, C) of more.
+
+    Example:
+        >>> probabilities(np.array([0.0, -800.0])).round(3)
+        array([[0.5, 0.5],
+               [1. , 0. ]])
+    """
+    if z.ndim == 1:
+        return np.exp(-np.logaddexp(0, np.stack([z, -z], axis=-1)))
+    shares = np.exp(z - z.max(axis=-1, keepdims=True))
+    return shares / shares.sum(axis=-1, keepdims=True)
 
 
 def enough_rows(total: float, coverage: float) -> None:
     """Raise ValueError where rows of a total weight are too few to leave out a share 1 - coverage."""
     if (1 - coverage) * (total + 1) < 1:
         raise ValueError(
-            f"coverage={coverage:g} needs scores of at least {int(np.ceil(1 / (1 - coverage) - 1 - 1e-9))} rows, and "
-            f"there are {total:g}; pass a smaller coverage."
+            f"coverage={coverage:g} needs scores of at least "
+            f"{int(np.ceil(1 / (1 - coverage) - 1 - 1e-9))} rows, and there are "
+            f"{total:g}; pass a smaller coverage."
         )
 
 

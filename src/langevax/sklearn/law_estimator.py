@@ -36,6 +36,7 @@ from langevax.problems.finite_sum import Posterior, posterior
 from langevax.renamed import refuse_former
 from langevax.run.options import Run
 from langevax.run.result import named_leaves
+from langevax.sklearn.column_maps import Standardiser, Table, row_blocks
 from langevax.sklearn.linear_families import Family, NormalNoise
 from langevax.sklearn.parameters import (
     Auto,
@@ -44,16 +45,9 @@ from langevax.sklearn.parameters import (
     one_of,
     positive,
 )
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.sklearn.slope_errors import sandwich
-from langevax.sklearn.table import (
-    RowEstimator,
-    Standardiser,
-    Table,
-    bucket,
-    padded,
-    row_blocks,
-)
+from langevax.sklearn.table import RowEstimator, bucket, padded
 from langevax.sklearn.training import keep_few_programs, root_key
 
 MOST_PREDICTIVE_ROWS = 100_000  # all of which every move uses
@@ -133,11 +127,10 @@ class PredictiveEstimator(RowEstimator):
                 one class only, words without an order, more than 100,000 rows, fewer rows than folds, a parameter out
                 of range, `columns` that X lacks, an exposure that is not positive, or of numbers that are not counts.
         """
-        checks.not_forked()
         self._validate_params()
         every, targets, weights = self._copied_rows(X, y, sample_weight)
         offsets = self._offsets(every)
-        seed = self._seed()
+        draw_key, law_key = random.split(root_key(self._seed()))
         self.columns_: np.ndarray = places_of(
             self.columns, self.n_features_in_, self._without_slopes
         )
@@ -151,7 +144,6 @@ class PredictiveEstimator(RowEstimator):
         rows = self._rows(inputs, targets, offsets)
         keep_few_programs(type(family), len(targets), inputs.shape[1])
         model = RowModel(self._posterior(rows, weights), has_density_floor=is_density)
-        draw_key, law_key = random.split(root_key(seed))
         draws = model.draw(family.start(inputs.shape[1]), key=draw_key)
         law = predictive(
             model,
@@ -224,8 +216,9 @@ class PredictiveEstimator(RowEstimator):
         check_is_fitted(self)
         if not hasattr(self, "law_"):
             raise AttributeError(
-                "this model has no distribution to certify: one that was loaded or unpickled needs its training rows, "
-                "model.attach_rows(X, y); one that as_bayes() returned a fit with posterior_shares=(1.0,)."
+                "this model has no distribution to certify: one that was loaded or "
+                "unpickled needs its training rows, model.attach_rows(X, y); one that "
+                "as_bayes() returned a fit with posterior_shares=(1.0,)."
             )
         return self.law_.certificate(
             key=root_key(self._seed(random_state)),
@@ -253,7 +246,8 @@ class PredictiveEstimator(RowEstimator):
         path = self.path_
         if self.posterior_share_ != path.posterior_share[path.chosen]:
             raise AttributeError(
-                "this is the model that as_bayes() returned, without a distribution; pass rows to the other one."
+                "this is the model that as_bayes() returned, without a distribution; "
+                "pass rows to the other one."
             )
         other = copy.copy(self)
         every, targets, weights = other._copied_rows(X, y, sample_weight)
@@ -317,7 +311,8 @@ class PredictiveEstimator(RowEstimator):
         y = self._checked_targets(y)
         if len(y) != len(X):
             raise ValueError(
-                f"y has {len(y)} entries, but X has {len(X)} rows; pass one for each row."
+                f"y has {len(y)} entries, but X has {len(X)} rows; pass one for each "
+                "row."
             )
         family = self._family()
         scores = []
@@ -356,8 +351,9 @@ class PredictiveEstimator(RowEstimator):
             weights = None
         if len(places) > MOST_PREDICTIVE_ROWS:
             raise ValueError(
-                f"X has {len(places):,.0f} rows, copies included, all of which every move uses; pass at most "
-                f"{MOST_PREDICTIVE_ROWS:,} of them, drawn at random."
+                f"X has {len(places):,.0f} rows, copies included, all of which every "
+                f"move uses; pass at most {MOST_PREDICTIVE_ROWS:,} of them, drawn at "
+                "random."
             )
         return distinct.inputs[places], distinct.targets[places], weights
 
@@ -392,7 +388,8 @@ class PredictiveEstimator(RowEstimator):
         place = getattr(self, name)
         if place >= self.n_features_in_:
             raise ValueError(
-                f"{name} must be the place of a column of X, from 0 to {self.n_features_in_ - 1}, got {place}."
+                f"{name} must be the place of a column of X, from 0 to "
+                f"{self.n_features_in_ - 1}, got {place}."
             )
         return place
 
@@ -444,8 +441,8 @@ class PredictiveEstimator(RowEstimator):
         if len(constant):
             name = self._column_names()[self.columns_[constant[0]]]
             raise ValueError(
-                f"{name} is {inputs[0, constant[0]]:g} in all rows ({len(constant)} such "
-                "columns), and has no slope; leave it out."
+                f"{name} is {inputs[0, constant[0]]:g} in all rows ({len(constant)} "
+                "such columns), and has no slope; leave it out."
             )
         return standardiser.scaled(np.sqrt(inputs.shape[1]))
 
@@ -470,7 +467,8 @@ def places_of(
     """
     if len(set(without.values())) < len(without):
         raise ValueError(
-            f"{' and '.join(without)} are both {next(iter(without.values()))}; pass two columns, or one of them."
+            f"{' and '.join(without)} are both {next(iter(without.values()))}; pass "
+            "two columns, or one of them."
         )
     allowed = np.delete(np.arange(width), list(without.values()))
     places = allowed if columns is None else np.asarray(columns)
@@ -482,8 +480,8 @@ def places_of(
         others = " and ".join(f"{name}={place}" for name, place in without.items())
         beside = f" other than {others}" if others else ""
         raise ValueError(
-            f"columns must hold different places from 0 to {width - 1}, of columns of X{beside}, got "
-            f"{checks.shown(columns)}."
+            f"columns must hold different places from 0 to {width - 1}, of columns of "
+            f"X{beside}, got {checks.shown(columns)}."
         )
     return places.astype(int)
 

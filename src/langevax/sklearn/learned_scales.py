@@ -19,16 +19,9 @@ from langevax.meanfield.kernel_limit import (
     slopes,
 )
 from langevax.problems.neurons import Neuron
-from langevax.sklearn.folds import folds_of
-from langevax.sklearn.persistence import saved_class
-from langevax.sklearn.table import (
-    Scaling,
-    Standardiser,
-    padded,
-    subsample,
-    weighted_moments,
-    widened,
-)
+from langevax.sklearn.column_maps import Scaling, Standardiser, weighted_moments
+from langevax.sklearn.saved import saved_class
+from langevax.sklearn.table import padded, subsample, widened
 
 COMPARED_NEURONS = 1000
 
@@ -79,24 +72,13 @@ class KernelProblem(NamedTuple):
             groups=None if self.groups is None else self.groups[places],
         )
 
-    def under(self, standardiser: Standardiser, most_rows: int) -> "KernelProblem":
-        """Return the problem of at most so many rows, on standardised columns."""
-        chosen = self.rows(subsample(len(self.inputs), most_rows))
-        return chosen._replace(inputs=standardiser(chosen.inputs))
+    def some_rows(self, most: int) -> "KernelProblem":
+        """Return the problem of at most so many rows."""
+        return self.rows(subsample(len(self.inputs), most))
 
-    def spread(self, most: int) -> "KernelProblem":
-        """Return the problem with up to `most` equal parts of each row that stands for several, for different folds.
-
-        Groups stay whole.
-        """
-        if self.groups is not None:
-            return self
-        parts = np.minimum(self.copies, most).astype(int)
-        spread = self.rows(np.repeat(np.arange(len(parts)), parts))
-        sizes = np.repeat(parts, parts)
-        return spread._replace(
-            weights=spread.weights / sizes, copies=np.ones(len(sizes))
-        )
+    def under(self, standardiser: Standardiser) -> "KernelProblem":
+        """Return the problem on standardised columns."""
+        return self._replace(inputs=standardiser(self.inputs))
 
     def with_columns_times(self, scales: np.ndarray) -> "KernelProblem":
         """Return the problem with other scales of the columns."""
@@ -143,7 +125,6 @@ def slope_scales(
     problem: KernelProblem,
     penalty: float,
     floor: float = 0.2,
-    most_rows: int = 1000,
 ) -> np.ndarray:
     """Return (d,) scales of the columns by the slopes of kernel ridge regression.
 
@@ -155,7 +136,7 @@ def slope_scales(
     square 1 over the columns that vary. Since g does not depend on the scales that columns already have, the result
     replaces these.
     """
-    problem = problem.rows(subsample(len(problem.inputs), most_rows))
+    problem = problem.some_rows(1000)
     n, d = problem.inputs.shape
     particles = problem.particles(COMPARED_NEURONS)
     coefficients = ridge(
@@ -181,29 +162,3 @@ def learned_scales(problem: KernelProblem, penalties: list[float]) -> np.ndarray
     for penalty in penalties:
         scales = slope_scales(problem.with_columns_times(scales), penalty)
     return scales
-
-
-def held_out_errors(
-    problem: KernelProblem,
-    penalties: list[float],
-    penalty: float,
-    num_folds: int,
-) -> np.ndarray:
-    """Return (n,) mean square errors at the rows left out of folds, each of which learns its own scales.
-
-    Args:
-        problem: of plain columns.
-        penalties: of the rounds of learning scales; none for columns as they are.
-        penalty: of the regression that predicts.
-        num_folds: how many folds.
-    """
-    errors = np.zeros(len(problem.inputs))
-    for trained, held in folds_of(len(errors), num_folds, groups=problem.groups):
-        rows = problem.rows(trained)
-        scaled = problem.with_columns_times(learned_scales(rows, penalties))
-        features = scaled.features(scaled.particles(COMPARED_NEURONS))
-        coefficients = ridge(features[:, trained], rows.targets, rows.weights, penalty)
-        errors[held] = np.mean(
-            (features[:, held].T @ coefficients - problem.targets[held]) ** 2, axis=1
-        )
-    return errors

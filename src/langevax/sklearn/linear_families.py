@@ -66,21 +66,21 @@ class Family(ABC):
     def units(
         self,
         y: np.ndarray,
-        offsets: float | np.ndarray = 0.0,
-        weights: np.ndarray | None = None,
+        offsets: np.ndarray,
+        weights: np.ndarray | None,
     ) -> tuple[float, float]:
-        """Return the centre of the intercept and the scale of the targets."""
+        """Return the centre of the intercept and the scale of the targets; offsets (n,) are those of the rows."""
 
     @abstractmethod
     def rows(
         self,
         y: np.ndarray,
-        centre: float | np.ndarray,
+        centre: np.ndarray,
         scale: float,
     ) -> Rows:
         """Return what the likelihood needs of the targets, in single precision.
 
-        `centre` is that of the units with each row's offset added.
+        `centre` (n,) is that of the units with each row's offset added.
         """
 
 
@@ -114,14 +114,15 @@ class NormalNoise(NumberFamily):
     def units(
         self,
         y: np.ndarray,
-        offsets: float | np.ndarray = 0.0,
-        weights: np.ndarray | None = None,
+        offsets: np.ndarray,
+        weights: np.ndarray | None,
     ) -> tuple[float, float]:
         rest = y - offsets
         if not np.ptp(rest) > 0:
             less = "" if np.ptp(offsets) == 0 else " less its offset"
             raise ValueError(
-                f"y{less} is {rest[0]:g} in all rows, which tells no noise; pass targets that vary."
+                f"y{less} is {rest[0]:g} in all rows, which tells no noise; pass "
+                "targets that vary."
             )
         mean = float(np.average(rest, weights=weights))
         return mean, float(np.sqrt(np.average((rest - mean) ** 2, weights=weights)))
@@ -133,15 +134,16 @@ class NormalNoise(NumberFamily):
         rest = y - columns @ np.linalg.lstsq(columns, y)[0]
         if np.std(rest) < 1e-5 * deviation:  # single precision still resolves it
             raise ValueError(
-                f"y is a linear function of the {x.shape[1]} columns of X on these {len(y)} rows, but for "
-                f"{np.std(rest) / deviation:.1g} of its standard deviation: its noise cannot be estimated; pass more rows than "
-                "columns, or use sklearn.linear_model.RidgeCV."
+                f"y is a linear function of the {x.shape[1]} columns of X on these "
+                f"{len(y)} rows, but for {np.std(rest) / deviation:.1g} of its "
+                "standard deviation: its noise cannot be estimated; pass more rows "
+                "than columns, or use sklearn.linear_model.RidgeCV."
             )
 
     def rows(
         self,
         y: np.ndarray,
-        centre: float | np.ndarray,
+        centre: np.ndarray,
         scale: float,
     ) -> Rows:
         return {"y": ((y - centre) / scale).astype(np.float32)}
@@ -171,15 +173,15 @@ class Poisson(NumberFamily):
     def units(
         self,
         y: np.ndarray,
-        offsets: float | np.ndarray = 0.0,
-        weights: np.ndarray | None = None,
+        offsets: np.ndarray,
+        weights: np.ndarray | None,
     ) -> tuple[float, float]:
         if not y.any():
             raise ValueError(
-                "y is 0 in all rows, which tells no rate; pass rows with other counts, too."
+                "y is 0 in all rows, which tells no rate; pass rows with other counts, "
+                "too."
             )
         largest = float(np.max(offsets))
-        offsets = np.broadcast_to(offsets, y.shape)
         exposure = (
             np.log(np.average(np.exp(offsets - largest), weights=weights)) + largest
         )
@@ -188,13 +190,13 @@ class Poisson(NumberFamily):
     def rows(
         self,
         y: np.ndarray,
-        centre: float | np.ndarray,
+        centre: np.ndarray,
         scale: float,
     ) -> Rows:
         logs = np.log(np.maximum(y, 1))
         columns = {
             "y": y,
-            "base": np.broadcast_to(np.exp(centre), y.shape),
+            "base": np.exp(centre),
             "log_y": logs - centre,
             "constant": y * logs - y - gammaln(y + 1),
         }
@@ -301,22 +303,20 @@ class Ordinal(Family):
     def units(
         self,
         y: np.ndarray,
-        offsets: float | np.ndarray = 0.0,
-        weights: np.ndarray | None = None,
+        offsets: np.ndarray,
+        weights: np.ndarray | None,
     ) -> tuple[float, float]:
-        return -float(
-            np.average(np.broadcast_to(offsets, y.shape), weights=weights)
-        ), 1.0
+        return -float(np.average(offsets, weights=weights)), 1.0
 
     def rows(
         self,
         y: np.ndarray,
-        centre: float | np.ndarray,
+        centre: np.ndarray,
         scale: float,
     ) -> Rows:
         return {
             "y": y.astype(np.int32),
-            "offset": np.broadcast_to(centre, y.shape).astype(np.float32),
+            "offset": centre.astype(np.float32),
         }
 
     def probabilities(self, cloud: Position, eta: np.ndarray) -> np.ndarray:

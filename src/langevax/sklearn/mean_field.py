@@ -8,24 +8,17 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logit
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 
 from langevax import checks
 from langevax.problems import losses
-from langevax.renamed import refuse_former
 from langevax.sklearn.base import MeanFieldEstimator
+from langevax.sklearn.column_maps import Table, weighted_moments
 from langevax.sklearn.inspection import MeanFieldInspection
 from langevax.sklearn.intervals import ClassSets, Intervals, class_scores, probabilities
 from langevax.sklearn.parameters import FLAG, Auto, one_of
-from langevax.sklearn.table import (
-    DistinctRows,
-    LabelTargets,
-    NumberTargets,
-    Table,
-    weighted_moments,
-)
+from langevax.sklearn.table import DistinctRows, LabelTargets, NumberTargets
 from langevax.sklearn.training import TrainingTask
 
 
@@ -62,11 +55,12 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, Intervals):
             and is the only one that depends on the columns' units;
             "robust" first maps columns to bounded ones (`column_maps`), which suits heavy tails; "pieces" adds to each
             column of many values eight bounded ones, of the pieces between its quantiles, which suits jumps and bends;
-            "auto" chooses by leave-one-out errors of the kernel limit, in closed form, and by the networks of folds.
+            "auto" takes that of the best networks on folds, or where there are none, "columns" unless leave-one-out errors
+            of the kernel limit, in closed form, are clearly better for another one.
             Other scalings are transformers of scikit-learn before this one.
         learn_scales: True multiplies columns by scales learned from the slopes of the kernel limit
             (`langevax.sklearn.learned_scales`), so that those on which the target depends count more; "auto" does where
-            the networks of the folds are better for it, or kernel machines by two standard errors.
+            the networks of the folds are better for it.
         validation: "folds" follows the path of a network without each of 5 folds of the rows (of at most 2,000 of
             them), until losses on the rows left out have risen, and chooses the hottest temperature whose mean loss is
             within a quarter of a standard error of the least, or for classes half of one and at most that of their
@@ -95,7 +89,8 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, Intervals):
             steps, over records: "steps", "loss", "particles" and "dual" (of distinct rows).
         temperature_, n_iter_: T, and networks on the path or steps made.
         solver_: the solver of the fit.
-        converged_: whether the path reached T, or `stop` ended the steps.
+        converged_: whether the path reached T, and a search found no neurons that outweigh those of its end; or
+            `stop` ended the steps.
         relative_step_size_: by steps: the one used.
         seconds_to_first_step_: by steps: seconds that went into tracing and compiling, or loading, the programs.
         leave_one_out_: penalties and errors of the kernel limit, which chose the temperature; None with folds, or where
@@ -134,12 +129,6 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, Intervals):
         }
     )
 
-    @refuse_former
-    def predict(self, X: Table) -> np.ndarray:
-        """Return (n,) or (n, C), in the units of the targets; X is (n, d) as for `fit`."""
-        columns = self._columns(X)
-        return self._in_units(self._outputs(columns) + self._line(columns))
-
     def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
         """Yield the predictions of the particles at each of `history_["steps"]`."""
         line = self._line(self._columns(X))
@@ -150,23 +139,9 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, Intervals):
         tags.target_tags.multi_output = True
         return tags
 
-    def _line(self, columns: np.ndarray) -> np.ndarray | np.float32:
-        """Return what predictions have beside the network's outputs."""
-        return (
-            np.float32(0) if self.linear_part_ is None else self.linear_part_(columns)
-        )
-
     def _linear_option(self) -> bool | Auto:
         closed_form = self.automatic_.closed_form and self.linear_part == "auto"
         return False if closed_form else self.linear_part
-
-    def _in_units(self, z: np.ndarray) -> np.ndarray:
-        predictions = self.target_mean_ + self.target_scale_ * z
-        return (
-            predictions[:, None]
-            if self.single_column_ and predictions.ndim == 1
-            else predictions
-        )
 
     def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         self.single_column_ = y.ndim == 2 and y.shape[1] == 1
@@ -210,7 +185,7 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, Intervals):
 
 
 @dataclass(eq=False, repr=False)
-class MeanFieldClassifier(LabelTargets, MeanFieldInspection, ClassSets):
+class MeanFieldClassifier(ClassSets, LabelTargets, MeanFieldInspection):
     """Classification by a two-layer network in the mean-field limit, without early stopping or tuning.
 
     Minimises over laws q of neurons theta (Nitanda, Wu, Suzuki, AISTATS 2022)
@@ -266,14 +241,6 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, ClassSets):
         """Return the network's outputs: (n,), positive for `classes_[1]`, or (n, C)."""
         return self.outputs(X)
 
-    def predict_proba(self, X: Table) -> np.ndarray:
-        """Return (n, C), rows summing to one."""
-        return probabilities(self.outputs(X))
-
-    def predict(self, X: Table) -> np.ndarray:
-        """Return (n,) labels."""
-        return self._labels(self.outputs(X))
-
     def staged_predict_proba(self, X: Table) -> Iterator[np.ndarray]:
         """Yield the probabilities by the particles at each of `history_["steps"]`."""
         return map(probabilities, self.staged_outputs(X))
@@ -281,11 +248,6 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, ClassSets):
     def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
         """Yield the labels by the particles at each of `history_["steps"]`."""
         return map(self._labels, self.staged_outputs(X))
-
-    def _labels(self, z: np.ndarray) -> np.ndarray:
-        return self.classes_[
-            (z > logit(self.threshold_)).astype(int) if z.ndim == 1 else z.argmax(1)
-        ]
 
     def _training_rows(
         self,
@@ -306,15 +268,18 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, ClassSets):
                 rarest = int(factors.argmax())
                 share = totals[rarest] / totals.sum()
                 warnings.warn(
-                    f"class_weight='balanced' moves probabilities: they are those of classes that are alike frequent, "
-                    f"not of these rows, of which {share:.2g} are {self.classes_[rarest]!r}; leave class_weight out, and "
-                    "pass threshold='balanced' to call the rare class more often.",
+                    "class_weight='balanced' moves probabilities: they are those of "
+                    "classes that are alike frequent, not of these rows, of which "
+                    f"{share:.2g} are {self.classes_[rarest]!r}; leave class_weight "
+                    "out, and pass threshold='balanced' to call the rare class more "
+                    "often.",
                     stacklevel=3,
                 )
         else:
             if unknown := [label for label in weights if label not in self.classes_]:
                 raise ValueError(
-                    f"class_weight names {unknown[0]!r}, which y does not hold; name labels of y."
+                    f"class_weight names {unknown[0]!r}, which y does not hold; name "
+                    "labels of y."
                 )
             factors = np.array(
                 [float(weights.get(label, 1.0)) for label in self.classes_.tolist()]
@@ -351,7 +316,8 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, ClassSets):
         labels = targets.astype(np.int32)
         if self.threshold != 0.5 and len(self.classes_) > 2:
             raise ValueError(
-                f"threshold={self.threshold!r} is for two classes, and y has {len(self.classes_)}."
+                f"threshold={self.threshold!r} is for two classes, and y has "
+                f"{len(self.classes_)}."
             )
         if self.threshold == "balanced" and not self._search():
             raise ValueError(

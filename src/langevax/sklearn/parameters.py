@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from langevax import checks
 from langevax.run.options import Run, check_unsaved
 
 Auto = Literal["auto"]
@@ -60,17 +59,6 @@ def one_of(*words: str) -> list[Any]:
     return [StrOptions(set(words))] if words else []
 
 
-def check_coverage(coverage: float) -> None:
-    """Raise unless `coverage` is a probability between 0 and 1."""
-    checks.number("coverage", coverage)
-    if not 0 < coverage < 1:
-        raise ValueError(
-            f"coverage must lie between 0 and 1, got {coverage:g}; 0.9 is usual."
-        )
-
-
-COVERAGE = 0.9
-"""Of intervals and sets, unless another is passed."""
 FLAG: list[Any] = ["boolean"]
 SHARED: dict[str, list[Any]] = {
     "run": [Run, None],

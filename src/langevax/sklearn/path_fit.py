@@ -8,12 +8,14 @@ import numpy as np
 
 from langevax._typing import PRNGKey
 from langevax.meanfield.homotopy import Neurons, hottest_temperature
-from langevax.meanfield.network_path import NetworkPath
+from langevax.meanfield.network_path import HIDDEN, NetworkPath
 from langevax.sklearn.baselines import row_losses
 from langevax.sklearn.training import Network
 
 LAST_ROUNDS = 5
 """At the temperature, whose networks predict together."""
+MOVES = 16
+"""Of particles under each law: at low temperatures a cloud with fewer stays behind its law."""
 
 
 class Followed(NamedTuple):
@@ -28,6 +30,8 @@ class Followed(NamedTuple):
     history: dict[str, Any]
     """Over rounds: "steps", "temperature", and the mean "loss" of the rows."""
     reached: bool
+    shortfall: str
+    """In what the end is not the optimum; empty where nothing is known."""
 
 
 COOLING = 0.35
@@ -51,7 +55,7 @@ def follow_path(
     risk = network.risk(1.0)
     risk.prior(1.0, num_particles)  # refuses what no memory holds
     hottest = max(temperature, hottest_temperature(risk))
-    path = NetworkPath(risk, num_particles, key, hottest)
+    path = NetworkPath(risk, num_particles, key, hottest, moves=MOVES)
     stops = [(hotter, 1) for hotter in steps_down(hottest, temperature)]
     stops.append((temperature, LAST_ROUNDS))
     passed: list[Neurons] = []
@@ -65,14 +69,26 @@ def follow_path(
             passed += arrived or networks
             if not arrived:
                 break
+        reached = passed[-1].temperature == temperature
+        outside = path.outside() if reached else 0.0
     finally:
         path.close()
     losses = [mean_training_loss(network, neurons) for neurons in passed]
-    reached = passed[-1].temperature == temperature
+    shortfall = ""
+    if outside > HIDDEN:
+        shortfall = (
+            f"the network is not the optimum at temperature {temperature:.3g}: a "
+            f"search found neurons that weigh e^{outside:.0f} times as much as those "
+            "that it has"
+        )
     if not reached:
         # at falling temperatures optima have falling losses: a loss above that of a hotter one is not of an optimum
         end = int(np.argmin(losses)) + 1
         passed, losses = passed[:end], losses[:end]
+        shortfall = (
+            f"the path did not reach temperature {temperature:.3g}: the network is the "
+            f"optimum at {passed[-1].temperature:.3g}"
+        )
     temperatures = np.array([neurons.temperature for neurons in passed])
     num_last = int(np.count_nonzero(temperatures == temperatures[-1]))
     return Followed(
@@ -87,6 +103,7 @@ def follow_path(
             "loss": np.array(losses),
         },
         reached,
+        shortfall,
     )
 
 

@@ -1,22 +1,19 @@
-"""Saved models: one safetensors file, arrays and a JSON header; nothing is ever unpickled.
+"""Saved estimators: one safetensors file, arrays and a JSON header; nothing is ever unpickled.
 
 A fitted attribute becomes JSON and arrays by its type: numbers, words, arrays, lists, tuples, dictionaries, and objects
 of the classes in `SAVED_CLASSES`, attribute by attribute. Any other object is refused. The SHA-256 of all of it stands
 beside the header and is compared before anything is decoded.
 """
 
-import json
 import math
 import os
 import platform
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping
 from functools import partial
-from hashlib import sha256
+from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 import jax
 import numpy as np
@@ -24,17 +21,21 @@ from sklearn.base import BaseEstimator
 from sklearn.gaussian_process import kernels
 from sklearn.utils.validation import check_is_fitted
 
-from langevax import checks, spaces
+from langevax import checks, spaces, storage
 from langevax._version import __version__
 from langevax.problems.neurons import TanhTanh
 from langevax.renamed import hint_of
+from langevax.sklearn.saved import (
+    FORMAT,
+    SAVED_CLASSES,
+    ModelError,
+    decode,
+    named,
+    saved_class,
+)
 from langevax.teacher_student import ReLUNetwork
 
-FORMAT = 3
-KEY = "langevax"
-HASH_ENTRY = "sha256"
-"""Of the JSON in the file's metadata, and of the hash of JSON and arrays."""
-SAVED_CLASSES: dict[str, type] = {
+SAVED_CLASSES |= {
     cls.__name__: cls
     for cls in (
         *(spaces.Cosine, spaces.Fourier, spaces.PrincipalComponents),
@@ -42,20 +43,6 @@ SAVED_CLASSES: dict[str, type] = {
         *(ReLUNetwork, TanhTanh, spaces.GaussianPrior),
     )
 }
-"""Classes of fitted attributes, and of estimators, that a file may hold."""
-
-
-T = TypeVar("T", bound=type)
-
-
-class ModelError(ValueError):
-    """A saved model cannot be read: missing, truncated, altered, of another version or not a model."""
-
-
-def saved_class(cls: T) -> T:
-    """Let fitted attributes of this class be saved."""
-    SAVED_CLASSES[cls.__name__] = cls
-    return cls
 
 
 class SavedEstimator(BaseEstimator):
@@ -142,59 +129,20 @@ class SavedEstimator(BaseEstimator):
             return getattr(type(self), name)
 
 
-def load(file: str | os.PathLike[str]) -> Any:
-    """Return the estimator that `save` wrote, ready to predict, with its model card as `card_`.
-
-    Raises:
-        ModelError: no such file, one that is truncated, altered or not a model, or one of another version.
-
-    Example:
-        >>> import tempfile, numpy as np
-        >>> from langevax.sklearn import MeanFieldRegressor, load
-        >>> X = np.linspace(-1, 1, 40)[:, None]
-        >>> model = MeanFieldRegressor(num_particles=50, num_steps=50, random_state=0).fit(X, X[:, 0] ** 2)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     model.save(f"{folder}/model.safetensors")
-        ...     bool(np.all(load(f"{folder}/model.safetensors").predict(X) == model.predict(X)))
-        True
-    """
-    header, arrays = read(file)
-    with _named(file):
+def restored(file: str | os.PathLike[str], stored: storage.StoredArrays) -> Any:
+    """Return the estimator that a file holds, with its model card as `card_`; raise `ModelError`."""
+    header, arrays, _ = stored
+    with named(file):
         _check_parameters(file, header)
         model = _restored(header, arrays)
-        model.card_ = _decode(header["card"], arrays)
+        model.card_ = decode(header["card"], arrays)
         check_is_fitted(model)
     return model
 
 
-@contextmanager
-def _named(file: str | os.PathLike[str]) -> Iterator[None]:
-    """Name a file that cannot be read, and what to do."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except ModelError:
-        raise
-    except (
-        SafetensorError,
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        OverflowError,
-        RecursionError,
-    ) as error:
-        raise ModelError(
-            f"{str(file)!r} is truncated or not a model of langevax ({error}); save it again."
-        ) from error
-
-
 def _check_parameters(file: str | os.PathLike[str], header: dict[str, Any]) -> None:
     """Raise where this version has no such estimator, or not all of its parameters."""
-    cls = SAVED_CLASSES.get(str(header["class"]))
+    cls = _estimator(str(header["class"]))
     writer = header["version"]
     if cls is None or not issubclass(cls, SavedEstimator):
         raise ModelError(
@@ -202,21 +150,31 @@ def _check_parameters(file: str | os.PathLike[str], header: dict[str, Any]) -> N
         )
     if unknown := sorted(set(header["parameters"]) - set(cls._get_param_names())):
         raise ModelError(
-            f"{str(file)!r} was written by langevax {writer}, whose {header['class']} has {unknown[0]!r}; this is "
-            f"langevax {__version__}, which has no such parameter: fit again, or install that version."
+            f"{str(file)!r} was written by langevax {writer}, whose {header['class']} "
+            f"has {unknown[0]!r}; this is langevax {__version__}, which has no such "
+            "parameter: fit again, or install that version."
         )
+
+
+def _estimator(name: str) -> Any:
+    """Return the estimator of a name, whose file is imported by it; None where there is none."""
+    package = import_module("langevax.sklearn")
+    if name in package.__all__:
+        return getattr(package, name)
+    return SAVED_CLASSES.get(name)
 
 
 def _restored(state: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
     """Return the estimator with the state that `SavedEstimator._state` returned."""
     parameters = {
-        name: _decode(value, arrays) for name, value in state["parameters"].items()
+        name: decode(value, arrays, _restored)
+        for name, value in state["parameters"].items()
     }
-    model: Any = SAVED_CLASSES[state["class"]](**parameters)
+    model: Any = _estimator(state["class"])(**parameters)
     for name, value in state["fitted"].items():
         if not (name.endswith("_") and name.isidentifier()):
             raise ValueError(f"{name!r} is not a fitted attribute")
-        setattr(model, name, _decode(value, arrays))
+        setattr(model, name, decode(value, arrays, _restored))
     return model
 
 
@@ -224,64 +182,8 @@ def write(
     file: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> None:
     """Write a model file; an earlier one of that name stays whole until the new one is complete."""
-    from safetensors.numpy import save
-
     checks.local_path("file", file)
-    path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    text = json.dumps(
-        {"format": FORMAT, "version": __version__} | header, allow_nan=False
-    )
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    part.write_bytes(save(arrays, {KEY: text, HASH_ENTRY: content_hash(text, arrays)}))
-    os.replace(part, path)
-
-
-def content_hash(text: str, arrays: Mapping[str, np.ndarray]) -> str:
-    """Return the SHA-256 of a header and of names, kinds, shapes and bytes of its arrays."""
-    digest = sha256(text.encode())
-    for name, array in sorted(arrays.items()):
-        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def read(file: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return (header, arrays); a `ModelError` says what is wrong with the file and what to do."""
-    from safetensors import safe_open
-
-    checks.local_path("file", file)
-    if not Path(file).is_file():
-        raise ModelError(
-            f"there is no file {str(file)!r}; pass the one that save() wrote."
-        )
-    with _named(file), safe_open(file, framework="numpy") as opened:
-        metadata = opened.metadata() or {}
-        header = json.loads(metadata[KEY])
-        if header["format"] != FORMAT:
-            raise ModelError(
-                f"{str(file)!r} has format {header['format']}, written by langevax {header['version']}; this is langevax "
-                f"{__version__}, which reads format {FORMAT}: fit again, or install that version."
-            )
-        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        if metadata[HASH_ENTRY] != content_hash(metadata[KEY], arrays):
-            raise ModelError(
-                f"{str(file)!r} is damaged: its content is not what was saved; copy it or save it again."
-            )
-    return header, arrays
-
-
-def stored_hash(file: str | os.PathLike[str]) -> str:
-    """Return the hash in a model file, by which other files name the model; only `read` compares it with the content.
-
-    Raises:
-        ModelError: not a model with a hash.
-    """
-    from safetensors import safe_open
-
-    with _named(file), safe_open(file, framework="numpy") as opened:
-        return str((opened.metadata() or {})[HASH_ENTRY])
+    storage.write_arrays(Path(file), {"format": FORMAT} | header, arrays)
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -311,7 +213,8 @@ def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"object": name, "attributes": fields}
     kind = "basis" if isinstance(value, spaces.Basis) else "object"
     raise ValueError(
-        f"this model has a {kind} of your own ({name}), which a JSON header cannot hold; use pickle instead."
+        f"this model has a {kind} of your own ({name}), which a JSON header cannot "
+        "hold; use pickle instead."
     )
 
 
@@ -321,47 +224,3 @@ def _encoded_array(array: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str
         return {"words": array.tolist(), "dtype": array.dtype.str}
     arrays[name := str(len(arrays))] = array
     return {"array": name}
-
-
-def _decode(data: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """Return the value that `_encode` wrote; raise ValueError or KeyError where it cannot have."""
-    match data:
-        case None | str() | bool() | int() | float():
-            return data
-        case {"number": "nan" | "inf" | "-inf" as word}:
-            return float(word)
-        case {"array": name}:
-            return arrays[name]
-        case {"words": words, "dtype": dtype} if np.dtype(dtype).kind in "OU":
-            return np.array(words, dtype)
-        case {"estimator": state}:
-            return _restored(state, arrays)
-        case {"object": name, "attributes": attributes}:
-            return _object(
-                SAVED_CLASSES[name],
-                {key: _decode(item, arrays) for key, item in attributes.items()},
-            )
-        case {"list": items} | {"tuple": items}:
-            kind = tuple if "tuple" in data else list
-            return kind(_decode(item, arrays) for item in items)
-        case {"dict": pairs}:
-            return {_decode(key, arrays): _decode(item, arrays) for key, item in pairs}
-    raise ValueError(f"its header holds {str(data)[:80]}")
-
-
-def _object(cls: Any, attributes: dict[str, Any]) -> Any:
-    if issubclass(cls, tuple):
-        return cls(**attributes)
-    absent = _field_names(cls) - attributes.keys()
-    if absent:
-        raise ValueError(f"a {cls.__name__} lacks {', '.join(sorted(absent))}")
-    restored = object.__new__(
-        cls
-    )  # frozen classes, and bases made of a sample, have no other way back
-    for key, item in attributes.items():
-        object.__setattr__(restored, key, item)
-    return restored
-
-
-def _field_names(cls: Any) -> set[str]:
-    return {field.name for field in fields(cls)} if is_dataclass(cls) else set()

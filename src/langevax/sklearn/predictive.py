@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array, column_or_1d
 
 from langevax import checks
+from langevax.sklearn.column_maps import Table
+from langevax.sklearn.intervals import COVERAGE, check_coverage
 from langevax.sklearn.law_estimator import (
     LogDensityScoring,
     PredictiveEstimator,
@@ -21,19 +23,8 @@ from langevax.sklearn.linear_families import (
     Poisson,
     family_of,
 )
-from langevax.sklearn.parameters import (
-    COVERAGE,
-    RandomState,
-    check_coverage,
-    count,
-    one_of,
-)
-from langevax.sklearn.table import (
-    LabelTargets,
-    NumberTargets,
-    Table,
-    refuse_words,
-)
+from langevax.sklearn.parameters import RandomState, count, one_of
+from langevax.sklearn.table import LabelTargets, NumberTargets, refuse_words
 
 MOST_COUNTS_OF_A_ROW = 1_000_000
 """Beyond, a likelihood is not known to a hundredth of a nat in single precision."""
@@ -189,8 +180,8 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         exposure = X[:, self._place("exposure_column")]
         if len(wrong := np.flatnonzero(exposure <= 0)):
             raise ValueError(
-                f"exposure[{wrong[0]}] is {exposure[wrong[0]]:g}, not the positive time, number or area in which a "
-                "row's count arose; drop the row."
+                f"exposure[{wrong[0]}] is {exposure[wrong[0]]:g}, not the positive "
+                "time, number or area in which a row's count arose; drop the row."
             )
         return exposure
 
@@ -199,8 +190,8 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         if self.exposure_column is not None:
             if self.family == "gaussian":
                 raise ValueError(
-                    "exposure is for counts, and family='gaussian' has none; pass family='poisson' or 'negative "
-                    "binomial', or leave it out."
+                    "exposure is for counts, and family='gaussian' has none; pass "
+                    "family='poisson' or 'negative binomial', or leave it out."
                 )
             self._exposure(X)  # before rows are put in another order
         return X, y
@@ -236,8 +227,8 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         odd = y[(y < 0) | (y != np.round(y)) | (y > MOST_COUNTS_OF_A_ROW)]
         if len(odd):
             raise ValueError(
-                f"y has {odd[0]:g}, where family={self.family!r} is for counts 0, 1, ... {MOST_COUNTS_OF_A_ROW:,}; pass "
-                "counts, or family='gaussian'."
+                f"y has {odd[0]:g}, where family={self.family!r} is for counts 0, 1, "
+                f"... {MOST_COUNTS_OF_A_ROW:,}; pass counts, or family='gaussian'."
             )
         return y
 
@@ -338,8 +329,9 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
         if self.order is None:
             if len(self.classes_) > 2 and self.classes_.dtype.kind not in "biuf":
                 raise ValueError(
-                    f"y holds {len(self.classes_)} classes of words, whose order is not known; pass order=[...], all "
-                    "of them from the lowest to the highest; classes without an order need another classifier."
+                    f"y holds {len(self.classes_)} classes of words, whose order is "
+                    "not known; pass order=[...], all of them from the lowest to the "
+                    "highest; classes without an order need another classifier."
                 )
         else:
             order = np.asarray(
@@ -350,7 +342,8 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
                 or not np.isin(self.classes_, order).all()
             ):
                 raise ValueError(
-                    f"order must have each label of y once, {self.classes_.tolist()}, got {checks.shown(self.order)}."
+                    f"order must have each label of y once, {self.classes_.tolist()}, "
+                    f"got {checks.shown(self.order)}."
                 )
             self.classes_ = order[np.isin(order, self.classes_)]
         return self._places(y)
@@ -364,6 +357,7 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
         unknown = labels[~np.isin(labels, self.classes_)]
         if len(unknown):
             raise ValueError(
-                f"y has {checks.shown(unknown[0])}, which no training row had; leave such rows out."
+                f"y has {checks.shown(unknown[0])}, which no training row had; leave "
+                "such rows out."
             )
         return self._places(labels)

@@ -8,16 +8,16 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from numpy.typing import ArrayLike
 
-from langevax.sklearn.linear_families import Family
+from langevax.sklearn.linear_families import Family, Rows
 
 
 def sandwich(
     family: Family,
-    particles: dict[str, np.ndarray],
-    rows: dict[str, np.ndarray],
+    particles: Rows,
+    rows: Rows,
     weights: np.ndarray,
     groups: ArrayLike,
-) -> dict[str, np.ndarray]:
+) -> Rows:
     """Return standard errors of the parameters by the sandwich formula.
 
         H^-1 (sum_g s_g s_g^T) H^-1;    H less the log posterior's Hessian, s_g gradient of group g's likelihood
@@ -45,18 +45,14 @@ def sandwich(
         weighted = jnp.sum(weights.astype(np.float32) * of_rows)
         return family.log_prior(unravel(flat)) + weighted
 
-    def hessian_column(direction: jax.Array) -> jax.Array:
-        return jax.jvp(jax.grad(log_posterior), (point,), (direction,))[1]
-
     gradients = jax.vmap(jax.grad(log_likelihood), (None, 0))(point, rows)
     gradients = np.asarray(gradients, np.float64) * weights[:, None]
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     number = int(codes.max()) + 1
     sums = np.zeros((number, len(point)))
     np.add.at(sums, codes, gradients)
-    # a column at a time, so that memory is that of the rows
-    hessian = jax.lax.map(hessian_column, jnp.eye(len(point), dtype=point.dtype))
-    values, vectors = np.linalg.eigh(-np.asarray(hessian, np.float64))
+    hessian = np.asarray(jax.hessian(log_posterior)(point), np.float64)
+    values, vectors = np.linalg.eigh(-hessian)
     least = family.prior_precision  # no less than the prior's
     inverse = (vectors / np.maximum(values, least)) @ vectors.T
     covariance = inverse @ (number / max(1, number - 1) * sums.T @ sums) @ inverse

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,16 +21,9 @@ from sklearn.utils.validation import (
 )
 
 from langevax import checks
-from langevax.sklearn.column_maps import Pieces, Squash
 from langevax.sklearn.folds import group_codes
 from langevax.sklearn.parameters import RandomState, seed_of
-from langevax.sklearn.persistence import SavedEstimator, saved_class
-
-Table = Any
-"""(n, d) numbers in any form that scikit-learn's validation accepts: NumPy, lists, pandas, polars."""
-
-Scaling = Literal["columns", "global", "robust", "pieces"]
-SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
+from langevax.sklearn.persistence import SavedEstimator
 
 SCALING_PHRASES: dict[str, str] = {
     "columns": "each column over its own deviation",
@@ -134,87 +127,6 @@ def distinct_rows(
     )
 
 
-@saved_class
-@dataclass(frozen=True)
-class Standardiser:
-    """Columns centred, over their standard deviation and over sqrt(number of columns that vary).
-
-    With neurons' weights of prior variance v, pre-activations then have variance v whatever the table.
-    """
-
-    mean: np.ndarray
-    scale: np.ndarray
-    column_map: Squash | Pieces | None = None
-    """Applied first."""
-
-    @classmethod
-    def fit(
-        cls,
-        inputs: np.ndarray,
-        weights: np.ndarray,
-        scaling: Scaling,
-    ) -> "Standardiser":
-        """Fit to weighted rows.
-
-        `scaling="global"` uses one deviation for all columns, as for pixels; the other ones map columns first.
-        """
-        maps = {"robust": Squash, "pieces": Pieces}
-        column_map = maps[scaling].fit(inputs, weights) if scaling in maps else None
-        inputs = inputs if column_map is None else column_map(inputs)
-        mean, deviation = weighted_moments(inputs, weights)
-        varies = deviation > 0
-        if scaling == "global" and varies.any():
-            largest = (
-                deviation.max()
-            )  # squares of the deviations themselves could overflow
-            deviation = np.full_like(
-                deviation,
-                largest * np.sqrt(np.mean((deviation[varies] / largest) ** 2)),
-            )
-        deviation = np.where(
-            varies, deviation, np.inf
-        )  # a constant column becomes 0, also on later rows
-        return cls(
-            mean, deviation * np.sqrt(max(1, np.count_nonzero(varies))), column_map
-        )
-
-    def scaled(self, scales: np.ndarray) -> "Standardiser":
-        """Return a standardiser whose columns are these multiples of this one's."""
-        return replace(self, scale=self.scale / scales)
-
-    def origins(self) -> np.ndarray:
-        """Return of which column of the table each column of the result is."""
-        return (
-            self.column_map.origins()
-            if isinstance(self.column_map, Pieces)
-            else np.arange(len(self.mean))
-        )
-
-    def __call__(self, inputs: np.ndarray, furthest: float = 1e6) -> np.ndarray:
-        """Return (n, columns) float32, at most so many deviations from the mean, where every neuron is saturated."""
-        inputs = inputs if self.column_map is None else self.column_map(inputs)
-        largest = np.finfo(np.float64).max
-        with np.errstate(over="ignore"):  # beyond it is at the limit, too
-            distances = np.clip(inputs - self.mean, -largest, largest) / self.scale
-        return np.clip(distances, -furthest, furthest).astype(np.float32)
-
-
-def weighted_moments(
-    columns: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (mean, standard deviation) of each column; the deviation is 0 if it is constant up to rounding.
-
-    Columns are divided by their largest number first, so that no square is too large or too small for a float.
-    """
-    largest = np.max(np.abs(columns), axis=0)
-    unit = np.where(largest > 0, largest, 1.0)
-    columns = columns / unit
-    mean = np.average(columns, axis=0, weights=weights)
-    deviation = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
-    varies = np.ptp(columns, axis=0) > 10 * np.finfo(np.float64).eps
-    return unit * mean, np.where(varies, unit * deviation, 0.0)
-
-
 def eigenbasis(standardised: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return (d, d) float32 whose columns are the principal directions; each coordinate has its own step there."""
     weighted = standardised.astype(np.float64) * weights[:, None]
@@ -268,17 +180,6 @@ def in_buckets(array: np.ndarray) -> np.ndarray:
     )
 
 
-def row_blocks(size: int, length: int) -> list[slice]:
-    """Return the places of `size` rows in blocks of a length, at least 1.
-
-    Example:
-        >>> row_blocks(5, 2)
-        [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None)]
-    """
-    length = max(1, length)
-    return [slice(start, start + length) for start in range(0, size, length)]
-
-
 def subsample(size: int, most: int) -> np.ndarray:
     """Return the places of at most `most` of `size` rows, in order, the same ones for the same size."""
     if size <= most:
@@ -325,7 +226,8 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
     )
     if isinstance(values, str | bytes | dict | Iterator | np.generic) or not holds_rows:
         raise ValueError(
-            f"{name} must be an array or a table of numbers, got {checks.shown(values)}; pass one."
+            f"{name} must be an array or a table of numbers, got "
+            f"{checks.shown(values)}; pass one."
         )
     table: Any = values
     columns = (
@@ -340,7 +242,8 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
             ) from None
         if array.dtype.kind in "Mm":
             raise ValueError(
-                f"{name} holds dates or durations; pass numbers, such as days since the first of them."
+                f"{name} holds dates or durations; pass numbers, such as days since "
+                "the first of them."
             )
         if array.dtype.kind in "OUS" and array.ndim and not words:
             _refuse_entries(name, array)
@@ -360,7 +263,8 @@ def refuse_missing_labels(y: Any) -> None:
     for place, label in enumerate(labels.flat):
         if label is None or (isinstance(label, float) and np.isnan(label)):
             raise ValueError(
-                f"y[{place}] is {label}, not a label; leave out rows without a label, or give them one of their own."
+                f"y[{place}] is {label}, not a label; leave out rows without a label, "
+                "or give them one of their own."
             )
 
 
@@ -376,8 +280,8 @@ def _refuse_entries(name: str, array: np.ndarray) -> None:
             )
         if not hasattr(entry, "__float__") and entry is not None:
             raise TypeError(
-                f"{name} holds {checks.shown(entry)}, where each entry of the argument must be a number and no string "
-                "or other object; pass numbers."
+                f"{name} holds {checks.shown(entry)}, where each entry of the argument "
+                "must be a number and no string or other object; pass numbers."
             )
 
 
@@ -414,7 +318,8 @@ class RowEstimator(SavedEstimator):
             rows = rows.with_relative_weights()
         if len(rows.weights) == 1 and rows.weights[0] < 2:
             raise ValueError(
-                "sample_weight is positive for one row only; give at least two rows a positive weight."
+                "sample_weight is positive for one row only; give at least two rows a "
+                "positive weight."
             )
         return rows
 
@@ -422,8 +327,9 @@ class RowEstimator(SavedEstimator):
         """Raise where the rows of another fit are not those of this one."""
         if other.data_sha256_ != self.data_sha256_:
             raise ValueError(
-                "X, y, sample_weight or groups are not those of this fit: their hash differs from data_sha256_; pass "
-                "those that fit received, in the same order."
+                "X, y, sample_weight or groups are not those of this fit: their hash "
+                "differs from data_sha256_; pass those that fit received, in the same "
+                "order."
             )
 
     def _seed(self, random_state: RandomState = None) -> int:
@@ -497,7 +403,7 @@ class LabelTargets(ClassifierMixin):
         self.classes_ = np.unique(y if weights is None else y[weights > 0])
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y holds one class only, {checks.shown(self.classes_[0])} (rows of weight 0 left out); pass at least "
-                "two classes."
+                f"y holds one class only, {checks.shown(self.classes_[0])} (rows of "
+                "weight 0 left out); pass at least two classes."
             )
         return np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)

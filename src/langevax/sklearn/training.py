@@ -6,7 +6,7 @@ import gc
 import math
 import sys
 import zlib
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,8 +21,7 @@ from jaxtyping import Array
 from langevax._typing import PRNGKey
 from langevax.log_weights import systematic
 from langevax.meanfield.adaptive_steps import AdaptiveState
-from langevax.platforms import sizes
-from langevax.problems.blocks import block_map
+from langevax.platforms import not_forked, sizes
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk, Prior
 from langevax.problems.neurons import Neuron, Scaled, TanhTanh
@@ -347,35 +346,23 @@ _shapes: set[tuple[Hashable, ...]] = set()
 """Shapes of problems since programs were last forgotten."""
 
 
-def outputs(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-    """Return the network's outputs at (n, d) standardised inputs, (n,) or (n, C), in blocks of few shapes."""
-    return _in_blocks(_outputs, neuron, cloud, inputs)
-
-
 def slopes(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-    """Return (n, C, d): gradients of the network's outputs by its standardised inputs; C = 1 for a single output."""
-    gradients = _in_blocks(_slopes, neuron, cloud, inputs)[..., : inputs.shape[1]]
-    return gradients[:, None] if gradients.ndim == 2 else gradients
+    """Return (n, C, d): gradients of the network's outputs by its standardised inputs; C = 1 for a single output.
 
-
-def _in_blocks(
-    function: Callable[..., Array],
-    neuron: Neuron,
-    cloud: np.ndarray,
-    inputs: np.ndarray,
-) -> np.ndarray:
-    """Return `function` of at most `pass_rows` at a time, padded so that few shapes compile."""
+    Of at most `pass_rows` at a time, padded so that few shapes compile.
+    """
     d = inputs.shape[1]
     cloud = with_more_columns(neuron, np.asarray(cloud), d, bucket(d, LEAST_STEP))
     neuron = of_any_scale(neuron, cloud.dtype)
     length = sizes().pass_rows
     blocks = [inputs[i : i + length] for i in range(0, len(inputs), length)]
-    return np.concatenate(
+    gradients = np.concatenate(
         [
-            np.asarray(function(neuron, cloud, in_buckets(rows)))[: len(rows)]
+            np.asarray(_slopes(neuron, cloud, in_buckets(rows)))[: len(rows), ..., :d]
             for rows in blocks
         ]
     )
+    return gradients[:, None] if gradients.ndim == 2 else gradients
 
 
 def of_any_scale(neuron: Neuron, dtype: np.dtype[Any]) -> Neuron:
@@ -394,12 +381,7 @@ def _slopes(neuron: Neuron, cloud: Any, inputs: Any) -> Array:
     return jax.lax.map(jax.jacrev(output), jnp.asarray(inputs))
 
 
-@eqx.filter_jit
-def _outputs(neuron: Neuron, cloud: Any, inputs: Any) -> Array:
-    block = max(1, sizes().block_activations // cloud.shape[0])
-    return block_map(lambda rows: neuron.mean(cloud, rows), inputs, block)
-
-
 def root_key(seed: int) -> PRNGKey:
-    """Return the key of a fit."""
+    """Return the key of a fit; raise in a forked process."""
+    not_forked()
     return jax.random.key(seed)

@@ -7,18 +7,15 @@ Inputs are standardised columns over sqrt(d) and a constant column of the same s
 
 from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from jax import random
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
 
-from langevax import checks
 from langevax._typing import PRNGKey
-from langevax.figures import theme
-from langevax.figures.charts import new_axes
 from langevax.run.options import Run
+from langevax.sklearn.column_maps import Standardiser, Table, weighted_moments
 from langevax.sklearn.parameters import (
     SHARED,
     Auto,
@@ -29,16 +26,13 @@ from langevax.sklearn.parameters import (
     positive,
     unsaved_run,
 )
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.sklearn.table import (
     DistinctRows,
     NumberTargets,
     RowEstimator,
-    Standardiser,
-    Table,
     bucket,
     padded,
-    weighted_moments,
 )
 from langevax.sklearn.training import keep_few_programs, root_key
 from langevax.teacher_student import (
@@ -49,9 +43,6 @@ from langevax.teacher_student import (
     two_phase,
 )
 from langevax.teacher_student.phases import curvature_bound
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 DECAYS = (0.0, 1e-4, 1e-3, 1e-2)
 """Tried by weight_decay="auto". Strong ones compensate for a poor exploration."""
@@ -186,7 +177,6 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
             ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
             DivergenceError: a step size is too large.
         """
-        checks.not_forked()
         self._validate_params()
         unsaved_run(self)  # before anything is computed
         rows = self._training_rows(X, y, sample_weight)
@@ -219,46 +209,6 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         z = self.intercept_ + outputs(self.network_, self.units_.prepared(columns))
         return self.units_.target_mean + self.units_.target_scale * z
 
-    def plot_neurons(self, axes: "Axes | None" = None) -> "Axes":
-        """Plot the weights of every neuron as colours: one row a neuron, positive ones first, largest first.
-
-        The columns of the largest weights, at most twelve, and the bias; for columns in units of their deviation and
-        targets in units of theirs.
-        """
-        check_is_fitted(self)
-        axes = new_axes(axes)
-        names, signs, weights = self._neurons()
-        limit = float(np.abs(weights).max()) or 1.0
-        image = axes.imshow(
-            weights, cmap=theme.DIVERGING, vmin=-limit, vmax=limit, aspect="auto"
-        )
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-        axes.set_yticks(
-            range(len(signs)),
-            [{1: "+", 0: "0", -1: "\u2212"}[int(sign)] for sign in signs],
-        )
-        axes.set_ylabel("neurons, by the sign of their outer weight")
-        axes.set_title("The neurons", loc="left")
-        axes.grid(visible=False)
-        axes.figure.colorbar(image, ax=axes, label="inner weight")
-        return axes
-
-    def _neurons(self) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """Return column names, signs, and weights (neurons, columns) of standardised columns, in the figure's order."""
-        outer, inner = (np.asarray(leaf, np.float64) for leaf in self.network_)
-        weights = (
-            inner * self.units_.constant
-        )  # prepared columns are the standardised ones times 1 / sqrt(d)
-        order = np.lexsort((-np.linalg.norm(weights, axis=1), -np.sign(outer)))
-        weights, d = weights[order], weights.shape[1] - 1
-        shown = np.sort(np.argsort(-np.abs(weights[:, :d]).max(0), kind="stable")[:12])
-        names = self._column_names()
-        return (
-            [*(names[j] for j in shown), "bias"],
-            np.sign(outer[order]),
-            weights[:, [*shown, d]],
-        )
-
     @property
     def record_every(self) -> int:
         """Steps between records."""
@@ -271,11 +221,20 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
 
     def _reason(self, switch: int) -> str:
         if switch < self.num_explore_steps:
-            return f"the losses of all {self.num_restarts} restarts stopped falling by step {switch:,}"
+            return (
+                f"the losses of all {self.num_restarts} restarts stopped falling by "
+                f"step {switch:,}"
+            )
         if self.annealing == 1:
-            return f"all {switch:,} exploration steps were made; the losses were still falling"
+            return (
+                f"all {switch:,} exploration steps were made; the losses were still "
+                "falling"
+            )
         cold = self.temperature / self.annealing
-        return f"all {switch:,} exploration steps were made; the temperature had fallen to {cold:.2g}"
+        return (
+            f"all {switch:,} exploration steps were made; the temperature had fallen "
+            f"to {cold:.2g}"
+        )
 
 
 class TrainedNetwork(NamedTuple):

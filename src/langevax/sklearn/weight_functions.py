@@ -106,8 +106,9 @@ class WeightFunctions:
         network = self.estimator_
         if not isinstance(encoder, CurveEncoder):
             raise ValueError(
-                f"a {type(encoder).__name__} does not read curves as functions, whose parts can be replaced; fit with "
-                "CurveCoefficients or RandomConvolutions."
+                f"a {type(encoder).__name__} does not read curves as functions, whose "
+                "parts can be replaced; fit with CurveCoefficients or "
+                "RandomConvolutions."
             )
         whole = network.outputs(encoder.transform(X))
         parts = encoder.without_parts(X, num_parts)
@@ -125,6 +126,6 @@ class WeightFunctions:
         if isinstance(self.encoder_, CurveCoefficients):
             return self.encoder_
         raise ValueError(
-            f"a {type(self.encoder_).__name__} has neither weight functions nor slopes; call part_effects(X), or fit "
-            "with encoder=CurveCoefficients()."
+            f"a {type(self.encoder_).__name__} has neither weight functions nor "
+            "slopes; call part_effects(X), or fit with encoder=CurveCoefficients()."
         )

@@ -95,7 +95,8 @@ class Interval(Basis):
         is_pair = ends.shape == (2,) and np.isfinite(ends).all()
         if not (is_pair and ends[0] < ends[1]):
             raise ValueError(
-                f"domain must be two finite numbers, the smaller first, got {checks.shown(domain)}."
+                "domain must be two finite numbers, the smaller first, got "
+                f"{checks.shown(domain)}."
             )
         least = self._fewest_points(num_modes)
         num_points = (
@@ -105,7 +106,8 @@ class Interval(Basis):
         )
         if num_points < least:
             raise ValueError(
-                f"num_points must be at least {least} for {num_modes} modes, got {num_points}."
+                f"num_points must be at least {least} for {num_modes} modes, got "
+                f"{num_points}."
             )
         self.num_modes = num_modes
         self.num_points = num_points
@@ -205,7 +207,8 @@ def points_of_line(points: ArrayLike) -> tuple[Any, ModuleType]:
     points = xp.asarray(points, np.float64 if concrete else jnp.result_type(float))
     if points.ndim != 1:
         raise ValueError(
-            f"points must be a vector of numbers of the domain, got shape {points.shape}."
+            "points must be a vector of numbers of the domain, got shape "
+            f"{points.shape}."
         )
     return points, xp
 
@@ -215,7 +218,8 @@ def check_modes(coefficients: Array, num_modes: int) -> None:
     shape = jnp.shape(coefficients)
     if shape[-1:] != (num_modes,):
         raise ValueError(
-            f"coefficients must have {num_modes} modes on the last axis, got shape {shape}."
+            f"coefficients must have {num_modes} modes on the last axis, got shape "
+            f"{shape}."
         )
 
 
@@ -224,7 +228,8 @@ def check_values(values: Array, num_points: int) -> None:
     shape = jnp.shape(values)
     if shape[-1:] != (num_points,):
         raise ValueError(
-            f"values must have the grid's {num_points} points on the last axis, got shape {shape}."
+            f"values must have the grid's {num_points} points on the last axis, got "
+            f"shape {shape}."
         )
 
 

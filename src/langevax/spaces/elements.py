@@ -126,7 +126,8 @@ def _smallest(
         least = float(np.min(eigsh(scaled, 1, **options)))
         if not least > 0:
             raise ValueError(
-                f"mass must be positive definite, but has an eigenvalue of {least:.3g} times its diagonal."
+                f"mass must be positive definite, but has an eigenvalue of {least:.3g} "
+                "times its diagonal."
             )
         matrices = csc_array(stiffness), csc_array(mass)
         values, vectors = eigsh(
@@ -148,7 +149,8 @@ def _smallest(
             ) from error
     if not values[0] >= -MATRIX_ROUNDING * level:
         raise ValueError(
-            f"stiffness has the negative eigenvalue {values[0]:.3g} in the mass; pass the integrals of products of "
-            "gradients, without a minus and without lower-order terms that are negative."
+            f"stiffness has the negative eigenvalue {values[0]:.3g} in the mass; pass "
+            "the integrals of products of gradients, without a minus and without "
+            "lower-order terms that are negative."
         )
     return np.maximum(values, 0.0), vectors

@@ -92,7 +92,8 @@ def _checked(adjacency: Adjacency) -> Any:
     bad = weights[weights < 0]
     if bad.size:
         raise ValueError(
-            f"adjacency must be >= 0, got {bad.flat[0]} ({bad.size} such); pass weights >= 0."
+            f"adjacency must be >= 0, got {bad.flat[0]} ({bad.size} such); pass "
+            "weights >= 0."
         )
     return adjacency
 

@@ -62,13 +62,15 @@ class Hyperprior:
             )
         except Exception as error:  # of another library, whose `sample` takes no key
             raise TypeError(
-                f"{name}: a {kind} does not draw by sample(key, shape) ({error}); pass a distribution of NumPyro."
+                f"{name}: a {kind} does not draw by sample(key, shape) ({error}); pass "
+                "a distribution of NumPyro."
             ) from error
         with np.errstate(all="ignore"):
             logarithms = np.log(draws)
         if draws.shape != (num_draws,) or not np.isfinite(logarithms).all():
             raise ValueError(
-                f"draws of the {kind} of {name} are not finite numbers > 0; pass another distribution."
+                f"draws of the {kind} of {name} are not finite numbers > 0; pass "
+                "another distribution."
             )
         self.mean, self.standard_deviation = (
             float(logarithms.mean()),
@@ -80,8 +82,9 @@ class Hyperprior:
         )
         if np.mean(~np.isfinite(densities)) > rounded:
             raise ValueError(
-                f"log_prob of the {kind} of {name} is not finite at {np.mean(~np.isfinite(densities)):.0%} of its own "
-                "draws; pass a distribution whose density is positive where it draws."
+                f"log_prob of the {kind} of {name} is not finite at "
+                f"{np.mean(~np.isfinite(densities)):.0%} of its own draws; pass a "
+                "distribution whose density is positive where it draws."
             )
 
     @property
@@ -108,20 +111,22 @@ def _check_support(name: str, distribution: Distribution) -> None:
     ):
         if tuple(shape):
             raise ValueError(
-                f"{name} must be a distribution of one number, got a {kind} of shape {tuple(shape)}; where data "
-                "differ in noise, divide them and their predictions by its deviations, and pass the distribution "
-                "of the common factor."
+                f"{name} must be a distribution of one number, got a {kind} of shape "
+                f"{tuple(shape)}; where data differ in noise, divide them and their "
+                "predictions by its deviations, and pass the distribution of the "
+                "common factor."
             )
     support = distribution.support
     if getattr(support, "is_discrete", False):
         raise ValueError(
-            f"{name} must have a continuous distribution, got a {kind}, which is discrete."
+            f"{name} must have a continuous distribution, got a {kind}, which is "
+            "discrete."
         )
     lower = getattr(support, "lower_bound", None)
     if lower is None or not np.ndim(lower) == 0 or not float(lower) >= 0:
         raise ValueError(
-            f"{name} is > 0, but a {kind} may be negative; pass a distribution of positive numbers, such as "
-            "numpyro.distributions.LogNormal or HalfNormal."
+            f"{name} is > 0, but a {kind} may be negative; pass a distribution of "
+            "positive numbers, such as numpyro.distributions.LogNormal or HalfNormal."
         )
 
 
@@ -188,7 +193,8 @@ class MaternPrior:
         """
         if values.keys() != self.hyperpriors.keys():
             raise ValueError(
-                f"at takes values of {', '.join(self.hyperpriors) or 'nothing, as all are numbers'}, got "
+                "at takes values of "
+                f"{', '.join(self.hyperpriors) or 'nothing, as all are numbers'}, got "
                 f"{', '.join(values) or 'none'}."
             )
         return GaussianPrior(self.basis, self.eigenvalues(values))

@@ -34,7 +34,8 @@ class OnNodes(Tabulated):
         n = len(self.weights)
         if points.ndim != 1 or not (jnp.issubdtype(points.dtype, jnp.integer)):
             raise ValueError(
-                f"points must be a vector of ints, nodes, got {points.dtype} of shape {points.shape}."
+                f"points must be a vector of ints, nodes, got {points.dtype} of shape "
+                f"{points.shape}."
             )
         if (
             checks.is_concrete(points)
@@ -42,7 +43,8 @@ class OnNodes(Tabulated):
             and not (points.min() >= 0 and points.max() < n)
         ):
             raise ValueError(
-                f"points must be nodes from 0 to {n - 1}, got {points.min()} to {points.max()}."
+                f"points must be nodes from 0 to {n - 1}, got {points.min()} to "
+                f"{points.max()}."
             )
         if checks.is_concrete(points) and checks.is_concrete(self.matrix):
             return jnp.asarray(self.matrix[points], jnp.result_type(float))
@@ -100,7 +102,8 @@ class MatrixBasis(InMass):
         matrix = checks.real_array("matrix", matrix)
         if matrix.ndim != 2 or not 0 < matrix.shape[1] <= matrix.shape[0]:
             raise ValueError(
-                f"matrix must have shape (G, N), with N modes of at most G nodes, got {matrix.shape}."
+                "matrix must have shape (G, N), with N modes of at most G nodes, got "
+                f"{matrix.shape}."
             )
         checks.finite("matrix", matrix, remedy="pass values of the modes at all nodes")
         n = len(matrix)
@@ -112,16 +115,18 @@ class MatrixBasis(InMass):
         bad = np.flatnonzero(~(sizes > 0))
         if len(bad):
             raise ValueError(
-                f"column {bad[0]} of matrix has the squared norm {sizes[bad[0]]:.3g}; drop empty modes."
+                f"column {bad[0]} of matrix has the squared norm {sizes[bad[0]]:.3g}; "
+                "drop empty modes."
             )
         lengths = np.sqrt(sizes[:, None] * sizes)
         cosines = np.abs(gram) / lengths - np.eye(len(sizes))
         i, j = np.unravel_index(np.argmax(cosines), cosines.shape)
         if cosines[i, j] > ORTHOGONAL:
             raise ValueError(
-                f"columns {min(i, j)} and {max(i, j)} of matrix are not orthogonal: the cosine between them is "
-                f"{cosines[i, j]:.2g}; pass the mass matrix in which they are, or their left singular vectors times "
-                "the singular values, by numpy.linalg.svd."
+                f"columns {min(i, j)} and {max(i, j)} of matrix are not orthogonal: "
+                f"the cosine between them is {cosines[i, j]:.2g}; pass the mass matrix "
+                "in which they are, or their left singular vectors times the singular "
+                "values, by numpy.linalg.svd."
             )
         self.points: np.ndarray = np.arange(n)
         self.weights: np.ndarray = weights
@@ -149,14 +154,16 @@ def number_of_modes(
     """Return how many modes to compute on the nodes of a `domain`: all by default, unless it is large."""
     if num_modes is None and is_large:
         raise ValueError(
-            f"num_modes must be given for a {domain} of {num_nodes} nodes; pass some tens or hundreds."
+            f"num_modes must be given for a {domain} of {num_nodes} nodes; pass some "
+            "tens or hundreds."
         )
     if num_modes is None:
         return num_nodes
     number = checks.whole("num_modes", num_modes)
     if number > num_nodes:
         raise ValueError(
-            f"num_modes is {number}, but the {domain} has {num_nodes} nodes; ask for at most {num_nodes}."
+            f"num_modes is {number}, but the {domain} has {num_nodes} nodes; ask for "
+            f"at most {num_nodes}."
         )
     return number
 
@@ -177,7 +184,8 @@ def checked_mass(mass: Matrix, size: int) -> Matrix:
     if mass.ndim == 1:
         if mass.shape != (size,) or not (np.isfinite(mass) & (mass > 0)).all():
             raise ValueError(
-                f"mass must be {size} finite numbers > 0, or a matrix, got shape {mass.shape}."
+                f"mass must be {size} finite numbers > 0, or a matrix, got shape "
+                f"{mass.shape}."
             )
         return mass
     mass = symmetric("mass", mass, size)
@@ -186,8 +194,9 @@ def checked_mass(mass: Matrix, size: int) -> Matrix:
         or not mass.sum() > MATRIX_ROUNDING * mass.diagonal().sum()
     ):
         raise ValueError(
-            f"mass must be positive definite, but its smallest diagonal entry is {mass.diagonal().min():.3g} and its "
-            f"entries sum to {mass.sum():.3g}; pass the integrals of products of the nodes' functions."
+            "mass must be positive definite, but its smallest diagonal entry is "
+            f"{mass.diagonal().min():.3g} and its entries sum to {mass.sum():.3g}; "
+            "pass the integrals of products of the nodes' functions."
         )
     return mass
 
@@ -211,6 +220,7 @@ def symmetric(name: str, matrix: Matrix, size: int | None = None) -> Matrix:
     gap = float(abs(matrix - matrix.T).max())
     if gap > MATRIX_ROUNDING * float(np.abs(entries).max(initial=0.0)):
         raise ValueError(
-            f"{name} must be symmetric, but two entries across the diagonal differ by {gap:.3g}."
+            f"{name} must be symmetric, but two entries across the diagonal differ by "
+            f"{gap:.3g}."
         )
     return matrix

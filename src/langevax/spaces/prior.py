@@ -57,12 +57,14 @@ class GaussianPrior(eqx.Module):
         mu = checks.real_array("eigenvalues", eigenvalues)
         if mu.shape != (basis.num_modes,):
             raise ValueError(
-                f"eigenvalues must have shape ({basis.num_modes},), one per mode, got {mu.shape}."
+                f"eigenvalues must have shape ({basis.num_modes},), one per mode, got "
+                f"{mu.shape}."
             )
         checks.all_positive(
             "eigenvalues",
             mu,
-            "a mode without variance is not an unknown: cut the basis off with `with_modes`, or drop it",
+            "a mode without variance is not an unknown: cut the basis off with "
+            "`with_modes`, or drop it",
         )
         mu = np.maximum(mu, LEAST_EIGENVALUE)  # inverted in float64
         self.basis = basis
@@ -119,7 +121,8 @@ class GaussianPrior(eqx.Module):
         """Return the prior on the first modes."""
         if num_modes > self.num_modes:
             raise ValueError(
-                f"this prior has {self.num_modes} eigenvalues, so num_modes cannot be {num_modes}."
+                f"this prior has {self.num_modes} eigenvalues, so num_modes cannot be "
+                f"{num_modes}."
             )
         return GaussianPrior(
             self.basis.with_modes(num_modes), np.asarray(self.eigenvalues)[:num_modes]
@@ -156,7 +159,8 @@ def trapezoid_weights(
         or (np.diff(grid) < 0).any()
     ):
         raise ValueError(
-            f"grid must be finite numbers in increasing order, of shape (G,), got {checks.shown(grid)}; sort them."
+            "grid must be finite numbers in increasing order, of shape (G,), got "
+            f"{checks.shown(grid)}; sort them."
         )
     if periodic and domain is None:
         raise ValueError(
@@ -165,11 +169,13 @@ def trapezoid_weights(
     left, right = (grid[0], grid[-1]) if domain is None else domain
     if not left < right:
         raise ValueError(
-            f"domain must have a length, got {(float(left), float(right))}; pass more points, or a domain."
+            f"domain must have a length, got {(float(left), float(right))}; pass more "
+            "points, or a domain."
         )
     if grid[0] < left or grid[-1] > right:
         raise ValueError(
-            f"grid must lie in the domain {left, right}, got {grid[0]} to {grid[-1]}; widen the domain."
+            f"grid must lie in the domain {left, right}, got {grid[0]} to {grid[-1]}; "
+            "widen the domain."
         )
     if periodic:
         gaps = np.diff(grid, append=grid[0] + right - left)
@@ -214,7 +220,8 @@ def project(
     )
     if np.shape(weights) != (len(points),):
         raise ValueError(
-            f"weights must have shape ({len(points)},), one for each point, got {np.shape(weights)}."
+            f"weights must have shape ({len(points)},), one for each point, got "
+            f"{np.shape(weights)}."
         )
     checks.finite("weights", weights, remedy="drop points without a weight")
     return (array * jnp.asarray(weights, array.dtype)) @ functions
@@ -263,7 +270,8 @@ def regress(
     )
     if np.ndim(noise) > 0 and np.shape(noise) != (len(points),):
         raise ValueError(
-            f"noise must be one number or have shape ({len(points)},), got {np.shape(noise)}."
+            f"noise must be one number or have shape ({len(points)},), got "
+            f"{np.shape(noise)}."
         )
     with jax.enable_x64():
         functions = in_double(prior.basis.evaluate(points))
@@ -291,7 +299,8 @@ def _values(values: ArrayLike, num_points: int, xp: ModuleType = jnp) -> Any:
     array = xp.asarray(values)
     if array.ndim == 0 or array.shape[-1] != num_points:
         raise ValueError(
-            f"values must have the {num_points} points on the last axis, got shape {array.shape}."
+            f"values must have the {num_points} points on the last axis, got shape "
+            f"{array.shape}."
         )
     return array
 
@@ -310,7 +319,8 @@ def _trapezoid_law(basis: Basis, points: Points) -> Float[np.ndarray, " points"]
     points = in_double(points)
     if points.ndim != 1 or basis.dim != 1:
         raise ValueError(
-            f"weights must be given for a basis of {basis.dim} variables; pass (n,) numbers of sum 1."
+            f"weights must be given for a basis of {basis.dim} variables; pass (n,) "
+            "numbers of sum 1."
         )
     order = np.argsort(points, kind="stable")
     weights = np.empty(len(points))

@@ -55,8 +55,9 @@ class Tabulated(Basis):
     @property
     def frequencies(self) -> np.ndarray:
         raise ValueError(
-            f"the frequencies of a {type(self).__name__} are unknown, so spectra by formula do not apply; its own "
-            "eigenvalues come with it: GaussianPrior(basis, basis.eigenvalues)."
+            f"the frequencies of a {type(self).__name__} are unknown, so spectra by "
+            "formula do not apply; its own eigenvalues come with it: "
+            "GaussianPrior(basis, basis.eigenvalues)."
         )
 
     @property
@@ -84,7 +85,8 @@ class Tabulated(Basis):
         if num_modes > self.num_modes:
             name = type(self).__name__
             raise ValueError(
-                f"this {name} holds {self.num_modes} modes, so num_modes cannot be {num_modes}; ask for fewer."
+                f"this {name} holds {self.num_modes} modes, so num_modes cannot be "
+                f"{num_modes}; ask for fewer."
             )
         cut = [getattr(self, name)[..., :num_modes] for name in self.per_mode]
         return eqx.tree_at(
@@ -99,7 +101,8 @@ def probabilities(weights: ArrayLike | None, num_points: int) -> np.ndarray:
     weights = checks.real_array("weights", weights)
     if weights.shape != (num_points,):
         raise ValueError(
-            f"weights must have shape ({num_points},), one for each point, got {weights.shape}."
+            f"weights must have shape ({num_points},), one for each point, got "
+            f"{weights.shape}."
         )
     checks.all_positive("weights", weights, "drop points without weight")
     return weights / weights.sum()
@@ -152,7 +155,8 @@ class KernelEigenbasis(Tabulated):
         points = checks.plain_array("points", points, complete=False).astype(np.float64)
         if points.ndim not in (1, 2) or len(points) == 0:
             raise ValueError(
-                f"points must have shape (n,) or (n, d) and be at least one, got {points.shape}."
+                "points must have shape (n,) or (n, d) and be at least one, got "
+                f"{points.shape}."
             )
         checks.finite("points", points, remedy="pass finite points")
         num_modes = None if num_modes is None else checks.whole("num_modes", num_modes)
@@ -170,14 +174,16 @@ class KernelEigenbasis(Tabulated):
     def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:
         if not (checks.is_concrete(points) and checks.is_concrete(self.matrix)):
             raise ValueError(
-                "a KernelEigenbasis is evaluated on the host, but its points or itself are traced; call `evaluate`, "
-                "`at` or `features` outside of jit and pass the numbers in."
+                "a KernelEigenbasis is evaluated on the host, but its points or itself "
+                "are traced; call `evaluate`, `at` or `features` outside of jit and "
+                "pass the numbers in."
             )
         points = np.asarray(points, np.float64)
         if points.shape[1:] != self.points.shape[1:] or points.ndim == 0:
             shape = ("m", *self.points.shape[1:])
             raise ValueError(
-                f"points must have shape ({', '.join(map(str, shape))}), got {points.shape}."
+                f"points must have shape ({', '.join(map(str, shape))}), got "
+                f"{points.shape}."
             )
         rows, _ = self.kernel(points, self.points)
         checks.finite(
@@ -196,7 +202,8 @@ class HostKernel:
     def __init__(self, function: Callable[[np.ndarray, np.ndarray], ArrayLike]):
         if not callable(function):
             raise TypeError(
-                f"kernel must be a function (n, d), (m, d) -> (n, m), got {checks.shown(function)}; pass one."
+                "kernel must be a function (n, d), (m, d) -> (n, m), got "
+                f"{checks.shown(function)}; pass one."
             )
         self.function = function
 
@@ -209,8 +216,9 @@ class HostKernel:
             gram = np.asarray(self.function(left, right))
         if gram.shape != (len(left), len(right)):
             raise ValueError(
-                f"kernel of shapes {left.shape} and {right.shape} must be ({len(left)}, {len(right)}), one number for "
-                f"each pair of points, got {gram.shape}."
+                f"kernel of shapes {left.shape} and {right.shape} must be "
+                f"({len(left)}, {len(right)}), one number for each pair of points, got "
+                f"{gram.shape}."
             )
         rounding = (
             np.finfo(gram.dtype).eps
@@ -248,8 +256,8 @@ def _symmetric(gram: np.ndarray, rounding: float) -> np.ndarray:
     if gaps.max() > np.sqrt(rounding) * np.abs(gram).max():
         i, j = np.unravel_index(np.argmax(gaps), gaps.shape)
         raise ValueError(
-            f"kernel must be symmetric, but K(points[{i}], points[{j}]) = {gram[i, j]} and the other way round "
-            f"{gram[j, i]}; pass a covariance."
+            f"kernel must be symmetric, but K(points[{i}], points[{j}]) = {gram[i, j]} "
+            f"and the other way round {gram[j, i]}; pass a covariance."
         )
     return (gram + gram.T) / 2
 
@@ -341,11 +349,13 @@ def _grid(grid: ArrayLike | None, num_points: int) -> np.ndarray:
     grid = checks.real_array("grid", grid)
     if grid.shape != (num_points,):
         raise ValueError(
-            f"grid must have shape ({num_points},), one number for each column of curves, got {grid.shape}."
+            f"grid must have shape ({num_points},), one number for each column of "
+            f"curves, got {grid.shape}."
         )
     if not (np.isfinite(grid).all() and (np.diff(grid) > 0).all()):
         raise ValueError(
-            "grid must be finite and increasing; sort its points, and the columns of curves with them."
+            "grid must be finite and increasing; sort its points, and the columns of "
+            "curves with them."
         )
     return grid
 
@@ -392,13 +402,15 @@ def leading(
     lost = LOST * n * rounding
     if values[0] <= 0 or values[-1] < -np.sqrt(lost) * values[0]:
         raise ValueError(
-            f"{name} must be positive, but its matrix has the eigenvalue {values[-1]}; pass a covariance."
+            f"{name} must be positive, but its matrix has the eigenvalue {values[-1]}; "
+            "pass a covariance."
         )
     reached = int(np.sum(values > lost * values[0]))
     if num_modes is not None and num_modes > reached:
         raise ValueError(
-            f"num_modes is {num_modes}, but the {n} x {n} matrix of {name} has {reached} eigenvalues above rounding; "
-            f"ask for at most {reached}, or leave num_modes out."
+            f"num_modes is {num_modes}, but the {n} x {n} matrix of {name} has "
+            f"{reached} eigenvalues above rounding; ask for at most {reached}, or "
+            "leave num_modes out."
         )
     return values[:reached].copy(), vectors[:, :reached]
 

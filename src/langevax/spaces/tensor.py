@@ -66,7 +66,8 @@ class TensorProduct(Basis):
             checks.instance(f"bases[{i}]", basis, Basis, "langevax.spaces.Cosine(16)")
             if np.ndim(basis.grid) != 1:
                 raise ValueError(
-                    f"bases[{i}] has functions of {basis.dim} variables; pass factors of one variable each."
+                    f"bases[{i}] has functions of {basis.dim} variables; pass factors "
+                    "of one variable each."
                 )
         products = math.prod(self._shape)
         num_modes = (
@@ -74,8 +75,8 @@ class TensorProduct(Basis):
         )
         if num_modes > products:
             raise ValueError(
-                f"num_modes is {num_modes}, but factors of {self._shape} modes have {products} products; give the "
-                "factors more modes."
+                f"num_modes is {num_modes}, but factors of {self._shape} modes have "
+                f"{products} products; give the factors more modes."
             )
         order = np.argsort(self._squared_frequencies(), kind="stable")
         # of one kind in either precision
@@ -114,7 +115,8 @@ class TensorProduct(Basis):
         )
         if points.ndim != 2 or points.shape[1] != len(self.bases):
             raise ValueError(
-                f"points must have shape (n, {len(self.bases)}), one column a factor, got {points.shape}."
+                f"points must have shape (n, {len(self.bases)}), one column a factor, "
+                f"got {points.shape}."
             )
         return self._products(
             [basis.evaluate(points[:, i]) for i, basis in enumerate(self.bases)]

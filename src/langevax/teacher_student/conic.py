@@ -81,7 +81,8 @@ class Conic(Algorithm):
             for leaf in leaves
         ):
             raise ValueError(
-                "Conic has a penalty of its own, sum_j r_j; pass a problem without precision."
+                "Conic has a penalty of its own, sum_j r_j; pass a problem without "
+                "precision."
             )
 
     def init(

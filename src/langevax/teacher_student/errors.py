@@ -252,7 +252,8 @@ class CentredErrors(NetworkErrors):
 
     def gradient_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
         raise ValueError(
-            "the best intercept needs all rows, not a batch; pass gradient=gradients.Full()."
+            "the best intercept needs all rows, not a batch; pass "
+            "gradient=gradients.Full()."
         )
 
     gradients_at = gradient_at

@@ -97,7 +97,8 @@ def orthogonal_teacher(
     dim = checks.whole("dim", dim)
     if num_neurons > dim:
         raise ValueError(
-            f"num_neurons is {num_neurons} but dim is {dim}; orthogonal neurons need num_neurons <= dim."
+            f"num_neurons is {num_neurons} but dim is {dim}; orthogonal neurons need "
+            "num_neurons <= dim."
         )
     checks.positive_int("num_positive", num_positive, minimum=0, auto=True)
     num_positive = (
@@ -192,7 +193,8 @@ def match_neurons(student: Network, teacher: Network) -> Matching:
     true_signs, true_vectors = _neurons("teacher", teacher)
     if vectors.shape[1] != true_vectors.shape[1]:
         raise ValueError(
-            f"student has {vectors.shape[1]} inputs but teacher has {true_vectors.shape[1]}."
+            f"student has {vectors.shape[1]} inputs but teacher has "
+            f"{true_vectors.shape[1]}."
         )
     products = true_vectors @ vectors.T
     sizes = np.linalg.norm(vectors, axis=1)
@@ -228,7 +230,7 @@ def _neurons(
     outer, inner = (checks.real_array(name, leaf) for leaf in network)
     if outer.ndim != 1 or inner.ndim != 2 or len(outer) != len(inner):
         raise ValueError(
-            f"{name} must be one network, outer (m,) and inner (m, d), got {outer.shape} and {inner.shape}; "
-            "take one restart, such as fit.network."
+            f"{name} must be one network, outer (m,) and inner (m, d), got "
+            f"{outer.shape} and {inner.shape}; take one restart, such as fit.network."
         )
     return np.sign(outer), np.abs(outer)[:, None] * inner

@@ -135,7 +135,8 @@ def _ridges(ridge: ArrayLike | Sequence[float]) -> Float[np.ndarray, " ridges"]:
     ridges = np.atleast_1d(np.asarray(ridge, float))
     if ridges.ndim > 1:
         raise ValueError(
-            f"ridge must be a number > 0 or a list of such, got {checks.shown(ridge)}; pass a float."
+            f"ridge must be a number > 0 or a list of such, got {checks.shown(ridge)}; "
+            "pass a float."
         )
     return ridges
 

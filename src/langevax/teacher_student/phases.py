@@ -195,8 +195,9 @@ class Explore(Phase):
         checks.flag("plateau", self.plateau)
         if self.plateau and self.annealing != 1:
             raise ValueError(
-                f"plateau is True but annealing is {self.annealing}: where the temperature falls, so does the loss; "
-                "pass annealing=1.0, or switch by num_steps."
+                f"plateau is True but annealing is {self.annealing}: where the "
+                "temperature falls, so does the loss; pass annealing=1.0, or switch by "
+                "num_steps."
             )
 
     @property

@@ -189,7 +189,8 @@ def _checked_rows(inputs: Any, targets: Any) -> tuple[Array, Array]:
         checks.finite(name, array, remedy="drop or impute these rows")
     if np.ndim(inputs) != 2 or np.ndim(targets) != 1:
         raise ValueError(
-            f"inputs must be (n, d) and targets (n,), got {np.shape(inputs)} and {np.shape(targets)}."
+            f"inputs must be (n, d) and targets (n,), got {np.shape(inputs)} and "
+            f"{np.shape(targets)}."
         )
     if not jnp.issubdtype(inputs.dtype, jnp.floating):
         inputs = inputs.astype(float)

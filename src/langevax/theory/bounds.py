@@ -74,7 +74,8 @@ class Theorem(NamedTuple):
         half = self.step_size(accuracy)
         if left <= 0:
             raise ValueError(
-                f"step_size is {step_size}, too long for accuracy {accuracy}; pass at most {half}."
+                f"step_size is {step_size}, too long for accuracy {accuracy}; pass at "
+                f"most {half}."
             )
         return (
             math.ceil(math.log(start_kl / left) / (self.rate * step_size))
@@ -87,7 +88,8 @@ class Theorem(NamedTuple):
         nonnegative(start_kl=start_kl)
         if step_size > self.cap * ROUNDED:
             raise ValueError(
-                f"step_size is {step_size}, above the theorem's largest; pass at most {self.cap}."
+                f"step_size is {step_size}, above the theorem's largest; pass at most "
+                f"{self.cap}."
             )
 
 
@@ -133,7 +135,8 @@ def svrg(
     """
     if batch_size < period:
         raise ValueError(
-            f"batch_size is {batch_size} and period {period}; Theorem 1 needs batch_size >= period."
+            f"batch_size is {batch_size} and period {period}; Theorem 1 needs "
+            "batch_size >= period."
         )
     xi = _batch_factor(target, batch_size, period, size, replace)
     cap = vempala_wibisono(target).cap / (4 * math.sqrt(6) * period)
@@ -239,7 +242,8 @@ def _batch_factor(
         target.temperature > 1
     ):  # no loss of generality: the bounds do not change under rescaling
         raise ValueError(
-            f"temperature is {target.temperature}; the theorem is stated for at most 1. Pass target.rescaled(1 / "
-            "temperature) and step_size * temperature: the same law and chain, written with F / temperature."
+            f"temperature is {target.temperature}; the theorem is stated for at most "
+            "1. Pass target.rescaled(1 / temperature) and step_size * temperature: the "
+            "same law and chain, written with F / temperature."
         )
     return batch_variance_factor(size, batch_size, replace=replace)

@@ -87,7 +87,8 @@ def stationary_variance(
             raise ValueError(f"integrator is {integrator!r}; pass one of {known}.")
     if np.any(p + q <= 0):
         raise ValueError(
-            f"precision + curvature must be > 0, got {np.min(p + q)}; there is no law to settle to."
+            f"precision + curvature must be > 0, got {np.min(p + q)}; there is no law "
+            "to settle to."
         )
     settles = denominator > 0
     variance = np.where(

@@ -54,8 +54,9 @@ class Target:
         # a variance is at least temperature / L (Cramer and Rao) and at most 1 / alpha (Poincare)
         if self.lsi_constant > largest * ROUNDED:
             raise ValueError(
-                f"lsi_constant is {self.lsi_constant}, but no law exceeds smoothness / temperature = {largest}; "
-                "pass smoothness of the mean potential and lsi_constant of exp(-potential / temperature)."
+                f"lsi_constant is {self.lsi_constant}, but no law exceeds smoothness / "
+                f"temperature = {largest}; pass smoothness of the mean potential and "
+                "lsi_constant of exp(-potential / temperature)."
             )
 
     @property
@@ -257,7 +258,8 @@ def gibbs_gap_bound(
     positive(temperature=temperature, dissipativity=dissipativity)
     if dissipativity > smoothness:
         raise ValueError(
-            f"dissipativity is {dissipativity}; pass a number <= smoothness {smoothness}."
+            f"dissipativity is {dissipativity}; pass a number <= smoothness "
+            f"{smoothness}."
         )
     nonnegative(offset=offset)
     ratio = smoothness / dissipativity * (offset / (dim * temperature) + 1)

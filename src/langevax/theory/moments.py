@@ -54,7 +54,8 @@ def batch_variance_factor(size: int, batch_size: int, *, replace: bool) -> float
         return 1 / batch_size
     if batch_size > size:
         raise ValueError(
-            f"batch_size must be <= size {size} without replacement, got {batch_size}; pass replace=True."
+            f"batch_size must be <= size {size} without replacement, got {batch_size}; "
+            "pass replace=True."
         )
     return (
         0.0 if batch_size == size else (size - batch_size) / (batch_size * (size - 1))

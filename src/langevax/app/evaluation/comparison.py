@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from langevax.app.evaluation import called_classes
 from langevax.app.evaluation.holdout import TrainTestSplit
 from langevax.app.evaluation.metrics import METRICS, Measured, Metric, measure
 from langevax.app.evaluation.peers import Peer, peers, quiet
@@ -222,18 +223,6 @@ def _of_peer(
             for model, (_, test) in zip(models, parts, strict=True)
         ]
     return Method(outputs, seconds, note)
-
-
-def called_classes(outputs: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    """Return the likeliest class of each row; of two classes, the second from `threshold` on.
-
-    Example:
-        >>> called_classes(np.array([[0.9, 0.1], [0.7, 0.3]]), threshold=0.2)
-        array([0, 1])
-    """
-    if outputs.shape[1] == 2 and threshold != 0.5:
-        return (outputs[:, 1] > threshold).astype(int)
-    return outputs.argmax(1)
 
 
 def more_folds(

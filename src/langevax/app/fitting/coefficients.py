@@ -13,7 +13,7 @@ from langevax.app.evaluation.holdout import TrainTestSplit
 from langevax.app.fitting.prepared import FitData
 from langevax.app.report.contents import Coefficient
 from langevax.app.report.numbers import number
-from langevax.sklearn.table import weighted_moments
+from langevax.sklearn.column_maps import weighted_moments
 
 NORMAL_95 = 1.96
 """Standard errors of an interval of 95 %."""

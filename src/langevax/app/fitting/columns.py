@@ -27,8 +27,8 @@ from langevax.app.report.summary import split_sizes
 from langevax.app.tables.columns import (
     of_far_values,
     of_kinds,
-    of_last_row,
     of_rows_apart,
+    of_totals,
     read_columns,
 )
 from langevax.app.tables.exposures import check_column, check_values
@@ -52,7 +52,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     suspects = _suspects(read)
     decisions = (
         *table.decisions,
-        *of_last_row(read.readings),
+        *of_totals(read.readings),
         *of_rows_apart(read.readings),
         *([] if options.group else of_repeated_names(read.readings, read.styles)),
         *of_kinds(table.frame, read.readings),
@@ -118,8 +118,8 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
     if options.threshold != "0.5" and len(target.classes) != 2:
         number = len(target.classes) or "numbers"
         raise BadInput(
-            f"--threshold {options.threshold} is for two classes, and --target {options.target!r} has {number}; leave "
-            "it out."
+            f"--threshold {options.threshold} is for two classes, and --target "
+            f"{options.target!r} has {number}; leave it out."
         )
     inputs = {name: one for name, one in readings.items() if name != options.target}
     frame, styles, left_out = useful(inputs, options.keep, target.rows)
@@ -130,7 +130,8 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
     if not styles:
         reasons = " ".join(sentences(left_out)) or "It is the only one."
         raise BadInput(
-            f"TABLE {str(options.table)!r} has no column to learn {options.target!r} from. {reasons}"
+            f"TABLE {str(options.table)!r} has no column to learn {options.target!r} "
+            f"from. {reasons}"
         )
     return ColumnsRead(options, target, readings, frame, styles, left_out)
 

@@ -137,8 +137,9 @@ def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
     min_columns = options.derivative + 2
     if len(columns.names) < min_columns:
         raise BadInput(
-            f"TABLE {str(options.table)!r} has {count(len(columns.names), 'column')} of values, where --curves wide "
-            f"with --derivative {options.derivative} needs at least {min_columns}."
+            f"TABLE {str(options.table)!r} has {count(len(columns.names), 'column')} "
+            f"of values, where --curves wide with --derivative {options.derivative} "
+            f"needs at least {min_columns}."
         )
     remedy = "correct it, or pass --drop with columns that are not values of the curve"
     cells = cells_of(inputs.select(columns.names), readings, remedy)
@@ -163,9 +164,13 @@ def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
         times = np.linspace(0, 1, len(columns.names))
         axis = "t, even steps"
         notes.append(
-            "The names of the columns are not numbers: times are even steps from 0 to 1."
+            "The names of the columns are not numbers: times are even steps from 0 to "
+            "1."
         )
-    words = f"{count(len(values), 'curve')} of {len(times):,} values from {times[0]:g} to {times[-1]:g}; {lacking}"
+    words = (
+        f"{count(len(values), 'curve')} of {len(times):,} values from {times[0]:g} to "
+        f"{times[-1]:g}; {lacking}"
+    )
     return CurveData(
         schema=WideCurves(
             options.target,
@@ -244,7 +249,10 @@ def _described(curves: list[Any], num_channels: int) -> tuple[tuple[float, float
     if min(sizes) == max(sizes):
         span = f"{min(sizes)}"
     channels = "" if num_channels == 1 else f" in {num_channels} channels"
-    words = f"{count(len(curves), 'curve')}{channels} of {span} readings from {first:g} to {last:g}"
+    words = (
+        f"{count(len(curves), 'curve')}{channels} of {span} readings from {first:g} to "
+        f"{last:g}"
+    )
     domain = (first, last) if first < last else (first - 0.5, last + 0.5)
     return domain, words
 
@@ -266,8 +274,9 @@ def _check_constant(
     for code, word in zip(readings.codes.tolist(), words, strict=True):
         if code >= 0 and word is not None and first.setdefault(code, word) != word:
             raise BadInput(
-                f"{option} {name!r} varies within {id} {readings.ids[code]!r}: {first[code]} and {word}; it must be "
-                "constant for each curve: name another column, or another --id."
+                f"{option} {name!r} varies within {id} {readings.ids[code]!r}: "
+                f"{first[code]} and {word}; it must be constant for each curve: name "
+                "another column, or another --id."
             )
 
 

@@ -36,7 +36,8 @@ def _check_columns(options: FitOptions, table: pl.DataFrame) -> None:
             other = by_column.setdefault(name, option)
             if other != option:
                 raise BadInput(
-                    f"{option} {name!r} is also the column of {other}; name another, or leave one of them out."
+                    f"{option} {name!r} is also the column of {other}; name another, "
+                    "or leave one of them out."
                 )
 
 

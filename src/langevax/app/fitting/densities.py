@@ -57,7 +57,8 @@ class RefittedLaws:
                 model.fit(self.data.take(train), split.targets[train])
             except ValueError as error:
                 raise BadInput(
-                    f"a fold of the rows cannot be fitted: {error} Or pass --skip peers."
+                    f"a fold of the rows cannot be fitted: {error} Or pass --skip "
+                    "peers."
                 ) from error
         self.log_densities.append(self._densities(model, train, test))
         return outputs_of(model, split, self.data.take(test))

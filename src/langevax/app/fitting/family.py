@@ -87,8 +87,9 @@ class FamilyFit(Fit):
         rows = f"{len(split.train):,} training rows"
         if len(split.train) > MOST_PREDICTIVE_ROWS:
             raise BadInput(
-                f"{asked} uses all rows at every move, and TABLE has {rows}, more than {MOST_PREDICTIVE_ROWS:,}; pass a table of "
-                "fewer rows, drawn at random."
+                f"{asked} uses all rows at every move, and TABLE has {rows}, more than "
+                f"{MOST_PREDICTIVE_ROWS:,}; pass a table of fewer rows, drawn at "
+                "random."
             )
         slopes = slopes_of(split, split.train, self.exposure)
         if not slopes:
@@ -97,8 +98,9 @@ class FamilyFit(Fit):
             )
         if len(slopes) > self.most_slopes:
             raise BadInput(
-                f"{asked} has a slope for each of {len(slopes):,} inputs, and at most {self.most_slopes}; leave columns out "
-                "with --drop, or leave --family out for a network, which takes them all."
+                f"{asked} has a slope for each of {len(slopes):,} inputs, and at most "
+                f"{self.most_slopes}; leave columns out with --drop, or leave --family "
+                "out for a network, which takes them all."
             )
 
     def train(self, folder: Folder) -> None:
@@ -129,11 +131,15 @@ class FamilyFit(Fit):
             (
                 "Training",
                 "the posterior was sampled, and laws with shares of Bayes from 1 to "
-                f"{model.path_.posterior_share[-1]:g} followed it; {self.seconds:.1f} s, compiling included",
+                f"{model.path_.posterior_share[-1]:g} followed it; {self.seconds:.1f} "
+                "s, compiling included",
             ),
             (
                 "Law",
-                f"{law}: the largest share within one standard error of the best ({model.comparison_.method})",
+                (
+                    f"{law}: the largest share within one standard error of the best "
+                    f"({model.comparison_.method})"
+                ),
             ),
         ]
         if self.exposure is not None:
@@ -186,8 +192,8 @@ class FamilyFit(Fit):
         sentences = [law.bayes, f"On {where}: a row is {', and '.join(beside)}."]
         if law.chosen and self.family == "poisson":
             sentences.append(
-                "Counts spread more than a Poisson regression says; --family negative-binomial learns their spread: "
-                "compare."
+                "Counts spread more than a Poisson regression says; --family "
+                "negative-binomial learns their spread: compare."
             )
         return sentences
 
@@ -204,7 +210,10 @@ class FamilyFit(Fit):
     def guarantee(self, certificate: dict[str, Any]) -> str:
         """Return what the certificate says, in sentences."""
         if not certificate:
-            return "Not certified: the distance from the best law of this share of Bayes is not known."
+            return (
+                "Not certified: the distance from the best law of this share of Bayes "
+                "is not known."
+            )
         split = self.data.split
         return law_optimum(certificate["verdict"], len(split.train), split.unit)
 
@@ -255,10 +264,11 @@ class FamilyFit(Fit):
                 " So few groups make them too narrow." if number < FEWEST_GROUPS else ""
             )
         return (
-            f"By the value, {change} where the column is larger by the step, or has this word and not the one compared "
-            f"with, and the other columns stay as they are. Intervals of 95 % are by the sandwich formula over {rows}: "
-            f"they hold although the spread is wrong, not where the mean is.{few} What a column goes with need not be "
-            "its effect."
+            f"By the value, {change} where the column is larger by the step, or has "
+            "this word and not the one compared with, and the other columns stay as "
+            f"they are. Intervals of 95 % are by the sandwich formula over {rows}: "
+            f"they hold although the spread is wrong, not where the mean is.{few} What "
+            "a column goes with need not be its effect."
         )
 
 
@@ -272,8 +282,9 @@ def checked(model: Any, unit: str) -> str:
         which = "every law" if settled == laws else f"{settled} of {laws} laws"
         sentence += f", and the mean log density of {which} on the path settled within its noise"
     return (
-        f"Checked, or warned of above, is that the fit has converged: {sentence}. Scores and intervals on held-out "
-        f"{unit}s are measured, and rest on none of this."
+        f"Checked, or warned of above, is that the fit has converged: {sentence}. "
+        f"Scores and intervals on held-out {unit}s are measured, and rest on none of "
+        "this."
     )
 
 
@@ -294,8 +305,9 @@ def about_gains(comparing: BayesComparison, split: TrainTestSplit) -> str:
         about += f" Their errors count rows of one {split.grouped_by!r} as independent, and may be too small."
     if split.dates:
         about += (
-            f" Rows are taken as exchangeable: where one depends on those before it, in the order of "
-            f"{split.dates[0]!r}, a law gives it heavy tails and no memory."
+            " Rows are taken as exchangeable: where one depends on those before it, in "
+            f"the order of {split.dates[0]!r}, a law gives it heavy tails and no "
+            "memory."
         )
     return about
 

@@ -95,7 +95,8 @@ class NetworkFit(Fit):
         except DivergenceError as error:
             folder.forget_training()
             raise RunFailed(
-                f"the training diverged at step {error.step}; try a higher --temperature."
+                f"the training diverged at step {error.step}; try a higher "
+                "--temperature."
             ) from error
         except CheckpointError as error:
             problem = str(error).partition("; pass resume=")[0].removesuffix(".")
@@ -249,9 +250,10 @@ def steps_sentence(model: Any) -> str:
 
 def path_sentence(model: Any) -> str:
     """Return which temperatures a network was led through."""
-    first, *_, last = (f"{value:.3g}" for value in model.history_["temperature"])
+    temperatures = model.history_["temperature"]
+    first, *_, last = (f"{value:.3g}" for value in temperatures)
     ends = f"from temperature {first} down to {last}"
-    if not model.converged_:
+    if temperatures[-1] > model.temperature_:
         ends += f" instead of {model.temperature_:.3g}"
     last_ones = f"the last {len(model.clouds_)} predict together"
     return f"a path of {len(model.history_['loss'])} networks {ends}; {last_ones}"

@@ -122,7 +122,8 @@ def check_names(table: pl.DataFrame, option: str, names: Sequence[str]) -> None:
     for name in names:
         if name not in table.columns:
             raise BadInput(
-                f"{option} {name!r} is not a column of the table; {nearest(name, table.columns)}"
+                f"{option} {name!r} is not a column of the table; "
+                f"{nearest(name, table.columns)}"
             )
 
 
@@ -135,6 +136,7 @@ def check_size(
     """Raise `BadInput` where rows or curves are too few."""
     if number < least:
         raise BadInput(
-            f"TABLE {str(options.table)!r} has {count(number, noun)} with a target; training and hold-out need at "
-            f"least {least}, and a score that means something needs about 50: add {noun}s."
+            f"TABLE {str(options.table)!r} has {count(number, noun)} with a target; "
+            f"training and hold-out need at least {least}, and a score that means "
+            f"something needs about 50: add {noun}s."
         )

@@ -65,7 +65,8 @@ def table_reading(
     because = dict.fromkeys(options.drop, "Left out by --drop.")
     if options.group:
         because[options.group] = (
-            "--group: rows with the same value stay together; it is not used as an input."
+            "--group: rows with the same value stay together; it is not used as an "
+            "input."
         )
     columns += [
         ColumnReading(name, "left out", "", 0, 0, 0, "", (reason,))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from langevax import storage
 from langevax.app.evaluation import holdout
 from langevax.app.evaluation.certainty import (
     Calibration,
@@ -30,7 +31,6 @@ from langevax.app.folder import (
     RESULT,
     SCHEMA,
     Folder,
-    file_digest,
     write_json,
 )
 from langevax.app.options import FitOptions
@@ -40,10 +40,10 @@ from langevax.app.report import summary
 from langevax.app.report.contents import FitContents
 from langevax.app.report.effects import effects_of, far_off_rows
 from langevax.app.report.fit_page import write_fit_page
-from langevax.app.tables.files import without_formulas
+from langevax.app.tables.files import write_table
 from langevax.app.tables.schema import write_schema
 from langevax.run import keep_compiled_programs
-from langevax.sklearn.persistence import stored_hash
+from langevax.sklearn import saved
 
 
 def run(options: FitOptions) -> None:
@@ -60,7 +60,7 @@ def run(options: FitOptions) -> None:
         read = {"target": options.target, "task": data.split.task}
         output.result(plain(read | reading_of(fit)))
         return
-    identity = {"target": options.target, "table": file_digest(options.table)}
+    identity = {"target": options.target, "table": storage.file_hash(options.table)}
     with folder.writing(options.force, options.settings | identity) as continued:
         if continued:
             output.say("Continued", f"an interrupted run, from {folder.training}")
@@ -226,7 +226,10 @@ def result_of(
     """Return result.json, which --json prints."""
     comparison = contents.comparison
     split = fit.data.split
-    alike = "target summary certainty optimum certificate command versions cautions calibration relevance"
+    alike = (
+        "target summary certainty optimum certificate command versions cautions "
+        "calibration relevance"
+    )
     result = {name: getattr(contents, name) for name in alike.split()}
     result |= reading_of(fit) | fit.record()
     if contents.classes:
@@ -268,14 +271,14 @@ def write_model(
         "scores": {score["name"]: score["value"] for score in result["scores"]},
     }
     fit.model.save(new / MODEL, card=card)
-    write_schema(data.schema, new / SCHEMA, stored_hash(new / MODEL))
+    write_schema(data.schema, new / SCHEMA, saved.read(new / MODEL).hash)
     observed = split.test_targets
     if classes:
         observed = [classes[i] for i in split.test_targets]
     named = data.names[split.test.tolist()].with_columns(observed=pl.Series(observed))
     predicted = prediction_table(outputs, classes, result.get("threshold", 0.5))
     table = pl.concat([named, predicted], how="horizontal")
-    without_formulas(table).write_csv(new / HOLDOUT)
+    write_table(table, new / HOLDOUT)
     write_json(new / RESULT, result)
 
 

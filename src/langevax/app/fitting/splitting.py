@@ -35,20 +35,24 @@ def row_groups(
     notes = []
     if number < fewest:
         raise BadInput(
-            f"--group {column!r} has {count(number, 'value')}; training, folds and hold-out need at least "
-            f"{fewest} groups of rows: name another column, or leave --group out."
+            f"--group {column!r} has {count(number, 'value')}; training, folds and "
+            f"hold-out need at least {fewest} groups of rows: name another column, or "
+            "leave --group out."
         )
     if number == len(rows):
         raise BadInput(
-            f"--group {column!r} has another value in each row; leave it out, or use --drop."
+            f"--group {column!r} has another value in each row; leave it out, or use "
+            "--drop."
         )
     if unknown.any():
         notes.append(
-            f"{count(int(unknown.sum()), 'row')} without {column!r}: each is a group of its own."
+            f"{count(int(unknown.sum()), 'row')} without {column!r}: each is a group "
+            "of its own."
         )
     if number < FEWEST_GROUPS:
         notes.append(
-            f"{number} groups are few: scores and intervals rest on as few independent observations."
+            f"{number} groups are few: scores and intervals rest on as few independent "
+            "observations."
         )
     return codes, notes
 
@@ -89,18 +93,21 @@ def _split_singly(
         names = [str(target.classes[i]) for i in np.flatnonzero(sizes == 1)]
         noun = "class" if len(names) == 1 else "classes"
         notes.append(
-            f"The single row of {noun} {listing(names)} is used for training; no score covers it."
+            f"The single row of {noun} {listing(names)} is used for training; no score "
+            "covers it."
         )
     others = rows[~single]
     classes = target.values[~single]
     if min(held_out, len(others) - held_out) < len(np.unique(classes)):
         notes.append(
-            f"Too few rows to hold out some of every class ({held_out}): split without regard to classes."
+            f"Too few rows to hold out some of every class ({held_out}): split without "
+            "regard to classes."
         )
         classes = None
     if len(others) - held_out < 2:
         raise BadInput(
-            f"--target leaves {len(others) - held_out} rows to train on, beside classes of a single row; add rows."
+            f"--target leaves {len(others) - held_out} rows to train on, beside "
+            "classes of a single row; add rows."
         )
     train, test = train_test_split(
         others, test_size=held_out, random_state=seed, stratify=classes
@@ -132,11 +139,13 @@ def _split_groups(
         test = test[~back[test]]
         names = listing([str(target.classes[place]) for place in absent])
         notes.append(
-            f"{names} would be among the held-out rows alone; these groups are used for training."
+            f"{names} would be among the held-out rows alone; these groups are used "
+            "for training."
         )
     if len(test) < 2:
         raise BadInput(
-            "--group leaves fewer than 2 rows to hold out; leave it out, or pass another --seed."
+            "--group leaves fewer than 2 rows to hold out; leave it out, or pass "
+            "another --seed."
         )
     return train, test, notes
 
@@ -196,9 +205,10 @@ def of_repeated_names(
     if not named:
         return []
     sentence = (
-        f"Several rows have the same {enumerated(named.values())}: if they are of one patient, site or batch, keep them on "
-        f"one side of every split with {option('--group', next(iter(named)))}; otherwise scores are those of ones seen "
-        "before."
+        f"Several rows have the same {enumerated(named.values())}: if they are of one "
+        "patient, site or batch, keep them on one side of every split with "
+        f"{option('--group', next(iter(named)))}; otherwise scores are those of ones "
+        "seen before."
     )
     return [Decision("warning", sentence)]
 
@@ -212,7 +222,10 @@ def copies_of(
     if copies <= many * whole.height:
         return []
     return [
-        f"{copies:,} of {count(whole.height, 'row')} are copies of others. All methods, the first one too, are "
-        "scored on rows of which they saw copies, and look better than on new rows; remove the copies unless each is a "
-        "row of its own."
+        (
+            f"{copies:,} of {count(whole.height, 'row')} are copies of others. All "
+            "methods, the first one too, are scored on rows of which they saw copies, "
+            "and look better than on new rows; remove the copies unless each is a row "
+            "of its own."
+        )
     ]

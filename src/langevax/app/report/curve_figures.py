@@ -23,14 +23,16 @@ def _slopes(curves: CurveContents) -> Figure:
     for band in curves.slopes:
         place = strongest(band)
         words = (
-            f"Median of beta of t, the response of {curves.response} to a change of the {band.label} at t: strongest "
-            f"at {number(band.grid[place])}, where it is {number(band.median[place], 3)}."
+            f"Median of beta of t, the response of {curves.response} to a change of "
+            f"the {band.label} at t: strongest at {number(band.grid[place])}, where it "
+            f"is {number(band.median[place], 3)}."
         )
         pictures.append(Picture(draw_slopes(band, curves.time), words))
     text = (
-        f"The response of {curves.response} to a small change of the curve at each t: above zero it rises, below it "
-        "falls, at zero it does not change. The line is the median over training curves, the darker band contains half "
-        "of them, the lighter 90 %: a linear model would have one line for all."
+        f"The response of {curves.response} to a small change of the curve at each t: "
+        "above zero it rises, below it falls, at zero it does not change. The line is "
+        "the median over training curves, the darker band contains half of them, the "
+        "lighter 90 %: a linear model would have one line for all."
     )
     rows = [
         (band.label, *values)

@@ -30,16 +30,25 @@ from langevax.figures import interactive
 CERTIFICATE_FIELDS = {
     "lower_bound": (
         "lower end of the optimum",
-        "no network or law of this kind has a lower objective (95 %), unless a minimum exists that no search entered",
+        (
+            "no network or law of this kind has a lower objective (95 %), unless a "
+            "minimum exists that no search entered"
+        ),
     ),
     "upper_bound": (
         "upper end of the optimum",
-        "some network or law has an objective no higher than this (95 %), whatever the walks missed",
+        (
+            "some network or law has an objective no higher than this (95 %), whatever "
+            "the walks missed"
+        ),
     ),
     "width": ("width", "upper minus lower end"),
     "unknown_share": (
         "unknown share",
-        "the width, of what the untrained network or the posterior leaves above the lower end",
+        (
+            "the width, of what the untrained network or the posterior leaves above "
+            "the lower end"
+        ),
     ),
     "prior_objective": ("untrained objective", "the objective of the untrained prior"),
     "bayes_objective": ("objective of Bayes", "the objective of the posterior"),
@@ -90,8 +99,9 @@ def _sections(contents: FitContents) -> list[Section]:
                 _scores(contents, scored),
                 _methods(contents),
                 Text(
-                    f"Numbers after ± are standard errors; in brackets, by how much a method is better than the {word}, "
-                    "or worse with a minus. All methods chose their settings once, on the training "
+                    "Numbers after ± are standard errors; in brackets, by how much a "
+                    f"method is better than the {word}, or worse with a minus. All "
+                    "methods chose their settings once, on the training "
                     f"{contents.unit}s, in the seconds shown.",
                     "note",
                 ),
@@ -129,8 +139,9 @@ def _scores(contents: FitContents, scored: str) -> Figure:
     columns["seconds"] = [score.seconds for score in ranked]
     word = comparison.word
     text = (
-        f"On {scored}. The green diamond is this {word}, grey dots are other methods on the same {contents.unit}s. Bars "
-        f"are two standard errors of the difference from the {word}: a bar that reaches the line is level with it."
+        f"On {scored}. The green diamond is this {word}, grey dots are other methods "
+        f"on the same {contents.unit}s. Bars are two standard errors of the difference "
+        f"from the {word}: a bar that reaches the line is level with it."
     )
     pictures = [_dots(comparison, metric) for metric in metrics]
     return Figure(pictures, text, "scores", columns)
@@ -190,8 +201,9 @@ def _predictions(contents: FitContents) -> Figure:
         short(np.quantile(np.abs(predicted - observed), share)) for share in (0.5, 0.9)
     )
     text = (
-        f"Each point is a {contents.unit} that the {contents.comparison.word} has not seen; on the line, the prediction "
-        f"is right. Of {rows} half are off by less than {half}, and nine of ten by less than {most}."
+        f"Each point is a {contents.unit} that the {contents.comparison.word} has not "
+        f"seen; on the line, the prediction is right. Of {rows} half are off by less "
+        f"than {half}, and nine of ten by less than {most}."
     )
     if observed.size > interactive.POINTS_DRAWN:
         text += f" {whole(interactive.POINTS_DRAWN)} points are drawn."
@@ -218,15 +230,19 @@ def _confusion(contents: FitContents) -> Figure:
     row, column = np.unravel_index(np.argmax(wrong), wrong.shape)
     worst = ""
     if wrong.max():
-        worst = f" The most frequent error: {classes[row]} predicted as {classes[column]}, {whole(wrong.max())} times."
+        worst = (
+            f" The most frequent error: {classes[row]} predicted as {classes[column]}, "
+            f"{whole(wrong.max())} times."
+        )
     answer = "the likeliest class"
     if comparison.threshold != 0.5:
         answer = (
             f"{classes[1]!r} where its probability is above {comparison.threshold:.2g}"
         )
     text = (
-        "Rows are observed classes, columns predicted classes; a darker shade is a larger share of the row. On the "
-        f"diagonal, the prediction is right: {right}, by answering {answer}.{worst}"
+        "Rows are observed classes, columns predicted classes; a darker shade is a "
+        f"larger share of the row. On the diagonal, the prediction is right: {right}, "
+        f"by answering {answer}.{worst}"
     )
     words = f"{right} {contents.unit}s are on the diagonal.{worst}"
     columns = {
@@ -253,13 +269,15 @@ def _relevance(contents: FitContents) -> Figure:
     names, mean, deviation = (values[:MOST_DRAWN] for values in columns.values())
     texts = [number(value, 2) for value in mean]
     words = (
-        f"{names[0]} matters most, {change} {texts[0]}. {len(names)} columns are drawn, the last of them {names[-1]} "
-        f"with {texts[-1]}."
+        f"{names[0]} matters most, {change} {texts[0]}. {len(names)} columns are "
+        f"drawn, the last of them {names[-1]} with {texts[-1]}."
     )
     text = (
-        f"{change[0].upper()}{change[1:]} on {whole(relevance.num_rows)} held-out {contents.unit}s when one column is "
-        "shuffled, with one standard deviation over shuffles. A column whose bar reaches the line at zero may not "
-        "matter; columns that say the same share what they matter, and what matters need not be a cause."
+        f"{change[0].upper()}{change[1:]} on {whole(relevance.num_rows)} held-out "
+        f"{contents.unit}s when one column is shuffled, with one standard deviation "
+        "over shuffles. A column whose bar reaches the line at zero may not matter; "
+        "columns that say the same share what they matter, and what matters need not "
+        "be a cause."
     )
     if len(order) > MOST_DRAWN:
         text += f" The first {MOST_DRAWN} of {len(order)} columns."
@@ -293,8 +311,9 @@ def _effects(contents: FitContents) -> list[Text | Table]:
         Text("How it changes the prediction", "heading"),
         Table("Effects of columns", heads, rows),
         Text(
-            f"Mean {what} over held-out {contents.unit}s with one column set to the ends of its first and last tenth, "
-            "or to the words of the lowest and the highest mean; the other columns as they are.",
+            f"Mean {what} over held-out {contents.unit}s with one column set to the "
+            "ends of its first and last tenth, or to the words of the lowest and the "
+            "highest mean; the other columns as they are.",
             "note",
         ),
     ]
@@ -334,7 +353,8 @@ def _column(column: ColumnReading) -> tuple[Any, ...]:
 def _certainty(contents: FitContents, scored: str) -> list[Text | Table | Figure]:
     """Return the evidence on single predictions, and those that are furthest off."""
     known = contents.certainty or (
-        "Not measured: this fit trained no networks without a part of the rows, or had too few rows."
+        "Not measured: this fit trained no networks without a part of the rows, or had "
+        "too few rows."
     )
     parts: list[Text | Table | Figure] = [Text(known)]
     if contents.calibration is not None:
@@ -345,8 +365,8 @@ def _certainty(contents: FitContents, scored: str) -> list[Text | Table | Figure
             Text(f"The {contents.unit}s that it gets most wrong", "heading"),
             Table("Worst errors", heads, contents.far_off),
             Text(
-                f"Of {scored}: mistakes in the table, or cases that its columns do not tell apart. Rows count from 1 "
-                "below the header.",
+                f"Of {scored}: mistakes in the table, or cases that its columns do not "
+                "tell apart. Rows count from 1 below the header.",
                 "note",
             ),
         ]
@@ -367,10 +387,13 @@ def _calibration(contents: FitContents) -> Figure:
         LEVEL_ERRORS * one.error,
     )
     ends = f"{one.observed[0]:.1%} to {one.observed[-1]:.1%}"
-    words = f"Calibration of {one.event} in {bins} groups, whose observed shares go from {ends}."
+    words = (
+        f"Calibration of {one.event} in {bins} groups, whose observed shares go from "
+        f"{ends}."
+    )
     text = (
-        f"{rows} {contents.unit}s in {bins} groups by the probability of {one.event}: on the line, it happens as often "
-        "as predicted. Bars are two standard errors."
+        f"{rows} {contents.unit}s in {bins} groups by the probability of {one.event}: "
+        "on the line, it happens as often as predicted. Bars are two standard errors."
     )
     columns = {
         "predicted": one.predicted,
@@ -394,10 +417,14 @@ def _cooling(cooling: CoolingContents, contents: FitContents) -> Figure:
     )
     temperature = short(cooling.temperature[cooling.chosen])
     loss = short(cooling.loss[cooling.chosen])
-    words = f"Temperatures fall to the right; {temperature} was chosen, where {contents.unit}s left out have {loss}."
+    words = (
+        f"Temperatures fall to the right; {temperature} was chosen, where "
+        f"{contents.unit}s left out have {loss}."
+    )
     text = (
-        f"The temperature falls from left to right. Diamonds are the {contents.unit}s left out of folds, with one "
-        "standard error of the difference from the least; the vertical line is the temperature chosen."
+        f"The temperature falls from left to right. Diamonds are the {contents.unit}s "
+        "left out of folds, with one standard error of the difference from the least; "
+        "the vertical line is the temperature chosen."
     )
     if cooling.trained_loss.size:
         text += f" Grey is the network of this page on the {contents.unit}s that it was trained on."
@@ -436,8 +463,9 @@ def _interval(contents: FitContents) -> Figure:
     first, last = (f"from {number(lower[i])} to {number(upper[i])}" for i in (0, -1))
     words = f"The interval closed {first} at first, {last} at the end."
     caption = (
-        f"The least training objective of all {every} lies in the band. Its upper end is proved up to errors of "
-        "sampling; its lower end assumes that no minimum was missed by all searches."
+        f"The least training objective of all {every} lies in the band. Its upper end "
+        "is proved up to errors of sampling; its lower end assumes that no minimum was "
+        "missed by all searches."
     )
     columns = {"work": work, "lower_bound": lower, "upper_bound": upper}
     return drawn(picture, words, caption, "certificate", columns)
@@ -448,7 +476,10 @@ def _details(contents: FitContents) -> list[Section]:
     details = []
     if contents.predict_command:
         interval = "a set of classes" if contents.classes else "an interval"
-        about = f"Its columns are read as those of this table were. With --interval 0.9, each prediction has {interval}."
+        about = (
+            "Its columns are read as those of this table were. With --interval 0.9, "
+            f"each prediction has {interval}."
+        )
         parts = [Text(contents.predict_command, "code"), Text(about)]
         details.append(Section("Predict for another table", parts))
     if contents.training:

@@ -44,10 +44,11 @@ def _laws(law: LawContents, unit: str, scored: str) -> list[Text | Table]:
             bold=law.chosen,
         ),
         Text(
-            "The posterior of the coefficients, and laws with less of it: mixtures of regressions that let rows differ by "
-            "more than their columns say. Gains at zero within two standard errors mean that the model is right, as far "
-            "as predictions of single rows can show it; a rise is what Bayes loses. The bold one predicts. "
-            f"{law.about_curve}",
+            "The posterior of the coefficients, and laws with less of it: mixtures of "
+            "regressions that let rows differ by more than their columns say. Gains at "
+            "zero within two standard errors mean that the model is right, as far as "
+            "predictions of single rows can show it; a rise is what Bayes loses. The "
+            f"bold one predicts. {law.about_curve}",
             "note",
         ),
         Text(f"How likely it makes new {unit}s", "heading"),
@@ -58,7 +59,8 @@ def _laws(law: LawContents, unit: str, scored: str) -> list[Text | Table]:
             bold=0,
         ),
         Text(
-            f"Mean log density, or probability of counts and classes, of a {unit} in nats, on {scored}; higher is better.",
+            f"Mean log density, or probability of counts and classes, of a {unit} in "
+            f"nats, on {scored}; higher is better.",
             "note",
         ),
     ]
@@ -131,7 +133,10 @@ def coefficient_figure(law: LawContents) -> Figure:
     words = "; ".join(
         f"{name} {' '.join(text)}" for name, text in zip(names, texts, strict=False)
     )
-    text = f"The {law.effect}s of {law.response}, with intervals of 95 %: where one reaches the line, it may be chance."
+    text = (
+        f"The {law.effect}s of {law.response}, with intervals of 95 %: where one "
+        "reaches the line, it may be chance."
+    )
     if len(first) < len(law.coefficients):
         text += f" The first {len(first)} of {len(law.coefficients)}."
     heads = ("column", "per", "value", "low", "high", "slope", "error")

@@ -6,9 +6,7 @@ markup that was not escaped could not run or load anything.
 """
 
 import base64
-import csv
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,9 +17,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import plotly.graph_objects as go
+import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from langevax.app.tables.files import csv_text
 from langevax.figures.theme import FONTS, IN_THE_DARK, css_variables
 
 MOST_LISTED = 60  # columns in a table
@@ -168,11 +168,10 @@ def embedded_json(text: str) -> Markup:
 
 def csv_url(columns: Mapping[str, Iterable[Any]]) -> str:
     """Return a table as CSV in a URL."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return f"data:text/csv;charset=utf-8;base64,{_base64(text.getvalue().encode())}"
+    frame = pl.DataFrame(
+        {name: list(cells) for name, cells in columns.items()}, strict=False
+    )
+    return f"data:text/csv;charset=utf-8;base64,{_base64(csv_text(frame).encode())}"
 
 
 def _base64(data: bytes) -> str:

@@ -55,8 +55,8 @@ def worth(
         sentences += _rarest_class(comparison, classes, unit)
     if rows < FEW_SCORED:
         sentences.append(
-            f"{count(rows, unit).capitalize()} are few: a difference between methods may be chance. "
-            f"Add {unit}s before you rely on one."
+            f"{count(rows, unit).capitalize()} are few: a difference between methods "
+            f"may be chance. Add {unit}s before you rely on one."
         )
     return tuple(sentences)
 
@@ -76,8 +76,8 @@ def scored_rows(comparison: Comparison, unit: str = "row") -> str:
         return f"{count(rows, f'held-out {unit}')}{new}"
     without = f"all {unit}s of its {group!r}" if group else "it"
     return (
-        f"{count(rows, unit)}, each scored by a {comparison.word} trained without {without} "
-        f"({comparison.num_folds} folds)"
+        f"{count(rows, unit)}, each scored by a {comparison.word} trained without "
+        f"{without} ({comparison.num_folds} folds)"
     )
 
 
@@ -90,7 +90,10 @@ def split_sizes(split: TrainTestSplit) -> str:
         >>> split_sizes(TrainTestSplit("t.csv", "y", "regression", (), **empty, **rows, grouped_by="who"))
         "3 rows to train on, 1 held out: 2 and 1 values of 'who'"
     """
-    sizes = f"{count(len(split.train), split.unit)} to train on, {whole(len(split.test))} held out"
+    sizes = (
+        f"{count(len(split.train), split.unit)} to train on, {whole(len(split.test))} "
+        "held out"
+    )
     if split.row_groups is None:
         return sizes
     own, new = (
@@ -122,24 +125,29 @@ def certainty(
     if held_out is not None:
         name, score, rows = held_out
         parts.append(
-            f"The saved model has {name} {short(score)} on the {count(rows, unit)} of holdout.csv, which the "
-            "scores by folds contain, too."
+            f"The saved model has {name} {short(score)} on the {count(rows, unit)} of "
+            "holdout.csv, which the scores by folds contain, too."
         )
     if coverage is not None:
-        rows = f"{whole(coverage.inside)} of {count(coverage.num_rows, f'held-out {unit}')}"
+        rows = (
+            f"{whole(coverage.inside)} of "
+            f"{count(coverage.num_rows, f'held-out {unit}')}"
+        )
         share = _percent(coverage.share)
         nominal = _percent(coverage.nominal)
         width = short(coverage.width)
         spread = short(coverage.spread)
         if classes:
             parts.append(
-                f"Sets of classes made to contain the right one for {nominal} of new {unit}s do so for {rows} "
-                f"({share}), with {width} of {len(classes)} classes on average."
+                f"Sets of classes made to contain the right one for {nominal} of new "
+                f"{unit}s do so for {rows} ({share}), with {width} of {len(classes)} "
+                "classes on average."
             )
         else:
             parts.append(
-                f"Intervals made to contain {nominal} of new targets contain {rows} ({share}); they are {width} wide "
-                f"on average, where {nominal} of the targets spread over {spread}."
+                f"Intervals made to contain {nominal} of new targets contain {rows} "
+                f"({share}); they are {width} wide on average, where {nominal} of the "
+                f"targets spread over {spread}."
             )
     if calibration is not None:
         off = np.abs(calibration.observed - calibration.predicted)
@@ -148,13 +156,15 @@ def certainty(
         where = f" in {of - bins} of {of} groups" if bins else ""
         happens = "is right" if len(classes) > 2 else "happens"
         parts.append(
-            f"Grouped by probability, {calibration.event} {happens} as often as predicted{where}, within two standard "
-            f"errors, on {count(int(calibration.num_rows.sum()), unit)}."
+            f"Grouped by probability, {calibration.event} {happens} as often as "
+            f"predicted{where}, within two standard errors, on "
+            f"{count(int(calibration.num_rows.sum()), unit)}."
         )
     if dates:
         parts.append(
-            f"Scores are of {unit}s from the same period as the training {unit}s, by {dates[0]!r}: to learn how well "
-            f"it predicts the future, fit the earlier {unit}s alone and predict the later ones."
+            f"Scores are of {unit}s from the same period as the training {unit}s, by "
+            f"{dates[0]!r}: to learn how well it predicts the future, fit the earlier "
+            f"{unit}s alone and predict the later ones."
         )
     return " ".join(parts)
 
@@ -181,16 +191,17 @@ def optimum(
     rows = f"on {count(num_rows, unit)} at temperature {temperature:.3g}"
     if not certificate["trustworthy"]:
         return (
-            f"The distance from the global minimum of the training objective, {rows}, is not known. "
-            f"{_on_the_command_line(certificate['verdict'])}"
+            f"The distance from the global minimum of the training objective, {rows}, "
+            f"is not known. {_on_the_command_line(certificate['verdict'])}"
         )
     low = certificate["lower_bound"]
     high = certificate["upper_bound"]
     places = min(max(1 - int(np.floor(np.log10(max(high - low, 1e-8)))), 2), 8)
     return (
-        f"The training objective, {rows}, has its global minimum between {fixed(low, places)} and "
-        f"{fixed(high, places)} (95 % each end; the lower one unless a narrow minimum was missed by all searches). "
-        "This says how low training can go, and nothing about how well the network predicts."
+        f"The training objective, {rows}, has its global minimum between "
+        f"{fixed(low, places)} and {fixed(high, places)} (95 % each end; the lower one "
+        "unless a narrow minimum was missed by all searches). This says how low "
+        "training can go, and nothing about how well the network predicts."
     )
 
 
@@ -226,11 +237,15 @@ def _of_numbers(comparison: Comparison, target: str) -> tuple[str, str]:
     own, mean = (
         short(score.named("RMSE").value) for score in (comparison.ours, comparison.base)
     )
-    off = f"predictions are off by {own} (root mean square), the mean of the target by {mean}."
+    off = (
+        f"predictions are off by {own} (root mean square), the mean of the target by "
+        f"{mean}."
+    )
     if comparison.base.main.relation != "worse":
         return f"No better than always predicting the mean: R² {value_of(r2)}.", off
     return (
-        f"Explains {_share(r2)} of the variance of {target!r}; always predicting the mean explains none.",
+        f"Explains {_share(r2)} of the variance of {target!r}; always predicting the "
+        "mean explains none.",
         off,
     )
 
@@ -243,7 +258,10 @@ def _of_classes(
 ) -> tuple[str, str]:
     ours = comparison.ours
     base = comparison.base
-    loss = f"log loss {short(ours.value)}, and {short(base.value)} by the shares of the classes."
+    loss = (
+        f"log loss {short(ours.value)}, and {short(base.value)} by the shares of the "
+        "classes."
+    )
     if base.main.relation != "worse":
         return "Its probabilities are no better than the shares of the classes.", loss
     if len(classes) == 2:
@@ -254,14 +272,16 @@ def _of_classes(
         )
         pairs = _share(ours.named("AUC"))
         return (
-            f"Ranks {rare!r} above {other!r} in {pairs} of pairs (AUC); guessing, in 50 %.",
+            f"Ranks {rare!r} above {other!r} in {pairs} of pairs (AUC); guessing, in "
+            "50 %.",
             loss,
         )
     frequent = classes[int(np.bincount(comparison.observed).argmax())]
     right = _share(ours.named("accuracy"))
     often = _percent(base.named("accuracy").value)
     return (
-        f"Right on {right} of {unit}s; always answering {frequent!r} is right on {often}.",
+        f"Right on {right} of {unit}s; always answering {frequent!r} is right on "
+        f"{often}.",
         loss,
     )
 
@@ -279,8 +299,11 @@ def _beside_others(comparison: Comparison) -> list[str]:
         main = comparison.ours.main
         scores = enumerated([short(score.value) for score in better])
         return [
-            f"Of {all_of}, {_listed(better)} did better beyond the error of the difference: "
-            f"{main.metric.replace('R2', 'R²')} {scores} against {short(main.value)}."
+            (
+                f"Of {all_of}, {_listed(better)} did better beyond the error of the "
+                f"difference: {main.metric.replace('R2', 'R²')} {scores} against "
+                f"{short(main.value)}."
+            )
         ]
     if level:
         behind = f" Worse: {_listed(worse)}." if worse else ""
@@ -302,8 +325,9 @@ def _rarest_class(
     called = comparison.called == place
     right = int(np.sum(called & (comparison.observed == place)))
     sentence = (
-        f"Of {count(len(comparison.rows), unit)}, {whole(sizes[place])} are {classes[place]!r}: its answers find "
-        f"{whole(right)} of them, with {whole(int(called.sum()) - right)} false alarms."
+        f"Of {count(len(comparison.rows), unit)}, {whole(sizes[place])} are "
+        f"{classes[place]!r}: its answers find {whole(right)} of them, with "
+        f"{whole(int(called.sum()) - right)} false alarms."
     )
     if len(classes) == 2 and comparison.threshold == 0.5:
         sentence += (

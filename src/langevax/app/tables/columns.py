@@ -6,6 +6,7 @@ dates. Where most cells are numbers or dates and some are not, the user is asked
 those that look like numbers or dates are named. Columns that identify their rows are left out.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -41,6 +42,7 @@ from langevax.app.tables.records import (
     first_place,
     option,
     places,
+    rows_apart,
 )
 from langevax.app.tables.styles import (
     TRUTHS,
@@ -135,6 +137,16 @@ class KindEvidence:
         """Return how many cells one of the readings reads at most."""
         return max((way.values.count() for way in self.readings), default=0)
 
+    def mostly(self, words: pl.Series, present: pl.Series) -> bool:
+        """Return whether more than half of the cells, or of the different ones, are of this kind in any notation."""
+        recognised = words.filter(self.recognised)
+        every = words.filter(present)
+        shares = (
+            (len(recognised), len(every)),
+            (recognised.n_unique(), every.n_unique()),
+        )
+        return any(2 * part > whole for part, whole in shares)
+
     def best_ways(self) -> list[Reading]:
         """Return the readings of the most cells."""
         return [way for way in self.readings if way.values.count() == self.most()]
@@ -175,8 +187,8 @@ class Question:
         columns = [f"column {other!r} shows {way}" for way, other in shown.items()]
         beside = f" ({', '.join(columns)})" if len(columns) > 1 else ""
         raise Asked(
-            f"column {name!r} can be read in two ways: {place} is {meanings}, and no value shows which{beside}; pass "
-            f"{' or '.join(options)}.",
+            f"column {name!r} can be read in two ways: {place} is {meanings}, and no "
+            f"value shows which{beside}; pass {' or '.join(options)}.",
             option("--read", name, "/".join(way.answer for way in self.ways)),
         )
 
@@ -201,7 +213,21 @@ def read_columns(
         >>> [column.values.to_list() for column in read_columns(frame, separator=";").values()]
         [[1.5, 2.0, 1.5, 2.0], [1.234, 0.0, 1.234, 0.0]]
     """
-    choices = choices or Choices()
+    columns, questions = _read_all(frame, choices or Choices(), separator)
+    if not questions:
+        return columns
+    apart = rows_apart(questions)
+    if apart:  # what is asked beside does not mention these rows
+        rows = pl.int_range(frame.height, eager=True).is_in(apart[0].rows)
+        blank = frame.with_columns(pl.when(~rows).then(pl.all()))
+        _, questions = _read_all(blank, choices or Choices(), separator)
+    raise all_asked(questions, apart)
+
+
+def _read_all(
+    frame: pl.DataFrame, choices: Choices, separator: str
+) -> tuple[dict[str, ReadColumn], list[Asked]]:
+    """Return the columns that can be read, and the questions on the others."""
     plain = _plain_columns(frame, choices, separator)
     read: list[ReadColumn | Question] = []
     questions = list[Asked]()
@@ -224,9 +250,7 @@ def read_columns(
             if column.whole and only_commas:
                 column = replace(column, style=replace(column.style, decimal=","))
             columns[column.values.name] = _judged(column)
-    if questions:
-        raise all_asked(questions)
-    return columns
+    return columns, questions
 
 
 def _plain_columns(
@@ -374,10 +398,10 @@ def _inferred(
         evidence.append(detect(words))
         if evidence[-1].most() == number:
             break
-    mostly = (one for one in evidence if 2 * one.recognised.sum() > number)
+    mostly = (one for one in evidence if one.mostly(words, present))
     best = next(mostly, max(evidence, key=lambda one: one.recognised.sum()))
     recognised = int(best.recognised.sum())
-    if 2 * recognised > number:
+    if best.mostly(words, present):
         _ask_about_others(words, best)
         return _one_way(words, best.best_ways(), separator)
     digits = present & words.str.contains(DIGIT)
@@ -403,8 +427,8 @@ def _as_chosen(words: pl.Series, choice: str) -> ReadColumn | Question:
     place = first_place(words, words.is_not_null())
     as_they_are = option("--read", words.name, "words")
     raise Asked(
-        f"{option('--read', words.name, choice)}: none of its cells can be read so, such as {place}; {HOW_TO_WRITE}, "
-        f"or pass {as_they_are}.",
+        f"{option('--read', words.name, choice)}: none of its cells can be read so, "
+        f"such as {place}; {HOW_TO_WRITE}, or pass {as_they_are}.",
         as_they_are,
     )
 
@@ -446,8 +470,9 @@ def _ask_about_others(
     short = words.str.contains(SHORT_YEAR).fill_null(False)
     if evidence.noun == "dates" and short.any():
         raise Asked(
-            f"column {name!r} holds dates with years of two digits ({first_place(words, short)}); write four, or pass "
-            f"{as_they_are}.",
+            f"column {name!r} holds dates with years of two digits "
+            f"({first_place(words, short)}); write four, or pass {as_they_are} or "
+            f"{option('--drop', name)}.",
             as_they_are,
         )
     way = evidence.best_ways()[0]
@@ -457,8 +482,9 @@ def _ask_about_others(
     for pattern, other in DOUBTS.items():
         if not lenient and words.filter(read).str.contains(pattern).all():
             raise Asked(
-                f"column {name!r} can be read in two ways: {first_place(words, read)} is {way.style.describe()} or {other}, "
-                f"and no value shows which; pass {as_kind} or {as_they_are}.",
+                f"column {name!r} can be read in two ways: {first_place(words, read)} "
+                f"is {way.style.describe()} or {other}, and no value shows which; pass "
+                f"{as_kind} or {as_they_are}.",
                 either,
             )
     if evidence.noun == "numbers" and not lenient:
@@ -468,18 +494,19 @@ def _ask_about_others(
     if not (unlike if lenient else others).any():
         return
     answer = as_they_are
-    remedy = as_they_are
+    remedy = f"{as_they_are}, or leave the column out with {option('--drop', name)}"
     if unlike.any():
         others = unlike
     else:
         answer = either
         remedy = f"{as_kind} to count others as missing, or {as_they_are}"
     raise Asked(
-        f"column {name!r} holds {way.style.describe()} in {count(way.values.count(), 'row')}, but also "
-        f"{places(words, others)}; write all cells alike, or pass {remedy}.",
+        f"column {name!r} holds {way.style.describe()} in "
+        f"{count(way.values.count(), 'row')}, but also {places(words, others)}; "
+        f"correct these cells, or pass {remedy}.",
         answer,
-        words if others.sum() == 1 else None,
-        int(others.arg_true()[0]),
+        words,
+        others.arg_true().to_list(),
     )
 
 
@@ -494,8 +521,9 @@ def _ask_about_marks(words: pl.Series) -> None:
         answers = [*ANSWERS.values(), "words"]
         ways = " or ".join(option("--read", name, answer) for answer in answers)
         raise Asked(
-            f"column {name!r} holds {first_place(words, points)} and {first_place(words, commas)}: which mark is of "
-            f"thousands no value shows; write all cells alike, or pass {ways}.",
+            f"column {name!r} holds {first_place(words, points)} and "
+            f"{first_place(words, commas)}: which mark is of thousands no value shows; "
+            f"write all cells alike, or pass {ways}.",
             option("--read", name, "/".join(answers)),
         )
 
@@ -581,7 +609,10 @@ def _of_days(words: pl.Series, way: Reading, why: str) -> str:
     present = values.is_not_null()
     example = f", such as {first_place(words, present)}" if present.any() else ""
     beside = f": {why}" if why else example
-    return f"Column {words.name!r} holds {noun}{order_in_words(style.order)}, used as {use}{beside}."
+    return (
+        f"Column {words.name!r} holds {noun}{order_in_words(style.order)}, used as "
+        f"{use}{beside}."
+    )
 
 
 # Words
@@ -601,12 +632,15 @@ def _words(column: pl.Series, style: Style | None = None, why: str = "") -> Read
         decisions.append(Decision("missing", sentence, name))
     if style.truth and text.filter(~missing).n_unique() > 2:
         spellings = text.filter(~missing).drop_nulls().unique(maintain_order=True)
-        sentence = f"Column {name!r} holds {style.truth.replace('/', ' and ')}, written {listing(spellings)}."
+        sentence = (
+            f"Column {name!r} holds {style.truth.replace('/', ' and ')}, written "
+            f"{listing(spellings)}."
+        )
         decisions.append(Decision("words", sentence, name))
     elif alike := _same_but_for_case(values):
         sentence = (
-            f"Column {name!r}: {alike} differ only in case or in spaces and are kept apart; spell them alike, or pass "
-            f"{option('--read', name, 'ignore-case')}."
+            f"Column {name!r}: {alike} differ only in case or in spaces and are kept "
+            f"apart; spell them alike, or pass {option('--read', name, 'ignore-case')}."
         )
         decisions.append(Decision("warning", sentence, name))
     strays = int(missing.sum()) if style.truth else 0
@@ -723,21 +757,22 @@ def of_kinds(frame: pl.DataFrame, readings: Mapping[str, ReadColumn]) -> list[De
         decisions.append(Decision("numbers", sentence))
     if words:
         sentence = (
-            f"Read as words: {enumerated(words, len(words))}. Where numbers or dates are meant, {HOW_TO_WRITE}, or pass "
-            "--read COLUMN=numbers."
+            f"Read as words: {enumerated(words, len(words))}. Where numbers or dates "
+            f"are meant, {HOW_TO_WRITE}, or pass --read COLUMN=numbers."
         )
         decisions.append(Decision("words", sentence))
     return decisions
 
 
-def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
-    """Return a warning where the last row may be a total or a remark.
+def of_totals(readings: Mapping[str, ReadColumn]) -> list[Decision]:
+    """Return a warning where rows may be totals, or the last one a remark.
 
-    A total is the sum of the other rows in each column of numbers where it has a value; a remark has one value only.
+    A total is the sum of all other rows, or of those since the total before, in each column of numbers where the last
+    row has a value; a grand total of such is half the sum of the others. A remark has one value only.
 
     Example:
         >>> frame = pl.DataFrame({"place": list("abt"), "kg": ["1.5", "2", "3.5"]})
-        >>> len(of_last_row(read_columns(frame)))
+        >>> len(of_totals(read_columns(frame)))
         1
     """
     used = [one for one in readings.values() if one.useless != "it has no values"]
@@ -747,11 +782,39 @@ def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
     last = values[-1]
     several = np.count_nonzero(values[:-1]) > len(last)
     what = ""
-    if several and np.any(last) and np.allclose(values[:-1].sum(0), last):
-        what = "is the sum of the others in each column of numbers; if it is a total"
+    if several and np.any(last) and (rows := _totals(values)):
+        named = enumerated(map(data_row, rows))
+        what = (
+            f"Sums of the rows above in each column of numbers: {named}; delete totals"
+        )
     elif len(present) == 1 and len(used) > 2:
-        what = "has a value in one column only; if it is a remark"
-    return [Decision("warning", f"The last row {what}, delete it.")] if what else []
+        what = (
+            "The last row has a value in one column only; if it is a remark, delete it"
+        )
+    return [Decision("warning", f"{what}.")] if what else []
+
+
+def _totals(values: np.ndarray) -> list[int]:
+    """Return the rows that are sums: the last, of all others or of totals, or those that divide the table into parts."""
+    others = values[:-1].sum(0)
+    if np.allclose(others, values[-1]):
+        return [len(values) - 1]
+    above = np.cumsum(values, 0) - values
+    largest = int(np.abs(values).sum(0).argmax())  # others are compared where it agrees
+    pairs = np.stack([above, values], 1)[..., largest].tolist()
+    rows = list[int]()
+    first = 0
+    for row, (total, value) in enumerate(pairs):
+        near = math.isclose(total - pairs[first][0], value, rel_tol=1e-5)
+        if (
+            near
+            and row > first + 1
+            and np.allclose(above[row] - above[first], values[row])
+        ):
+            rows.append(row)
+            first = row + 1
+    grand = np.allclose(others, 2 * values[-1])
+    return [*rows, *range(first, len(values))] if first + grand == len(values) else []
 
 
 def of_rows_apart(
@@ -776,8 +839,8 @@ def of_rows_apart(
         return []
     verb = "lacks" if len(apart) == 1 else "lack"
     sentence = (
-        f"{enumerated(map(data_row, apart))} {verb} the words and dates that nearly all rows have; totals, means and "
-        "remarks are not data: delete them."
+        f"{enumerated(map(data_row, apart))} {verb} the words and dates that nearly "
+        "all rows have; totals, means and remarks are not data: delete them."
     )
     return [Decision("warning", f"{sentence[0].upper()}{sentence[1:]}")]
 
@@ -805,8 +868,9 @@ def of_far_values(readings: Mapping[str, ReadColumn]) -> list[Decision]:
             rows = rows[~beyond]
         if far:
             sentence = (
-                f"Column {name!r}: {enumerated(far)}, far from the others, {shown(values[0])} to {shown(values[-1])}; check "
-                "the unit, and empty cells that stand for missing."
+                f"Column {name!r}: {enumerated(far)}, far from the others, "
+                f"{shown(values[0])} to {shown(values[-1])}; check the unit, and empty "
+                "cells that stand for missing."
             )
             decisions.append(Decision("warning", sentence, name))
     return decisions
@@ -872,7 +936,7 @@ def reread(
     refused = strange & words.str.contains(DIGIT) if style.lenient else strange
     if refused.any():
         raise BadInput(
-            f"column {column.name!r} holds {first_place(words, refused, start)}, which is not {style.describe()} as "
-            f"{where} have it; correct or empty it."
+            f"column {column.name!r} holds {first_place(words, refused, start)}, which "
+            f"is not {style.describe()} as {where} have it; correct or empty it."
         )
     return values, [f"{as_missing(words, strange, start)}."]

@@ -65,7 +65,10 @@ def curve_columns(
     left_out = [name for name in words if readings[name].identifies_rows]
     left_out = [name for name in left_out if name not in keep]
     notes = [
-        f"Column {name!r} is left out: {readings[name].useless}; {use_it(name, readings[name])}."
+        (
+            f"Column {name!r} is left out: {readings[name].useless}; "
+            f"{use_it(name, readings[name])}."
+        )
         for name in left_out
     ]
     words = [name for name in words if name not in left_out]
@@ -73,8 +76,9 @@ def curve_columns(
         return CurveColumns(tuple(words), None, notes)
     if words:
         raise BadInput(
-            f"--curves wide reads the names of columns as times, and {listing(words)} have no number as the others have; "
-            f"pass {' '.join(option('--drop', name) for name in words[:6])}."
+            f"--curves wide reads the names of columns as times, and {listing(words)} "
+            "have no number as the others have; pass "
+            f"{' '.join(option('--drop', name) for name in words[:6])}."
         )
     names = sorted(times, key=lambda name: times[name])
     ordered = np.array([times[name] for name in names])
@@ -86,7 +90,8 @@ def curve_columns(
         )
     if names != list(times) or any(NUMBER_IN_NAME.fullmatch(name)[1] for name in names):  # type: ignore[index]
         notes.append(
-            f"Columns are sorted by the numbers in their names: {names[0]!r} at {ordered[0]:g}."
+            f"Columns are sorted by the numbers in their names: {names[0]!r} at "
+            f"{ordered[0]:g}."
         )
     return CurveColumns(tuple(names), ordered, notes)
 
@@ -142,7 +147,8 @@ def cells_of(
         words = as_words(column)
         if reading.kind != "numeric" and words.is_not_null().any():
             raise BadInput(
-                f"column {column.name!r} must hold numbers, but holds {first_place(words, words.is_not_null())}; {remedy}."
+                f"column {column.name!r} must hold numbers, but holds "
+                f"{first_place(words, words.is_not_null())}; {remedy}."
             )
         numbers = reading.values.cast(pl.Float64, strict=False)
         values[column.name] = numbers.to_numpy()  # null becomes NaN
@@ -294,8 +300,9 @@ def _channel(
         name = repeated.row(0, named=True)["id"]
         when = repeated["time"][0]
         raise BadInput(
-            f"{id} {name!r} has two readings at {time} {when:g} ({count(repeated.height, 'reading')} repeated); average "
-            "them, or keep one."
+            f"{id} {name!r} has two readings at {time} {when:g} "
+            f"({count(repeated.height, 'reading')} repeated); average them, or keep "
+            "one."
         )
     parts = rows.partition_by("id", as_dict=True)
     return {
@@ -330,7 +337,8 @@ class WideCurves:
         empty = np.flatnonzero(np.isnan(values).all(1))
         if len(empty):
             raise BadInput(
-                f"TABLE has no value in {count(len(empty), 'row')}, the first of them {data_row(empty[0])}; delete them."
+                f"TABLE has no value in {count(len(empty), 'row')}, the first of them "
+                f"{data_row(empty[0])}; delete them."
             )
         notes = _ignored(frame, {*self.columns, self.target}) + notes
         if lacking := int(np.isnan(values).sum()):
@@ -373,9 +381,10 @@ class LongCurves:
             last = max(t[-1] for t, _ in curve)
             if first < left or last > right:
                 raise BadInput(
-                    f"TABLE: {self.id} {name!r} has readings from {self.time} {first:g} to {last:g}, outside the "
-                    f"domain {left:g} to {right:g} of the training; leave out those beyond, or fit on curves "
-                    "that reach as far."
+                    f"TABLE: {self.id} {name!r} has readings from {self.time} "
+                    f"{first:g} to {last:g}, outside the domain {left:g} to {right:g} "
+                    "of the training; leave out those beyond, or fit on curves that "
+                    "reach as far."
                 )
         notes = _ignored(frame, {*used, self.target}) + readings.notes
         return Examples(readings.curves, pl.DataFrame({self.id: readings.ids}), notes)

@@ -22,7 +22,8 @@ def check_column(styles: Mapping[str, Style], name: str) -> None:
         raise BadInput(f"{where} is the same in all rows or empty; leave it out.")
     if styles[name].kind != "numeric":
         raise BadInput(
-            f"{where} must be a column of numbers, and each of its cells is {styles[name].describe()}; pass another one."
+            f"{where} must be a column of numbers, and each of its cells is "
+            f"{styles[name].describe()}; pass another one."
         )
 
 
@@ -45,5 +46,6 @@ def check_values(values: pl.Series, where: str, rows: np.ndarray | None = None) 
     row = data_row(first if rows is None else int(rows[first]))
     such = count(int(wrong.sum()), "such row")
     raise BadInput(
-        f"{where} must be positive in every row, and is {value} in {row} ({such}); correct or remove them."
+        f"{where} must be positive in every row, and is {value} in {row} ({such}); "
+        "correct or remove them."
     )

@@ -8,7 +8,6 @@ import codecs
 import csv
 import gzip
 import io
-import os
 import re
 import sys
 import zlib
@@ -23,13 +22,15 @@ import polars as pl
 
 from langevax.app.errors import BadInput, count, listing, nearest
 from langevax.app.tables.records import Decision, data_row, first_place
+from langevax.storage import replacing
 
 FORMATS = ".csv, .tsv, .csv.gz or .parquet"
 SEPARATOR_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 """The first that divides most lines alike is taken: commas may be those of decimals."""
 MAGIC = {"gzip": b"\x1f\x8b", "parquet": b"PAR1", "zip": b"PK\x03\x04"}
-FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
-"""What a spreadsheet takes for a formula at the beginning of a cell: signs, their full-width forms, and blanks."""
+FORMULA = '(^|[,;|\t\r\n])([" ]*[=+\\-@\uff1d\uff0b\uff0d\uff20])'
+"""What a spreadsheet takes for a formula at the beginning of a cell, which any separator begins in some country: signs
+and their full-width forms."""
 ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp850", "mac_roman")
 """Of Windows, of DOS and of old Macs; a message shows how each of them reads a word."""
 TO_UTF8 = "export it as UTF-8, in a spreadsheet as CSV UTF-8"
@@ -101,7 +102,8 @@ def _from_parquet(data: bytes, where: str) -> pl.DataFrame:
         return pl.read_parquet(io.BytesIO(data))
     except Exception as error:
         raise BadInput(
-            f"{where} is not a valid Parquet file ({_first_line(error)}); export it again."
+            f"{where} is not a valid Parquet file ({_first_line(error)}); export it "
+            "again."
         ) from error
 
 
@@ -135,7 +137,8 @@ def decode(
         name = encoding
     if b"\0" in data and not name.startswith("utf-16"):
         raise BadInput(
-            f"{where} is not a table of text (it holds binary data); name a file in {FORMATS}, or export it as UTF-8."
+            f"{where} is not a table of text (it holds binary data); name a file in "
+            f"{FORMATS}, or export it as UTF-8."
         )
     try:
         text = data.decode(name).removeprefix("\ufeff")
@@ -145,8 +148,8 @@ def decode(
         ) from error
     except UnicodeError as error:
         raise BadInput(
-            f"{where} is not in {name}: {_readings(data, getattr(error, 'start', 0))}; pass --encoding with the right one, or "
-            f"{TO_UTF8}."
+            f"{where} is not in {name}: {_readings(data, getattr(error, 'start', 0))}; "
+            f"pass --encoding with the right one, or {TO_UTF8}."
         ) from error
     said = f"The file is read as {name}."
     return text, [Decision("file", said)] if name != "utf-8" else []
@@ -167,7 +170,8 @@ def from_text(data: bytes, where: str, encoding: str | None = None) -> LoadedTab
     """Return the table in the bytes of a file of text."""
     if data.startswith(MAGIC["zip"]):
         raise BadInput(
-            f"{where} is a spreadsheet or a zip archive; export it as CSV, or unpack it."
+            f"{where} is a spreadsheet or a zip archive; export it as CSV, or unpack "
+            "it."
         )
     text, decisions = decode(data, where, encoding)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -175,7 +179,8 @@ def from_text(data: bytes, where: str, encoding: str | None = None) -> LoadedTab
         raise BadInput(f"{where} is empty; name a file with a header line and rows.")
     if text.lstrip()[0] in "<{[":
         raise BadInput(
-            f"{where} is a web page, XML or JSON, not a table of text; export it as CSV."
+            f"{where} is a web page, XML or JSON, not a table of text; export it as "
+            "CSV."
         )
     separator, width = _separator(text)
     above, header = next(_lines(text, separator, where))
@@ -186,8 +191,9 @@ def from_text(data: bytes, where: str, encoding: str | None = None) -> LoadedTab
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise BadInput(
-            f"{where} has two columns named {name!r} in its first line, which must name every column; rename one of them, or "
-            "delete the lines above the header."
+            f"{where} has two columns named {name!r} in its first line, which must "
+            "name every column; rename one of them, or delete the lines above the "
+            "header."
         )
     body = "".join(islice(io.StringIO(text), above, None))
     frame = _cells(body, separator, names, above, where)
@@ -237,8 +243,9 @@ def _lines(
             started = reader.line_num
     except csv.Error as error:
         raise BadInput(
-            f"{where} has a quotation mark in line {above + started + 1:,} that does not enclose a whole field ({error}); "
-            "double it within a field, or remove it."
+            f"{where} has a quotation mark in line {above + started + 1:,} that does "
+            f"not enclose a whole field ({error}); double it within a field, or remove "
+            "it."
         ) from error
 
 
@@ -278,8 +285,9 @@ def _refuse_line(
 ) -> None:
     name = SEPARATOR_NAMES[separator]
     raise BadInput(
-        f"{where}: line {line:,} has {count(fields, 'field')} where the others have {width}, separated by {name}; delete "
-        f"titles above the header and remarks below the rows, and quote fields that contain {name}."
+        f"{where}: line {line:,} has {count(fields, 'field')} where the others have "
+        f"{width}, separated by {name}; delete titles above the header and remarks "
+        f"below the rows, and quote fields that contain {name}."
     )
 
 
@@ -292,9 +300,10 @@ def _check_header(header: list[str], frame: pl.DataFrame, where: str) -> None:
     for name, column in list(zip(header, frame, strict=True))[1:]:
         if not name.strip() and (column.str.strip_chars() != "").any():
             raise BadInput(
-                f"{where}: its first line, {listing(filter(None, header))}, has no name for {column.name}, which holds "
-                f"{first_place(column, column != '')}; it must name every column, so name it or delete the lines above the "
-                "header."
+                f"{where}: its first line, {listing(filter(None, header))}, has no "
+                f"name for {column.name}, which holds "
+                f"{first_place(column, column != '')}; it must name every column, so "
+                "name it or delete the lines above the header."
             )
     _check_repeated(header, frame, where)
     values = [
@@ -305,8 +314,9 @@ def _check_header(header: list[str], frame: pl.DataFrame, where: str) -> None:
     unordered = not words and frame.width > 1 and not _in_order(values)
     if values and (repeated or unordered):
         raise BadInput(
-            f"{where} seems to have no header: {(repeated or values)[0]!r} in its first line is like the values below it; "
-            "add a line with the names of the columns."
+            f"{where} seems to have no header: {(repeated or values)[0]!r} in its "
+            "first line is like the values below it; add a line with the names of the "
+            "columns."
         )
 
 
@@ -318,7 +328,8 @@ def _check_repeated(header: list[str], frame: pl.DataFrame, where: str) -> None:
     if again.any() and frame.width > 1:
         rows = ", ".join(map(data_row, again.arg_true().head(3)))
         raise BadInput(
-            f"{where} repeats its header in {count(int(again.sum()), 'row')}: {rows}; delete such lines."
+            f"{where} repeats its header in {count(int(again.sum()), 'row')}: {rows}; "
+            "delete such lines."
         )
 
 
@@ -344,7 +355,8 @@ def _without_blank_rows(table: LoadedTable, where: str, refuse: bool) -> LoadedT
     number = count(int((~filled).sum()), "row")
     if refuse:
         raise BadInput(
-            f"{where} has {number} without any value, the first of them {first}; delete them."
+            f"{where} has {number} without any value, the first of them {first}; "
+            "delete them."
         )
     sentence = f"{number} without any value left out, the first before {first}."
     decisions = (*table.decisions, Decision("file", sentence))
@@ -357,27 +369,34 @@ def _without_blank_rows(table: LoadedTable, where: str, refuse: bool) -> LoadedT
 def write_table(frame: pl.DataFrame, path: Path) -> None:
     """Write Parquet, TSV or CSV, by the suffix of the name; a temporary name is used until the file is complete."""
     check_suffix(path)
-    temporary = path.with_name(f".{path.name}.part")
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
-        with temporary.open("wb") as stream:
+        with replacing(path) as stream:
             if path.suffix.lower() == ".parquet":
                 frame.write_parquet(stream)
             else:
-                without_formulas(frame).write_csv(stream, separator=separator)
-        os.replace(temporary, path)
+                stream.write(csv_text(frame, separator).encode())
     except OSError as error:
         raise BadInput(
             f"--out {str(path)!r} cannot be written ({error.strerror}); "
             "name a file in a folder that you may write to."
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+
+
+def csv_text(frame: pl.DataFrame, separator: str = ",") -> str:
+    """Return a table as text, without formulas; every file of text that is written is made here.
+
+    Example:
+        >>> csv_text(pl.DataFrame({"name": ["a;=cmd|x", "b"], "number": [1.5, None]})).splitlines()
+        ['name,number', "a;'=cmd|x,1.5", 'b,']
+    """
+    return without_formulas(frame).write_csv(separator=separator)
 
 
 def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the table with an apostrophe before words and names that a spreadsheet would execute.
+    """Return the table with an apostrophe before what a spreadsheet would execute at the beginning of a cell.
+
+    A separator within a word begins a cell where it separates cells.
 
     Example:
         >>> without_formulas(pl.DataFrame({"=a": ["=HYPERLINK(1)", "-1.5", "red"]})).to_dict(as_series=False)
@@ -390,18 +409,18 @@ def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
     )
     text = pl.col(pl.String)
     number = text.str.strip_chars().cast(pl.Float64, strict=False).is_not_null()
-    executed = text.str.contains(FORMULA) & ~number
     safe = words.with_columns(
-        pl.when(executed).then(text.str.replace("^", "'")).otherwise(text)
+        pl.when(number).then(text).otherwise(text.str.replace_all(FORMULA, "$1'$2"))
     )
-    return safe.rename(lambda name: f"'{name}" if re.match(FORMULA, name) else name)
+    return safe.rename(lambda name: re.sub(FORMULA, r"\1'\2", name))
 
 
 def check_suffix(path: Path) -> None:
     """Raise `BadInput` where the suffix of a name is not that of a table."""
     if path.suffix.lower() not in (".csv", ".tsv", ".parquet"):
         raise BadInput(
-            f"--out {str(path)!r} must end in .csv, .tsv or .parquet, which chooses the format."
+            f"--out {str(path)!r} must end in .csv, .tsv or .parquet, which chooses "
+            "the format."
         )
 
 

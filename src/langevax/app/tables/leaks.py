@@ -46,8 +46,9 @@ def leaks(
             why = _by_its_order(ranks[column.name].to_numpy(), target, task)
         if why:
             sentence = (
-                f"Column {column.name!r} may leak the target: {why}. If it is known only after the target, leave it "
-                f"out with {option('--drop', column.name)}."
+                f"Column {column.name!r} may leak the target: {why}. If it is known "
+                "only after the target, leave it out with "
+                f"{option('--drop', column.name)}."
             )
             decisions.append(Decision("leak", sentence, column.name))
     return decisions

@@ -23,7 +23,7 @@ PLAIN = r"^[-+]?(?:0|[1-9][0-9]{0,6})(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?$"
 """Numbers that nothing else could be: codes and dates of eight digits may have more."""
 DATED = r"^(?:(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])|(?:[012]?[0-9]|3[01])(?:0[1-9]|1[0-2])(?:19|20)[0-9]{2})$"
 """Numbers that may be months, 202401, or days, 31012024."""
-POINT = r"^[-+]?0\.|\.[0-9]{1,2}(?:e|$)|\.[0-9]{4}|[0-9]{4}\."
+POINT = r"^[-+]?0\.|\.[0-9]{1,2}$|\.[0-9]+e|\.[0-9]{4}|[0-9]{4}\."
 """In plain numbers, a point that cannot separate thousands."""
 ONE_GROUP: dict[Decimal, str] = {
     ".": r"^[-+]?[1-9][0-9]{0,2},[0-9]{3}$",
@@ -77,8 +77,8 @@ def numbers_of(
     digits = pl.col("body").str.replace_all(grouping, "").str.replace(",", ".")
     number = (digits + pl.col("exponent")).cast(pl.Float64, strict=False)
     fits = pl.col("body").str.contains(SHAPES[decimal]) & (pl.col("unit") == unit)
-    if not grouped:
-        fits &= ~pl.col("body").str.contains(ONE_GROUP[decimal])
+    alone = (pl.col("exponent") == "") & grouped  # powers of ten have no thousands
+    fits &= alone | ~pl.col("body").str.contains(ONE_GROUP[decimal])
     signed = pl.when(pl.col("negative")).then(-number).otherwise(number)
     finite = pl.when(fits & number.is_finite()).then(signed)
     return parts.select(value=finite)["value"]

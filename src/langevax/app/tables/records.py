@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from langevax.app.errors import BadInput, count, listing, nearest, quoted
+from langevax.app.errors import BadInput, count, enumerated, listing, nearest, quoted
 
 Topic = Literal[
     "file", "missing", "numbers", "dates", "words", "left out", "leak", "warning"
@@ -40,7 +40,8 @@ def gathered(decisions: Iterable[Decision], most: int = 3) -> list[str]:
         notes += [decision.sentence for decision in alike[:most]]
         if others := [decision.column for decision in alike[most:]]:
             notes.append(
-                f"Likewise {count(len(others), 'other column')}: {listing(others, most)}."
+                f"Likewise {count(len(others), 'other column')}: "
+                f"{listing(others, most)}."
             )
     return notes
 
@@ -93,16 +94,21 @@ def first_place(words: pl.Series, rows: pl.Series, start: int = 0) -> str:
     return f"{quoted(words[row])} in {data_row(start + row)}"
 
 
-def places(words: pl.Series, rows: pl.Series, start: int = 0) -> str:
-    """Return the word in the first of some rows, with the row, and the number of the others.
+def places(words: pl.Series, rows: pl.Series, start: int = 0, most: int = 3) -> str:
+    """Return the words in some rows, each with its first row and the number of its rows, the most frequent first.
 
     Example:
-        >>> places(pl.Series(["1", "x", "y"]), pl.Series([False, True, True]))
-        "'x' in data row 2 and 1 other value"
+        >>> places(pl.Series(["1", "x", "y", "y"]), pl.Series([False, True, True, True]))
+        "'y' in data row 3 (2 rows) and 'x' in data row 2"
     """
-    more = int(rows.sum()) - 1
-    others = f" and {count(more, 'other value')}" if more else ""
-    return first_place(words, rows, start) + others
+    cells = words.alias("word").to_frame().with_row_index("row").filter(rows)
+    tally = cells.group_by("word", maintain_order=True).agg("row")
+    named = [
+        f"{quoted(word)} in {data_row(start + among[0])}"
+        + (f" ({len(among):,} rows)" if len(among) > 1 else "")
+        for word, among in sorted(tally.rows(), key=lambda pair: -len(pair[1]))
+    ]
+    return enumerated(named, most)
 
 
 def as_missing(words: pl.Series, rows: pl.Series, start: int = 0) -> str:
@@ -110,14 +116,11 @@ def as_missing(words: pl.Series, rows: pl.Series, start: int = 0) -> str:
 
     Example:
         >>> as_missing(pl.Series("x", ["-", "1", "none", "-"]), pl.Series([True, False, True, True]))
-        "Column 'x': '-' in data row 1 and 2 other values (also 'none') count as missing"
+        "Column 'x': '-' in data row 1 (2 rows) and 'none' in data row 3 count as missing"
     """
-    others = words.filter(rows).unique(maintain_order=True)[1:]
-    also = f" (also {listing(others, len(others))})" if len(others) else ""
     verb = "counts" if rows.sum() == 1 else "count"
-    return (
-        f"Column {words.name!r}: {places(words, rows, start)}{also} {verb} as missing"
-    )
+    named = places(words, rows, start, len(words))
+    return f"Column {words.name!r}: {named} {verb} as missing"
 
 
 class Asked(BadInput):
@@ -128,37 +131,55 @@ class Asked(BadInput):
         sentence: str,
         answer: str,
         words: pl.Series | None = None,
-        row: int = 0,
+        rows: Sequence[int] = (),
     ):
         super().__init__(sentence)
         self.answer = answer
         """An option of --read that settles it."""
         self.words = words
-        """Its cells, where a single one of them, in `row`, is unlike the others."""
-        self.row = row
+        """Its cells, where some of them, in `rows`, are unlike the others."""
+        self.rows = tuple(rows)
 
 
-def all_asked(questions: Sequence[Asked]) -> BadInput:
-    """Return the questions on all columns as one error, a line each; several on cells of one row are one question."""
-    if len(questions) == 1:
-        return questions[0]
-    rows = Counter(one.row for one in questions if one.words is not None)
-    same = {row for row, times in rows.items() if times > 1}
-    cells: dict[int, list[str]] = {}
-    lines = []
-    for one in questions:
-        if one.words is not None and one.row in same:
-            cell = f"{quoted(one.words[one.row])} in {one.words.name!r}"
-            cells.setdefault(one.row, []).append(cell)
-        else:
-            lines.append(str(one))
-    lines += [
-        f"{data_row(row)} is unlike the others: {', '.join(unlike)}; delete that line where it has units or a second header."
-        for row, unlike in cells.items()
+def rows_apart(questions: Sequence[Asked]) -> list[Asked]:
+    """Return the questions on several columns that are on the very same row, or the same rows in sequence.
+
+    Such lines are of units, of types or a second header, and are named as lines instead of by column.
+    """
+    together = (
+        one.rows
+        for one in questions
+        if one.rows and one.rows[-1] - one.rows[0] < len(one.rows)
+    )
+    rows, times = next(iter(Counter(together).most_common(1)), ((), 0))
+    if times < 2:
+        return []
+    return [one for one in questions if one.rows == rows]
+
+
+def all_asked(questions: Sequence[Asked], apart: Sequence[Asked] = ()) -> BadInput:
+    """Return the questions on all columns as one error, a line each; those on the same rows are one question."""
+    lines = [str(one) for one in questions]
+    cells = [
+        f"{quoted(one.words[one.rows[0]])} in {one.words.name!r}"
+        for one in apart
+        if one.words is not None
     ]
-    answers = " ".join(question.answer for question in questions)
+    if cells:
+        rows = enumerated(map(data_row, apart[0].rows))
+        verb = "is" if len(apart[0].rows) == 1 else "are"
+        lines.append(
+            f"{rows} {verb} unlike the others: {', '.join(cells)}; delete what is a "
+            "line of units or a second header, and these columns need no answer."
+        )
+    if len(lines) == 1 and not cells:
+        return questions[0]
+    answers = " ".join(one.answer for one in [*questions, *apart])
     asked = in_lines(lines, f"{count(len(lines), 'question')} on how to read the table")
-    return BadInput(f"{asked}\nPass one answer of each: {answers}")
+    return BadInput(
+        f"{asked}\n"
+        f"Pass one answer of each, or leave a column out with --drop COLUMN: {answers}"
+    )
 
 
 def in_lines(problems: Sequence[object], heading: str) -> str:
@@ -184,5 +205,6 @@ def check_columns(
     hint = nearest(missing[0], others)
     remedy = hint if hint.startswith("did") else "add or rename them."
     raise BadInput(
-        f"{argument} lacks {count(len(missing), 'column')} that the model was trained on: {listing(missing)}; {remedy}"
+        f"{argument} lacks {count(len(missing), 'column')} that the model was trained "
+        f"on: {listing(missing)}; {remedy}"
     )

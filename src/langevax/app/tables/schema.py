@@ -28,7 +28,7 @@ from langevax.app.tables.curves import LongCurves, WideCurves
 from langevax.app.tables.exposures import check_values
 from langevax.app.tables.records import Decision, Examples, check_columns, in_lines
 from langevax.app.tables.styles import Kind, Style, as_words
-from langevax.data.integrity import HASH, hash_of
+from langevax.storage import HASH, hash_of, read_as, read_object
 
 SCHEMA_FORMAT = 6
 MOST_CATEGORIES = 50  # the others are encoded as a category that training never saw
@@ -83,11 +83,13 @@ class Column:
         if len(unknown):
             words = listing(unknown.unique(maintain_order=True))
             notes.append(
-                f"Column {self.name!r}: {count(len(unknown), 'row')} with a word that training never saw ({words}), {known}."
+                f"Column {self.name!r}: {count(len(unknown), 'row')} with a word that "
+                f"training never saw ({words}), {known}."
             )
         if values.null_count() and not self.missing:
             notes.append(
-                f"Column {self.name!r}: {count(values.null_count(), 'missing value')}, which no training row had, {known}."
+                f"Column {self.name!r}: {count(values.null_count(), 'missing value')}, "
+                f"which no training row had, {known}."
             )
         return values, notes
 
@@ -202,18 +204,21 @@ class Schema:
             if (number := column.outside(values)) and column.span:
                 low, high = column.span
                 outside.append(
-                    f"{column.name!r} ({count(number, 'row')}; trained on {low:.6g} to {high:.6g})"
+                    f"{column.name!r} ({count(number, 'row')}; trained on {low:.6g} to "
+                    f"{high:.6g})"
                 )
         if problems:
             several = f"{count(len(problems), 'column')} cannot be read"
             raise BadInput(f"{argument}: {in_lines(problems, several)}")
         if imputed:
             notes.append(
-                f"Missing values replaced by the median of the training rows: {enumerated(imputed)}."
+                "Missing values replaced by the median of the training rows: "
+                f"{enumerated(imputed)}."
             )
         if outside:
             notes.append(
-                f"Outside of what the training rows have: {enumerated(outside)}. Do not trust predictions and intervals there."
+                f"Outside of what the training rows have: {enumerated(outside)}. Do "
+                "not trust predictions and intervals there."
             )
         return pl.DataFrame(converted), notes
 
@@ -280,8 +285,10 @@ def learn(
         columns.append(Column(name, style, missing, categories=categories))
         if rare.height:
             sentence = (
-                f"Column {name!r} has {tally.height:,} categories in the training rows: the {MOST_CATEGORIES} most "
-                f"frequent have an input each, the others ({count(int(rare['count'].sum()), 'row')}) are treated as unknown."
+                f"Column {name!r} has {tally.height:,} categories in the training "
+                f"rows: the {MOST_CATEGORIES} most frequent have an input each, the "
+                f"others ({count(int(rare['count'].sum()), 'row')}) are treated as "
+                "unknown."
             )
             decisions.append(Decision("words", sentence, name))
     return tuple(columns), decisions
@@ -336,29 +343,27 @@ def write_schema(schema: AnySchema, path: Path, model: str = "") -> None:
 def read_schema(path: Path, model: str = "") -> AnySchema:
     """Read a schema; raise `BadInput` where langevax did not write it, or not for the model of that hash."""
     where = f"MODEL {str(path)!r}"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+    damaged = (
+        f"{where} is damaged or was not written by langevax ({{}}); name a folder made "
+        "by `langevax fit`."
+    )
+    with read_as(BadInput, damaged):
+        content = read_object(path)
         version = content["format"]
         written_by = content["langevax"]
         if version != SCHEMA_FORMAT:
             raise BadInput(
-                f"{where} has format {version}, where this langevax reads {SCHEMA_FORMAT}; fit again, or predict with langevax "
-                f"{written_by}."
+                f"{where} has format {version}, where this langevax reads "
+                f"{SCHEMA_FORMAT}; fit again, or predict with langevax {written_by}."
             )
         if content[HASH] != hash_of(content):
             raise BadInput(
-                f"{where} is damaged: its content is not what was saved; copy it or fit again."
+                f"{where} is damaged: its content is not what was saved; copy it or "
+                "fit again."
             )
         if content["model"] != model:
             raise BadInput(
-                f"{where} belongs to another model than the one beside it; copy the whole folder of a fit."
+                f"{where} belongs to another model than the one beside it; copy the "
+                "whole folder of a fit."
             )
         return restored(SCHEMAS[content["kind"]], content["schema"])
-    except BadInput:
-        raise
-    except OSError as error:
-        raise BadInput(f"{where} cannot be read ({error.strerror}).") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadInput(
-            f"{where} is damaged or was not written by langevax; name a folder made by `langevax fit`."
-        ) from error

@@ -61,7 +61,8 @@ def first_rows(path: Path) -> FirstRows:
             layout = TextLayout(path, names, table.above, table.separator)
             return FirstRows(table, layout)
     raise BadInput(
-        f"{where} is not UTF-8, or has line ends of old Macs; {TO_UTF8}, as files larger than memory are read as they are."
+        f"{where} is not UTF-8, or has line ends of old Macs; {TO_UTF8}, as files "
+        "larger than memory are read as they are."
     )
 
 
@@ -89,8 +90,9 @@ def readings_of_head(
     if words:
         values = readings[words[0]].values
         raise BadInput(
-            f"column {words[0]!r} holds words, {first_place(values, values.is_not_null())}; encode it as numbers first, or pass "
-            f"{' '.join(option('--drop', word) for word in words)}."
+            f"column {words[0]!r} holds words, "
+            f"{first_place(values, values.is_not_null())}; encode it as numbers first, "
+            f"or pass {' '.join(option('--drop', word) for word in words)}."
         )
     return readings
 
@@ -105,7 +107,10 @@ def decisions_on(readings: Mapping[str, ReadColumn]) -> list[Decision]:
             sentence = f"Column {name!r}: {first!r} is 1 and {second!r} is 0."
             decisions.append(Decision("words", sentence, name))
         if reading.identifies_rows:
-            sentence = f"Column {name!r} is an input although {reading.useless}; leave it out with {option('--drop', name)}."
+            sentence = (
+                f"Column {name!r} is an input although {reading.useless}; leave it out "
+                f"with {option('--drop', name)}."
+            )
             decisions.append(Decision("left out", sentence, name))
     return decisions
 
@@ -130,9 +135,11 @@ def reader(reading: ReadColumn, missing: bool) -> Reader:
             row = int(values.is_null().arg_true()[0])
             word = as_words(column)[row]
             raise BadInput(
-                f"column {column.name!r} is missing in {data_row(start + row)}{'' if word is None else f' ({word!r})'}; pass "
-                "--missing drop to leave such rows out, --missing median to fill them by the median of the first rows, "
-                f"or {option('--drop', column.name)}."
+                f"column {column.name!r} is missing in "
+                f"{data_row(start + row)}{'' if word is None else f' ({word!r})'}; "
+                "pass --missing drop to leave such rows out, --missing median to fill "
+                "them by the median of the first rows, or "
+                f"{option('--drop', column.name)}."
             )
         return values
 
@@ -149,7 +156,8 @@ def _as_numbers(column: pl.Series, style: Style, start: int) -> pl.Series:
     others = values.is_null() & words.is_not_null()
     if others.any():
         raise BadInput(
-            f"column {column.name!r} holds {first_place(words, others, start)}, which is neither {first!r} nor {second!r} as "
-            "in the first rows; correct or empty it."
+            f"column {column.name!r} holds {first_place(words, others, start)}, which "
+            f"is neither {first!r} nor {second!r} as in the first rows; correct or "
+            "empty it."
         )
     return values

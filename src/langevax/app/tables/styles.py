@@ -11,7 +11,7 @@ import polars as pl
 from langevax.app.errors import BadInput, listing, nearest
 from langevax.app.tables.dates import Order, days_of
 from langevax.app.tables.numbers import Decimal, numbers_of, take_apart
-from langevax.data.files import MISSING
+from langevax.data.missing import MISSING
 
 Kind = Literal["numeric", "date", "categorical"]
 Answer = Literal["decimal-point", "decimal-comma", "day-first", "month-first"]
@@ -117,11 +117,13 @@ class Choices:
             known = get_args(As if name else Answer)
             if value not in known:
                 raise BadInput(
-                    f"--read {option!r} must be COLUMN=KIND or KIND; of kinds there are {listing(known, len(known))}."
+                    f"--read {option!r} must be COLUMN=KIND or KIND; of kinds there "
+                    f"are {listing(known, len(known))}."
                 )
             if name and name not in names:
                 raise BadInput(
-                    f"--read {name!r} is not a column of the table; {nearest(name, names)}"
+                    f"--read {name!r} is not a column of the table; "
+                    f"{nearest(name, names)}"
                 )
             if name:
                 columns[name] = value

@@ -60,12 +60,15 @@ def read_target(
     numeric = reading.kind == "numeric"
     if reading.kind == "date" or reading.useless.startswith("it holds"):
         raise BadInput(
-            f"{where} holds {'dates' if reading.kind == 'date' else frame[name].dtype}; name a column of numbers or words."
+            f"{where} holds "
+            f"{'dates' if reading.kind == 'date' else frame[name].dtype}; name a "
+            "column of numbers or words."
         )
     if task == "regression" and not numeric:
         example = listing(reading.values.drop_nulls().unique(maintain_order=True))
         raise BadInput(
-            f"{asked_by} needs numbers, and {where} holds words, {example}; name a column of numbers, or leave it out."
+            f"{asked_by} needs numbers, and {where} holds words, {example}; name a "
+            "column of numbers, or leave it out."
         )
     rows = np.flatnonzero(reading.values.is_not_null())
     values = reading.values[rows.tolist()]
@@ -106,8 +109,8 @@ def _check_number(
         most = max(MAX_INTEGER_CLASSES, num_rows // ROWS_PER_INTEGER)
     if number > most:
         raise BadInput(
-            f"{where} has {number:,} {kind} in {count(num_rows, 'row')}, where at most {most} are learned as classes; "
-            "name a column whose values repeat."
+            f"{where} has {number:,} {kind} in {count(num_rows, 'row')}, where at most "
+            f"{most} are learned as classes; name a column whose values repeat."
         )
 
 
@@ -158,13 +161,14 @@ def check_family(target: TargetColumn, name: str, family: str) -> None:
     names = [str(label) for label in target.classes]
     if family == "logistic" and len(names) != 2:
         raise BadInput(
-            f"{asked} is for two classes, and {where} has {len(names)}: {listing(names)}; pass --family ordinal where "
-            "they have an order, or leave --family out."
+            f"{asked} is for two classes, and {where} has {len(names)}: "
+            f"{listing(names)}; pass --family ordinal where they have an order, or "
+            "leave --family out."
         )
     if family == "ordinal" and len(names) > 2 and not target.numeric:
         raise BadInput(
-            f"{asked} needs the order of the {len(names)} classes of {where}: write numbers in place of them, 1 for the "
-            "lowest."
+            f"{asked} needs the order of the {len(names)} classes of {where}: write "
+            "numbers in place of them, 1 for the lowest."
         )
 
 
@@ -175,9 +179,10 @@ def _check_counts(target: TargetColumn, where: str, asked: str) -> None:
         return
     i = int(np.flatnonzero(odd)[0])
     raise BadInput(
-        f"{asked} is for counts 0, 1, 2, ... up to {MOST_COUNTED:,}, and {where} has {values[i]:g} in "
-        f"{data_row(int(target.rows[i]))} ({count(int(odd.sum()), 'such row')}); correct them, count in other units, or leave "
-        "--family out."
+        f"{asked} is for counts 0, 1, 2, ... up to {MOST_COUNTED:,}, and {where} has "
+        f"{values[i]:g} in {data_row(int(target.rows[i]))} "
+        f"({count(int(odd.sum()), 'such row')}); correct them, count in other units, "
+        "or leave --family out."
     )
 
 

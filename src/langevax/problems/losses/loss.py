@@ -112,8 +112,9 @@ class Loss(eqx.Module):
 
     def _without_conjugate(self) -> TypeError:
         return TypeError(
-            f"{type(self).__name__} has no conjugate, which dual methods and certificates need; give it the five "
-            "methods of langevax.losses.Loss, or pass one of langevax.losses."
+            f"{type(self).__name__} has no conjugate, which dual methods and "
+            "certificates need; give it the five methods of langevax.losses.Loss, or "
+            "pass one of langevax.losses."
         )
 
 
@@ -126,8 +127,9 @@ def check_scalar(loss: Loss, output_shape: Shape) -> None:
     """Raise ValueError unless outputs are scalar."""
     if tuple(output_shape) != ():
         raise ValueError(
-            f"{type(loss).__name__} needs scalar outputs, got outputs of shape {tuple(output_shape)}; use a neuron or "
-            "coefficients of one output, or losses.softmax of several."
+            f"{type(loss).__name__} needs scalar outputs, got outputs of shape "
+            f"{tuple(output_shape)}; use a neuron or coefficients of one output, or "
+            "losses.softmax of several."
         )
 
 
@@ -145,7 +147,8 @@ def check_rows(
         expected = ", ".join(["n", *map(str, row_shape)])
         remedy = "reshape them, or choose a neuron with as many outputs"
         raise ValueError(
-            f"targets of {name} must have shape ({expected}{',' * (not row_shape)}), got {shape}; {remedy}."
+            f"targets of {name} must have shape ({expected}{',' * (not row_shape)}), "
+            f"got {shape}; {remedy}."
         )
     kinds = [jnp.floating, jnp.integer] if kind is None else [kind]
     if not any(jnp.issubdtype(targets.dtype, k) for k in kinds):

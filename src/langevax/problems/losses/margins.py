@@ -46,7 +46,8 @@ class MarginLoss(Loss):
         wrong = rows[np.abs(rows) != 1]
         if wrong.size:
             raise ValueError(
-                f"{type(self).__name__} needs targets -1 or +1, found {wrong[0]}; map 0/1 with 2*y-1, drop missing rows."
+                f"{type(self).__name__} needs targets -1 or +1, found {wrong[0]}; map "
+                "0/1 with 2*y-1, drop missing rows."
             )
 
 

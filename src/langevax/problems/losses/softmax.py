@@ -119,8 +119,9 @@ class Softmax(Loss):
     def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
         if len(output_shape) != 1:
             raise ValueError(
-                f"Softmax needs outputs of shape (C,), got {tuple(output_shape)}; use a neuron with num_outputs=C or "
-                "coefficients (N, C), or losses.logistic for two classes."
+                f"Softmax needs outputs of shape (C,), got {tuple(output_shape)}; use "
+                "a neuron with num_outputs=C or coefficients (N, C), or "
+                "losses.logistic for two classes."
             )
         rows = check_rows(
             self,
@@ -133,7 +134,8 @@ class Softmax(Loss):
         if wrong.size:
             remedy = "number the classes from 0, or raise num_outputs"
             raise ValueError(
-                f"Softmax needs labels in [0, {output_shape[0]}), found {wrong[0]}; {remedy}."
+                f"Softmax needs labels in [0, {output_shape[0]}), found {wrong[0]}; "
+                f"{remedy}."
             )
 
 

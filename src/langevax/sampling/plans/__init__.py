@@ -37,8 +37,9 @@ def check_algorithm(algorithm: object) -> None:
     kinds = tuple(kind for plan in PLANS for kind in plan.algorithms)
     if not checks.is_auto(algorithm) and not isinstance(algorithm, kinds):
         raise TypeError(
-            f"algorithm must be 'auto' or one of {', '.join(kind.__name__ for kind in kinds)}, such as "
-            f"langevax.NUTS(), got {checks.shown(algorithm)}; run others by langevax.simulate."
+            "algorithm must be 'auto' or one of "
+            f"{', '.join(kind.__name__ for kind in kinds)}, such as langevax.NUTS(), "
+            f"got {checks.shown(algorithm)}; run others by langevax.simulate."
         )
 
 

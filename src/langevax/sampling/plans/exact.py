@@ -15,7 +15,8 @@ class ExactDraws(SamplingPlan):
             return Verdict(False, "the posterior is not known to be a normal law")
         return Verdict(
             True,
-            "a linear function with Gaussian prior and noise has a normal posterior, with independent draws",
+            "a linear function with Gaussian prior and noise has a normal posterior, "
+            "with independent draws",
         )
 
     def cost(self, request: Request) -> float:
@@ -40,7 +41,7 @@ class ExactDraws(SamplingPlan):
         return Samples.of(
             chains,
             coordinates,
-            posterior.constrain,
+            posterior.model,
             temperature=posterior.temperature,
             method="exact",
             reason=reason,

@@ -27,7 +27,8 @@ class FullGradients(SamplingPlan):
         nuts = request.algorithm if isinstance(request.algorithm, NUTS) else NUTS()
         if not eqx.tree_equal(nuts, NUTS(target_accept=nuts.target_accept)):
             raise ValueError(
-                "NUTS adapts its own step size and variances in sample; leave all but target_accept out."
+                "NUTS adapts its own step size and variances in sample; leave all but "
+                "target_accept out."
             )
         survey = request.survey
         target_accept = float(nuts.target_accept)

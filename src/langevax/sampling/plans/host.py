@@ -18,7 +18,8 @@ class OnHost(SamplingPlan):
         if request.posterior.inverse is None:
             if isinstance(request.algorithm, HMC):
                 raise ValueError(
-                    "HMC is for langevax.inverse_problem; pass langevax.NUTS() for other targets."
+                    "HMC is for langevax.inverse_problem; pass langevax.NUTS() for "
+                    "other targets."
                 )
             return Verdict(False)
         samples = request.host_draws

@@ -46,7 +46,8 @@ class Minibatches(SamplingPlan):
         if self.cost(request) > PASSES.cost(request):
             return Verdict(
                 False,
-                f"passes over {num_rows:,} rows cost less than batches of {size:,} would",
+                f"passes over {num_rows:,} rows cost less than batches of {size:,} "
+                "would",
             )
         enough = f"batches of {size:,} of {num_rows:,} rows are enough"
         if number := len(every):

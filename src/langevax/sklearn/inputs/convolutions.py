@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from langevax.sklearn.column_maps import row_blocks
 from langevax.sklearn.inputs.curve_values import ObservedCurves
 from langevax.sklearn.inputs.curves import CurveEncoder
 from langevax.sklearn.parameters import count
-from langevax.sklearn.persistence import saved_class
-from langevax.sklearn.table import row_blocks
+from langevax.sklearn.saved import saved_class
 
 TAPS = 9
 PATTERNS = np.array(list(combinations(range(TAPS), 3)))

@@ -89,14 +89,15 @@ def read_pairs(X: Sequence[Any], missing: Missing) -> ObservedCurves:
     for i, curve in enumerate(curves):
         if len(curve) != len(parts):
             raise ValueError(
-                f"curve {i} of X has {len(curve)} channels, and curve 0 has {len(parts)}."
+                f"curve {i} of X has {len(curve)} channels, and curve 0 has "
+                f"{len(parts)}."
             )
         for part, (times, values) in zip(parts, curve, strict=True):
             times = increasing(f"t of curve {i}", times)
             if values.shape != times.shape:
                 raise ValueError(
-                    f"curve {i} has {len(times)} times but values of shape {values.shape}; pass tuples (t, x) of one "
-                    "value for each time."
+                    f"curve {i} has {len(times)} times but values of shape "
+                    f"{values.shape}; pass tuples (t, x) of one value for each time."
                 )
             present = _present(times, values, missing, i)
             times = times[present]
@@ -128,8 +129,8 @@ def read_table(table: np.ndarray, grid: Any, missing: Missing) -> ObservedCurves
     grid = increasing("grid", grid)
     if len(grid) != num_points:
         raise ValueError(
-            f"grid has {len(grid)} points, but the curves have {num_points} values; pass one time for each value, or "
-            "curves at other times as tuples (t, x)."
+            f"grid has {len(grid)} points, but the curves have {num_points} values; "
+            "pass one time for each value, or curves at other times as tuples (t, x)."
         )
     for i, c in np.argwhere(~np.isfinite(values).all(-1)):
         values[i, c] = _filled(grid, values[i, c], missing, int(i))
@@ -160,8 +161,8 @@ def increasing(name: str, grid: ArrayLike) -> np.ndarray:
         )
     if not (np.isfinite(times).all() and np.all(np.diff(times) > 0)):
         raise ValueError(
-            f"{name} must be finite and increasing; sort the times, and the values with them, and merge values of "
-            "equal times."
+            f"{name} must be finite and increasing; sort the times, and the values "
+            "with them, and merge values of equal times."
         )
     return times
 
@@ -193,8 +194,8 @@ def _present(
     if np.isinf(curve).any() or (missing == "error" and not present.all()):
         place = int(np.flatnonzero(~np.isfinite(curve))[0])
         raise ValueError(
-            f"curve {row} of X is {curve[place]} at t={times[place]:.6g}; fill the gaps, or pass "
-            "missing='interpolate', which accepts NaN."
+            f"curve {row} of X is {curve[place]} at t={times[place]:.6g}; fill the "
+            "gaps, or pass missing='interpolate', which accepts NaN."
         )
     if not present.any():
         raise ValueError(f"curve {row} of X has no value at all; drop it.")

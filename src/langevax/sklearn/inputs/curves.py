@@ -41,7 +41,7 @@ from langevax.sklearn.inputs.smoothing import (
     gauss_nodes,
 )
 from langevax.sklearn.parameters import Auto, count, non_negative, one_of, positive
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.spaces.basis import Basis, Interval
 from langevax.spaces.tabulated import Tabulated
 
@@ -79,7 +79,8 @@ class CurveEncoder(TransformerMixin, BaseEstimator):
         orders = self._orders()
         if not orders or any(isinstance(d, bool) or d not in (0, 1, 2) for d in orders):
             raise ValueError(
-                f"derivative must be 0, 1, 2 or a tuple of them, got {self.derivative!r}."
+                "derivative must be 0, 1, 2 or a tuple of them, got "
+                f"{self.derivative!r}."
             )
         curves = self._read(X, reset=True)
         self.num_channels_: int = len(curves.channels)
@@ -174,12 +175,14 @@ class CurveEncoder(TransformerMixin, BaseEstimator):
         (first, last) = curves.range
         if first < left or last > right:
             raise ValueError(
-                f"X has times from {first:.6g} to {last:.6g}, outside the domain {left:.6g} to {right:.6g} of the "
-                "training; cut them off there, or fit on curves that reach as far, or with a wider domain."
+                f"X has times from {first:.6g} to {last:.6g}, outside the domain "
+                f"{left:.6g} to {right:.6g} of the training; cut them off there, or "
+                "fit on curves that reach as far, or with a wider domain."
             )
         if len(curves.channels) != self.num_channels_:
             raise ValueError(
-                f"X has {len(curves.channels)} channels, and the training curves have {self.num_channels_}."
+                f"X has {len(curves.channels)} channels, and the training curves have "
+                f"{self.num_channels_}."
             )
         for fit, groups in zip(self.fits_, curves.channels, strict=True):
             if isinstance(fit, Interpolation):
@@ -355,7 +358,8 @@ def _check_reach(times: np.ndarray, domain: tuple[float, float], order: int) -> 
     few = len(times) <= order
     if few or max(times[0] - left, right - times[-1]) > 1.01 * gap:
         raise ValueError(
-            f"a curve is observed at {len(times)} times from {times[0]:.6g} to {times[-1]:.6g} only, too few for "
-            f"derivative {order} on the domain {left:.6g} to {right:.6g}; set smoothing to a number > 0, which fills "
+            f"a curve is observed at {len(times)} times from {times[0]:.6g} to "
+            f"{times[-1]:.6g} only, too few for derivative {order} on the domain "
+            f"{left:.6g} to {right:.6g}; set smoothing to a number > 0, which fills "
             "the rest by regression."
         )

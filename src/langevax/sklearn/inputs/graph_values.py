@@ -71,7 +71,8 @@ def read_graphs(
     """
     if isinstance(X, str) or not isinstance(X, Iterable) or _is_networkx(X):
         raise TypeError(
-            f"X must be a list of graphs, got {type(X).__name__}; pass [graph] for a single one."
+            f"X must be a list of graphs, got {type(X).__name__}; pass [graph] for a "
+            "single one."
         )
     graphs = []
     for number, graph in enumerate(X):
@@ -111,7 +112,8 @@ def _graph(links: list[Link], labels: list[Any] | None, number: int) -> Graph:
         raise ValueError(f"graph {number} has no nodes; drop it.")
     if len(ends) and not 0 <= ends.min() <= ends.max() < size:
         raise ValueError(
-            f"graph {number} has an edge beyond its {size} nodes, which are numbered 0, 1, ..."
+            f"graph {number} has an edge beyond its {size} nodes, which are numbered "
+            "0, 1, ..."
         )
     edges: dict[tuple[int, int], Label] = {}
     for i, j, label in links:
@@ -141,13 +143,15 @@ def _of_lists(graph: Any, number: int) -> tuple[list[Link], list[Any] | None]:
     links, labels = graph if _is_pair(graph) else (graph, None)
     if not isinstance(links, list):
         raise TypeError(
-            f"graph {number} is of type {type(links).__name__}; pass a networkx graph, a list of edges (i, j), or a "
-            "tuple of these and labels; networkx.from_numpy_array reads a matrix."
+            f"graph {number} is of type {type(links).__name__}; pass a networkx graph, "
+            "a list of edges (i, j), or a tuple of these and labels; "
+            "networkx.from_numpy_array reads a matrix."
         )
     for link in links:
         if not isinstance(link, Sequence | np.ndarray) or len(link) not in (2, 3):
             raise ValueError(
-                f"graph {number}: an edge must be (i, j) or (i, j, label), got {link!r}."
+                f"graph {number}: an edge must be (i, j) or (i, j, label), got "
+                f"{link!r}."
             )
     read = [(int(link[0]), int(link[1]), (*link, "")[2]) for link in links]
     return read, None if labels is None else list(labels)

@@ -21,7 +21,7 @@ from langevax.sklearn.inputs.graph_values import (
 )
 from langevax.sklearn.inputs.unlike import warn_unlike
 from langevax.sklearn.parameters import count
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.spaces.tabulated import leading, with_fixed_signs
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from langevax import spaces
 from langevax.sklearn.inputs.curve_values import CurvesAtTimes
 from langevax.sklearn.parameters import Auto
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.spaces import GaussianPrior
 
 NOISE_RATIOS = np.logspace(-9, 1, 21)

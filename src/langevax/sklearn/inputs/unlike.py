@@ -22,8 +22,8 @@ there.
     if len(places):
         verb = "is" if len(places) == 1 else "are"
         warnings.warn(
-            f"{len(places)} of {number} inputs {verb} unlike all of training, the first at place {places[0]}: {why}. "
-            "Nothing supports a prediction there.",
+            f"{len(places)} of {number} inputs {verb} unlike all of training, the "
+            f"first at place {places[0]}: {why}. Nothing supports a prediction there.",
             UnlikeTrainingWarning,
             stacklevel=3,
         )

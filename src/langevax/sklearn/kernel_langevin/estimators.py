@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
-from langevax import checks
+from langevax.platforms import not_forked
 from langevax.problems.likelihoods import (
     Gaussian,
     Huber,
@@ -21,7 +22,15 @@ from langevax.problems.likelihoods import (
 )
 from langevax.problems.losses import Logistic, Softmax, logistic, softmax
 from langevax.run.options import Run
-from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnostics
+from langevax.sampling.samples import MAX_RHAT, MIN_ESS
+from langevax.sampling.summary_table import statistics
+from langevax.sklearn.column_maps import (
+    Standardiser,
+    Table,
+    row_blocks,
+    weighted_moments,
+)
+from langevax.sklearn.intervals import COVERAGE, check_coverage
 from langevax.sklearn.kernel_langevin.evidence import (
     fit_labels,
     fit_numbers,
@@ -40,28 +49,22 @@ from langevax.sklearn.kernel_langevin.space import (
     kernel_space,
 )
 from langevax.sklearn.parameters import (
-    COVERAGE,
     FLAG,
     SHARED,
     Auto,
     RandomState,
-    check_coverage,
     count,
     one_of,
     positive,
     unsaved_run,
 )
-from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.saved import saved_class
 from langevax.sklearn.table import (
     DistinctRows,
     LabelTargets,
     NumberTargets,
     RowEstimator,
-    Standardiser,
-    Table,
-    row_blocks,
     subsample,
-    weighted_moments,
 )
 from langevax.sklearn.training import keep_few_programs
 
@@ -74,7 +77,7 @@ LOSSES: dict[str, type[Residual]] = {
 
 
 @dataclass(eq=False, repr=False)
-class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
+class KernelLangevinEstimator(RowEstimator):
     """A function with a Gaussian prior, its posterior sampled by Langevin dynamics; see regressor and classifier."""
 
     kernel: Literal["auto", "rbf", "matern"] | Kernel = "auto"
@@ -120,7 +123,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
             DivergenceError: the step size is too large.
             ToleranceError: the tolerance was not reached.
         """
-        checks.not_forked()
+        not_forked()
         self._validate_params()
         unsaved_run(self)  # before anything is computed
         check_kernel(self.kernel)
@@ -131,7 +134,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         if isinstance(self.kernel, str):
             standardiser = Standardiser.fit(rows.inputs, rows.weights, "columns")
             inputs = standardiser(rows.inputs).astype(np.float64)
-        self._choose(rows, inputs)
+        self.kernel_: Kernel = self._choose(rows, inputs)
         self.space_: KernelSpace = self._space(rows, standardiser)
         self.eigenvalues_: np.ndarray = self.space_.eigenvalues
         self.inspected_: np.ndarray = rows.inputs[subsample(len(rows.inputs), 64)]
@@ -167,6 +170,43 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         root = directions * np.sqrt(np.maximum(variances, 0.0))
         values = values + rng.normal(size=values.shape) @ root.T
         return self._in_units(values if values.ndim == 2 else np.moveaxis(values, 1, 2))
+
+    def summary(self) -> dict[str, np.ndarray]:
+        """Summarise the function at `inspected_`, 64 training rows or fewer: mean, sd, mcse_mean, ess_bulk, r_hat.
+
+        Each is (k,) or (k, C), in the units of the scaled targets, or log odds; so is ess_tail. They are the numbers of
+        `Samples.summary`.
+        """
+        check_is_fitted(self)
+        features = self.space_.features(self.inspected_)
+        coefficients = self.coefficients_.astype(np.float64)
+        values = np.einsum("kn,cdn...->cdk...", features, coefficients, optimize=True)
+        flat = values.reshape(*values.shape[:2], -1)
+        table = statistics([str(place) for place in range(flat.shape[2])], flat)
+        return {
+            name: numbers.reshape(values.shape[2:])
+            for name, numbers in table.columns.items()
+        }
+
+    @property
+    def warnings_(self) -> list[str]:
+        """Signs of poor convergence, in sentences; empty where there are none."""
+        table = self.summary()
+        warnings = list(self.history_.get("doubts", []))
+        worst = float(np.max(table["r_hat"]))
+        fewest = float(np.min(table["ess_bulk"]))
+        if not worst <= MAX_RHAT:
+            warnings.append(
+                "chains disagree: R-hat of the function at a training row is "
+                f"{worst:.3f} > {MAX_RHAT}; raise thinning or num_warmup, or look for "
+                "several modes of the posterior."
+            )
+        if not fewest >= MIN_ESS:
+            warnings.append(
+                f"the function at a training row has {fewest:.0f} effective draws; "
+                "raise num_samples or thinning."
+            )
+        return warnings
 
     def _space(
         self, rows: DistinctRows, standardiser: Standardiser | None
@@ -253,8 +293,8 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         return np.concatenate(intervals)
 
     @abstractmethod
-    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
-        """Set `kernel_` and what targets need; `inputs` are those of the kernel."""
+    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> Kernel:
+        """Return the kernel, and set what targets need; `inputs` are those of the kernel."""
 
     @abstractmethod
     def _task(self, rows: DistinctRows) -> FunctionTask:
@@ -373,15 +413,15 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
     def _in_units(self, values: np.ndarray) -> np.ndarray:
         return self.target_mean_ + self.target_scale_ * values
 
-    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
+    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> Kernel:
         mean, deviation = weighted_moments(rows.targets, rows.weights)
         likelihood = self._likelihood(1.0)
         constant = not deviation > 0
         robust = not isinstance(likelihood, Gaussian)
         if constant and isinstance(self.noise, str):
             raise ValueError(
-                f"y is constant ({rows.targets[0]}), so that noise='auto' cannot estimate the noise; pass noise, a "
-                "number > 0 in the units of y."
+                f"y is constant ({rows.targets[0]}), so that noise='auto' cannot "
+                "estimate the noise; pass noise, a number > 0 in the units of y."
             )
         if robust and not constant:
             mean, deviation = robust_moments(rows.targets, rows.weights)
@@ -394,10 +434,10 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         targets = (rows.targets - mean) / scale
         fit = fit_robust if robust else fit_numbers
         best = fit(self.kernel, inputs, targets, rows.weights, noise)
-        self.kernel_ = best.kernel
         self.target_mean_: float = mean
         self.target_scale_: float = scale
         self.noise_: float = scale * best.noise
+        return best.kernel
 
     def _task(self, rows: DistinctRows) -> FunctionTask:
         likelihood = self._likelihood(jnp.float32(self.noise_ / self.target_scale_))
@@ -461,8 +501,8 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
     def _in_units(self, values: np.ndarray) -> np.ndarray:
         return values
 
-    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
-        self.kernel_ = fit_labels(self.kernel, inputs, rows.targets, rows.weights)
+    def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> Kernel:
+        return fit_labels(self.kernel, inputs, rows.targets, rows.weights)
 
     def _task(self, rows: DistinctRows) -> FunctionTask:
         if len(self.classes_) == 2:

@@ -266,26 +266,18 @@ def _best_length(kind: str, rows: EvidenceRows, noise: float | None) -> Evidence
         kernel = KINDS[kind](float(np.exp(log_length)))
         return _scales(*rows.spectrum(kernel), noise, None)
 
-    t, cost = _least_length(lambda t: at(t)[0])
-    _, c, s = at(t)
-    return Evidence(ConstantKernel(c) * KINDS[kind](float(np.exp(t))), s, cost)
-
-
-def _least_length(cost: Callable[[float], float]) -> tuple[float, float]:
     # in units of the root mean square distance of columns
     grid = np.log(np.geomspace(*LENGTHS, 9))
-    costs = [cost(t) for t in grid]
+    costs = [at(t)[0] for t in grid]
     best = int(np.argmin(costs))
     low = grid[max(best - 1, 0)]
     high = grid[min(best + 1, len(grid) - 1)]
     refined: Any = minimize_scalar(
-        cost,
+        lambda t: at(t)[0],
         bounds=(low, high),
         method="bounded",
         options={"xatol": 0.05, "maxiter": 8},
     )
-    return (
-        (float(refined.x), float(refined.fun))
-        if refined.fun < costs[best]
-        else (float(grid[best]), costs[best])
-    )
+    t = float(refined.x) if refined.fun < costs[best] else float(grid[best])
+    cost, c, s = at(t)
+    return Evidence(ConstantKernel(c) * KINDS[kind](float(np.exp(t))), s, cost)

@@ -55,22 +55,16 @@ def posterior_coordinates(posterior: Posterior, start: Array) -> PosteriorCoordi
     q, directions = np.linalg.eigh(hessian / roots[:, None] / roots)
     share = 1 / (1 + np.maximum(q, 0.0))  # of the prior in the curvature
     matrix = directions / roots[:, None] * np.sqrt(share)
-    changed = _transformed(problem, matrix, share)
+    features, targets = problem.data
+    columns = jnp.asarray(np.asarray(features, np.float64) @ matrix, jnp.float32)
+    # the prior's share of each direction's curvature
+    prior = jnp.asarray(share.reshape(problem.precision.shape), jnp.float32)
+    changed = eqx.tree_at(
+        lambda p: (p.data, p.precision), problem, ((columns, targets), prior)
+    )
     there = (matrix.T * precision) @ mode / share.reshape(-1, *[1] * (mode.ndim - 1))
     return PosteriorCoordinates(
         Posterior(changed, temperature), there.astype(np.float32), matrix
-    )
-
-
-def _transformed(
-    problem: FiniteSum, matrix: np.ndarray, share: np.ndarray
-) -> FiniteSum:
-    """Return the problem of u, with the prior's share of each direction's curvature."""
-    features, targets = problem.data
-    columns = jnp.asarray(np.asarray(features, np.float64) @ matrix, jnp.float32)
-    prior = jnp.asarray(share.reshape(problem.precision.shape), jnp.float32)
-    return eqx.tree_at(
-        lambda p: (p.data, p.precision), problem, ((columns, targets), prior)
     )
 
 

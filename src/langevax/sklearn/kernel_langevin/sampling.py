@@ -101,7 +101,7 @@ def draw(
     options: ChainOptions,
     seed: int,
 ) -> Draws:
-    """Return draws of the coefficients, without warnings of single ones: `KernelLangevinDiagnostics` sees functions."""
+    """Return draws of the coefficients, without warnings of single ones: `KernelLangevinEstimator.warnings_` sees functions."""
     posterior = posterior_of(task, features, eigenvalues)
     width = len(posterior.problem.precision)
     outputs = () if task.num_outputs is None else (task.num_outputs,)

@@ -14,8 +14,9 @@ from typing import cast
 import numpy as np
 from sklearn.gaussian_process.kernels import Kernel, WhiteKernel
 
-from langevax.sklearn.persistence import saved_class
-from langevax.sklearn.table import Standardiser, bucket, subsample
+from langevax.sklearn.column_maps import Standardiser, row_blocks
+from langevax.sklearn.saved import saved_class
+from langevax.sklearn.table import bucket, subsample
 from langevax.spaces import KernelEigenbasis
 
 Covariance = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -44,15 +45,13 @@ class KernelSpace:
 
     def features(self, X: np.ndarray) -> np.ndarray:
         """Return (n, N) float64: `f_k(x_i)`."""
-        inputs, rows = (
-            self.inputs(X),
-            max(1, 2**24 // len(self.landmarks)),
-        )  # 128 MB of kernel at once
-        cuts = range(0, len(inputs), rows)
+        inputs = self.inputs(X)
+        # 128 MB of kernel at once
+        blocks = row_blocks(len(inputs), 2**24 // len(self.landmarks))
         return np.concatenate(
             [
-                self.kernel(inputs[i : i + rows], self.landmarks) @ self.projection
-                for i in cuts
+                self.kernel(inputs[rows], self.landmarks) @ self.projection
+                for rows in blocks
             ]
         )
 
@@ -100,8 +99,8 @@ def kernel_space(
         num_modes = min(_power_of_two(number), available, most_modes)
     elif num_modes > available:
         raise ValueError(
-            f"num_modes is {num_modes}, but on {len(chosen)} rows the kernel has {available} modes above rounding; "
-            f"pass at most {available}, or 'auto'."
+            f"num_modes is {num_modes}, but on {len(chosen)} rows the kernel has "
+            f"{available} modes above rounding; pass at most {available}, or 'auto'."
         )
     projection = basis.weights[:, None] * basis.matrix / basis.eigenvalues
     return KernelSpace(
@@ -133,5 +132,6 @@ def check_kernel(kernel: Kernel | str) -> None:
         parts = [kernel, *kernel.get_params().values()]
         if any(isinstance(part, WhiteKernel) for part in parts):
             raise ValueError(
-                f"kernel {kernel} holds a WhiteKernel; take it out, and pass noise= or let it be estimated."
+                f"kernel {kernel} holds a WhiteKernel; take it out, and pass noise= or "
+                "let it be estimated."
             )

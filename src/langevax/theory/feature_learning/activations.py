@@ -103,7 +103,8 @@ def activation(
         made = Activation(function, _sorted(kinks))
     else:
         raise TypeError(
-            f"an activation must be a name or an elementwise function, got {function!r}."
+            "an activation must be a name or an elementwise function, got "
+            f"{function!r}."
         )
     return (
         replace(made, offset=made.offset + _coefficients(made).mean)
@@ -118,11 +119,13 @@ def _check_elementwise(function: Callable[[Array], Array], size: int = 2) -> Non
         traced = jax.eval_shape(lambda x: function(x), jnp.zeros(size))
     except jax.errors.TracerArrayConversionError as error:
         raise TypeError(
-            f"an activation must be a function of JAX, got {function!r}; pass jnp.tanh, not np.tanh."
+            f"an activation must be a function of JAX, got {function!r}; pass "
+            "jnp.tanh, not np.tanh."
         ) from error
     if traced.shape != (size,):
         raise ValueError(
-            f"the activation maps shape {(size,)} to {traced.shape}; pass an elementwise function."
+            f"the activation maps shape {(size,)} to {traced.shape}; pass an "
+            "elementwise function."
         )
 
 
@@ -153,8 +156,9 @@ def _coefficients(made: Activation, agreement: float = 1e-7) -> Coefficients:
     off = np.max(np.abs(first - second)) / (1 + np.max(np.abs(first)))
     if not off < agreement:
         raise ValueError(
-            f"two quadratures of the activation differ by {off:.1g}; pass kinks= with all places where it bends or "
-            "jumps, or a function that grows slower and is less steep."
+            f"two quadratures of the activation differ by {off:.1g}; pass kinks= with "
+            "all places where it bends or jumps, or a function that grows slower and "
+            "is less steep."
         )
     mean, linear, square = (float(v) for v in first)
     rest = max(float(weights @ (values - mean - linear * z) ** 2), 0.0)

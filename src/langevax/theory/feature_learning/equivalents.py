@@ -136,14 +136,16 @@ def spectrum_of(design: GaussianDesign) -> tuple[np.ndarray, np.ndarray]:
     projections = (vectors.T @ np.asarray(design.target_covariance, float)) ** 2
     if eigenvalues[0] < -ROUNDING_SHARE * abs(eigenvalues[-1]):
         raise ValueError(
-            f"design.covariance must be positive semi-definite, got an eigenvalue {eigenvalues[0]:.3g}."
+            "design.covariance must be positive semi-definite, got an eigenvalue "
+            f"{eigenvalues[0]:.3g}."
         )
     positive_part = eigenvalues > ROUNDING_SHARE**2 * eigenvalues[-1]
     explained = float(np.sum(projections[positive_part] / eigenvalues[positive_part]))
     if explained > design.target_variance * (1 + ROUNDING_SHARE):
         raise ValueError(
-            f"design explains {explained:.6g} of a target of variance {design.target_variance:.6g}; pass E y^2 without "
-            "noise as target_variance, and E g y of centred features as target_covariance."
+            f"design explains {explained:.6g} of a target of variance "
+            f"{design.target_variance:.6g}; pass E y^2 without noise as "
+            "target_variance, and E g y of centred features as target_covariance."
         )
     return np.maximum(eigenvalues, 0), np.where(positive_part, projections, 0)
 
@@ -394,7 +396,8 @@ class _GivenWeights(NamedTuple):
         off = np.max(np.abs(solution.fun))
         if off > tolerance:
             raise RuntimeError(
-                f"the fixed point is off by {off:.1g}; pass a larger ridge than {self.ridge}."
+                f"the fixed point is off by {off:.1g}; pass a larger ridge than "
+                f"{self.ridge}."
             )
         return np.exp(solution.x)
 
@@ -471,6 +474,7 @@ def _unit(name: str, vector: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]
     length = np.linalg.norm(vector)
     if not 0 < length < np.inf:
         raise ValueError(
-            f"{name} must be a direction, got a vector of length {length}; pass one of positive length."
+            f"{name} must be a direction, got a vector of length {length}; pass one of "
+            "positive length."
         )
     return np.asarray(vector, float) / length

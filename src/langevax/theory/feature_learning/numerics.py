@@ -48,7 +48,8 @@ def centred(name: str, function: Function) -> tuple[Activation, Coefficients]:
             else f"activation({name}, centred=True)"
         )
         raise ValueError(
-            f"{name} must have mean 0 under N(0, 1), got {function!r} with mean {coefficients.mean:.4g}; pass {called}."
+            f"{name} must have mean 0 under N(0, 1), got {function!r} with mean "
+            f"{coefficients.mean:.4g}; pass {called}."
         )
     return made, coefficients
 

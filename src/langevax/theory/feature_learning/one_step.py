@@ -163,8 +163,9 @@ def _long_step_errors(
     if np.any(lost):
         ridges = np.broadcast_to(numbers[2], np.shape(lost))[lost]
         raise RuntimeError(
-            f"no fixed point was found at ridge = {np.max(ridges):.3g}, which happens for tiny ridges where samples "
-            "and neurons are equally many; pass a larger ridge, or samples_per_dim a little off neurons_per_dim."
+            f"no fixed point was found at ridge = {np.max(ridges):.3g}, which happens "
+            "for tiny ridges where samples and neurons are equally many; pass a larger "
+            "ridge, or samples_per_dim a little off neurons_per_dim."
         )
     return errors
 
