@@ -1,5 +1,6 @@
 """Tables of numbers by name, and the statistics of draws."""
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,8 @@ def pareto_shapes(values: Float[np.ndarray, "chain draw m"]) -> np.ndarray:
         except ValueError:
             return float("nan")
 
-    return np.array([of_column(column) for column in np.moveaxis(values, 2, 0)])
+    with warnings.catch_warnings(action="ignore"):  # of few draws, or constants
+        return np.array([of_column(column) for column in np.moveaxis(values, 2, 0)])
 
 
 def statistics(
