@@ -97,8 +97,8 @@ def make(folder: Path) -> None:
             for key, value in data.items():
                 samples[f"{file.stem}/data/{key}"] = np.asarray(value)
             for number, values in draws.items():
-                kept = values[:: len(values) // KEPT_DRAWS]
-                samples[f"{file.stem}/draws/{number}"] = kept.astype(np.float32)
+                thinned = values[:: len(values) // KEPT_DRAWS]
+                samples[f"{file.stem}/draws/{number}"] = thinned.astype(np.float32)
         posteriors[file.stem] = {
             "model": about["model_name"],
             "data": about["data_name"],

@@ -386,7 +386,7 @@ def model(name: str, data: Data) -> tuple[Model, tuple[Any, ...]]:
         X = np.stack([np.ones(len(response(d))), *(c(d) for c in columns)], axis=1)
         return (lambda X, y: regression(X, y, prior)), _arrays(X, response(d))
     is_centred = name == "eight_schools_centered"
-    families: dict[str, Callable[[], tuple[Model, tuple[Any, ...]]]] = {
+    makers: dict[str, Callable[[], tuple[Model, tuple[Any, ...]]]] = {
         "blr": lambda: (blr, _arrays(d["X"], d["y"])),
         "diamonds": lambda: (
             diamonds,
@@ -429,8 +429,8 @@ def model(name: str, data: Data) -> tuple[Model, tuple[Any, ...]]:
             ),
         ),
     }
-    if name in families:
-        return families[name]()
+    if name in makers:
+        return makers[name]()
     if name.startswith("eight_schools"):
         centred = lambda y, sigma: schools(y, sigma, is_centred)
         return centred, _arrays(d["y"], d["sigma"])

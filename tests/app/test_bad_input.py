@@ -162,7 +162,8 @@ def test_help_and_version_need_no_heavy_package():
 
 
 def test_an_interruption_of_the_imports_is_one_line(tmp_path):
-    (tmp_path / "jax.py").write_text("raise KeyboardInterrupt\n")
+    for package in ("jax", "typer"):
+        (tmp_path / f"{package}.py").write_text("raise KeyboardInterrupt\n")
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])
     }

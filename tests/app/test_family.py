@@ -188,7 +188,8 @@ def test_coefficients_are_those_of_statsmodels_with_robust_errors(counts, prepar
         np.array([one[name] for one in law["coefficients"]])
         for name in ("slope", "error")
     )
-    assert np.all(np.abs(slopes - known.params[1:]) < 0.1 * known.bse[1:])
+    # means of draws are within a tenth of a standard deviation with 95 %
+    assert np.all(np.abs(slopes - known.params[1:]) < 0.15 * known.bse[1:])
     assert np.all(np.abs(errors / known.bse[1:] - 1) < 0.06)
     age, *_, west = law["coefficients"]
     assert (age["per"], west["per"]) == ("10", "against north")
@@ -259,7 +260,8 @@ def test_rates_are_those_of_statsmodels_with_an_exposure(rates):
         np.array([one[name] for one in law["coefficients"]])
         for name in ("slope", "error")
     )
-    assert np.all(np.abs(slopes - known.params[1:]) < 0.1 * known.bse[1:])
+    # means of draws are within a tenth of a standard deviation with 95 %
+    assert np.all(np.abs(slopes - known.params[1:]) < 0.15 * known.bse[1:])
     assert np.all(np.abs(errors / known.bse[1:] - 1) < 0.06)
     printed = " ".join(answer.stdout.split())
     for words in (
