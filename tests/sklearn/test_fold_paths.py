@@ -172,9 +172,9 @@ def test_the_dual_vector_is_that_of_the_outputs():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("temperature", [1e-14, 1e-9])
+@pytest.mark.parametrize("temperature", [1e-9, 1e-3])
 def test_a_path_that_does_not_end_at_the_optimum_is_a_warning(temperature):
-    """Sixteen particles come down to 1e-9, but not to its law."""
+    """Sixteen particles come down to 1e-3, but not to its law."""
     X, y = table()
     num_particles = 16
     model = MeanFieldRegressor(
@@ -186,7 +186,7 @@ def test_a_path_that_does_not_end_at_the_optimum_is_a_warning(temperature):
     assert not model.converged_
     assert np.isfinite(model.predict(X)).all()
     reached = model.history_["temperature"][-1] == temperature
-    assert reached == (temperature == 1e-9)
+    assert reached == (temperature == 1e-3)
 
 
 def test_a_temperature_above_the_first_of_a_path_is_reached():

@@ -214,14 +214,15 @@ class NodeRegistry:
         """
         for client, partition in enumerate(self.partitions):
             node = self.node_of(client)
+            if node is not None and client in refused:
+                self.rejected[node] = f"client {partition}: {refused[client]}"
             if client in answered:
-                if client not in renewed or node not in self.rejected:
+                if node in self.rejected and client not in renewed:
+                    del self.rejected[node]
+                if node not in self.rejected:
                     self.missed[partition] = 0
-                    self.rejected.pop(node, None)
             elif client in selected or node is None:
                 self.missed[partition] += 1
-            if client in refused:
-                self.rejected[node] = f"client {partition}: {refused[client]}"
 
     def changes(self) -> tuple[list[int], list[int]]:
         """(partitions that joined, partitions to remove) since `set_clients`."""

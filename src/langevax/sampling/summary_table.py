@@ -59,8 +59,14 @@ def of_draws(
 
 
 def pareto_shapes(values: Float[np.ndarray, "chain draw m"]) -> np.ndarray:
-    """Return the Pareto k of the heavier tail of each column, NaN where all values of a tail are the same."""
+    """Return the Pareto k of the heavier tail of each column.
+
+    It is NaN where all values of a tail are the same, or a tail, a fifth of the draws, has fewer than five.
+    """
     from arviz_stats.base.array import array_stats
+
+    if values.shape[0] * values.shape[1] < 25:
+        return np.full(values.shape[2], np.nan)
 
     def of_column(column: Float[np.ndarray, "chain draw"]) -> float:
         try:

@@ -35,7 +35,7 @@ class ServerUnreachable(ConnectionError):
 class _NoRedirects(HTTPRedirectHandler):
     """A server that sends its user elsewhere is not followed: the url is the user's choice."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
 
@@ -238,7 +238,10 @@ class UMBridgeModel:
         try:
             status, text = self._in_time(request, limit)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = checks.line(str(getattr(error, "reason", None) or error))
+            reason = getattr(error, "reason", None) or error
+            if isinstance(reason, TimeoutError):
+                reason = f"nothing within {self.seconds:g} s"
+            reason = checks.line(str(reason))
             raise ServerUnreachable(
                 f"no UM-Bridge server answers at {self.url} ({reason}); start it, or "
                 "pass the url at which it listens."
@@ -292,7 +295,7 @@ class UMBridgeModel:
         try:
             answer = answers.get(timeout=self.seconds)
         except Empty:
-            raise TimeoutError(f"nothing within {self.seconds:g} s") from None
+            raise TimeoutError from None
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -14,7 +14,7 @@ from langevax.sklearn.training import Network
 
 LAST_ROUNDS = 5
 """At the temperature, whose networks predict together."""
-MOVES = 16
+MOVES = 8
 """Of particles under each law: at low temperatures a cloud with fewer stays behind its law."""
 
 
@@ -78,7 +78,7 @@ def follow_path(
     if outside > HIDDEN:
         shortfall = (
             f"the network is not the optimum at temperature {temperature:.3g}: a "
-            f"search found neurons that weigh e^{outside:.0f} times as much as those "
+            f"search found neurons that weigh e^{outside:.3g} times as much as those "
             "that it has"
         )
     if not reached:
