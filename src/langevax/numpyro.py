@@ -469,7 +469,9 @@ class _Angle(Transform):
     def _inverse(self, y: Array) -> Array:
         return y
 
-    def log_abs_det_jacobian(self, x: Array, y: Array, _: object = None) -> Array:
+    def log_abs_det_jacobian(
+        self, x: Array, y: Array, intermediates: PyTree = None
+    ) -> Array:
         return jnp.zeros_like(x)
 
 

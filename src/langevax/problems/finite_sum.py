@@ -223,7 +223,7 @@ class RegularizedByRows(eqx.Module):
 
     loss: RowFunction
     rows: PyTree
-    weights: Weights
+    weights: jax.Array
     regularizer: PositionFunction | None
 
     def __call__(self, position: PyTree) -> Scalar:

@@ -70,7 +70,8 @@ def pareto_shapes(values: Float[np.ndarray, "chain draw m"]) -> np.ndarray:
 
     def of_column(column: Float[np.ndarray, "chain draw"]) -> float:
         try:
-            return float(array_stats.pareto_khat(column, chain_axis=0, draw_axis=1))
+            shape: Any = array_stats.pareto_khat(column, chain_axis=0, draw_axis=1)
+            return float(shape)
         except ValueError:
             return float("nan")
 
