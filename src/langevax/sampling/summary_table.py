@@ -61,11 +61,11 @@ def of_draws(
 def pareto_shapes(values: Float[np.ndarray, "chain draw m"]) -> np.ndarray:
     """Return the Pareto k of the heavier tail of each column.
 
-    It is NaN where all values of a tail are the same, or a tail, a fifth of the draws, has fewer than five.
+    It is NaN where all values of a tail are the same, or the draws are fewer than 500, whose tails say little.
     """
     from arviz_stats.base.array import array_stats
 
-    if values.shape[0] * values.shape[1] < 25:
+    if values.shape[0] * values.shape[1] < 500:
         return np.full(values.shape[2], np.nan)
 
     def of_column(column: Float[np.ndarray, "chain draw"]) -> float:
