@@ -95,7 +95,8 @@ class Mode(NamedTuple):
     def __str__(self) -> str:
         named = named_leaves(self.position).items()
         places = [
-            f"{n} = {np.array2string(x, precision=3, threshold=6)}" for n, x in named
+            f"{n} = {np.array2string(x, precision=3, suppress_small=True, threshold=6)}"
+            for n, x in named
         ]
         return ", ".join(places)
 
