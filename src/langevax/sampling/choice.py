@@ -56,6 +56,16 @@ class Costs(NamedTuple):
         """Return the cost of a draw by NUTS."""
         return self.passes * dimension**0.25 * num_rows * self._row(operations)
 
+    def allows_matrix(
+        self,
+        num_rows: int,
+        dimension: int,
+        operations: float,
+    ) -> bool:
+        """Return True where a pass through a matrix and back costs no more than the rest of a step."""
+        rest = self.of_step + num_rows * self._row(operations)
+        return self.of_operation * (2 * dimension) ** 2 <= rest
+
     def _row(self, operations: float) -> float:
         return self.of_row + self.of_operation * operations
 

@@ -56,11 +56,15 @@ def nuts_chains(
     Raises:
         PeakError: chains about a mode hardly move.
     """
-    survey = replace(survey, coordinates=survey.coordinates.with_matrix())
+    is_formed = survey.may_have_matrix
+    coordinates = survey.coordinates
+    coordinates = (
+        coordinates.with_matrix() if is_formed else coordinates.without_matrix()
+    )
+    survey = replace(survey, coordinates=coordinates)
     unadapted, warm, spent = _warm_up(survey, target_accept)
     algorithm = unadapted.frozen(warm.state)
     positions = np.asarray(warm.positions)
-    is_formed = survey.dimension <= MAX_COORDINATES
     if is_formed and (
         others := without_correlations(
             survey.coordinates, positions, survey.temperature

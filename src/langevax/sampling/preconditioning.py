@@ -202,6 +202,15 @@ class CoordinateMap(eqx.Module):
             return self
         return self.times(np.eye(self.dimension))
 
+    def without_matrix(self) -> "CoordinateMap":
+        """Return the same coordinates with the diagonal of a matrix that has no other entries as last layer."""
+        if not self._is_open:
+            return self
+        last = self.layers[-1]
+        diagonal = jnp.diagonal(last.matrix)  # pyright: ignore
+        layer = eqx.tree_at(lambda layer: layer.matrix, last, diagonal)
+        return CoordinateMap((*self.layers[:-1], layer))
+
     def with_rows_apart(self, indices: Indices) -> "CoordinateMap":
         """Return the same coordinates of the same potential, with these rows in each component."""
         sums = [innermost(layer) for layer in self.layers]

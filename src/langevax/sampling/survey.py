@@ -19,11 +19,12 @@ from langevax.run.result import named_leaves
 from langevax.run.simulate import position_of
 from langevax.run.start import Start
 from langevax.samplers import ReplicaExchange
-from langevax.sampling.choice import NormalFit, operations_of_row
+from langevax.sampling.choice import Costs, NormalFit, operations_of_row
 from langevax.sampling.evaluations import evaluate
 from langevax.sampling.methods import BatchChoice, choose_batch
 from langevax.sampling.modes import Exploration, Explorer, Mode, Wishes
 from langevax.sampling.preconditioning import (
+    MAX_COORDINATES,
     CoordinateMap,
     Pilot,
     pilot_coordinates,
@@ -113,6 +114,17 @@ class PilotSurvey:
     def operations(self) -> float:
         """Floating-point operations of the gradient of a row."""
         return operations_of_row(self.coordinates.problem, self.mode)
+
+    @property
+    def may_have_matrix(self) -> bool:
+        """True where coordinates of draws may be any: about a mode, or where a matrix costs less than a pass."""
+        if self.dimension > MAX_COORDINATES:
+            return False
+        if self.is_near_mode:
+            return True
+        plain = self.coordinates.without_matrix().problem
+        operations = operations_of_row(plain, self.mode)
+        return Costs().allows_matrix(int(plain.size), self.dimension, operations)
 
     @property
     def problem(self) -> Problem:
