@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
+from scipy.stats import kurtosis
 
 from langevax import checks, trees
 from langevax._typing import PRNGKey, PyTree
@@ -31,7 +32,12 @@ from langevax.sampling.moves import HMC
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.solver import SolveCounts
 from langevax.sampling.solver_chains import HostLoop, HostWalk, counts_of
-from langevax.sampling.summary_table import SummaryTable, pareto_shapes, statistics
+from langevax.sampling.summary_table import (
+    SummaryTable,
+    of_draws,
+    pareto_shapes,
+    statistics,
+)
 from langevax.sampling.survey import record_of
 from langevax.sampling.target import TransformedTarget
 from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
@@ -288,7 +294,25 @@ class Samples:
                 f"{names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or "
                 "raise thinning."
             )
-        return messages + self.doubts()
+        return messages + self._warnings_of_deviations() + self.doubts()
+
+    def _warnings_of_deviations(self) -> list[str]:
+        """Say where heavy tails leave a deviation less known than `MIN_ESS` draws of a normal law would."""
+        names, values = self.varying_numbers()
+        with np.errstate(invalid="ignore"):
+            pooled = values.reshape(-1, len(names))
+            heaviest = int(np.argmax(np.nan_to_num(kurtosis(pooled))))
+            values = values[..., heaviest]
+            error = float(of_draws("mcse", values, method="sd") / values.std())
+        if not error * np.sqrt(2 * MIN_ESS) > 1:
+            return []
+        return [
+            (
+                f"the standard deviation of {names[heaviest]} has a standard error of "
+                f"{error:.0%} of itself: its tail is heavy; report quantiles, draw "
+                "more, or choose a prior with a lighter tail."
+            )
+        ]
 
     def doubts(self) -> list[str]:
         """Return those of the `warnings` that more draws do not cure."""
