@@ -518,7 +518,7 @@ def test_a_batch_of_values_is_what_workers_get():
     assert result.nfev == 300
     assert sizes[:2] == [8, 8]
     assert result.fun == pytest.approx(alone.fun, rel=1e-9)
-    with refuses(ValueError, "workers 0 1 map"):
+    with refuses(ValueError, "workers 0 8 map"):
         by_values(fun, workers=lambda one, positions: [])
 
 

@@ -4,8 +4,8 @@ A run is a normal law whose mean, step size and covariance follow the better hal
 Restarts with a population that doubles take turns with small ones of fewer draws and narrower laws, so that both cost
 the same (Hansen, GECCO 2009); where the ends are few basins, those of the smallest population count them. Each begins
 at a new start, so that runs are independent and their ends can be counted.
-A run that has met the best place of all ends where its values are equal to rounding, or its law is narrow; another
-where they differ by less than minima do.
+A run ends where its values are equal to rounding or its law is narrow, or where it comes home, to a known end that is
+not higher.
 """
 
 import math
@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from langevax.imports import needs
-from langevax.optimize.basins import Tally
+from langevax.optimize.basins import NEAR, Tally
 from langevax.optimize.landscape import ROUNDINGS, Ends, Landscape
-from langevax.optimize.local_search import Place
+from langevax.optimize.local_search import Place, Places
 
 
 class Evolution:
@@ -29,7 +29,7 @@ class Evolution:
 
     def __init__(self, land: Landscape, largest_expected: float):
         with needs("cma", "minimize(use_gradients=False)"):
-            import cma
+            import cma  # pyright: ignore[reportMissingImports]
 
         self.strategy = cma.CMAEvolutionStrategy
         self.land = land
@@ -115,11 +115,13 @@ class Evolution:
             told = np.where(np.isfinite(fun), fun, worse)
             law.tell(drawn, list(told))
             first = fun if first is None else first
-            if fun.min() < best[1]:
-                best = places[np.argmin(fun)], float(fun.min())
+            best = places[np.argmin(fun)], float(fun.min())  # of these: where it ends
             rounding = ROUNDINGS * land.eps * np.abs(told).min()
-            known = best[1] > land.best_fun
-            level = np.ptp(told) <= (land.difference if known else rounding)
+            level = np.ptp(told) <= rounding
+            home = self._home(places, best[1])
+            if home is not None:
+                best = self.independent.y[home], float(self.independent.fun[home])
+                break
         land.searches += 1
         assert first is not None
         finite = first[np.isfinite(first)]
@@ -128,3 +130,13 @@ class Evolution:
         end = best[0][None], np.array([best[1]]), np.array([moved])
         self.independent.add(*end)
         land.seen.add(*end)
+
+    def _home(self, places: Places, fun: float) -> int | None:
+        """Return the known end, not above the value of a run, that all of its places are near to."""
+        ends = self.independent
+        if not len(ends.fun):
+            return None
+        away = np.linalg.norm(ends.y[:, None] - places, axis=2).max(axis=1)
+        away[ends.fun > fun] = math.inf
+        nearest = int(np.argmin(away))
+        return nearest if away[nearest] <= NEAR * math.sqrt(len(places[0])) else None

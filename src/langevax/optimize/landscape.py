@@ -188,6 +188,7 @@ class Landscape:
         """Return where local searches end, of which each may take what the budget leaves for it."""
         affordable = (self.budget - self.spent) / (self.gradient_cost * len(starts))
         limit = max(2, min(self.limit, int(affordable)))
+        assert isinstance(self.problem, Problem)
         ends = local_searches(
             self.problem, self.frame, starts, LANES, limit, target, first, home
         )

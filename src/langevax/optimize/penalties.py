@@ -86,7 +86,7 @@ class Penalties(eqx.Module):
         steps = math.sqrt(np.finfo(float).eps) * np.maximum(np.abs(y), 1)
         steps = np.where(y + steps > np.asarray(self.frame.upper), -steps, steps)
         ys = np.concatenate([y[None], y + np.diag(steps)])
-        here, *ahead = self.values(np.asarray(self.frame.to_x(ys)))
+        here, *ahead = self.values(np.asarray(self.frame.to_x(jnp.asarray(ys))))
         return here, (np.array(ahead) - here).T / steps
 
 

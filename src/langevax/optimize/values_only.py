@@ -4,6 +4,7 @@ A place where the function raises is a failed one, as one where it is NaN: its v
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, TypeAlias
 
 import equinox as eqx
@@ -37,7 +38,7 @@ class Guarded:
         return as_number(value)
 
 
-def as_number(value: object) -> float:
+def as_number(value: Any) -> float:
     """Return what a function returned as a number; raise where it is not one."""
     return float(checks.scalar("fun", value, "sum or average its entries"))
 
@@ -57,9 +58,9 @@ class HostFunction:
         like: PyTree[Array],
         workers: Workers,
     ):
-        compiled = isinstance(fun, Problem)
-        self.size = int(fun.size) if compiled else 1
-        self.fun = (lambda position: _potential(fun, position)) if compiled else fun
+        is_problem = isinstance(fun, Problem)
+        self.size = int(fun.size) if is_problem else 1
+        self.fun = partial(_potential, fun) if is_problem else fun
         self.workers = workers
         leaves, self.structure = jax.tree.flatten(like)
         self.shapes = [leaf.shape for leaf in leaves]
