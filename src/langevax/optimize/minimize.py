@@ -154,12 +154,7 @@ def minimize(
     checks.positive_int("max_evaluations", max_evaluations, auto=True)
     checks.number("max_better_basins", max_better_basins, positive=True)
     checks.function("workers", workers, "(fun, positions) -> values")
-    if use_gradients and workers is not map:
-        raise ValueError(
-            "workers compute batches of a function on the host; pass "
-            "use_gradients=False, too."
-        )
-    problem = arguments.as_problem(fun)
+    arguments.as_problem(fun)
     with (
         nullcontext() if use_gradients else jax.enable_x64(),
         report_to(run.progress) as report,
@@ -177,11 +172,7 @@ def minimize(
             )
             return stops is not None and stops(_intermediate_result(land, like))
 
-        if use_gradients:
-            plain = arguments.on_vectors(problem, like)
-            arguments.check_scalar(plain, frame.center)
-        else:
-            plain = HostFunction(fun, like, workers)
+        plain = _on_vectors(fun, like, frame, use_gradients, workers)
         limits = as_constraints(constraints, like, use_gradients)
         land = Landscape(
             plain,
@@ -201,11 +192,28 @@ def minimize(
         searches.run(_first(starts, land, plain))
         result = _finished(searches, refinement, like)
         if isinstance(plain, HostFunction) and plain.failed:
-            result.message += (
-                f" fun raised at {plain.failed:,} places, which count as NaN; first "
-                f"{plain.error}"
-            )
+            result.message += plain.failures
         return result
+
+
+def _on_vectors(
+    fun: Objective,
+    like: PyTree[Array],
+    frame: Frame,
+    use_gradients: bool,
+    workers: Workers,
+) -> Problem | HostFunction:
+    """Return the function of vectors, before penalties; on the host without gradients."""
+    if not use_gradients:
+        return HostFunction(fun, like, workers)
+    if workers is not map:
+        raise ValueError(
+            "workers compute batches of a function on the host; pass "
+            "use_gradients=False, too."
+        )
+    problem = arguments.on_vectors(arguments.as_problem(fun), like)
+    arguments.check_scalar(problem, frame.center)
+    return problem
 
 
 def _finished(

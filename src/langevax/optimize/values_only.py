@@ -91,6 +91,14 @@ class HostFunction:
             np.float64,
         )
 
+    @property
+    def failures(self) -> str:
+        """The sentence of a message that names them."""
+        return (
+            f" fun raised at {self.failed:,} places, which count as NaN; first "
+            f"{self.error}"
+        )
+
     def position(self, x: HostVector) -> PyTree[np.ndarray]:
         """Return a vector in the structure of a position, a copy that the function may overwrite."""
         parts = np.split(np.array(x, np.float64), self.ends)
