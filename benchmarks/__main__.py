@@ -49,6 +49,7 @@ TABLES = {
     "posteriordb": "posteriordb:main",
     "calibration": "calibration:main",
     "three_models": "three_models:main",
+    "bbob": "bbob:main",
     "minimize": "minimize:main",
     "minimize_constrained": "minimize:constrained",
 }
@@ -69,6 +70,7 @@ HOURS = (
     "many_rows",
     "calibration",
     "three_models",
+    "bbob",
     "minimize",
     "inverse",
     "kernels",

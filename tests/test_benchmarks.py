@@ -18,8 +18,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-import langevax as lx
-from benchmarks import driver, mfld_step, mfld_torch, minimize, predictive
+from benchmarks import bbob, driver, mfld_step, mfld_torch, predictive
 from benchmarks.__main__ import TABLES
 from benchmarks.beside import __main__ as command
 from benchmarks.beside import children, measure, table
@@ -34,11 +33,10 @@ from benchmarks.beside.case import (
 )
 from benchmarks.beside.measure import apart
 from benchmarks.certificates import problems
-from benchmarks.minimize import exchange, functions, nist, solvers
+from benchmarks.minimize import nist
 from benchmarks.predictive import rivals
 from langevax import trees
 from langevax.keys import unrolled
-from langevax.optimize import landscape, local_search
 from tests.sentences import refuses
 
 pytestmark = pytest.mark.slow
@@ -493,89 +491,6 @@ def test_the_example_of_the_page_runs():
     assert names["line"].met(names["loop"]) is not None
 
 
-def test_functions_of_minimize_are_lowest_where_their_minimum_is_said_to_be():
-    """Zero there, more at 200 places around, in NumPy as in JAX."""
-    for name in functions.FUNCTIONS:
-        for rotated in (False, True):
-            function, low, high = functions.instance(name, 5, rotated, 3)
-            assert abs(function(function.shift)) < 1e-7, name
-            steps = (
-                np.random.default_rng(0).normal(size=(200, 5))
-                * (high - low)
-                * np.geomspace(1e-4, 0.3, 200)[:, None]
-            )
-            assert (
-                min(
-                    function(np.clip(function.shift + step, low, high))
-                    for step in steps
-                )
-                > -1e-7
-            ), name
-            with jax.enable_x64():
-                x = (low + high) / 2 + 0.1
-                assert float(function(jax.numpy.asarray(x))) == pytest.approx(
-                    function(x), rel=1e-9, abs=1e-9
-                )
-
-
-@pytest.mark.long
-def test_minimize_is_run_on_a_plateau_and_on_a_regression():
-    """The first is refused, and counts as not solved; the second has words among its numbers."""
-    with jax.enable_x64():
-        function, low, high = functions.instance("easom", 10, False, 0)
-        plateau = solvers.ours(
-            function, (low + high) / 2, (low, high), 0, budget=3000, target=1e-3
-        )
-        assert (plateau.hit, plateau.likely, round(plateau.fun, 9)) == (
-            None,
-            False,
-            1.0,
-        )
-        problem = next(
-            regression
-            for regression in nist.regressions()
-            if regression.name == "Misra1a"
-        )
-        target = problem.sum_of_squares * (1 + 1e-6)
-        assert problem.solved(
-            solvers.ours(
-                problem,
-                np.array(problem.starts[1]),
-                None,
-                0,
-                budget=2000,
-                target=target,
-            ).fun
-        )
-
-
-def test_searches_of_minimize_are_charged_to_the_step_that_reaches_the_target():
-    """All lanes of a batch up to that step, and what came before; then as many as to the end."""
-    with jax.enable_x64():
-        problem, ones = (
-            lx.Function(lambda x: jax.numpy.sum(x**2 * jax.numpy.array([1.0, 30.0]))),
-            jax.numpy.ones(2),
-        )
-        frame = local_search.Frame(
-            0 * ones, ones, -9 * ones, 9 * ones, -9 * ones, 9 * ones
-        )
-        starts = np.random.default_rng(0).uniform(-5, 5, (3, 2))
-        ends = local_search.local_searches(problem, frame, starts, 4, 100)
-        lowest = [
-            local_search.local_searches(problem, frame, starts, 4, j).fun.min()
-            for j in range(2, 30)
-        ]
-        meter = solvers.Lockstep(0.01)
-        with meter.watching():
-            landscape.values(problem, frame, starts)
-            landscape.local_searches(problem, frame, starts, 4, 100)
-    step = 2 + next(i for i, fun in enumerate(lowest) if fun <= 0.01)
-    assert step < ends.evaluations.min()
-    assert meter.hit == 3 + 4 * 3 * step
-    assert meter.cost == 3 + 4 * ends.evaluations.sum()
-    assert landscape.local_searches is local_search.local_searches
-
-
 def test_a_grid_that_ends_before_the_law_of_an_optimum_does_is_refused(monkeypatch):
     """Of a cold regression with outliers, whose optimum on nine deviations of the prior is .02 too high."""
     assert problems.outliers(5005).optimum == pytest.approx(3.6006717, abs=1e-6)
@@ -584,96 +499,17 @@ def test_a_grid_that_ends_before_the_law_of_an_optimum_does_is_refused(monkeypat
         problems.outliers(5005)
 
 
-def test_replicas_have_the_energies_of_their_temperatures():
-    """In a quadratic well of condition 100 the mean of fun is T d / 2, and a wall of the box is far."""
-    rng, scales = np.random.default_rng(0), np.array([1.0, 10.0, 100.0])
-    both = lambda y: (float(scales @ y**2) / 2, scales * y)
-    replicas = exchange.Replicas(rng.uniform(-0.1, 0.1, (4, 3)), both, 2e-3, rng)
-    energies, temperatures = [], []
-    for number in range(6_000):
-        replicas.step()
-        if number >= 1_000:
-            energies.append(replicas.fun.copy())
-            temperatures.append(replicas.temperatures)
-    np.testing.assert_allclose(
-        np.mean(np.array(energies) / temperatures, axis=0), 1.5, rtol=0.1
-    )
-    assert np.all(np.diff(replicas.temperatures) > 0)
-
-
-def test_replica_exchange_of_the_table_finds_a_minimum_of_many_wells():
-    function, low, high = functions.instance("schwefel", 2, True, 0)
-    run = solvers.peer(
-        exchange.replica_exchange,
-        function,
-        low,
-        (low, high),
-        0,
-        budget=10_000.0,
-        target=1e-3,
-    )
-    assert run.hit is not None
-    assert run.fun <= 1e-3
-
-
-def test_a_fixed_tenth_of_the_runs_of_minimize_is_the_default():
-    runs, tenth = (
-        set(minimize.tasks(minimize.DIMENSIONS, n, ["minimize"]))
-        for n in (10, minimize.TENTH)
-    )
-    assert len(runs) == 25 * 5 * 2 * 10 == 10 * len(tenth)
-    assert tenth < runs
-
-
-def test_the_report_of_minimize_takes_a_file_that_is_not_finished(tmp_path, capsys):
-    """A peer that ran on one of two cases, and another to its own stop."""
-    run = {"fun": 0.0, "likely": None, "seconds": 36.0, "stop": None}
-    lines = [
-        {
-            "id": "ackley/2/False/0/minimize",
-            **run,
-            "hit": 50.0,
-            "likely": True,
-            "stop": 300.0,
-        },
-        {
-            "id": "ackley/2/True/0/minimize",
-            **run,
-            "fun": 1.0,
-            "hit": None,
-            "likely": True,
-            "stop": 900.0,
-        },
-        {"id": "ackley/2/False/0/basinhopping", **run, "hit": 100.0},
-        {
-            "id": "ackley/2/False/0/basinhopping, its own stop",
-            **run,
-            "hit": 100.0,
-            "stop": 400.0,
-        },
-    ]
-    path = tmp_path / "runs.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    minimize.main(["--report", "--out", str(path)])
-    printed = capsys.readouterr().out
-    assert "| plain, chosen on | 2 | 1 | 1 | 1 |" in printed
-    assert "| rotated, chosen on | 2 | 1 | 0 | - |" in printed
-    assert (
-        "to the target, minimize over basinhopping, where both solve (1 of 1; 1 and 1 solved): quartiles 0.50"
-        in printed
-    )
-    assert (
-        "to the stop, minimize over basinhopping, its own stop, where both solve (1 of 1"
-        in printed
-    )
-    assert "quartiles 0.75" in printed
-    assert "was said in 2 of 2 runs, and right in 1" in printed
-    assert "not solved by minimize: ackley 2 rotated" in printed
-    minimize.estimate(minimize.read(path), [2], ["minimize"])
-    assert (
-        "processor hours, without NIST: 0.50 by default, 5.0 with --full"
-        in capsys.readouterr().out
-    )
+def test_shares_of_targets_are_those_reached_by_a_call_and_the_budget_ends_a_solver():
+    function = bbob.Counted(lambda x: 3.0 + x[0], 3.0, 4, stops=True)
+    for value in (200.0, 50.0, 60.0, 1e-5):
+        function(np.array([value]))
+    with pytest.raises(bbob.Spent):
+        function(np.array([0.0]))
+    assert [call for call, _ in function.gains] == [1, 2, 4]
+    run = {"dimension": 2, "gains": function.gains}
+    assert bbob.share_reached([run], 1) == 2 / 51  # 100 and 63
+    reached = np.sum(bbob.TARGETS >= 1.0001e-5) / 51
+    assert bbob.share_reached([run, run], 2) == pytest.approx(reached)
 
 
 def test_sums_of_squares_of_nist_are_the_certified_ones():

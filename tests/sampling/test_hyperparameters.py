@@ -116,7 +116,7 @@ def logarithms(draws, *names):
 
 def linear_data(target):
     solver = solver_of(target.base)
-    exact = exact_reference(solver, np.random.default_rng(0))
+    exact, _ = exact_reference(solver, np.random.default_rng(0))
     scales = np.sqrt(np.asarray(target.base.prior.eigenvalues, np.float64))
     return solver, LinearData.of(solver, exact, scales, target.level(target.centre))
 

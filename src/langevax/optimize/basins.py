@@ -45,6 +45,11 @@ class Tally(NamedTuple):
         """Expected number of unseen better basins."""
         return unseen_better(self.searches, self.basins) if self.at_best else math.inf
 
+    @property
+    def missable_share(self) -> float:
+        """Share of the starts below which a basin can have been missed by all searches, with 5 % probability."""
+        return min(1.0, 3 / self.searches) if self.searches else 1.0
+
     def sentence(self, one: str, many: str) -> str:
         """Say how many of the searches, by their name, ended at the best value."""
         others = self.basins - bool(self.at_best)

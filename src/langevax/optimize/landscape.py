@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from langevax.optimize.basins import Tally, tally
 from langevax.optimize.local_search import (
+    CHUNK,
     FIRST_LENGTH,
     Frame,
     Place,
@@ -18,6 +21,18 @@ from langevax.optimize.local_search import (
     values,
 )
 from langevax.problems.problem import Problem
+
+
+class HostValues(Protocol):
+    """A function of vectors on the host."""
+
+    size: int
+    """Rows that a value takes."""
+
+    def __call__(self, xs: Places) -> Values:
+        """Return the values at places."""
+        ...
+
 
 GRADIENT_COST = 4  # of a value with its gradient, in values
 LANES = 16
@@ -59,7 +74,7 @@ class Landscape:
     """A function in units of its box, the budget, and the best place that any search has met.
 
     Args:
-        problem: the function.
+        problem: the function; on the host it takes positions as vectors, and returns their values.
         frame: the box.
         budget: in values; a gradient counts as `gradient_cost` of them.
         starts: draws places, in units of the box; None draws them from the box.
@@ -75,7 +90,7 @@ class Landscape:
 
     def __init__(
         self,
-        problem: Problem,
+        problem: Problem | HostValues,
         frame: Frame,
         rng: np.random.Generator,
         budget: float,
@@ -85,6 +100,7 @@ class Landscape:
         stops: Callable[["Landscape"], bool],
     ):
         self.problem = problem
+        self.rows = int(problem.size)
         self.frame = frame
         self.rng = rng
         self.budget = budget
@@ -123,10 +139,19 @@ class Landscape:
         lowest = self.best_fun if math.isfinite(self.best_fun) else 0.0
         return self.resolution * gain + ROUNDINGS * self.eps * abs(lowest)
 
+    def tally(self, ends: Ends) -> Tally:
+        """Count the basins of these ends."""
+        met = ends.y, ends.fun, ends.moved
+        return tally(*met, self.difference, self.best_fun)
+
     def values(self, ys: Places) -> Values:
         """Return the values at these places, infinite where they are not numbers."""
-        fun = values(self.problem, self.frame, ys)
-        self.nfev += len(ys) * int(self.problem.size)
+        if isinstance(self.problem, Problem):
+            fun = values(self.problem, self.frame, ys)
+        else:
+            fun = self.problem(self.x(ys))
+            fun = np.where(np.isnan(fun), np.inf, fun)
+        self.nfev += len(ys) * self.rows
         self.spent += len(ys)
         finite = np.abs(fun[np.isfinite(fun)])
         if not self.size and len(finite):
@@ -145,9 +170,13 @@ class Landscape:
         first = np.exp(self.rng.uniform(shortest, longest, len(starts)))
         ends = self.descend(starts, first, target, home)
         self.searches += len(starts)
+        self.note()
+        return ends
+
+    def note(self) -> None:
+        """Append to the history, and ask the callback whether to stop."""
         self.history.append((self.nfev, self.njev, self.best_fun))
         self.stopped = self.stopped or self.stops(self)
-        return ends
 
     def descend(
         self,
@@ -159,6 +188,7 @@ class Landscape:
         """Return where local searches end, of which each may take what the budget leaves for it."""
         affordable = (self.budget - self.spent) / (self.gradient_cost * len(starts))
         limit = max(2, min(self.limit, int(affordable)))
+        assert isinstance(self.problem, Problem)
         ends = local_searches(
             self.problem, self.frame, starts, LANES, limit, target, first, home
         )
@@ -168,7 +198,7 @@ class Landscape:
 
     def add_gradients(self, gradients: int) -> None:
         """Count gradients with their values, or the values of finite differences."""
-        size = int(self.problem.size)
+        size = self.rows
         self.spent += self.gradient_cost * gradients
         if self.gradient_cost == GRADIENT_COST:
             self.njev += gradients * size
@@ -183,8 +213,8 @@ class Landscape:
             self.best_y = ys[best]
             self.best_fun = float(fun[best])
 
-    def x(self, y: Place) -> Place:
-        """Return a place in the units of the function."""
+    def x(self, y: Float[np.ndarray, "*places d"]) -> Float[np.ndarray, "*places d"]:
+        """Return places in the units of the function."""
         place = jnp.asarray(y, self.frame.scale.dtype)
         return np.asarray(self.frame.to_x(place))
 
@@ -204,6 +234,25 @@ class Landscape:
         fun = self.values(places).reshape(number, 8)
         best = np.argmin(fun, axis=1)
         return places.reshape(number, 8, -1)[np.arange(number), best]
+
+    def check_not_flat(self) -> None:
+        """Raise unless fun is finite somewhere, and has two values at places that cost half of the budget."""
+        drawn = self.searches
+        if not math.isfinite(self.best_fun) and not self.best_fun < 0:
+            raise ValueError(
+                f"fun is not finite at any of {drawn} starts; draw them where it is."
+            )
+        seen = self.seen
+        constant = not np.any(seen.moved) and len(seen.fun) and np.ptp(seen.fun) == 0
+        while constant:
+            if self.spent >= self.budget / 2:
+                raise ValueError(
+                    f"fun is {self.best_fun:.6g} at x0 and at all of {drawn:,} places "
+                    "around; pass bounds where it is not constant, or a larger spread."
+                )
+            fun = self.values(self.draw(CHUNK))
+            drawn = drawn + CHUNK
+            constant = bool(np.all(fun == self.best_fun))
 
     def fold(self, ys: Places) -> Places:
         """Reflect places into the box."""

@@ -1,8 +1,9 @@
 """`minimize`: global minima by a portfolio of searches with one budget, with SciPy's interface.
 
-Local searches from everywhere, scans along axes, basin hopping and CMA-ES, in the order of cost (`portfolio`), until
-few unseen better basins are expected (`basins`). No method can guarantee a global minimum of a function that it knows at
-finitely many places; the expected number is what independent searches support.
+With gradients, local searches from everywhere, scans along axes and basin hopping, in the order of cost (`portfolio`);
+by values alone, runs of CMA-ES (`evolution`); until few unseen better basins are expected (`basins`). No method can
+guarantee a global minimum of a function that it knows at finitely many places; the expected number is what independent
+searches support.
 """
 
 from collections.abc import Callable
@@ -30,12 +31,13 @@ from langevax.optimize.arguments import (
 )
 from langevax.optimize.basins import Basin, group_ends
 from langevax.optimize.constraints import ConstraintsLike, as_constraints
+from langevax.optimize.evolution import Evolution
 from langevax.optimize.landscape import GRADIENT_COST, Landscape
 from langevax.optimize.local_search import Frame, Place, Places, gradient_at
 from langevax.optimize.newton import Polished, polish
 from langevax.optimize.penalties import Constrained, Penalties, Refinement
-from langevax.optimize.portfolio import Portfolio
-from langevax.optimize.values_only import FiniteDifferences, as_values
+from langevax.optimize.portfolio import Portfolio, Searches
+from langevax.optimize.values_only import HostFunction, Workers
 from langevax.problems.problem import Problem
 from langevax.renamed import refuse_former
 from langevax.run.options import Run, check_unsaved
@@ -73,10 +75,11 @@ def minimize(
     max_evaluations: int | Literal["auto"] = "auto",
     max_better_basins: float = 0.1,
     use_gradients: bool = True,
+    workers: Workers = map,
     callback: Callback = None,
     run: Run = Run(),
 ) -> "OptimizeResult":
-    """Search for the global minimum of `fun` until a better one is unlikely, or the budget is spent.
+    """Search for the global minimum of `fun` until searches agree on the best, or the budget is spent.
 
     Args:
         fun: `fun(position) -> scalar`, differentiable by JAX; or a `Problem`, whose potential is minimised.
@@ -93,11 +96,15 @@ def minimize(
             differentiated by JAX (their jac and hess are not used); an evaluation of `fun` and of all of them is one.
             Penalties lead to basins, which SciPy's SLSQP refines, so that places outside are visited; fun may be NaN
             there. Not with a `Problem` of rows.
-        max_evaluations: budget in values of `fun`; a gradient counts as 4 of them, without `use_gradients` as d + 1.
-            "auto" is 10,000 for each coordinate, and less for a sum over many rows.
-        max_better_basins: the promise. The search ends, with `success`, when the expected number of unseen better basins is
-            at most this.
-        use_gradients: False takes values only, in float64, so that `fun` may be a function of NumPy arrays.
+        max_evaluations: budget in values of `fun`; a gradient counts as 4 of them. "auto" is 10,000 for each
+            coordinate, and less for a sum over many rows.
+        max_better_basins: the search ends, with `success`, when the expected number of unseen better basins is at most
+            this.
+        use_gradients: False takes values only, by runs of CMA-ES (`pip install 'langevax[cma]'`). `fun` gets NumPy
+            arrays in float64, and is called as often as `nfev` says. A place where it raises is a failed one, as one
+            where it is NaN.
+        workers: without gradients, `workers(fun, positions)` computes a batch, as Python's map does: that of a
+            pool of threads or processes, or `lambda fun, xs: many(np.stack(list(xs)))` of a vectorised function.
         callback: as in SciPy: `callback(intermediate_result)` with that very name gets an `OptimizeResult` (x, fun,
             nit, nfev, njev), any other one x; StopIteration or True stops. It is called after each batch of searches.
         run: a `langevax.Run`; it saves nothing. A bar shows the share of the budget that is spent, the lowest value,
@@ -107,17 +114,20 @@ def minimize(
         A `scipy.optimize.OptimizeResult`. Positions are NumPy arrays in the structure of x0.
 
         - x, fun, jac: the best minimum, its value and gradient.
-        - success: the promise was met: `expected_better_basins` is at most `max_better_basins`, and x is a minimum to
-          rounding. It does not say that x is the global one.
+        - success: `expected_better_basins` is at most `max_better_basins`, and x is a minimum to rounding. It does not
+          say that x is the global one: basins that few of the starts lead to can have been missed (`missable_share`).
           With constraints it also says that `maxcv` is small, and that no end of a search with a lower penalised value
           is left.
+        - missable_share: a basin that a smaller share of the starts leads to can have been missed by all of N independent
+          searches (with 5 % probability at this share, 3 / N).
         - status: 0; 1 the budget was spent before; 2 x is not a minimum; 3 fun falls without end; 4 no place that
           satisfies the constraints was met; 99 stopped.
-        - message: that number, what it rests on, and what to do.
+        - message: both numbers, what they rest on, and what to do.
         - expected_better_basins: the expected number of unseen better basins, from how often independent searches, or
           runs of hopping and evolution, ended at the best value (Boender and Rinnooy Kan). Basins of one value count
           as one where the best value is not rarer than the next.
-        - nit: local searches. nfev, njev: values and gradients, of a finite sum those of single rows.
+        - nit: local searches, or ended runs of CMA-ES, which give no jac. nfev, njev: values and gradients, of a
+          finite sum those of single rows.
         - basins: list of `Basin(fun, share, x)`, the distinct minima of the independent local searches and the best,
           best first, at most 100 of them, with their share of those searches.
           With constraints those alone that satisfy them, refined, with `fun` itself.
@@ -143,6 +153,7 @@ def minimize(
     checks.flag("use_gradients", use_gradients)
     checks.positive_int("max_evaluations", max_evaluations, auto=True)
     checks.number("max_better_basins", max_better_basins, positive=True)
+    checks.function("workers", workers, "(fun, positions) -> values")
     arguments.as_problem(fun)
     with (
         nullcontext() if use_gradients else jax.enable_x64(),
@@ -161,52 +172,28 @@ def minimize(
             )
             return stops is not None and stops(_intermediate_result(land, like))
 
-        plain = _on_vectors(fun, like, frame, use_gradients)
+        plain = _on_vectors(fun, like, frame, use_gradients, workers)
         limits = as_constraints(constraints, like, use_gradients)
         land = Landscape(
-            plain
-            if use_gradients
-            else FiniteDifferences(plain, frame.scale, frame.x_upper),
+            plain,
             frame,
             np.random.default_rng(np.asarray(random.key_data(draw_key)).tolist()),
-            _budget(max_evaluations, plain, len(frame.scale)),
+            _budget(max_evaluations, int(plain.size), len(frame.scale)),
             GRADIENT_COST if use_gradients else len(frame.scale) + 1,
             starts=_draws(x0, frame) if is_draw(x0) else None,
             stops=stop,
         )
         refinement = None
         if limits is not None:
-            _check_one_row(plain)
-            penalties = Penalties(plain, limits, frame, use_gradients)
-            refinement = Refinement(land, penalties)
-        portfolio = Portfolio(land, float(max_better_basins))
-        portfolio.run(_first(starts, land))
-        return _finished(portfolio, refinement, like)
-
-
-def _finished(
-    portfolio: Portfolio, refinement: Refinement | None, like: PyTree[Array]
-) -> "OptimizeResult":
-    """Return the minimum to its last digits, or where it satisfies the constraints."""
-    land = portfolio.land
-    if refinement is None or _falls(land):
-        return _result(portfolio, polish(land), like)
-    outcome = refinement.run(portfolio)
-    best = outcome.best
-    end = Polished(best.y, best.fun, best.left, best.reached, 0)
-    return _constrained(_result(portfolio, end, like), land, outcome, like)
-
-
-def _budget(
-    max_evaluations: int | Literal["auto"],
-    problem: Problem,
-    dimension: int,
-    evaluations: int = 10_000,
-) -> float:
-    """Return so many evaluations for each coordinate by default, and fewer of a long sum."""
-    if isinstance(max_evaluations, str):
-        return evaluations * dimension / max(1, int(problem.size) / WHOLE_SUM_ROWS)
-    return max_evaluations
+            _check_one_row(land.rows)
+            refinement = Refinement(land, Penalties(plain, limits, frame))
+        kind = Portfolio if use_gradients else Evolution
+        searches = kind(land, float(max_better_basins))
+        searches.run(_first(starts, land, plain))
+        result = _finished(searches, refinement, like)
+        if isinstance(plain, HostFunction) and plain.failed:
+            result.message += plain.failures
+        return result
 
 
 def _on_vectors(
@@ -214,20 +201,58 @@ def _on_vectors(
     like: PyTree[Array],
     frame: Frame,
     use_gradients: bool,
-) -> Problem:
-    """Return the problem on vectors, before penalties and finite differences."""
+    workers: Workers,
+) -> Problem | HostFunction:
+    """Return the function of vectors, before penalties; on the host without gradients."""
     if not use_gradients:
-        return arguments.on_vectors(as_values(fun, like), like)
+        return HostFunction(fun, like, workers)
+    if workers is not map:
+        raise ValueError(
+            "workers compute batches of a function on the host; pass "
+            "use_gradients=False, too."
+        )
     problem = arguments.on_vectors(arguments.as_problem(fun), like)
     arguments.check_scalar(problem, frame.center)
     return problem
 
 
-def _check_one_row(problem: Problem) -> None:
-    if int(problem.size) != 1:
+def _finished(
+    searches: Searches, refinement: Refinement | None, like: PyTree[Array]
+) -> "OptimizeResult":
+    """Return the minimum to its last digits, or where it satisfies the constraints."""
+    land = searches.land
+    if refinement is not None and not _falls(land):
+        outcome = refinement.run(searches)
+        best = outcome.best
+        end = Polished(best.y, best.fun, best.left, best.reached, 0)
+        return _constrained(_result(searches, end, like), land, outcome, like)
+    if isinstance(searches, Portfolio):
+        return _result(searches, polish(land), like)
+    # runs of CMA-ES end at minima to rounding
+    unknown = np.full(land.dimension, np.nan)
+    end = Polished(land.best_y, land.best_fun, unknown, True, 0)
+    result = _result(searches, end, like)
+    del result["jac"]
+    return result
+
+
+def _budget(
+    max_evaluations: int | Literal["auto"],
+    rows: int,
+    dimension: int,
+    evaluations: int = 10_000,
+) -> float:
+    """Return so many evaluations for each coordinate by default, and fewer of a long sum."""
+    if isinstance(max_evaluations, str):
+        return evaluations * dimension / max(1, rows / WHOLE_SUM_ROWS)
+    return max_evaluations
+
+
+def _check_one_row(rows: int) -> None:
+    if rows != 1:
         raise ValueError(
             "constraints are taken with a function, but fun is a problem of "
-            f"{int(problem.size)} rows; pass fun=problem.potential, which takes all "
+            f"{rows} rows; pass fun=problem.potential, which takes all "
             "rows for each value."
         )
 
@@ -266,7 +291,7 @@ def _frame(starts: Starts) -> Frame:
     return Frame(*(jnp.asarray(a, places.dtype) for a in arrays))
 
 
-def _first(starts: Starts, land: Landscape) -> Place:
+def _first(starts: Starts, land: Landscape, plain: Problem | HostFunction) -> Place:
     """Return x0 in units of the frame; raise where fun or its gradient is not finite there.
 
     A function x0 may draw such starts.
@@ -275,8 +300,18 @@ def _first(starts: Starts, land: Landscape) -> Place:
     x0 = np.atleast_2d(starts.vectors)[0].astype(np.float64)
     start = (x0 - np.asarray(frame.center)) / np.asarray(frame.scale)
     if not starts.drawn:
-        place = frame.to_x(jnp.asarray(start, frame.scale.dtype))
-        value = float(land.problem.potential(place))
+        if isinstance(plain, HostFunction):
+            value = plain.at(land.x(start))
+            if not np.isfinite(value):
+                raise ValueError(f"fun at x0 is {value}; start where it is finite.")
+            land.nfev += land.rows
+            land.spent += 1
+            if land.problem is plain:
+                land.update(start[None], np.array([value]))
+            land.note()
+            return start
+        assert isinstance(land.problem, Problem)
+        value = float(land.problem.potential(jnp.asarray(land.x(start))))
         slope = float(np.linalg.norm(gradient_at(land.problem, frame, start)))
         if not (np.isfinite(value) and np.isfinite(slope)):
             raise ValueError(
@@ -298,9 +333,9 @@ def _intermediate_result(land: Landscape, like: PyTree[Array]) -> "OptimizeResul
     )
 
 
-def _basins(portfolio: Portfolio, like: PyTree[Array], most: int = 100) -> list[Basin]:
-    land = portfolio.land
-    ends = portfolio.multistart.ends
+def _basins(searches: Searches, like: PyTree[Array], most: int = 100) -> list[Basin]:
+    land = searches.land
+    ends = searches.independent
     best = land.best_y[None]
     met = ends.y.reshape(-1, best.shape[1])
     ys = np.concatenate([met, best])
@@ -330,14 +365,12 @@ def _jac(land: Landscape, gradient: Place, like: PyTree[Array]) -> PyTree[np.nda
     return to_position(whole.astype(scale.dtype), like)
 
 
-def _result(
-    portfolio: Portfolio, end: Polished, like: PyTree[Array]
-) -> "OptimizeResult":
+def _result(searches: Searches, end: Polished, like: PyTree[Array]) -> "OptimizeResult":
     from scipy.optimize import OptimizeResult
 
-    land = portfolio.land
-    expected = portfolio.expected_better_basins
-    is_met = expected <= portfolio.largest_expected
+    land = searches.land
+    expected = min(counted.expected_better for counted, *_ in searches.tallies())
+    is_met = expected <= searches.largest_expected
     falls = _falls(land)
     if falls:
         status = MinimizeStatus.UNBOUNDED
@@ -354,12 +387,13 @@ def _result(
         jac=_jac(land, end.gradient, like),
         success=end.reached and is_met and not falls,
         status=int(status),
-        message=_message(portfolio, end, status, expected),
+        message=_message(searches, end, status, expected),
         expected_better_basins=expected,
+        missable_share=searches.tallies()[0][0].missable_share,
         nit=land.searches,
         nfev=land.nfev,
         njev=land.njev,
-        basins=_basins(portfolio, like),
+        basins=_basins(searches, like),
         history={"nfev": nfev, "njev": njev, "fun": fun},
     )
 
@@ -433,32 +467,31 @@ def _of_constraints(result: "OptimizeResult", outcome: Constrained) -> str:
 
 
 def _message(
-    portfolio: Portfolio,
+    searches: Searches,
     end: Polished,
     status: MinimizeStatus,
     expected: float,
 ) -> str:
     """Return why the search ended, how many better basins are expected, what that rests on, and what to do."""
-    land = portfolio.land
+    land = searches.land
     if status == MinimizeStatus.UNBOUNDED:
         where = _shown(land.x(land.best_y))
         return (
             f"fun falls without end: at x = {where} it is {land.best_fun:.3g}; pass "
             "bounds."
         )
-    names = (
-        ("local search", "local searches"),
-        ("run of hopping", "runs of hopping"),
-        ("evolution", "evolutions"),
-    )
-    tallies = zip(portfolio.tallies(), names, strict=True)
+    tallies = searches.tallies()
     evidence = " ".join(
-        counted.sentence(*name) for counted, name in tallies if counted.searches
+        counted.sentence(*name) for counted, *name in tallies if counted.searches
+    )
+    evidence += (
+        " Basins to which less than "
+        f"{tallies[0][0].missable_share:.2%} of the starts lead can have been missed."
     )
     number = f"{expected:.2g}" if np.isfinite(expected) else "unknown"
     promise = (
         f"the expected number of unseen better basins is {number} (at most "
-        f"{portfolio.largest_expected:g} was asked)"
+        f"{searches.largest_expected:g} was asked)"
     )
     if status == MinimizeStatus.NOT_REACHED:
         return (
@@ -473,7 +506,7 @@ def _message(
         )
     if status == MinimizeStatus.BUDGET_SPENT:
         return (
-            f"Spent the {land.budget:,.0f} evaluations before a better basin became "
-            f"unlikely: {promise}. {evidence} Raise max_evaluations to be surer."
+            f"Spent the {land.budget:,.0f} evaluations before searches agreed on the "
+            f"best basin: {promise}. {evidence} Raise max_evaluations to be surer."
         )
-    return f"A better basin is unlikely: {promise}. {evidence}"
+    return f"Searches agree on the best basin: {promise}. {evidence}"

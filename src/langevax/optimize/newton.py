@@ -143,6 +143,8 @@ def polish(
     Newton's steps are for up to `most_coordinates`. They may take a `share` of the budget beyond it, or the `fewest`.
     """
     y = land.best_y
+    problem = land.problem
+    assert isinstance(problem, Problem)
     if land.best_fun == -np.inf:
         unknown = np.full(len(y), np.nan)
         return Polished(y, land.best_fun, unknown, False, 0)
@@ -151,9 +153,9 @@ def polish(
     if len(y) <= most_coordinates and land.gradient_cost == GRADIENT_COST:
         affordable = share * land.budget / (GRADIENT_COST * (1 + len(y)))
         steps = max(fewest, int(affordable))
-        end = newton(land.problem, land.frame, land.best_y, land.size, steps)
+        end = newton(problem, land.frame, land.best_y, land.size, steps)
     else:
-        slopes = gradient_at(land.problem, land.frame, land.best_y)
+        slopes = gradient_at(problem, land.frame, land.best_y)
         end = Polished(land.best_y, land.best_fun, slopes, settled, 1)
     land.update(end.y[None], np.array([end.fun]))
     land.add_gradients(end.evaluations)

@@ -9,6 +9,7 @@ fall along the linearised constraints. Multipliers l, those of least squares, sa
     grad f + J^T l = 0,      l_i >= 0 of inequalities.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -17,13 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from langevax._typing import FloatScalar
+from langevax._typing import FloatScalar, PyTree
 from langevax.optimize.basins import group_ends
 from langevax.optimize.constraints import Constraints
 from langevax.optimize.landscape import Landscape
-from langevax.optimize.local_search import Frame, Place, Values, Vector
-from langevax.optimize.portfolio import Portfolio
-from langevax.optimize.values_only import FiniteDifferences, forward_differences
+from langevax.optimize.local_search import Frame, Place, Places, Values, Vector
+from langevax.optimize.portfolio import Searches
+from langevax.optimize.values_only import HostFunction
 from langevax.problems.coordinates import Raveled
 from langevax.problems.problem import Function, Problem
 from langevax.trees import in_double
@@ -46,44 +47,82 @@ class Penalised(eqx.Module):
 class Penalties(eqx.Module):
     """All of L but its weights."""
 
-    problem: Problem
+    problem: Problem | HostFunction
     constraints: Constraints
     frame: Frame
-    use_gradients: bool = eqx.field(static=True)
 
-    def at(self, weights: Float[np.ndarray, " residuals"]) -> Problem:
+    def at(self, weights: Float[np.ndarray, " residuals"]) -> "Problem | HostPenalised":
         """Return the problem of these weights."""
-        fun = Penalised(self, jnp.asarray(weights, self.frame.scale.dtype))
-        if self.use_gradients:
-            return Function(fun)
-        return FiniteDifferences(Function(fun), self.frame.scale, self.frame.x_upper)
+        if isinstance(self.problem, HostFunction):
+            return HostPenalised(self, weights)
+        return Function(Penalised(self, jnp.asarray(weights, self.frame.scale.dtype)))
 
     def measure(self, x: Vector) -> Float[Array, " values"]:
         """Return f and the residuals at a vector, which `problem` may lay out as a pytree."""
         problem = self.problem
+        assert isinstance(problem, Problem)
         position = problem.to_position(x) if isinstance(problem, Raveled) else x
         fun = problem.potential(x)
         return jnp.concatenate([fun[None], self.constraints.residuals(position)])
 
+    def values(self, xs: Places) -> Float[np.ndarray, "places values"]:
+        """Return f and the residuals at vectors."""
+        problem = self.problem
+        if not isinstance(problem, HostFunction):
+            return in_double(_measure(self, jnp.asarray(xs)))
+        positions = map(problem.position, xs)
+        residuals = [_residuals(self.constraints, place) for place in positions]
+        return np.column_stack([problem(xs), residuals])
+
+    def linearised(self, y: Place) -> tuple[np.ndarray, np.ndarray]:
+        """Return f and the residuals, and their slopes in units of the box: of functions on the host by differences.
+
+        g_i = (f(y + h_i e_i) - f(y)) / h_i,    h_i = sqrt(eps) max(|y_i|, 1),    backwards where y + h_i leaves the box
+        """
+        if not isinstance(self.problem, HostFunction):
+            at = jnp.asarray(y, self.frame.scale.dtype)
+            values, slopes = _linearised(self, at)
+            return in_double(values), in_double(slopes)
+        steps = math.sqrt(np.finfo(float).eps) * np.maximum(np.abs(y), 1)
+        steps = np.where(y + steps > np.asarray(self.frame.upper), -steps, steps)
+        ys = np.concatenate([y[None], y + np.diag(steps)])
+        here, *ahead = self.values(np.asarray(self.frame.to_x(jnp.asarray(ys))))
+        return here, (np.array(ahead) - here).T / steps
+
+
+class HostPenalised:
+    """L of a function on the host, which takes vectors."""
+
+    size = 1
+
+    def __init__(self, penalties: Penalties, weights: Float[np.ndarray, " residuals"]):
+        self.penalties = penalties
+        self.weights = weights
+
+    def __call__(self, xs: Places) -> Values:
+        """Return L at places."""
+        values = self.penalties.values(xs)
+        equal = np.asarray(self.penalties.constraints.equal)
+        residuals = np.where(equal, values[:, 1:], np.maximum(values[:, 1:], 0))
+        return values[:, 0] + residuals**2 @ self.weights / 2
+
 
 @eqx.filter_jit
-def _measure(penalties: Penalties, ys: Float[Array, "places d"]) -> Array:
-    return jax.vmap(lambda y: penalties.measure(penalties.frame.to_x(y)))(ys)
+def _residuals(constraints: Constraints, position: PyTree) -> Array:
+    return constraints.residuals(position)
+
+
+@eqx.filter_jit
+def _measure(penalties: Penalties, xs: Float[Array, "places d"]) -> Array:
+    return jax.vmap(penalties.measure)(xs)
 
 
 @eqx.filter_jit
 def _linearised(penalties: Penalties, y: Vector) -> tuple[Array, Array]:
-    """Return f and the residuals, and their slopes in units of the box."""
     frame = penalties.frame
     x = frame.to_x(y)
-    if penalties.use_gradients:
-        values = penalties.measure(x)
-        slopes = jax.jacrev(penalties.measure)(x)
-    else:
-        values, slopes = forward_differences(
-            penalties.measure, x, frame.scale, frame.x_upper
-        )
-    return values, slopes * frame.scale
+    slopes = jax.jacrev(penalties.measure)(x)
+    return penalties.measure(x), slopes * frame.scale
 
 
 def _scale(drawn: Values, equal: bool) -> float:
@@ -174,8 +213,7 @@ class Refinement:
         self.accuracy: float = max(1e-12, 10 * land.eps)
         self.budget: float = land.budget
         number = int(min(self.drawn, max(2, land.budget / 2)))
-        places = jnp.asarray(land.draw(number), land.frame.scale.dtype)
-        drawn = in_double(_measure(penalties, places))
+        drawn = penalties.values(land.x(land.draw(number)))
         land.nfev += number
         land.spent += number
         fun = drawn[:, 0]
@@ -193,11 +231,11 @@ class Refinement:
         land.problem = penalties.at(weights)
         land.budget = self.search_share * self.budget
 
-    def run(self, portfolio: Portfolio) -> Constrained:
+    def run(self, searches: Searches) -> Constrained:
         """Refine the basins that the portfolio has met until none of the others can be better."""
         land = self.land
         land.budget = self.budget
-        ys, fun, shares = self._candidates(portfolio)
+        ys, fun, shares = self._candidates(searches)
         refined: list[Refined] = []
         for y, share in zip(ys, shares, strict=True):
             lowest = min((end.fun for end in refined if end.feasible), default=np.inf)
@@ -219,12 +257,12 @@ class Refinement:
         return Constrained(best, basins, left)
 
     def _candidates(
-        self, portfolio: Portfolio
+        self, searches: Searches
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return distinct ends of all searches, the best first, their values and shares of independent searches."""
         land = self.land
-        many = portfolio.multistart.ends
-        kinds = [many, portfolio.hopping.ends, land.seen]
+        many = searches.independent
+        kinds = [*searches.ends, land.seen]
         met = [(e.y, e.fun) for e in kinds if len(e.fun)]
         met.append((land.best_y[None], np.array([land.best_fun])))
         ys, fun = map(np.concatenate, zip(*met, strict=True))
@@ -240,9 +278,7 @@ class Refinement:
     def linear(self, y: Place) -> Linearised:
         """Return f and the residuals at a place, and count them."""
         land = self.land
-        at = jnp.asarray(y, land.frame.scale.dtype)
-        computed = _linearised(self.penalties, at)
-        values, slopes = (in_double(part) for part in computed)
+        values, slopes = self.penalties.linearised(y)
         land.add_gradients(1)
         return Linearised(float(values[0]), slopes[0], values[1:], slopes[1:])
 

@@ -1,87 +1,111 @@
-"""Functions without derivatives: called in NumPy where JAX cannot trace them, differentiated by forward differences.
+"""Functions without derivatives, called in NumPy for what is counted: once for each place, in batches.
 
-g_i = (f(x + h_i e_i) - f(x)) / h_i,      h_i = sqrt(eps) max(|x_i|, s_i),  backwards where x + h_i leaves the box
+A place where the function raises is a failed one, as one where it is NaN: its value is NaN, and the first error is kept.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeAlias
 
+import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from langevax import checks, trees
-from langevax._typing import PyTree, Vector
-from langevax.problems import host
-from langevax.problems.problem import Function, Problem, Scalar
+from langevax import checks
+from langevax._typing import FloatScalar, HostVector, PyTree
+from langevax.problems.problem import Problem
+
+Places = Float[np.ndarray, "places d"]
+Values = Float[np.ndarray, " places"]
+Workers: TypeAlias = Callable[
+    [Callable[[PyTree], Any], Iterable[PyTree]], Iterable[Any]
+]
+"""`workers(fun, positions)`, as Python's map."""
 
 
-class HostFunction(Function):
-    """A function of NumPy arrays, one position at a time."""
+class Guarded:
+    """A function that returns a number, or the exception that it raises."""
 
     def __init__(self, fun: Callable[[PyTree], object]):
-        super().__init__(fun)
+        self.fun = fun
 
-    def value(self, position: PyTree) -> Scalar:
-        return host.call(
-            self._checked, jax.ShapeDtypeStruct((), trees.dtype_of(position)), position
-        )
-
-    def _checked(self, position: PyTree) -> np.ndarray:
-        value = self.fun(
-            jax.tree.map(np.array, position)
-        )  # a copy, which the function may overwrite
-        return np.asarray(
-            checks.scalar("fun", value, "sum or average its entries"), np.float64
-        )
+    def __call__(self, position: PyTree) -> float | Exception:
+        try:
+            value = self.fun(position)
+        except Exception as error:  # whatever a user's function raises
+            return error
+        return as_number(value)
 
 
-class FiniteDifferences(Function):
-    """A problem on vectors whose gradient takes d more values."""
+def as_number(value: Any) -> float:
+    """Return what a function returned as a number; raise where it is not one."""
+    return float(checks.scalar("fun", value, "sum or average its entries"))
 
-    scale: Vector
-    upper: Vector
+
+class HostFunction:
+    """A function of positions, evaluated at batches of vectors.
+
+    Args:
+        fun: the function, or a problem, which is compiled.
+        like: a position.
+        workers: computes a batch.
+    """
 
     def __init__(
         self,
-        problem: Problem,
-        scale: Vector,
-        upper: Vector,
+        fun: Callable[[PyTree], object] | Problem,
+        like: PyTree[Array],
+        workers: Workers,
     ):
-        super().__init__(problem.potential)
-        self.scale = scale
-        self.upper = upper
+        is_problem = isinstance(fun, Problem)
+        self.size = int(fun.size) if is_problem else 1
+        self.fun = partial(_potential, fun) if is_problem else fun
+        self.workers = workers
+        leaves, self.structure = jax.tree.flatten(like)
+        self.shapes = [leaf.shape for leaf in leaves]
+        self.ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
+        self.failed = 0
+        """Places where the function raised."""
+        self.error = ""
+        """The first one."""
 
-    def gradient(self, position: PyTree) -> PyTree:
-        return self.value_and_gradient(position)[1]
+    def at(self, x: HostVector) -> float:
+        """Return the value at a place, and raise what the function raises."""
+        return as_number(self.fun(self.position(x)))
 
-    def value_and_gradient(self, position: PyTree) -> tuple[Scalar, PyTree]:
-        return forward_differences(self.value, position, self.scale, self.upper)
+    def __call__(self, xs: Places) -> Values:
+        """Return the values at places; NaN where the function raises."""
+        found = list(self.workers(Guarded(self.fun), map(self.position, xs)))
+        if len(found) != len(xs):
+            raise ValueError(
+                f"workers returned {len(found)} values for {len(xs)} positions; return "
+                "one for each, in their order, as map does."
+            )
+        errors = [value for value in found if isinstance(value, Exception)]
+        if errors and not self.failed:
+            self.error = f"{type(errors[0]).__name__}: {errors[0]}"
+        self.failed += len(errors)
+        return np.array(
+            [np.nan if isinstance(value, Exception) else value for value in found],
+            np.float64,
+        )
+
+    @property
+    def failures(self) -> str:
+        """The sentence of a message that names them."""
+        return (
+            f" fun raised at {self.failed:,} places, which count as NaN; first "
+            f"{self.error}"
+        )
+
+    def position(self, x: HostVector) -> PyTree[np.ndarray]:
+        """Return a vector in the structure of a position, a copy that the function may overwrite."""
+        parts = np.split(np.array(x, np.float64), self.ends)
+        leaves = [part.reshape(s) for part, s in zip(parts, self.shapes, strict=True)]
+        return jax.tree.unflatten(self.structure, leaves)
 
 
-def forward_differences(
-    fun: Callable[[Array], Array],
-    x: Vector,
-    scale: Vector,
-    upper: Vector,
-) -> tuple[Float[Array, "*values"], Float[Array, "*values d"]]:
-    """Return the value or the values at x, and their slopes."""
-    value = fun(x)
-    share = float(np.sqrt(jnp.finfo(x.dtype).eps))
-    steps = share * jnp.maximum(jnp.abs(x), scale)
-    steps = jnp.where(x + steps > upper, -steps, steps)
-    ahead = jax.vmap(fun)(x + jnp.diag(steps))
-    return value, jnp.moveaxis(ahead - value, 0, -1) / steps
-
-
-def as_values(fun: Callable[[PyTree], object] | Problem, position: PyTree) -> Problem:
-    """Return a problem that has values, by JAX where it can trace `fun`, and in NumPy elsewhere."""
-    if isinstance(fun, Problem):
-        return fun
-    try:
-        jax.eval_shape(fun, position)
-    except (
-        Exception
-    ):  # whatever a function of NumPy raises where its argument has no numbers
-        return HostFunction(fun)
-    return Function(fun)
+@eqx.filter_jit
+def _potential(problem: Problem, position: PyTree) -> FloatScalar:
+    return problem.potential(position)

@@ -124,7 +124,7 @@ class HierarchicalRun(NamedTuple):
     ) -> Samples | None:
         """Return draws of a linear map, None where the map is not linear."""
         solver = use.solver
-        exact = exact_reference(solver, rng)
+        exact, _ = exact_reference(solver, rng)
         if exact is None:
             return None
         target = self.target

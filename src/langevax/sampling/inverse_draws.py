@@ -119,13 +119,14 @@ class InverseRun(NamedTuple):
         pilot_key, *keys = random.split(self.key, 4)
         solver = solver_of(target)
         use = SolverUse(solver, solver.counts, began)
+        doubt = ""
         if is_open:
-            exact = exact_reference(solver, generator(pilot_key))
+            exact, doubt = exact_reference(solver, generator(pilot_key))
             if exact is not None:
                 return self._independent(use, exact, keys[0])
             if not in_python and not self._is_for_host(solver, generator(pilot_key)):
                 return None
-        return self._walk(use, keys)
+        return self._walk(use, keys, doubt)
 
     def _is_for_host(self, solver: ForwardSolver, rng: np.random.Generator) -> bool:
         """True where a map in JAX is sampled on the host, by steps about the prior as well.
@@ -166,13 +167,11 @@ class InverseRun(NamedTuple):
             reason,
         )
 
-    def _walk(self, use: SolverUse, keys: list[PRNGKey]) -> Samples:
+    def _walk(self, use: SolverUse, keys: list[PRNGKey], doubt: str) -> Samples:
         solver = use.solver
         dynamics = dynamics_of(self.dynamics, solver, "hmc")
         self._check()
-        reason = (
-            f"the forward map has {'no' if solver.adjoint is None else 'an'} adjoint"
-        )
+        reason = f"the forward map has {'no' if solver.adjoint is None else 'an'} adjoint{doubt}"
         if self.dynamics != "auto":
             reason = f"algorithm={dynamics.upper()} was passed"
         rng = generator(keys[0])

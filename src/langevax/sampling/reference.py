@@ -274,8 +274,10 @@ def _climb(
 
 def exact_reference(
     solver: ForwardSolver, rng: np.random.Generator, largest: float = 0.1
-) -> NormalReference | None:
+) -> tuple[NormalReference | None, str]:
     """Return the posterior of a linear map, or None where the map is not linear, or too large for its matrix.
+
+    Where the map is linear and its adjoint is not the transposed map, the second says so.
 
     Predictions are compared with those of the derivative at the mean of the prior: at draws of the prior, and at the
     mean and four places of the normal law that follows. Draws of the prior do not reach where a map saturates, or where
@@ -286,21 +288,32 @@ def exact_reference(
     if solver.adjoint is not None:
         smaller = min(smaller, solver.data.size)
     if smaller > FULL_RANK or not is_linear(solver, rng):
-        return None
+        return None, ""
     here = solver.solve(np.zeros(solver.num_modes))
     informed = information(solver, here, WHOLE)
     gradient = informed.misfit_gradient(solver, here)
     law = informed.reference(informed.newton_step(gradient))
     wide = 2 * rng.standard_normal((2, solver.num_modes))
-    for z in law.to_prior_units(np.concatenate([0 * wide[:1], wide, -wide])):
+    places = law.to_prior_units(np.concatenate([0 * wide[:1], wide, -wide]))
+    changes = []
+    for z in places:
         residual = solver.solve(z).residual
         if residual is None or here.residual is None:
-            return None
-        change = _white(solver, residual - here.residual)
-        departure = change - (informed.basis.T @ z) @ informed.white
-        if not np.linalg.norm(departure) <= largest:
-            return None
-    return law
+            return None, ""
+        changes.append(_white(solver, residual - here.residual))
+    departures = changes - (places @ informed.basis) @ informed.white
+    off = np.linalg.norm(departures, axis=1)
+    if off.max() <= largest:
+        return law, ""
+    center, first, second, *opposite = changes
+    bends = np.array([first, second]) + opposite - 2 * center
+    if solver.adjoint is None or np.linalg.norm(bends) > largest:
+        return None, ""
+    share = np.max(off / np.linalg.norm(changes, axis=1))
+    return None, (
+        f", which is off by {share:.1%} of what this linear map changes; with the "
+        "transposed map, or without an adjoint, draws are independent"
+    )
 
 
 def is_linear(solver: ForwardSolver, rng: np.random.Generator) -> bool:
