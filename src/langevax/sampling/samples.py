@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
-from scipy.stats import kurtosis
 
 from langevax import checks, trees
 from langevax._typing import PRNGKey, PyTree
@@ -294,23 +293,24 @@ class Samples:
                 f"{names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or "
                 "raise thinning."
             )
-        return messages + self._warnings_of_deviations() + self.doubts()
+        return (messages or self._warnings_of_deviations()) + self.doubts()
 
     def _warnings_of_deviations(self) -> list[str]:
         """Say where heavy tails leave a deviation less known than `MIN_ESS` draws of a normal law would."""
         names, values = self.varying_numbers()
+        deviations = (values - values.mean((0, 1))).reshape(-1, len(names))
         with np.errstate(invalid="ignore"):
-            pooled = values.reshape(-1, len(names))
-            heaviest = int(np.argmax(np.nan_to_num(kurtosis(pooled))))
+            kurtosis = (deviations**4).mean(0) / (deviations**2).mean(0) ** 2
+            heaviest = int(np.argmax(np.nan_to_num(kurtosis)))
             values = values[..., heaviest]
             error = float(of_draws("mcse", values, method="sd") / values.std())
         if not error * np.sqrt(2 * MIN_ESS) > 1:
             return []
         return [
             (
-                f"the standard deviation of {names[heaviest]} has a standard error of "
-                f"{error:.0%} of itself: its tail is heavy; report quantiles, draw "
-                "more, or choose a prior with a lighter tail."
+                f"the standard deviation of {names[heaviest]} is known to {error:.0%} "
+                "of itself only, as its tail is heavy or draws are few; report "
+                "quantiles, draw more, or choose a prior with a lighter tail."
             )
         ]
 
