@@ -490,10 +490,10 @@ def test_a_place_where_the_function_raises_counts_as_nan_and_is_named():
     nan = lambda x: np.nan if x[0] > 1 else np.sum((x - 0.5) ** 2)
     assert result.fun == by_values(nan, 2, max_evaluations=600).fun < 1e-9
     assert fun.calls == result.nfev == 600
-    found = re.search(
+    counts = re.search(
         r"raised at (\d+) places, which count as NaN; first", result.message
     )
-    assert 0 < int(found[1]) < 600
+    assert 0 < int(counts[1]) < 600
     assert result.message.endswith("ArithmeticError: a pump is too fast")
     with pytest.raises(ArithmeticError):  # at x0
         by_values(Counted(np.sum, edge=-2.0))

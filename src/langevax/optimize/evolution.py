@@ -112,12 +112,12 @@ class Evolution:
             if len(fun) < population:
                 return
             worse = 1 + 2 * np.max(fun, where=np.isfinite(fun), initial=0)
-            told = np.where(np.isfinite(fun), fun, worse)
-            law.tell(drawn, list(told))
+            ranked = np.where(np.isfinite(fun), fun, worse)
+            law.tell(drawn, list(ranked))
             first = fun if first is None else first
             best = places[np.argmin(fun)], float(fun.min())  # of these: where it ends
-            rounding = ROUNDINGS * land.eps * np.abs(told).min()
-            level = np.ptp(told) <= rounding
+            rounding = ROUNDINGS * land.eps * np.abs(ranked).min()
+            level = np.ptp(ranked) <= rounding
             home = self._home(places, best[1])
             if home is not None:
                 best = self.independent.y[home], float(self.independent.fun[home])

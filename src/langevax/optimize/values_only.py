@@ -76,18 +76,18 @@ class HostFunction:
 
     def __call__(self, xs: Places) -> Values:
         """Return the values at places; NaN where the function raises."""
-        found = list(self.workers(Guarded(self.fun), map(self.position, xs)))
-        if len(found) != len(xs):
+        values = list(self.workers(Guarded(self.fun), map(self.position, xs)))
+        if len(values) != len(xs):
             raise ValueError(
-                f"workers returned {len(found)} values for {len(xs)} positions; return "
+                f"workers returned {len(values)} values for {len(xs)} positions; return "
                 "one for each, in their order, as map does."
             )
-        errors = [value for value in found if isinstance(value, Exception)]
+        errors = [value for value in values if isinstance(value, Exception)]
         if errors and not self.failed:
             self.error = f"{type(errors[0]).__name__}: {errors[0]}"
         self.failed += len(errors)
         return np.array(
-            [np.nan if isinstance(value, Exception) else value for value in found],
+            [np.nan if isinstance(value, Exception) else value for value in values],
             np.float64,
         )
 
