@@ -44,8 +44,8 @@ def local_path(name: str, path: object) -> None:
         raise TypeError(
             f"{name} must be a path, got {path!r:.60}; pass a str or a pathlib.Path."
         )
-    if not os.fspath(path):
-        raise ValueError(f"{name} is empty; name a file or a folder, '.' for this one.")
+    if not os.fspath(path).strip():
+        raise ValueError(f"{name} is blank; name a file or a folder, '.' for this one.")
     if scheme := re.match(
         r"([A-Za-z][A-Za-z0-9+.-]+):/", os.fspath(path)
     ):  # one letter is a drive of Windows

@@ -120,9 +120,12 @@ def test_missing_tables_and_unwritable_folders_are_refused(tmp_path):
     for out, words in (
         (tmp_path / "file", "is a file"),
         (tmp_path / "file" / "out", "cannot be written"),
+        ("  ", "a path is blank; name a file or a folder"),
+        ("s3://bucket/out", "not s3://; copy it here"),
     ):
         answer = langevax("fit", tmp_path / "t.csv", "--target", "y", "--out", out)
-        assert (answer.exit_code, words in answer.stderr) == (2, True)
+        said = " ".join(answer.stderr.replace("│", " ").split())
+        assert (answer.exit_code, words in said) == (2, True), said
 
 
 def test_missing_and_unknown_options_are_refused(tmp_path):

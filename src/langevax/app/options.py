@@ -6,7 +6,6 @@ A field is stated once, with its default, its help and the panel of `--help` tha
 # ruff: noqa: RUF009 (a default that is a function call: these return fields of dataclasses)
 
 import math
-import re
 import shlex
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
@@ -33,14 +32,12 @@ FAMILY_TASKS: dict[str, Task] = {
 
 def local_path(text: str) -> Path:
     """Return the path in a text; refuse an empty one, as of an unset variable of a shell, and addresses."""
-    if not text.strip():
-        raise typer.BadParameter(
-            f"{text!r} is empty; name a file or a folder, '.' for this one."
-        )
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):  # one letter is a drive of Windows
-        raise typer.BadParameter(
-            f"{text!r} is not on this machine; copy it here, or mount it as a folder."
-        )
+    from langevax import storage  # `--help` needs no NumPy
+
+    try:
+        storage.local_path("a path", text)
+    except ValueError as refused:
+        raise typer.BadParameter(f"{refused}") from refused
     return Path(text)
 
 
