@@ -120,7 +120,7 @@ def test_missing_tables_and_unwritable_folders_are_refused(tmp_path):
     for out, words in (
         (tmp_path / "file", "is a file"),
         (tmp_path / "file" / "out", "cannot be written"),
-        ("  ", "a path is blank; name a file or a folder"),
+        ("  ", "the path is blank; name a file or a folder"),
         ("s3://bucket/out", "not s3://; copy it here"),
     ):
         answer = langevax("fit", tmp_path / "t.csv", "--target", "y", "--out", out)

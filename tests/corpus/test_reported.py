@@ -143,7 +143,7 @@ def test_large_integers_of_text_are_kept_and_any_name_of_a_column_is_read(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "path", ["gs://bucket/t.rows", "s3://bucket/t.rows", "https://host/t.rows"]
+    "path", ["gs://bucket/t.rows", "s3://bucket/t.rows", "https://host/t.rows", "  "]
 )
 def test_only_local_files_are_read_and_written(path):
     with refuses(ValueError, "path"):

@@ -35,7 +35,7 @@ def local_path(text: str) -> Path:
     from langevax import storage  # `--help` needs no NumPy
 
     try:
-        storage.local_path("a path", text)
+        storage.local_path("the path", text)
     except ValueError as refused:
         raise typer.BadParameter(f"{refused}") from refused
     return Path(text)
