@@ -122,7 +122,9 @@ def test_the_other_branch_of_a_hyperbola_is_unvisited():
 
 @pytest.mark.slow
 def test_a_branch_that_chains_never_entered_is_a_warning():
-    with warns(langevax.sampling.SamplingWarning):
+    """Whether chains along the branch agree as well differs between machines: they diverge where it is narrow."""
+    facts = "descents where no draw came"
+    with warns(langevax.sampling.SamplingWarning, facts, varies=True):
         samples = langevax.sample(hyperbola, jnp.ones(2), key=KEY)
     assert (samples.positions > 0).all()
     assert all(mode.position[0] < 0 for mode in samples.modes)
