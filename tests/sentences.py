@@ -37,7 +37,8 @@ VARYING = (
     (r"(?<![\w.])\d[\d,]*(\.\d+(e[+-]?\d+)?|e[+-]?\d+)(?!\.?\d)", None),
 )
 """Expressions and what stands for them; the last, floats, is `#` where there are more than two digits."""
-NUMBER = r"(?<![\w.#-])[-−]?(#|\d[\d,]*(\.\d+)?(e[+-]?\d+)?)"
+NUMBER = r"(?<![\w.])[-−]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?"
+SIGN = r"(?<![\w#])[-−](?=#)"
 LONG = 300  # characters
 LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 
@@ -50,7 +51,7 @@ def normalised(text):
 
 
 def _without_numbers(text):
-    return re.sub(NUMBER, "#", normalised(text))
+    return re.sub(SIGN, "", re.sub(NUMBER, "#", normalised(text)))
 
 
 def _rounded(matches):
