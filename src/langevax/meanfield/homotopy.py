@@ -143,7 +143,7 @@ def project(risk: RowRisk, dual: Array) -> Array:
 
 
 @eqx.filter_jit
-def _derivatives(
+def derivatives(
     loss: Loss, outputs: Any, targets: Any
 ) -> tuple[Array, Float[Array, "n outputs outputs"]]:
     """Return loss' and loss'' at the outputs of each row."""
@@ -480,7 +480,7 @@ class Newton:
         whole = np.zeros((self.risk.max_size, *shape))
         whole[self.used] = outputs.reshape(-1, *shape)
         with jax.enable_x64():
-            slopes, curvatures = _derivatives(self.risk.loss, whole, self.targets)
+            slopes, curvatures = derivatives(self.risk.loss, whole, self.targets)
         largest = float(
             np.finfo(self.risk.inputs.dtype).max
         )  # a loss without bound of its curvature overflows next to its domain

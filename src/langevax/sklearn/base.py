@@ -130,6 +130,8 @@ class MeanFieldEstimator(RowEstimator, NetworkPredictions):
     unsaved_attributes: ClassVar[tuple[str, ...]] = (
         "network_",
         "row_places_",
+        "row_groups_",
+        "row_columns_",
         "history_",
         "dual_",
         "path_",
@@ -194,23 +196,29 @@ class MeanFieldEstimator(RowEstimator, NetworkPredictions):
         self.standardiser_ = columns.standardiser
         self.scaling_reason_: str = self.scaling_sentence()
         self.temperature_: float = float(temperature)
-        self.network_: Network = network
+        self._keep_rows(network, rows)
         self.output_scale_: float = float(network.task.neuron.scale)
-        self.row_places_: np.ndarray = rows.places
         self._record_choice(choice, task)
         if self.solver_ == "path":
-            self._follow_path(trial, run_key)
+            self._follow_path(network, self.temperature_, run_key)
         else:
-            self._train(trial, run_key)
+            self._train(network, self.temperature_, run_key)
         return self
 
-    def _follow_path(self, trial: Trial, key: PRNGKey) -> None:
+    def _keep_rows(self, network: Network, rows: DistinctRows) -> None:
+        """Set what is asked of the rows of training later; it is not part of a saved model."""
+        self.network_: Network = network
+        self.row_places_: np.ndarray = rows.places
+        self.row_groups_: np.ndarray | None = rows.groups
+        self.row_columns_: np.ndarray = rows.inputs
+
+    def _follow_path(self, network: Network, temperature: float, key: PRNGKey) -> None:
         """Set the fitted attributes of the networks along a path down to the temperature."""
         with report_to(run_of(self.run).progress) as report:
             followed = follow_path(
-                trial.network, trial.temperature, int(self.num_particles), key, report
+                network, temperature, int(self.num_particles), key, report
             )
-        neuron = wide_enough(trial.network.task.neuron, followed.positions)
+        neuron = wide_enough(network.task.neuron, followed.positions)
         self.neuron_ = neuron
         particles = whole_neurons(neuron, followed.positions)
         self.clouds_ = particles[-followed.num_last :].copy()
@@ -228,12 +236,11 @@ class MeanFieldEstimator(RowEstimator, NetworkPredictions):
                 stacklevel=3,
             )
 
-    def _train(self, trial: Trial, key: PRNGKey) -> None:
+    def _train(self, network: Network, temperature: float, key: PRNGKey) -> None:
         """Set the fitted attributes of a run of the solver; particles are rotated back to the standardised columns.
 
         Averages are over the last half of the records.
         """
-        network, temperature = trial.network, trial.temperature
         schedule = self._schedule(len(network.inputs))
         risk = network.risk(temperature)
         num_particles = int(self.num_particles)
@@ -390,9 +397,17 @@ class MeanFieldEstimator(RowEstimator, NetworkPredictions):
         task = task._replace(neuron=neuron)
         if self.linear_part_ is not None:
             task = task.without(self.linear_part_(rows.inputs))
-        self.network_ = self._network(rows, task, self.standardiser_)
-        self.row_places_ = rows.places
+        self._keep_rows(self._network(rows, task, self.standardiser_), rows)
         return self
+
+    def _fitted_network(self) -> Network:
+        check_is_fitted(self)
+        if not hasattr(self, "network_"):
+            raise AttributeError(
+                "a model that was loaded has no training rows; pass them to "
+                "model.attach_rows(X, y)."
+            )
+        return self.network_
 
     def outputs(self, X: Table) -> np.ndarray:
         """Return the network's outputs, (n,) or (n, C) float32, before they become predictions."""

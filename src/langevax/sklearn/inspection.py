@@ -12,17 +12,17 @@ from langevax.figures import charts
 from langevax.meanfield import Certificate, certify
 from langevax.renamed import refuse_former
 from langevax.run.options import Run
-from langevax.sklearn.base import MeanFieldEstimator
 from langevax.sklearn.network_outputs import outputs
 from langevax.sklearn.parameters import RandomState, run_of
+from langevax.sklearn.row_effects import RowEffects
 from langevax.sklearn.table import padded
-from langevax.sklearn.training import Network, root_key
+from langevax.sklearn.training import root_key
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class MeanFieldInspection(MeanFieldEstimator):
+class MeanFieldInspection(RowEffects):
     """Certificates and `plot_*` methods, each of which returns the axes it drew on."""
 
     @refuse_former
@@ -128,15 +128,6 @@ class MeanFieldInspection(MeanFieldEstimator):
         num_outer = self.particles_.shape[1] - num_columns - 1
         outer = float(self.neuron_.scale) * np.tanh(self.particles_[:, :num_outer])
         return weights, outer[np.arange(len(outer)), np.abs(outer).argmax(1)]
-
-    def _fitted_network(self) -> Network:
-        check_is_fitted(self)
-        if not hasattr(self, "network_"):
-            raise AttributeError(
-                "a model that was loaded has no training rows to certify it on; pass "
-                "them to model.attach_rows(X, y)."
-            )
-        return self.network_
 
 
 def at_rows(certificate: Certificate, places: np.ndarray) -> Certificate:

@@ -9,11 +9,15 @@ output, or one less the probability of its class. A target y at x lies in the in
 If rows are exchangeable, this covers a new target with probability 1 - 2 alpha, and about 1 - alpha where networks
 trained without one fold or another predict alike. The scaling and the temperature, which were chosen on all rows, are taken
 as given.
+
+Jackknife+ is the same with each row, or group, as its own fold, whose networks are those of the closed form of
+`langevax.sklearn.row_effects`. For the coverage of each class on its own, the rows counted are those of the class.
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -29,12 +33,31 @@ COVERAGE = 0.9
 """Of intervals and sets, unless another is passed."""
 
 
+Method = Literal["cv+", "jackknife+"]
+
+
+class Scored(NamedTuple):
+    """Rows of training with their scores by networks trained without them."""
+
+    scores: np.ndarray
+    """(n,) or (n, C)."""
+    weights: np.ndarray
+    """(n,) multiplicities."""
+    fold: np.ndarray
+    """(n,) place of the network that each was left out of."""
+    labels: np.ndarray | None
+    """(n,) places of classes."""
+    outputs: Callable[[np.ndarray], np.ndarray]
+    """(folds, m, ...) outputs of these networks at columns of a table."""
+
+
 class NetworkPredictions:
     """Outputs of a network, and of those of its folds, from its fitted attributes."""
 
     clouds_: np.ndarray
     neuron_: Any  # an OutputNeuron, or a TanhTanh
     standardiser_: Standardiser
+    linear_part_: LinearPart | None
     held_out_: HeldOut | None
     scores_: np.ndarray | None
 
@@ -42,9 +65,19 @@ class NetworkPredictions:
     def _columns(self, X: Any) -> np.ndarray:
         """Return the columns (n, d) float64 of a table with which to predict."""
 
+    @abstractmethod
+    def _in_units(self, z: np.ndarray) -> np.ndarray:
+        """Return predictions of outputs: numbers, or probabilities."""
+
     def _outputs(self, columns: np.ndarray) -> np.ndarray:
         cloud = self.clouds_.reshape(-1, self.clouds_.shape[-1])
         return outputs(self.neuron_, cloud, self.standardiser_(columns))
+
+    def _line(self, columns: np.ndarray) -> np.ndarray | np.float32:
+        """Return what predictions have beside the network's outputs."""
+        return (
+            np.float32(0) if self.linear_part_ is None else self.linear_part_(columns)
+        )
 
     def _fold_outputs(self, columns: np.ndarray) -> np.ndarray:
         """Return (folds, n, ...): outputs of each fold's network."""
@@ -61,16 +94,26 @@ class NetworkPredictions:
         if getattr(self, "held_out_", None) is None:
             raise AttributeError(
                 "this fit trained no networks without a fold of the rows, which "
-                "intervals and sets need; fit with validation='folds'."
+                "intervals and sets need; pass method='jackknife+', or fit with "
+                "validation='folds'."
             )
         assert self.held_out_ is not None
         return self.held_out_
 
-    def _scored_rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return (scores, multiplicities, fold) of the training rows."""
+    def _scored(self, method: Method) -> Scored:
+        if method == "jackknife+":
+            return self._scored_by_response()
+        if method not in get_args(Method):
+            raise ValueError(f"method must be 'cv+' or 'jackknife+', got {method!r}.")
         folds = self._folds()
         assert self.scores_ is not None
-        return self.scores_, folds.weights, folds.fold
+        return Scored(
+            self.scores_, folds.weights, folds.fold, folds.labels, self._fold_outputs
+        )
+
+    def _scored_by_response(self) -> Scored:
+        """Return what jackknife+ needs; models on tables have it."""
+        raise ValueError("method='jackknife+' is for models on tables; pass 'cv+'.")
 
 
 class Intervals(NetworkPredictions):
@@ -79,7 +122,6 @@ class Intervals(NetworkPredictions):
     target_mean_: np.ndarray
     target_scale_: np.ndarray
     single_column_: bool
-    linear_part_: LinearPart | None
 
     @refuse_former
     def predict(self, X: Table) -> np.ndarray:
@@ -87,16 +129,20 @@ class Intervals(NetworkPredictions):
         columns = self._columns(X)
         return self._in_units(self._outputs(columns) + self._line(columns))
 
-    def predict_interval(self, X: Table, coverage: float = COVERAGE) -> np.ndarray:
+    def predict_interval(
+        self, X: Table, coverage: float = COVERAGE, *, method: Method = "cv+"
+    ) -> np.ndarray:
         """Return (n, 2) lower and upper ends, or (n, C, 2), in the units of the targets.
 
         Args:
             X: (n, d) as for `predict`.
             coverage: in (0, 1), of each target on its own: reached in practice; 1 - 2 (1 - coverage) is guaranteed.
+            method: "cv+" by the networks of folds; "jackknife+" by networks without one row, or group, in closed form,
+                which needs no folds and is as narrow as the network is good; its guarantee is that of exact ones.
 
         Raises:
-            AttributeError: a fit without folds (`validation=None`, or a temperature passed).
-            ValueError: too few rows for this coverage.
+            AttributeError: "cv+" after a fit without folds (`validation=None`, or a temperature passed).
+            ValueError: too few rows for this coverage; "jackknife+" where `leave_one_out` is unsure of all rows.
 
         Example:
             >>> from sklearn.datasets import load_diabetes
@@ -108,30 +154,25 @@ class Intervals(NetworkPredictions):
             True
         """
         check_coverage(coverage)
-        scores, weights, fold = self._scored_rows()
-        z = self._fold_outputs(self._columns(X))
-        centres = np.atleast_3d(z)
-        scores = scores.reshape(len(scores), -1)
-        ends = np.empty((*centres.shape[1:], 2))
-        blocks = row_blocks(centres.shape[1], 2**22 // len(scores))  # 32 MB at once
-        for c in range(centres.shape[2]):
-            for rows in blocks:
-                own = centres[:, rows, c][fold]  # (rows with scores, rows to predict)
-                upper = upper_quantile(own + scores[:, c, None], weights, coverage)
-                lower = -upper_quantile(scores[:, c, None] - own, weights, coverage)
-                ends[rows, c] = np.stack([lower, upper], axis=-1)
+        scored = self._scored(method)
+        columns = self._columns(X)
+        scores = scored.scores.reshape(len(scored.scores), -1)
+        ends = np.empty((len(columns), scores.shape[1], 2))
+        for rows in row_blocks(len(columns), 2**22 // len(scores)):  # 32 MB at once
+            centres = np.atleast_3d(scored.outputs(columns[rows]))
+            for c in range(centres.shape[2]):
+                own = centres[:, :, c][scored.fold]  # (rows with scores, to predict)
+                upper, lower = (
+                    upper_quantile(ends_of, scored.weights, coverage)
+                    for ends_of in (own + scores[:, c, None], scores[:, c, None] - own)
+                )
+                ends[rows, c] = np.stack([-lower, upper], axis=-1)
         units = (
             np.reshape(self.target_mean_, (-1, 1)),
             np.reshape(self.target_scale_, (-1, 1)),
         )
         ends = units[0] + units[1] * ends
-        return ends if z.ndim == 3 else ends[:, 0]
-
-    def _line(self, columns: np.ndarray) -> np.ndarray | np.float32:
-        """Return what predictions have beside the network's outputs."""
-        return (
-            np.float32(0) if self.linear_part_ is None else self.linear_part_(columns)
-        )
+        return ends if scored.scores.ndim == 2 else ends[:, 0]
 
     def _in_units(self, z: np.ndarray) -> np.ndarray:
         predictions = self.target_mean_ + self.target_scale_ * z
@@ -150,13 +191,20 @@ class ClassSets(NetworkPredictions):
 
     def predict_proba(self, X: Table) -> np.ndarray:
         """Return (n, C), rows summing to one."""
-        return probabilities(self._outputs(self._columns(X)))
+        return self._in_units(self._outputs(self._columns(X)))
 
     def predict(self, X: Table) -> np.ndarray:
         """Return (n,) labels."""
         return self._labels(self._outputs(self._columns(X)))
 
-    def predict_set(self, X: Table, coverage: float = COVERAGE) -> np.ndarray:
+    def predict_set(
+        self,
+        X: Table,
+        coverage: float = COVERAGE,
+        *,
+        method: Method = "cv+",
+        per_class: bool = False,
+    ) -> np.ndarray:
         """Return (n, C) booleans: the classes, in the order of `classes_`, that a new label may well have.
 
         The most probable class is always among them.
@@ -164,10 +212,12 @@ class ClassSets(NetworkPredictions):
         Args:
             X: (n, d) as for `predict`.
             coverage: in (0, 1), of the label by the set, with the guarantee of `MeanFieldRegressor.predict_interval`.
+            method: as there.
+            per_class: whether labels of each class are covered so often, however rare it is; otherwise all together.
 
         Raises:
-            AttributeError: a fit without folds (`validation=None`, or a temperature passed).
-            ValueError: too few rows for this coverage.
+            AttributeError: "cv+" after a fit without folds (`validation=None`, or a temperature passed).
+            ValueError: too few rows, or rows of a class, for this coverage; "jackknife+" as for intervals.
 
         Example:
             >>> from sklearn.datasets import load_iris
@@ -179,26 +229,21 @@ class ClassSets(NetworkPredictions):
             True
         """
         check_coverage(coverage)
-        scores, weights, fold = self._scored_rows()
+        scored = self._scored(method)
         columns = self._columns(X)
-        own = np.stack(
-            [class_scores(z) for z in self._fold_outputs(columns)]
-        )  # (folds, n, C)
-        at_least = np.zeros(own.shape[1:])
-        for k in range(len(own)):
-            order = np.argsort(scores[fold == k])
-            below = np.append(0.0, np.cumsum(weights[fold == k][order]))
-            at_least += (
-                below[-1]
-                - below[np.searchsorted(scores[fold == k][order], own[k], side="left")]
-            )
-        total = weights.sum()
-        enough_rows(total, coverage)
-        sets = at_least + 1 > (1 - coverage) * (total + 1)
-        sets[np.arange(len(sets)), class_scores(self._outputs(columns)).argmin(1)] = (
-            True
-        )
+        sets = np.zeros((len(columns), len(self.classes_)), bool)
+        for rows in row_blocks(len(columns), 2**22 // len(scored.scores)):
+            z = scored.outputs(columns[rows])
+            own = np.stack([class_scores(fold) for fold in z])  # (folds, m, C)
+            for c in range(own.shape[2]):
+                counted = scored.labels == c if per_class else scored.fold >= 0
+                sets[rows, c] = not_rejected(own[:, :, c], scored, counted, coverage)
+            best = class_scores(self._outputs(columns[rows])).argmin(1)
+            sets[np.arange(len(columns))[rows], best] = True
         return sets
+
+    def _in_units(self, z: np.ndarray) -> np.ndarray:
+        return probabilities(z)
 
     def _labels(self, z: np.ndarray) -> np.ndarray:
         return self.classes_[
@@ -234,6 +279,22 @@ def probabilities(z: np.ndarray) -> np.ndarray:
         return np.exp(-np.logaddexp(0, np.stack([z, -z], axis=-1)))
     shares = np.exp(z - z.max(axis=-1, keepdims=True))
     return shares / shares.sum(axis=-1, keepdims=True)
+
+
+def not_rejected(
+    own: np.ndarray, scored: Scored, counted: np.ndarray, coverage: float
+) -> np.ndarray:
+    """Return (m,): whether new rows with scores `own` (folds, m) are like enough rows of those that count."""
+    weights = np.where(counted, scored.weights, 0.0)
+    enough_rows(weights.sum(), coverage)
+    at_least = np.zeros(own.shape[1])
+    for k in range(len(own)):
+        fold = np.flatnonzero((scored.fold == k) & counted)
+        fold = fold[np.argsort(scored.scores[fold])]
+        below = np.append(0.0, np.cumsum(weights[fold]))
+        place = np.searchsorted(scored.scores[fold], own[k], side="left")
+        at_least += below[-1] - below[place]
+    return at_least + 1 > (1 - coverage) * (weights.sum() + 1)
 
 
 def enough_rows(total: float, coverage: float) -> None:

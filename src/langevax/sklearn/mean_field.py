@@ -150,6 +150,9 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, Intervals):
     def _scores(self, z: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return np.abs(targets - z)
 
+    def _residuals(self, z: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        return self._in_units(targets) - self._in_units(z)
+
     def _held_out_scores(
         self,
         z: np.ndarray,
@@ -295,6 +298,8 @@ class MeanFieldClassifier(ClassSets, LabelTargets, MeanFieldInspection):
     def _scores(self, z: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return class_scores(z)[np.arange(len(z)), places_of(targets)]
 
+    _residuals = _scores
+
     def _held_out_scores(
         self,
         z: np.ndarray,
@@ -302,6 +307,8 @@ class MeanFieldClassifier(ClassSets, LabelTargets, MeanFieldInspection):
         weights: np.ndarray,
     ) -> dict[str, float]:
         labels = places_of(targets)
+        assert self.held_out_ is not None
+        self.held_out_ = self.held_out_._replace(labels=labels)
         p = probabilities(z)
         shares = np.bincount(labels, weights, len(self.classes_)) / weights.sum()
         present = shares[shares > 0]

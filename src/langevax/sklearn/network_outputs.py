@@ -51,6 +51,11 @@ def outputs(
     return z[:, 0] if neuron.num_outputs is None else z
 
 
+def activations(columns: int, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """Return (N, n): what the neurons (a, w, b), with so many output weights each, see of standardised inputs (n, d)."""
+    return np.tanh(cloud[:, columns:-1] @ inputs.T + cloud[:, -1:])
+
+
 @saved_class
 class LinearPart(NamedTuple):
     """A ridge regression, whose residuals a network is trained on, in units of standardised targets."""
@@ -102,6 +107,8 @@ class HeldOut(NamedTuple):
     """(folds,) or (folds, C): mean target of each fold's rows, which is added to outputs; None for classes."""
     lines: list[LinearPart] | None = None
     """Of each fold, added to outputs in the place of offsets; None where predictions have no linear part."""
+    labels: np.ndarray | None = None
+    """(n,) places of the rows' classes."""
 
     def added(self, fold: int, inputs: np.ndarray) -> np.ndarray | np.float32:
         """Return what a fold's predictions have beside the outputs of its network, at columns of a table."""
