@@ -69,7 +69,7 @@ class RowEffects(MeanFieldEstimator):
             >>> X, y = load_diabetes(return_X_y=True)
             >>> model = MeanFieldRegressor(temperature=0.2, random_state=0).fit(X, y)
             >>> left_out = model.leave_one_out()
-            >>> bool(np.abs(left_out.residuals).mean() > np.abs(y - model.predict(X)).mean()), left_out.unsure.sum()
+            >>> bool(np.abs(left_out.residuals).mean() > np.abs(y - model.predict(X)).mean()), int(left_out.unsure.sum())
             (True, 0)
         """
         rows = self.row_response()
