@@ -443,7 +443,7 @@ def test_the_page_of_the_command_line_is_what_help_prints(site):
         ["check"],
         ["federated"],
     ]
-    for command in [[], ["certify"], *commands, ["federated", "app"]]:
+    for command in [[], ["certify"], ["explain"], *commands, ["federated", "app"]]:
         shown = CliRunner().invoke(
             app, [*command, "--help"], prog_name="langevax", terminal_width=80
         )

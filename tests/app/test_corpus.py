@@ -65,6 +65,7 @@ TEXTS: dict[tuple[str, str], list[str]] = {
         "=words",
         "width=words=numbers",
     ],
+    ("explain", "row"): ["", "nosuch", "0", "-1", "1e3", "61"],
     ("federated app", "--method"): ["nosuch", "", "FEDAVG"],
 }
 """Wrong values of options of plain text."""
@@ -85,6 +86,7 @@ FLAGS = {
     ("fit", "--dry-run"),
     ("predict", "--force"),
     ("certify", "--json"),
+    ("explain", "--json"),
     ("convert", "--force"),
     ("federated app", "--force"),
     ("federated app", "--json"),
@@ -132,6 +134,8 @@ PATHS: dict[tuple[str, str], list[str]] = {
         "other.csv",
         "table.csv",
     ],
+    ("explain", "model"): ["", "nosuch", "folder", "a.txt", "rows.rows"],
+    ("explain", "--table"): ["", "nosuch.csv", "folder", "binary.csv", "other.csv"],
     ("convert", "table"): [
         "",
         "nosuch.csv",
@@ -181,6 +185,7 @@ BASE: dict[str, tuple[str, ...]] = {
     "fit": FIT,
     "predict": ("predict", "model", "price.csv"),
     "certify": ("certify", "model", "price.csv"),
+    "explain": ("explain", "model", "3"),
     "convert": ("convert", "table.csv", "--target", "price", "--out", "new.rows"),
     "check": ("check", "rows.rows"),
     "federated app": ("federated", "app", "newapp"),

@@ -479,6 +479,9 @@ def test_class_weights_do_not_make_copies_of_rows():
 
 @pytest.mark.parametrize("scale", [1e200, 1e-200])
 @pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning"
+)  # of 20 particles
 def test_held_out_scores_of_large_and_small_targets_are_finite(scale):
     X = np.random.default_rng(0).normal(size=(60, 3))
     settings = QUICK | {"num_particles": 20, "linear_part": False}

@@ -65,8 +65,12 @@ def test_influence_is_what_predictions_without_each_row_differ_by(diabetes, mode
         assert without.trustworthy
         change = without.predict(X[NEW]) - model.predict(X[NEW])
         np.testing.assert_allclose(influence[:, row], change, atol=2e-4)
+    everywhere = model.influence(X[:200], of_outputs=True)
+    left_out = model.leave_one_out()
+    sizes = np.sqrt(np.mean(everywhere**2, axis=0))
+    np.testing.assert_allclose(left_out.changes, sizes, rtol=1e-5)
     own = np.diag(model.influence(X[:200]))
-    expected = model.leave_one_out().predictions - model.predict(X[:200])
+    expected = left_out.predictions - model.predict(X[:200])
     np.testing.assert_allclose(own, expected, atol=2e-4)
 
 

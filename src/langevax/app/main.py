@@ -114,6 +114,7 @@ for command in (
     (app, "fit", options.FitOptions, "fitting.run", "Fit a network to a table."),
     (app, "predict", options.PredictOptions, "predict", "Predict with a fit."),
     (app, "certify", options.CertifyOptions, "certify", "Narrow a certificate."),
+    (app, "explain", options.ExplainOptions, "explain", "Name the rows behind it."),
     (app, "convert", options.ConvertOptions, "convert", "Make a table a row file."),
     (app, "check", options.CheckOptions, "check", "Check files for damage."),
     (

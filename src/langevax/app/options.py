@@ -516,6 +516,38 @@ class CertifyOptions:
 
 
 @dataclass(frozen=True)
+class ExplainOptions:
+    """Show which training rows made a prediction, or without ROW which rows are best checked for errors.
+
+    \b
+    Examples:
+      langevax explain wine
+      langevax explain wine 412
+      langevax explain wine 412 --most 20 --json
+
+    In closed form from the one fit: what would be predicted without each row of training, with all choices of the fit
+    as they are. Where a row holds the network so much that this is not to be trusted, it is marked unsure.
+    """
+
+    model: Path = _path("DIR", "The folder that `langevax fit` made.")
+    row: str | None = _field(
+        None,
+        typer.Argument(
+            metavar="ROW",
+            help="Its number, 1 below the header, or its id, held out or not.",
+        ),
+    )
+    table: Path | None = _option(
+        Panel.RUN,
+        "TABLE",
+        "The table of the fit, where it has been moved.",
+        parser=local_path,
+    )
+    most: int = _whole(Panel.RUN, "Rows to show.", 8)
+    json: bool = _json()
+
+
+@dataclass(frozen=True)
 class ConvertOptions:
     """Convert a table of numbers to a row file, from which training reads rows without loading the file into memory.
 

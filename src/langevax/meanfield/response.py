@@ -171,3 +171,8 @@ class Response(NamedTuple):
     ) -> Float[np.ndarray, "k m outputs"]:
         """Return by how much outputs change, where `half` is the Z of their inputs, by each of the shifts."""
         return np.tensordot(shifts, half, axes=(0, 0))
+
+    def sizes(self, shifts: Float[np.ndarray, "rank k"]) -> Float[np.ndarray, " k"]:
+        """Return the root mean square over the rows, by weight, of the changes of outputs by each of the shifts."""
+        flat = (self.half * np.sqrt(self.weights)[:, None]).reshape(len(self.half), -1)
+        return np.sqrt(np.sum(shifts * (flat @ flat.T @ shifts), axis=0))

@@ -45,6 +45,8 @@ class LeftOut(NamedTuple):
     """Target less prediction; for classes (n,) one less the probability of the row's own."""
     leverages: np.ndarray
     """(n,) in [0, 1) for one output: by how much the output at a row follows a small change of its target."""
+    changes: np.ndarray
+    """(n,) root mean square over the rows of training of the change of `outputs` without the row."""
     effective_parameters: float
     """Sum of the leverages: about so many parameters does the network spend on these rows."""
     unsure: np.ndarray
@@ -91,6 +93,7 @@ class RowEffects(MeanFieldEstimator):
             self._passed(self._in_units(z)),
             self._passed(self._residuals(z, targets)),
             self._passed(rows.leverages),
+            self._passed(rows.response.sizes(rows.of_parts)[rows.part]),
             float(rows.leverages.sum()),
             self._passed(far),
             reason,
