@@ -51,9 +51,9 @@ class FittedRows:
 
     def to_check(self, output: Output, most: int) -> dict[str, Any]:
         """Return the training rows that the network, without each, predicts worst."""
-        train = self.data.split.train
+        train = self.data.split.train.tolist()
         residuals = np.nan_to_num(np.abs(self.left_out.residuals), nan=-1.0)
-        worst = np.argsort(-residuals, kind="stable")[:most]
+        worst = np.argsort(-residuals, kind="stable")[:most].tolist()
         output.say(
             "Check",
             f"the {count(len(worst), 'row')} of {len(train):,} for training that the "
@@ -74,8 +74,8 @@ class FittedRows:
             ],
         )
         output.note(
-            f"{self._predicted.capitalize()} is what the network would say without the "
-            "row; its other predictions then move by so much (root mean square over "
+            f"{self._predicted.capitalize()} is what the network would say without "
+            f"{self._alone}; its other predictions then move by so much (root mean square over "
             f"training rows{self._unit}). The network spends {effective} effective "
             f"parameters on {len(train):,} rows."
         )
@@ -99,16 +99,17 @@ class FittedRows:
     def moved(self, output: Output, place: int, most: int) -> dict[str, Any]:
         """Return what each training row did to the prediction at a row, the strongest first."""
         split = self.data.split
+        train = split.train.tolist()
         inputs = self.data.take(np.array([place]))
         predicted = self._own(place, split.outputs(self.model, inputs)[0])
         effects = -self.model.influence(inputs)[0]
         if split.classes:
             effects = effects[:, int(split.targets[place])]
-        own = np.flatnonzero(split.train == place)
+        own = np.flatnonzero(split.train == place).tolist()
         others = np.where(split.train == place, 0.0, np.nan_to_num(effects))
-        strongest = np.argsort(-np.abs(others), kind="stable")[:most]
+        strongest = np.argsort(-np.abs(others), kind="stable")[:most].tolist()
         first = strongest[0]
-        kind = "a row for training" if own.size else "held out"
+        kind = "a row for training" if own else "held out"
         name = self.data.row_names[place]
         output.say(
             "Row",
@@ -118,8 +119,8 @@ class FittedRows:
         direction = "up" if others[first] > 0 else "down"
         output.say(
             "Because",
-            f"row {self.data.row_names[split.train[first]]} ({split.target} "
-            f"{self._target(split.train[first])}) moves it {direction} most: without "
+            f"row {self.data.row_names[train[first]]} ({split.target} "
+            f"{self._target(train[first])}) moves it {direction} most: without "
             f"it {short(predicted - others[first])} would be predicted. Check that row "
             "where this is wrong.",
         )
@@ -129,7 +130,7 @@ class FittedRows:
             result |= {"without_it": alone, "leverage": self.left_out.leverages[i]}
             output.say(
                 "Itself",
-                f"without this row {short(alone)} would be predicted here; by "
+                f"without {self._alone} {short(alone)} would be predicted here; by "
                 f"{self.left_out.leverages[i]:.0%} the prediction follows the row's "
                 f"own target. Others would move by {short(self._size(i))} (root mean "
                 f"square over training rows{self._unit}).",
@@ -138,8 +139,8 @@ class FittedRows:
             ("row", split.target, "moves it by", "unsure"),
             [
                 (
-                    self.data.row_names[split.train[i]],
-                    self._target(split.train[i]),
+                    self.data.row_names[train[i]],
+                    self._target(train[i]),
                     f"{others[i]:+.3g}",
                     "yes" if self.left_out.unsure[i] else "",
                 )
@@ -147,7 +148,7 @@ class FittedRows:
             ],
         )
         moved_by = [
-            self._named(split.train[i])
+            self._named(train[i])
             | {"moves_it_by": others[i], "unsure": self.left_out.unsure[i]}
             for i in strongest
         ]
@@ -155,6 +156,7 @@ class FittedRows:
 
     def place(self, row: str) -> int:
         """Return the place of the row with this number or id."""
+        names: list[str] = []
         for column in self.data.names.columns:
             names = [str(name) for name in self.data.names[column]]
             if row in names:
@@ -168,6 +170,12 @@ class FittedRows:
     def _predicted(self) -> str:
         classes = self.data.split.classes
         return "probability" if classes else "predicted"
+
+    @property
+    def _alone(self) -> str:
+        """What leaves together."""
+        group = self.data.split.grouped_by
+        return f"all rows of its {group!r}" if group else "the row"
 
     @property
     def _unit(self) -> str:
