@@ -237,6 +237,9 @@ def test_one_unit_of_weights_is_as_good_as_another():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning"
+)  # of 100 particles, on targets without noise
 def test_a_linear_table_is_said_to_be_linear():
     """Of thirty columns the network has too many functions; it says so. Without noise it is as good as least squares."""
     rng = np.random.default_rng(0)
