@@ -96,3 +96,12 @@ def test_more_modes_change_neither_the_posterior_nor_the_exponential_step(comput
     np.testing.assert_allclose(exponential, exponential[0], rtol=1e-3)
     assert np.all(explicit[1:] < explicit[:-1] / 4)
     assert explicit[0] < exponential[0]
+
+
+@pytest.mark.long
+@of("leverage")
+def test_what_a_reading_does_is_known_without_training_again(computed):
+    assert np.corrcoef(computed["changes"], computed["trained"])[0, 1] > 0.95
+    assert np.all((computed["leverages"] > 0) & (computed["leverages"] < 1))
+    moved = np.abs(computed["without"] - computed["curve"]).max()
+    assert np.abs(computed["without"] - computed["refitted"]).max() < 0.3 * moved

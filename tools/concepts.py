@@ -23,6 +23,8 @@ from langevax.theory.moments import QuadraticChain, batch_variance_factor
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images" / "concepts"
 BLUE, RED, GREEN, PINK = theme.OKABE_ITO[:4]
+WRONG = 20
+"""Place of the reading that is wrong in the figure of leverage."""
 Numbers = dict[str, Any]
 
 
@@ -494,12 +496,64 @@ def draw_functions(numbers: Numbers, left: Axes, right: Axes) -> None:
     right.minorticks_off()
 
 
+def leverage(quick: bool = False) -> Numbers:
+    """A curve with and without a wrong reading, and what each reading does to the curve at itself."""
+    x = np.linspace(-2.5, 2.5, 50)[:, None]
+    y = np.sin(2 * x[:, 0]) + 0.2 * np.random.default_rng(0).normal(size=50)
+    y[WRONG] += 1.5
+    grid = np.linspace(-2.7, 2.7, 200)[:, None]
+    model = MeanFieldRegressor(
+        temperature=0.01, num_particles=500 if quick else 1000, random_state=0
+    ).fit(x, y)
+    left_out, influence = model.leave_one_out(), model.influence(x)
+    without = model.without([WRONG])
+    rows = range(0, 50, 6 if quick else 2)
+    base = model.predict(x)
+    trained = [model.without([i]).refit().predict(x[[i]])[0] - base[i] for i in rows]
+    return {
+        "rows": (x[:, 0], y),
+        "grid": grid[:, 0],
+        "curve": model.predict(grid),
+        "without": without.predict(grid),
+        "refitted": without.refit().predict(grid),
+        "leverages": left_out.leverages,
+        "changes": influence[rows, rows],
+        "trained": np.array(trained),
+    }
+
+
+def draw_leverage(numbers: Numbers, left: Axes, right: Axes) -> None:
+    x, y = numbers["rows"]
+    left.plot(x, y, "o", color="0.6", ms=3)
+    left.plot(x[WRONG], y[WRONG], "o", color=RED, ms=5)
+    left.text(x[WRONG], y[WRONG] + 0.1, "a wrong reading", color=RED, ha="center")
+    curves = (
+        ("curve", "with it", BLUE, "-"),
+        ("without", "without it, closed form", GREEN, "-"),
+        ("refitted", "without it, trained again", PINK, ":"),
+    )
+    for name, label, color, line in curves:
+        left.plot(numbers["grid"], numbers[name], color=color, ls=line, label=label)
+    left.set_ylim(top=2.2)
+    left.legend(frameon=False, loc="upper right")
+    left.set(title="The curve without one reading", xlabel="place", ylabel="reading")
+    right.plot(numbers["trained"], numbers["changes"], "o", color=GREEN, ms=4)
+    ends = np.array([numbers["trained"].min(), numbers["trained"].max()])
+    right.plot(ends, ends, color=PINK, linestyle=":")
+    right.set(
+        title="The closed form beside trainings",
+        xlabel="change at a reading without it, trained again",
+        ylabel="the same, in closed form",
+    )
+
+
 COMPUTED: dict[str, Callable[[bool], Numbers]] = {
     "noise": noise,
     "convexity": convexity,
     "certificate": certificate,
     "variance": variance,
     "functions": functions,
+    "leverage": leverage,
 }
 DRAWN: dict[str, Callable[[Numbers, Axes, Axes], None]] = {
     "noise": draw_noise,
@@ -507,6 +561,7 @@ DRAWN: dict[str, Callable[[Numbers, Axes, Axes], None]] = {
     "certificate": draw_certificate,
     "variance": draw_variance,
     "functions": draw_functions,
+    "leverage": draw_leverage,
 }
 
 

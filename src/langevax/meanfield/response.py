@@ -161,7 +161,7 @@ class Response(NamedTuple):
         among = np.tensordot(half, half, axes=(0, 0))  # (rows, outputs, rows, outputs)
         moved = np.einsum("icd,idje->icje", each, among)
         right = (removed[:, None] * self.gradients[rows]).reshape(-1)
-        matrix = np.eye(len(right)) - moved.reshape(len(right), -1)
+        matrix = np.eye(right.size) - moved.reshape(right.size, right.size)
         return half.reshape(len(half), -1) @ np.linalg.solve(matrix, right)
 
     def changes(
