@@ -10,6 +10,7 @@ from langevax.app.fitted import with_rows
 from langevax.app.fitting.prepared import FitData
 from langevax.app.options import ExplainOptions
 from langevax.app.output import Output, plain
+from langevax.app.report.effects import pulls
 from langevax.app.report.numbers import number, short
 from langevax.run import keep_compiled_programs
 from langevax.sklearn.row_effects import LeftOut, RowEffects
@@ -102,11 +103,8 @@ class FittedRows:
         train = split.train.tolist()
         inputs = self.data.take(np.array([place]))
         predicted = self._own(place, split.outputs(self.model, inputs)[0])
-        effects = -self.model.influence(inputs)[0]
-        if split.classes:
-            effects = effects[:, int(split.targets[place])]
         own = np.flatnonzero(split.train == place).tolist()
-        others = np.where(split.train == place, 0.0, np.nan_to_num(effects))
+        others = pulls(self.model, self.data, place)[train]
         strongest = np.argsort(-np.abs(others), kind="stable")[:most].tolist()
         first = strongest[0]
         kind = "a row for training" if own else "held out"

@@ -147,6 +147,12 @@ def test_rows_far_off_are_named_the_worst_first():
         range(5),
     )
     assert rows[:2] == (("2", "2", "7"), ("0", "3", "4"))
+    pulls = {4: [0, 1.0, 0, -2, 0], 2: [3, 0, 0, 0, 0], 0: [0, 0, 0.25, 0, 0]}
+    comparison = Comparison(
+        np.array([4, 2, 0]), np.zeros(3), observed, np.array([1.0, 7.0, 4.0]), ()
+    )
+    moved = far_off_rows(comparison, (), range(5), lambda place: np.array(pulls[place]))
+    assert moved[:2] == (("2", "2", "7", "0, by +3"), ("0", "3", "4", "2, by +0.25"))
     p, labels = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]), np.array([1, 1, 0])
     (worst, second) = far_off_rows(
         Comparison(np.arange(3), np.zeros(3), labels, p, ()), ("no", "yes"), "abc"

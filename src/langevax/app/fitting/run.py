@@ -38,7 +38,7 @@ from langevax.app.output import Output, plain
 from langevax.app.predict import prediction_table
 from langevax.app.report import summary
 from langevax.app.report.contents import FitContents
-from langevax.app.report.effects import effects_of, far_off_rows
+from langevax.app.report.effects import effects_of, far_off_rows, pulls_of
 from langevax.app.report.fit_page import write_fit_page
 from langevax.app.tables.files import write_table
 from langevax.app.tables.schema import write_schema
@@ -216,7 +216,12 @@ def with_figures(fit: Fit, contents: FitContents) -> FitContents:
     effects = ()
     if fit.data.axes is None:
         effects = effects_of(holdout.on_columns(fit.model), split, relevance)
-    far_off = far_off_rows(contents.comparison, split.classes, fit.data.row_names)
+    far_off = far_off_rows(
+        contents.comparison,
+        split.classes,
+        fit.data.row_names,
+        pulls_of(fit.model, fit.data),
+    )
     return replace(contents, effects=effects, far_off=far_off, curves=fit.curves())
 
 

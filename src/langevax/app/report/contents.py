@@ -171,8 +171,9 @@ class FitContents:
     relevance: Relevance
     effects: tuple[Effect, ...] = ()
     """Of the columns that matter most; empty for more than two classes, and of curves."""
-    far_off: tuple[tuple[str, str, str], ...] = ()
-    """Number below the header or id, target and prediction of the rows scored that are furthest off, the worst first."""
+    far_off: tuple[tuple[str, ...], ...] = ()
+    """Number below the header or id, target and prediction of the rows scored that are furthest off, the worst first, and
+    where it is known the row that moved the prediction most."""
     classes: tuple[str, ...] = ()
     """Empty for regression."""
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)

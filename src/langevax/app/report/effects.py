@@ -8,8 +8,10 @@ import numpy as np
 from langevax.app.evaluation.comparison import Comparison
 from langevax.app.evaluation.holdout import Relevance, TrainTestSplit
 from langevax.app.evaluation.metrics import positive_class
+from langevax.app.fitting.prepared import FitData
 from langevax.app.report.contents import Effect
 from langevax.app.report.numbers import day, number
+from langevax.sklearn.row_effects import RowEffects
 
 
 def effects_of(
@@ -75,14 +77,16 @@ def far_off_rows(
     comparison: Comparison,
     classes: tuple[str, ...],
     names: Sequence[object],
+    pulls: Callable[[int], np.ndarray] | None = None,
     most: int = 8,
-) -> tuple[tuple[str, str, str], ...]:
-    """Return name, target and prediction of the rows scored that are furthest off.
+) -> tuple[tuple[str, ...], ...]:
+    """Return name, target and prediction of the rows scored that are furthest off, and what moved it most.
 
     Args:
         comparison: the rows scored.
         classes: empty for regression.
         names: of all rows of the split.
+        pulls: pulls(place) returns by how much each row of the split moved the prediction; None where this is not known.
         most: rows.
     """
     observed = comparison.observed
@@ -99,7 +103,39 @@ def far_off_rows(
             (f"{classes[observed[i]]}, probability {number(own[i], 2)}", classes[c])
             for i, c in zip(worst, called[worst], strict=True)
         ]
-    return tuple(
-        (str(names[int(comparison.rows[i])]), *both)
-        for i, both in zip(worst, words, strict=True)
-    )
+    named = []
+    for i, both in zip(worst, words, strict=True):
+        place = int(comparison.rows[i])
+        moved: tuple[str, ...] = ()
+        if pulls is not None:
+            moves = pulls(place)
+            strongest = np.abs(moves).argmax()
+            moved = (f"{names[strongest]}, by {moves[strongest]:+.3g}",)
+        named.append((str(names[place]), *both, *moved))
+    return tuple(named)
+
+
+def pulls_of(model: Any, data: FitData) -> Callable[[int], np.ndarray] | None:
+    """Return what says by how much each row of the split moved a prediction; None where this is not known."""
+    if not isinstance(model, RowEffects):
+        return None
+    try:
+        doubt = model.row_response().doubt()
+    except ValueError:  # trained by steps, or on too many rows
+        return None
+    return None if doubt else lambda place: pulls(model, data, place)
+
+
+def pulls(model: RowEffects, data: FitData, place: int) -> np.ndarray:
+    """Return by how much each row of the split moved the prediction at one of them, 0 for itself.
+
+    Predictions are numbers, or the probability of the row's own class.
+    """
+    split = data.split
+    moves = -model.influence(data.take(np.array([place])))[0]
+    if split.classes:
+        moves = moves[:, int(split.targets[place])]
+    of_rows = np.zeros(len(split.targets))
+    of_rows[split.train] = np.nan_to_num(moves)
+    of_rows[place] = 0
+    return of_rows

@@ -360,7 +360,8 @@ def _certainty(contents: FitContents, scored: str) -> list[Text | Table | Figure
     if contents.calibration is not None:
         parts.append(_calibration(contents))
     if contents.far_off:
-        heads = (contents.unit, "observed", "predicted")
+        named = (contents.unit, "observed", "predicted", "moved most by")
+        heads = named[: len(contents.far_off[0])]
         parts += [
             Text(f"The {contents.unit}s that it gets most wrong", "heading"),
             Table("Worst errors", heads, contents.far_off),
