@@ -19,12 +19,12 @@ from langevax.sklearn.row_effects import Without
 Array = NDArray[Any]
 Parts = tuple[Array, Array, Array, Array]
 
-ROWS, SEEDS = 40, 4
+ROWS, SEEDS = 40, 3
 MOST_ROWS = 400
 """Of training; all others are predicted."""
 COVERAGE = 0.9
 LEAST_PREDICTIONS = 2000
-MOST_SPLITS = 12
+MOST_SPLITS = 25
 WRONG = 0.05
 LISTED = 0.1
 
@@ -252,7 +252,8 @@ def labels(name: str) -> Record:
 def costs(name: str) -> Record:
     """Measure CPU seconds beside the fit, where a second network is asked, whose programs are compiled."""
     n = int(name)
-    (X, X_new), (y, _) = (lambda s: (s.matrix, s.targets))(drawn("noisy", n, 0))
+    sample = drawn("noisy", n, 0)
+    (X, X_new), (y, _) = sample.matrix, sample.targets
     model = MeanFieldRegressor(temperature=0.05, random_state=0)
     seconds, answers = [], []
     for shift in (0.0, 0.01):
