@@ -1,6 +1,6 @@
 """Influence functions and TRAK on a multilayer perceptron, each held against trainings of it without the row.
 
-The perceptron has two hidden layers and a weight decay chosen on rows kept apart; influence functions have its exact
+The perceptron has two hidden layers and a weight decay chosen on rows set apart; influence functions have its exact
 Hessian and the damping, of five, that agrees best with the trainings: peers at their best settings.
 """
 
@@ -184,15 +184,15 @@ class Perceptron:
             return np.asarray(tracer.finalize_scores("new"))
 
     def _best_decay(self) -> float:
-        """Return the weight decay of the least error on a quarter of the rows kept apart."""
+        """Return the weight decay of the least error on a quarter of the rows set apart."""
         import torch
 
-        kept = np.random.default_rng(0).random(len(self.y)) < 0.25
-        places = torch.tensor(kept)
+        apart = np.random.default_rng(0).random(len(self.y)) < 0.25
+        places = torch.tensor(apart)
         errors = []
         for decay in DECAYS:
             self.decay = decay
-            one = {k: v[0] for k, v in self.train(~kept[None] * 1.0, [0]).items()}
+            one = {k: v[0] for k, v in self.train(~apart[None] * 1.0, [0]).items()}
             errors.append(((self.output(one, self.X) - self.y)[places] ** 2).mean())
         return DECAYS[int(np.argmin(errors))]
 

@@ -110,7 +110,7 @@ def rows(name: str) -> Record:
         losses.append(np.mean([own_loss(one, X[i], y[i]) for one in refits]))
     own, elsewhere = np.array(own), np.array(elsewhere)  # (rows, seeds, ...)
     true = own.mean(axis=1)
-    kept = ~left.unsure[places]
+    sure = ~left.unsure[places]
     record = {
         "n": len(y),
         "classes": classes,
@@ -132,8 +132,8 @@ def rows(name: str) -> Record:
         "seconds": left_seconds,
         "refit_seconds": refit_seconds / (SEEDS * len(places)),
     }
-    if kept.any() and classes:
-        record["own_sure"] = relative((predicted - true)[kept], true[kept])
+    if sure.any() and classes:
+        record["own_sure"] = relative((predicted - true)[sure], true[sure])
     if not classes:
         residuals = left.residuals[places] - (true - predicted) * float(
             np.squeeze(model.target_scale_)

@@ -171,7 +171,7 @@ class FittedRows:
 
     @property
     def _alone(self) -> str:
-        """What leaves together."""
+        """Return the words for the rows that leave together."""
         group = self.data.split.grouped_by
         return f"all rows of its {group!r}" if group else "the row"
 
