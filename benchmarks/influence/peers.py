@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.influence.trials import ROWS, SEEDS, fitted, split, spread_over, trained
+from benchmarks.influence.trials import ROWS, fitted, split, spread_over, trained
 from benchmarks.results import Record
 
 Array = NDArray[Any]
 
+SEEDS = 3
 HIDDEN = 16
-STEPS, RATE = 3000, 3e-3
+STEPS, RATE = 1000, 1e-2
 DECAYS = (1e-3, 1e-2, 1e-1)
 DAMPINGS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
 CHECKPOINTS = 5
@@ -217,6 +218,9 @@ def square_loss() -> Any:
     from trak.modelout_functions import AbstractModelOutput
 
     class Square(AbstractModelOutput):
+        def __init__(self) -> None:
+            super().__init__()
+
         @staticmethod
         def get_output(
             model: Any, weights: Any, buffers: Any, columns: Any, target: Any

@@ -19,7 +19,7 @@ from langevax.sklearn.row_effects import Without
 Array = NDArray[Any]
 Parts = tuple[Array, Array, Array, Array]
 
-ROWS, SEEDS = 40, 3
+ROWS, SEEDS = 40, 8
 MOST_ROWS = 400
 """Of training; all others are predicted."""
 COVERAGE = 0.9
