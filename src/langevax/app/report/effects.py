@@ -109,7 +109,7 @@ def far_off_rows(
         moved: tuple[str, ...] = ()
         if pulls is not None:
             moves = pulls(place)
-            strongest = np.abs(moves).argmax()
+            strongest = int(np.abs(moves).argmax())
             moved = (f"{names[strongest]}, by {moves[strongest]:+.3g}",)
         named.append((str(names[place]), *both, *moved))
     return tuple(named)
